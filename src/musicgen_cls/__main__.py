@@ -1,0 +1,49 @@
+"""The console script: answers `--version` and `--help` at once, and hands everything else to the command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from musicgen_cls import __version__
+
+COMMANDS = {
+    "fit": "train a model, keep the best checkpoint, and test it",
+    "validate": "score a checkpoint on the validation tracks",
+    "test": "score a checkpoint on the test tracks, with intervals, tables and figures",
+    "predict": "tell the genre of any audio files",
+    "prepare": "fetch, check and decode a collection; fit does it by itself when needed",
+}
+
+EXAMPLES = """\
+  musiccli fit --config configs/quickstart.yaml
+  musiccli fit --config configs/vgg.yaml --data.source Folder --data.source.root DIR
+  musiccli test --ckpt_path best.ckpt
+  musiccli predict --ckpt_path best.ckpt --data.files song.mp3"""
+
+
+def root_help() -> str:
+    """What `musiccli --help` prints."""
+    commands = "\n".join(f"  {name:<10} {what}" for name, what in COMMANDS.items())
+    return (
+        f"usage: musiccli [--help] [--version] COMMAND ...\n\nNeural networks on music genres.\n\ncommands:\n{commands}\n\n"
+        f"musiccli COMMAND --help tells the options of a command. Examples:\n{EXAMPLES}\n"
+    )
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command line (that of the process if None); return the exit status."""
+    args = list(sys.argv[1:] if args is None else args)
+    if not args or args[0] in ("-h", "--help"):
+        print(root_help(), end="")
+        return 0 if args else 2
+    if args[0] in ("-V", "--version"):
+        print(f"musiccli {__version__}")
+        return 0
+    from musicgen_cls.cli import run
+
+    return run(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

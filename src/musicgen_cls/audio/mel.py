@@ -1,0 +1,82 @@
+"""Log-mel spectrograms, on whatever device the waveform is on."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+
+class LogMel(nn.Module):
+    """Waveforms to mel spectrograms in dB, equal to librosa's.
+
+    `librosa.power_to_db(librosa.feature.melspectrogram(y=..., pad_mode="constant"), top_db=top_db)`: Hann window,
+    centred frames, power spectrum, Slaney's mel scale and area normalisation. Level is absolute (0 dB is a power of
+    1), so the same music louder is the same picture plus a constant.
+
+    Args:
+        sample_rate: Hz.
+        n_fft: samples in a frame.
+        hop_length: samples from frame to frame.
+        n_mels: bands.
+        top_db: floor of each picture, dB below its own maximum.
+    """
+
+    def __init__(self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, top_db: float = 80.0) -> None:
+        super().__init__()
+        from torchaudio.transforms import MelSpectrogram
+
+        self.top_db = top_db
+        self.mel = MelSpectrogram(
+            sample_rate=sample_rate,
+            n_fft=n_fft,
+            hop_length=hop_length,
+            n_mels=n_mels,
+            power=2.0,
+            norm="slaney",
+            mel_scale="slaney",
+            pad_mode="constant",
+        )
+
+    @property
+    def centres_hz(self) -> npt.NDArray[np.float64]:
+        """Centre frequency of each band, Hz, `[n_mels]`."""
+        import librosa
+
+        mel = self.mel
+        edges = librosa.mel_frequencies(mel.n_mels + 2, fmin=0.0, fmax=mel.sample_rate / 2)
+        return np.asarray(edges[1:-1])
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Waveform `[batch, samples]` to dB `[batch, n_mels, 1 + samples // hop_length]`, float32."""
+        db = 10.0 * torch.log10(self.mel(waveform.float()).clamp_min(1e-10))
+        return torch.maximum(db, db.amax(dim=(-2, -1), keepdim=True) - self.top_db)
+
+
+class MelFrontEnd(nn.Module):
+    """Log-mel pictures, each band standardised with the mean and spread of the training tracks."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int) -> None:
+        super().__init__()
+        self.log_mel = LogMel(sample_rate, n_fft, hop_length, n_mels)
+        self.register_buffer("mean", torch.zeros(n_mels, 1))
+        self.register_buffer("std", torch.ones(n_mels, 1))
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Waveform `[batch, samples]` to standardised bands `[batch, n_mels, frames]`."""
+        return (self.log_mel(waveform) - self.mean) / self.std
+
+    def to_db(self, x: Tensor) -> Tensor:
+        """Undo the standardisation: `[batch, n_mels, frames]` in dB, for pictures."""
+        return x * self.std + self.mean
+
+    @torch.no_grad()
+    def fit(self, waveforms: Tensor) -> None:
+        """Take mean and spread of each band from training waveforms `[windows, samples]`."""
+        db = torch.cat([self.log_mel(chunk) for chunk in waveforms.split(64)])
+        self.mean.copy_(db.mean(dim=(0, 2))[:, None])
+        self.std.copy_(db.std(dim=(0, 2))[:, None].clamp_min(1.0))  # a band that hardly moves is not blown up

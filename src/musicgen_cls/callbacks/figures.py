@@ -1,0 +1,117 @@
+"""Pictures and texts for TensorBoard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from musicgen_cls import plots
+from musicgen_cls.audio.mel import MelFrontEnd
+from musicgen_cls.datamodules.base import AudioDataModule
+from musicgen_cls.metrics import Scores
+from musicgen_cls.tasks.classification import GenreClassifier
+
+_PAGE = 16  # pictures on the page of spectrograms
+
+
+class TensorBoardFigures(Callback):
+    """Confusion matrix, page of spectrograms and precision-recall curves, after validation and after test.
+
+    Args:
+        every_n_epochs: draw after every so many epochs of validation (a drawing takes about a second), and at the end.
+    """
+
+    def __init__(self, every_n_epochs: int = 5) -> None:
+        self.every_n_epochs = every_n_epochs
+        self._page: dict[str, torch.Tensor] | None = None
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: dict[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep some pictures of the first and other batches."""
+        self._keep(batch, batch_idx)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: dict[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep some pictures of the first and other batches."""
+        self._keep(batch, batch_idx)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw every few epochs."""
+        if not trainer.sanity_checking and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+            self._draw(trainer, pl_module, "val")
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the last epoch."""
+        self._draw(trainer, pl_module, "val")
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the test."""
+        self._draw(trainer, pl_module, "test")
+
+    def _keep(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Hold on to a few windows of each batch, so that the page shows many tracks."""
+        if batch_idx == 0:
+            self._page = None
+        rows = torch.linspace(0, len(batch["y"]) - 1, 4).long().unique()
+        fresh = {name: batch[name][rows.to(batch[name].device)].cpu() for name in ("x", "index")}
+        held = self._page
+        if held is None:
+            self._page = fresh
+        elif len(held["index"]) < _PAGE:
+            self._page = {name: torch.cat([held[name], fresh[name]])[:_PAGE] for name in fresh}
+
+    def _draw(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        logger = trainer.logger
+        datamodule = getattr(trainer, "datamodule", None)
+        if not (trainer.is_global_zero and isinstance(logger, TensorBoardLogger)):
+            return
+        assert isinstance(pl_module, GenreClassifier)
+        assert isinstance(datamodule, AudioDataModule)
+        scores = pl_module.results.get(stage)
+        if scores is None:
+            return
+        genres, step, board = datamodule.genres, trainer.global_step, logger.experiment
+        confusion = np.zeros((len(genres), len(genres)), dtype=int)
+        np.add.at(confusion, (scores.track_y, scores.track_pred), 1)
+        board.add_figure(f"{stage}/confusion", plots.confusion_matrix(confusion, genres, "tracks"), step)
+        board.add_figure(f"{stage}/precision_recall", plots.pr_curves(scores.y, np.exp(scores.log_probs), genres), step)
+        for label, genre in enumerate(genres):
+            board.add_pr_curve(f"{stage}/{genre}", scores.y == label, np.exp(scores.log_probs[:, label]), step)
+        if self._page is not None and isinstance(datamodule.front_end, MelFrontEnd):
+            page = spectrograms(self._page, scores, datamodule, datamodule.front_end)
+            board.add_figure(f"{stage}/spectrograms", page, step)
+
+
+def spectrograms(page: dict[str, torch.Tensor], scores: Scores, datamodule: AudioDataModule, front: MelFrontEnd) -> Any:
+    """A page of mel pictures, each titled with its true and predicted genre.
+
+    Args:
+        page: `x` `[n, n_mels, frames]` as the network sees it and `index` `[n]`, the windows' numbers in `scores`.
+        scores: what the network said.
+        datamodule: names and sizes.
+        front: undoes the standardisation.
+    """
+    rows = np.searchsorted(scores.index, page["index"].numpy())
+    genres, y, pred = datamodule.genres, scores.y[rows], scores.pred[rows]
+    titles = [genres[t] if t == p else f"{genres[t]}, heard as {genres[p]}" for t, p in zip(y, pred, strict=True)]
+    with torch.no_grad():
+        decibels = front.cpu().to_db(page["x"]).numpy()
+    return plots.spectrogram_page(decibels, titles, list(y == pred), datamodule.seconds, front.log_mel.centres_hz)

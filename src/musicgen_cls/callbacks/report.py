@@ -1,0 +1,142 @@
+"""What `test` prints, and the folder of figures and tables that it leaves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from musicgen_cls import __version__, plots
+from musicgen_cls.datamodules.base import AudioDataModule
+from musicgen_cls.errors import UsageError
+from musicgen_cls.metrics import Interval, Scores, predictions_table, summarise
+from musicgen_cls.paths import writing
+from musicgen_cls.sources.splits import LEAK_WARNING
+from musicgen_cls.tasks.classification import GenreClassifier
+
+
+class TestReport(Callback):
+    """Prints one table at the end of a test and writes a report folder.
+
+    The folder holds `report.json`, `tracks.csv` (a row a track), `per_genre.csv`, `confusion.csv`, `confusion.png` and
+    `per_genre.png`.
+
+    Args:
+        out: the folder; `<checkpoint's name>-test-<source>-<split>` beside the checkpoint if None.
+    """
+
+    __test__ = False  # not pytest's
+
+    def __init__(self, out: str | None = None) -> None:
+        self.out = out
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print and write, on one process."""
+        if not trainer.is_global_zero:
+            return
+        datamodule = getattr(trainer, "datamodule", None)
+        assert isinstance(pl_module, GenreClassifier)
+        assert isinstance(datamodule, AudioDataModule)
+        scores = pl_module.results["test"]
+        report = describe_test(trainer, datamodule) | summarise(scores, datamodule.genres)
+        print(format_report(report))
+        folder = Path(self.out) if self.out else _folder(trainer, report)
+        try:
+            write_report(folder, report, scores, datamodule)
+        except OSError as error:
+            raise UsageError(
+                f"{folder}: cannot write the report there ({error.strerror}); give another folder with --out DIR"
+            ) from error
+        print(f"Report:      {folder}")
+
+
+def describe_test(trainer: Trainer, datamodule: AudioDataModule) -> dict[str, Any]:
+    """What was tested, on what, as plain values."""
+    assert datamodule.source is not None
+    return {
+        "version": __version__,
+        "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
+        "source": datamodule.source.name,
+        "location": str(datamodule.source.location),
+        "split": datamodule.split,
+        "fold": datamodule.fold,
+        "split_seed": datamodule.split_seed,
+        "can_leak": datamodule.leaks,
+        "left_out": len(datamodule.collection.problems) if datamodule.collection else 0,
+        "genres": datamodule.genres,
+        "interval": "95 %: Wilson over tracks; windows with the effective sample size of their tracks; bootstrap for F1",
+    }
+
+
+def format_report(report: dict[str, Any]) -> str:
+    """The report as text for a terminal."""
+    fold = f", fold {report['fold']}" if report["fold"] else ""
+    leak = "LEAKS" if report["can_leak"] else "no leaks"
+    lines = [
+        "",
+        f"Tested on {report['tracks']} tracks ({report['windows']} windows) of {report['source']}, "
+        f"split '{report['split']}'{fold} ({leak})",
+        f"  track accuracy    {_percent(report['track_accuracy'])}   chance {100 * report['chance']:.1f} %",
+        f"  segment accuracy  {_percent(report['segment_accuracy'])}",
+        f"  macro F1          {_percent(report['macro_f1'])}",
+        "",
+        f"  {'genre':<14}{'tracks':>7}   {'recall':<24}{'precision':<24}{'F1':>6}",
+    ]
+    for genre, row in report["per_genre"].items():
+        f1 = "" if row["f1"] is None else f"{100 * row['f1']:.1f}"
+        recall, precision = _percent(row["recall"]), _percent(row["precision"])
+        lines.append(f"  {genre:<14}{row['tracks']:>7}   {recall:<24}{precision:<24}{f1:>6}")
+    if report["can_leak"]:
+        lines += ["", f"  Beware: {LEAK_WARNING}."]
+    return "\n".join([*lines, ""])
+
+
+def write_report(folder: Path, report: dict[str, Any], scores: Scores, datamodule: AudioDataModule) -> None:
+    """Write every file of the report folder, each whole or not at all."""
+    import pandas as pd
+
+    assert datamodule.collection is not None
+    folder.mkdir(parents=True, exist_ok=True)
+    genres = datamodule.genres
+    names = {row: track.id for row, track in enumerate(datamodule.collection.tracks)}
+    tables = {
+        "tracks.csv": pd.DataFrame(predictions_table(scores, genres, names)).set_index("track"),
+        "per_genre.csv": _per_genre_table(report["per_genre"]),
+        "confusion.csv": pd.DataFrame(report["confusion"], index=genres, columns=genres).rename_axis("true"),
+    }
+    for name, table in tables.items():
+        with writing(folder / name) as temporary:
+            table.to_csv(temporary)
+    title = f"{report['source']}, split '{report['split']}': {_percent(report['track_accuracy'])} of tracks"
+    plots.save(plots.confusion_matrix(report["confusion"], genres, title), folder / "confusion.png")
+    plots.save(plots.track_accuracy_bars(report["per_genre"]), folder / "per_genre.png")
+    with writing(folder / "report.json") as temporary:
+        temporary.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def _folder(trainer: Trainer, report: dict[str, Any]) -> Path:
+    fold = f"-fold{report['fold'].replace(' ', '')}" if report["fold"] else ""
+    name = f"test-{report['source']}-{report['split']}{fold}"
+    if not trainer.ckpt_path:
+        return Path(trainer.default_root_dir) / name
+    checkpoint = Path(trainer.ckpt_path)
+    return checkpoint.with_name(f"{checkpoint.stem}-{name}")
+
+
+def _percent(interval: dict[str, float] | None) -> str:
+    return "-" if interval is None else str(Interval(**interval))
+
+
+def _per_genre_table(per_genre: dict[str, Any]) -> Any:
+    import pandas as pd
+
+    rows = []
+    for genre, row in per_genre.items():
+        flat = {"genre": genre, "tracks": row["tracks"], "f1": row["f1"]}
+        for name in ("recall", "precision"):
+            for key in ("value", "low", "high"):
+                flat[name if key == "value" else f"{name}_{key}"] = (row[name] or {}).get(key)
+        rows.append(flat)
+    return pd.DataFrame(rows).set_index("genre")

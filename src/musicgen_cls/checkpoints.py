@@ -1,0 +1,55 @@
+"""What a checkpoint says of itself: enough to rebuild the model and the input it was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from musicgen_cls.errors import CheckpointError
+
+Described = dict[str, Any]
+"""A class and its arguments in plain form: `{"class_path": ..., "init_args": {...}}`."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The plain facts in a checkpoint file."""
+
+    path: Path
+    model: Described
+    data: Described
+    epoch: int
+
+    @property
+    def genres(self) -> list[str]:
+        """Names of the classes, in label order."""
+        return list(self.data["init_args"]["genres"])
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read what a checkpoint holds beside its weights.
+
+    Raises:
+        CheckpointError: there is no such file, it is damaged, or this package did not write it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint; name a .ckpt file that fit wrote")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch raises half a dozen kinds for a damaged file
+        raise CheckpointError(
+            f"{path}: not a checkpoint that can be read; damaged, cut short, or another file"
+        ) from error
+    model, data = content.get("hyper_parameters", {}), content.get("datamodule_hyper_parameters", {})
+    if not str(model.get("_class_path", "")).startswith("musicgen_cls.") or "genres" not in data:
+        raise CheckpointError(f"{path}: a checkpoint of something else; musicgen_cls did not write it")
+    return Checkpoint(path, _described(model), _described(data), int(content["epoch"]))
+
+
+def _described(hyper_parameters: dict[str, Any]) -> Described:
+    arguments = {name: value for name, value in hyper_parameters.items() if not name.startswith("_")}
+    return {"class_path": hyper_parameters["_class_path"], "init_args": arguments}

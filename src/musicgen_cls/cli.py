@@ -1,0 +1,352 @@
+"""The LightningCLI: which arguments there are, what they are linked to, and how mistakes in them are told."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import TensorBoardLogger
+
+import musicgen_cls.datamodules.mel
+import musicgen_cls.models.cnn5
+import musicgen_cls.models.vgg
+import musicgen_cls.sources.folder
+import musicgen_cls.sources.gtzan
+import musicgen_cls.sources.synthetic
+from musicgen_cls.__main__ import COMMANDS
+from musicgen_cls.callbacks.figures import TensorBoardFigures
+from musicgen_cls.callbacks.report import TestReport
+from musicgen_cls.callbacks.seeding import SeedEachEpoch
+from musicgen_cls.callbacks.writers import PredictionWriter
+from musicgen_cls.checkpoints import Checkpoint, read_checkpoint
+from musicgen_cls.datamodules.base import AudioDataModule
+from musicgen_cls.errors import CheckpointError, MusicClsError, UsageError
+from musicgen_cls.tasks.classification import GenreClassifier
+
+log = logging.getLogger("musicgen_cls")
+
+SCORED_WITH_CHECKPOINT = ("validate", "test", "predict")
+
+
+class MusicParser(LightningArgumentParser):
+    """Tells a mistake in one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise `UsageError` instead of printing the usage and leaving the process."""
+        raise UsageError(message) from ex
+
+
+class MusicTrainer(Trainer):
+    """Lightning's trainer, with the commands that need no training."""
+
+    def prepare(self, model: Any = None, datamodule: Any = None) -> None:
+        """Fetch, check and decode the collection, and say what is in it."""
+        from musicgen_cls.store import describe_problems, write_tables
+
+        collection = datamodule.open_collection()
+        tables = write_tables(collection)
+        hours = float(collection.samples.sum()) / collection.sample_rate / 3600
+        print(
+            f"{len(collection.tracks)} tracks, {hours:.2f} hours, at {collection.sample_rate} Hz: {collection.folder}"
+        )
+        if collection.problems:
+            print(describe_problems(collection.problems))
+        print(f"Tables:      {tables[0]}\n             {tables[1]}")
+
+
+class ConfigCallback(SaveConfigCallback):
+    """Saves the resolved config of a run, and shows it as a text in TensorBoard."""
+
+    def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Log the text."""
+        if isinstance(trainer.logger, TensorBoardLogger):
+            text = self.parser.dump(self.config, skip_none=False)
+            trainer.logger.experiment.add_text("config", f"```yaml\n{text}\n```")
+
+
+class MusicCLI(LightningCLI):
+    """Arguments, links and what happens around Lightning's commands."""
+
+    checkpoint: Checkpoint | None = None
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Lightning's commands and ours."""
+        return {**LightningCLI.subcommands(), "prepare": {"model", "datamodule"}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Callbacks with a name of their own, so that `trainer.callbacks` stays the user's."""
+        parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.set_defaults(
+            {
+                "checkpoint.filename": "best",
+                "checkpoint.monitor": "val_loss",
+                "checkpoint.save_last": True,
+                "checkpoint.enable_version_counter": False,
+                "checkpoint.save_on_train_epoch_end": True,
+                "early_stopping.monitor": "val_loss",
+                "early_stopping.patience": 10,
+            }
+        )
+        parser.add_argument("--out", type=str | None, help="Folder for the report of test or the tables of predict.")
+        parser.add_argument("--test_after_fit", type=bool, default=True, help="Test the best checkpoint after fit.")
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        ours = {"return_predictions": False, "weights_only": True, "verbose": subcommand == "validate"}
+        added = self._subcommand_method_arguments[subcommand]
+        parser.set_defaults({name: value for name, value in ours.items() if name in added})
+        return parser
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse; a checkpoint's own settings come first, what the user says after them."""
+        command, rest = args[0], list(args[1:])
+        path = option(rest, "ckpt_path")
+        if command in SCORED_WITH_CHECKPOINT and not is_help(rest):
+            if path is None:
+                raise UsageError(
+                    f"{command} needs --ckpt_path FILE, a checkpoint; without one it would score random weights"
+                )
+            self.checkpoint = read_checkpoint(path)
+            rest = ["--config", json.dumps(settings_of(self.checkpoint)), *rest]
+        elif command == "fit" and path is not None and path != "last":
+            self.checkpoint = read_checkpoint(path)
+        self.config = parser.parse_args([command, *gather_files(rest)])
+
+    def _parse_ckpt_path(self) -> None:
+        """Done in `parse_arguments`: Lightning's way lets the checkpoint override the command line in silence."""
+
+    def before_instantiate_classes(self) -> None:
+        """Settle what depends on the command: logger, resuming, callbacks."""
+        config = self.config[self.subcommand]
+        if self.subcommand == "fit":
+            if config.ckpt_path == "last":
+                resume_last(config)
+                self.checkpoint = read_checkpoint(config.ckpt_path)
+        else:
+            config.trainer.logger = False
+            self.save_config_callback = None
+        if self.checkpoint is not None:
+            check_agreement(self.checkpoint, config)
+        self.trainer_defaults["callbacks"] = self._callbacks(config)
+
+    def _callbacks(self, config: Any) -> list[Any]:
+        if self.subcommand == "predict":
+            return [PredictionWriter(config.out or "predictions")]
+        callbacks: list[Any] = [TestReport(config.out)]
+        if self.subcommand == "fit":
+            callbacks.append(SeedEachEpoch())
+        if config.trainer.logger is not False and not config.trainer.fast_dev_run:
+            callbacks += [TensorBoardFigures(), LearningRateMonitor()]
+        return callbacks
+
+    def after_instantiate_classes(self) -> None:
+        """Say what was resolved; refuse a checkpoint of other genres."""
+        if self.checkpoint is not None:
+            datamodule = self.datamodule
+            if isinstance(datamodule, AudioDataModule) and datamodule.genres != self.checkpoint.genres:
+                raise CheckpointError(
+                    f"{self.checkpoint.path}: trained on the genres {', '.join(self.checkpoint.genres)}, the data has "
+                    f"{', '.join(datamodule.genres)}; leave out --ckpt_path to train afresh"
+                )
+            network = self.checkpoint.model["init_args"]["network"]["class_path"].rpartition(".")[2]
+            print(
+                f"Checkpoint:  {self.checkpoint.path} ({network}, {len(self.checkpoint.genres)} genres, "
+                f"epoch {self.checkpoint.epoch})"
+            )
+
+    def after_fit(self) -> None:
+        """Test the best checkpoint and say where things are."""
+        trainer, logger = self.trainer, self.trainer.logger
+        best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+        if trainer.fast_dev_run or not best:
+            return
+        if self.config["fit"].test_after_fit:
+            trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
+        if not trainer.is_global_zero:
+            return
+        print(f"Checkpoint:  {best}")
+        if isinstance(logger, TensorBoardLogger):
+            figures = {name: float(value) for name, value in trainer.callback_metrics.items() if "_step" not in name}
+            logger.log_hyperparams(hyper_parameters(self.model, self.datamodule), figures)
+            logger.save()
+            print(f"TensorBoard: tensorboard --logdir {logger.save_dir}")
+
+
+def hyper_parameters(model: Any, datamodule: Any) -> dict[str, Any]:
+    """The arguments of model and data as one flat table, for TensorBoard."""
+    return {
+        f"{part}.{name}": value
+        for part, module in (("model", model), ("data", datamodule))
+        for name, value in module.hparams.items()
+        if not name.startswith("_")
+    }
+
+
+def option(args: Sequence[str], name: str) -> str | None:
+    """The value that a command line gives to `--name`; the last if there are several."""
+    found = None
+    for i, arg in enumerate(args):
+        if arg == f"--{name}" and i + 1 < len(args):
+            found = args[i + 1]
+        elif arg.startswith(f"--{name}="):
+            found = arg.partition("=")[2]
+    return found
+
+
+def is_help(args: Sequence[str]) -> bool:
+    """Whether a command line asks for help or for the config instead of a run."""
+    return any(
+        arg in ("-h", "--help") or arg.startswith(("--print_config", "--data.help", "--model.help")) for arg in args
+    )
+
+
+def gather_files(args: Sequence[str]) -> list[str]:
+    """`--data.files a b c`, as shells write patterns out, becomes one list."""
+    gathered: list[str] = []
+    files: list[str] | None = None
+    for arg in args:
+        if arg.startswith("-"):
+            files = None
+        if arg == "--data.files" or arg.startswith("--data.files="):
+            files = [arg.partition("=")[2]] if "=" in arg else []
+            gathered += ["--data.files", ""]
+        elif files is not None:
+            files.append(arg)
+        else:
+            gathered.append(arg)
+        if files is not None:
+            gathered[-1] = files[0] if len(files) == 1 and files[0].startswith("[") else json.dumps(files)
+    return gathered
+
+
+def settings_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The config that rebuilds a checkpoint's model and data; what is linked between them is left out."""
+    model, data = checkpoint.model, checkpoint.data
+    arguments = {name: value for name, value in model["init_args"].items() if name != "num_classes"}
+    return {"model": {**model, "init_args": arguments}, "data": data}
+
+
+def check_agreement(checkpoint: Checkpoint, config: Any) -> None:
+    """Refuse a config that would feed a checkpoint's network otherwise than it was trained.
+
+    Raises:
+        CheckpointError: naming the first argument that differs, and both values.
+    """
+    compared = {
+        "model": (checkpoint.model, ("network",)),
+        "data": (checkpoint.data, AudioDataModule.INPUT_ARGUMENTS),
+    }
+    for part, (saved, names) in compared.items():
+        given = config[part].as_dict()
+        pairs = {f"{part}": (saved["class_path"], given["class_path"])}
+        for name in names:
+            if name in saved["init_args"]:
+                pairs[f"{part}.{name}"] = (saved["init_args"][name], given["init_args"].get(name))
+        for name, (trained, asked) in pairs.items():
+            if trained != asked:
+                raise CheckpointError(
+                    f"{checkpoint.path}: trained with {name} {_short(trained)}, but the config or command line says "
+                    f"{_short(asked)}; leave it out, or use another checkpoint"
+                )
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict) and "class_path" in value:
+        arguments = ", ".join(f"{name}={v}" for name, v in value.get("init_args", {}).items())
+        return f"{value['class_path'].rpartition('.')[2]}({arguments})"
+    return str(value).rpartition(".")[2] if isinstance(value, str) else str(value)
+
+
+def resume_last(config: Any) -> None:
+    """Point `ckpt_path` and the logger's version at the newest run of this name that has a last checkpoint."""
+    arguments = config.trainer.logger.init_args if hasattr(config.trainer.logger, "init_args") else None
+    if arguments is None or "save_dir" not in arguments:
+        raise UsageError("--ckpt_path last needs a logger with folders; give the checkpoint's path instead")
+    runs = Path(arguments.save_dir) / (arguments.name or "")
+    found = sorted(runs.glob("version_*/checkpoints/last.ckpt"), key=lambda path: int(path.parts[-3].split("_")[1]))
+    if not found:
+        raise CheckpointError(
+            f"{runs}: no run to resume there (version_*/checkpoints/last.ckpt); leave out --ckpt_path"
+        )
+    config.ckpt_path = str(found[-1])
+    arguments.version = int(found[-1].parts[-3].split("_")[1])
+
+
+def user_error(error: BaseException) -> MusicClsError | None:
+    """The user's mistake at the bottom of a chain of exceptions, if there is one."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    found = None
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        if isinstance(current, MusicClsError):
+            found = current
+        current = current.__cause__ or current.__context__
+    return found
+
+
+def one_line(error: MusicClsError) -> str:
+    """An error's text on one line."""
+    return re.sub(r"\s+", " ", str(error)).strip()
+
+
+def run(args: Sequence[str]) -> int:
+    """Run a command; return the exit status: 0, 2 for a user's mistake, told in one line."""
+    if args[0] not in COMMANDS:
+        near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
+        print(f"musiccli: error: no command '{args[0]}'; {hint}", file=sys.stderr)
+        return 2
+    quieten()
+    try:
+        MusicCLI(
+            trainer_class=MusicTrainer,
+            trainer_defaults={
+                "logger": {"class_path": "TensorBoardLogger", "init_args": {"save_dir": "lightning_logs"}}
+            },
+            seed_everything_default=0,
+            save_config_callback=ConfigCallback,
+            save_config_kwargs={"overwrite": True},
+            parser_class=MusicParser,
+            auto_configure_optimizers=False,
+            args=list(args),
+        )
+    except Exception as error:
+        cause = user_error(error)
+        if cause is None:
+            raise
+        print(f"musiccli: error: {one_line(cause)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def quieten() -> None:
+    """Silence what users can do nothing about; see to it that our own notes are seen."""
+    for message in (
+        ".*does not have many workers.*",  # slices of a memory map need none
+        ".*Using `DistributedSampler` with the dataloaders.*",  # windows that it repeats are counted once
+        ".*The number of training batches.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*treespec, LeafSpec.*",  # Lightning's own business with torch
+    ):
+        warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "Tip:" not in record.getMessage()
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    if not log.handlers:
+        log.addHandler(handler)

@@ -1,0 +1,339 @@
+"""What every datamodule over decoded audio shares: collection, split, windows, loaders."""
+
+from __future__ import annotations
+
+import logging
+import os
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from musicgen_cls.audio.io import PCM_SCALE
+from musicgen_cls.audio.windows import spaced_starts, to_samples
+from musicgen_cls.datamodules.files import FileWindows, find_files
+from musicgen_cls.errors import SourceError, SplitError, UsageError
+from musicgen_cls.plain import class_path, init_arguments
+from musicgen_cls.sources import splits
+from musicgen_cls.sources.track import SIDES, Side, Source
+from musicgen_cls.store import Collection, collect, describe_problems, write_tables
+
+Batch = dict[str, Any]
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where windows lie in a collection: one row a window, of one side of a split.
+
+    `start` is the first sample in the collection's audio, `room` how many samples later it may start at most (0 where
+    windows are fixed), `start_s` its time in the track, s.
+    """
+
+    track: npt.NDArray[np.int64]
+    genre: npt.NDArray[np.int64]
+    start: npt.NDArray[np.int64]
+    room: npt.NDArray[np.int64]
+    start_s: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.track)
+
+    def __getitem__(self, rows: npt.NDArray[Any]) -> Windows:
+        return Windows(self.track[rows], self.genre[rows], self.start[rows], self.room[rows], self.start_s[rows])
+
+
+class WindowDataset(Dataset[Batch]):
+    """Windows as batches cut straight out of the memory map. A key is (row, where in its room, 0 to 1)."""
+
+    def __init__(self, collection: Collection, windows: Windows, length: int) -> None:
+        self.collection = collection
+        self.windows = windows
+        self.length = length
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitems__(self, keys: Sequence[tuple[int, float]]) -> Batch:
+        """A batch: `x` int16 `[batch, samples]`, and `y`, `track`, `index` int64, `start_s` float32, all `[batch]`."""
+        rows = np.array([row for row, _ in keys])
+        shift = (np.array([place for _, place in keys]) * (self.windows.room[rows] + 1)).astype(np.int64)
+        starts = self.windows.start[rows] + shift
+        x = np.stack([self.collection.audio[start : start + self.length] for start in starts])
+        return {
+            "x": torch.from_numpy(x),
+            "y": torch.from_numpy(self.windows.genre[rows]),
+            "track": torch.from_numpy(self.windows.track[rows]),
+            "start_s": torch.from_numpy(
+                self.windows.start_s[rows] + (shift / self.collection.sample_rate).astype("f4")
+            ),
+            "index": torch.from_numpy(rows),
+        }
+
+
+class WindowSampler(DistributedSampler[Any]):
+    """Which windows, in which order, and where in its room each starts: a function of seed and epoch alone."""
+
+    def __iter__(self) -> Iterator[tuple[int, float]]:  # type: ignore[override]
+        rows = list(super().__iter__())
+        places = np.random.default_rng((self.seed, self.epoch, self.rank)).random(len(rows))
+        return zip(rows, places.tolist(), strict=True)
+
+
+class AudioDataModule(LightningDataModule):
+    """A source, decoded, split by tracks and cut into windows; subclasses say what networks are fed.
+
+    The arguments are those of `MelSlices`. Batches are made of int16 windows; on the device `front_end` turns them into
+    what the network eats, after `augment` in training.
+    """
+
+    INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("sample_rate", "seconds")
+    """Arguments that a network's input depends on: a checkpoint's cannot be changed."""
+
+    front_end: nn.Module
+
+    def __init__(
+        self,
+        source: Source | None,
+        sample_rate: int,
+        seconds: float,
+        windows_per_track: int,
+        crops_per_track: int | None,
+        split: splits.SplitName,
+        fractions: Sequence[float],
+        fold: str | None,
+        split_seed: int,
+        duplicates: Literal["drop", "keep"],
+        strict: bool,
+        augment: nn.Module | None,
+        batch_size: int,
+        num_workers: int,
+        cache_dir: str | None,
+        genres: Sequence[str] | None,
+        files: Sequence[str] | str | None,
+    ) -> None:
+        super().__init__()
+        _check_positive(sample_rate=sample_rate, seconds=seconds, windows_per_track=windows_per_track)
+        _check_positive(batch_size=batch_size, crops_per_track=1 if crops_per_track is None else crops_per_track)
+        self.source = source
+        self.sample_rate = sample_rate
+        self.seconds = seconds
+        self.windows_per_track = windows_per_track
+        self.crops_per_track = crops_per_track
+        self.split: splits.SplitName = split
+        self.fractions = fractions
+        self.fold = fold
+        self.split_seed = split_seed
+        self.duplicates: Literal["drop", "keep"] = duplicates
+        self.strict = strict
+        self.augment = augment
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.cache_dir = cache_dir
+        self.files = files
+        self.collection: Collection | None = None
+        self.windows: dict[Side, Windows] = {}
+        self.genres = list(genres) if genres else self._source_genres()
+        self.num_classes: int | None = len(self.genres)
+        origin = {"_class_path": class_path(type(self)), "_instantiator": "lightning.pytorch.cli.instantiate_module"}
+        self.save_hyperparameters(origin | init_arguments(self) | {"files": None}, logger=False)
+
+    @property
+    def window_samples(self) -> int:
+        """Length of a window, samples."""
+        return to_samples(self.seconds, self.sample_rate)
+
+    @property
+    def leaks(self) -> bool:
+        """Whether tracks of the test set may have been trained on."""
+        return self.split in splits.LEAKY
+
+    @abstractmethod
+    def fit_front_end(self, waveforms: Tensor) -> None:
+        """Fit what the front end takes from data, on training waveforms `[windows, samples]`."""
+
+    def prepare_data(self) -> None:
+        """Fetch and decode what is missing: on one process, once."""
+        if self.files is not None:
+            return
+        collection = self.open_collection()
+        if collection.problems:
+            tables = write_tables(collection)
+            log.warning("%s\n  the whole list: %s", describe_problems(collection.problems), tables[1])
+
+    def open_collection(self) -> Collection:
+        """The collection, fetched and decoded where it is not yet."""
+        self._source().prepare()
+        return self._collect()
+
+    def setup(self, stage: str) -> None:
+        """Open the store, divide the tracks, lay the windows."""
+        if self.files is not None or self.collection is not None:
+            return
+        self.collection = self._collect()
+        known, unknown = self._known_tracks(self.collection)
+        if unknown:
+            names = ", ".join(f"{genre} ({count} tracks)" for genre, count in sorted(unknown.items()))
+            log.warning("genres the checkpoint does not know are left out: %s", names)
+        self.windows = self._divide(self.collection, known)
+        if self.leaks:
+            log.warning(splits.LEAK_WARNING)
+        if stage == "fit":
+            self.fit_front_end(self._sample_waveforms(self.windows["train"]))
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Shuffled training windows."""
+        return self._loader("train", shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Validation windows, in order."""
+        return self._loader("validation")
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """Test windows, in order."""
+        return self._loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """Windows of the `files`, streamed, none of which needs to belong to a source."""
+        if self.files is None:
+            raise UsageError("predict needs files: name them, folders or patterns after --data.files")
+        paths = find_files(self.files)
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        dataset = FileWindows(paths, self.sample_rate, self.window_samples, self.batch_size, rank, world)
+        return DataLoader(dataset, batch_size=None)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Int16 windows to network input, on the device; training windows are augmented on the way."""
+        if "x" not in batch:
+            return batch
+        waveform = batch["x"].float() / PCM_SCALE
+        if self.augment is not None and self.trainer is not None and self.trainer.training:
+            waveform = self.augment.to(waveform.device)(waveform)
+        batch["x"] = self.front_end.to(waveform.device)(waveform)
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the front end learnt from the training tracks."""
+        return {"front_end": self.front_end.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self.front_end.load_state_dict(state_dict["front_end"])
+
+    def _source(self) -> Source:
+        if self.source is None:
+            raise UsageError("data.source is not set: name one, as --data.source Folder --data.source.root DIR")
+        return self.source
+
+    def _source_genres(self) -> list[str]:
+        genres = list(self._source().genres)
+        if len(genres) < 2:
+            raise SourceError(
+                f"{self._source().location}: only one genre, {genres}; a classifier needs at least two sub-folders"
+            )
+        return genres
+
+    def _collect(self) -> Collection:
+        return collect(
+            self._source(),
+            self.sample_rate,
+            cache_dir=self.cache_dir,
+            min_seconds=self.seconds,
+            duplicates=self.duplicates,
+            strict=self.strict,
+        )
+
+    def _known_tracks(self, collection: Collection) -> tuple[list[int], Counter[str]]:
+        """Rows of the tracks whose genre is one of ours, and a count of the others by genre."""
+        rows = [row for row, track in enumerate(collection.tracks) if track.genre in self.genres]
+        unknown = Counter(track.genre for track in collection.tracks if track.genre not in self.genres)
+        if not rows or (unknown and self.split != "external"):
+            raise SourceError(
+                f"{self._source().location}: its genres ({', '.join(self._source().genres)}) are not those of the "
+                f"checkpoint ({', '.join(self.genres)}); --data.split external judges it on the ones they share"
+            )
+        return rows, unknown
+
+    def _divide(self, collection: Collection, rows: list[int]) -> dict[Side, Windows]:
+        """Windows of each side: evenly spaced ones, or for training, if asked for, random crops."""
+        if self.split == "segment":
+            every = self._lay(collection, rows, random=False)
+            sides: list[Side | None] = [*splits.segment_sides(every.genre, self.fractions, self.split_seed)]
+            return {side: every[np.array([s == side for s in sides])] for side in SIDES}
+        tracks = [collection.tracks[row] for row in rows]
+        sides = splits.assign(self._source(), tracks, self.split, self.fractions, self.fold, self.split_seed)
+        return {
+            side: self._lay(
+                collection,
+                [row for row, s in zip(rows, sides, strict=True) if s == side],
+                random=side == "train" and self.crops_per_track is not None,
+            )
+            for side in SIDES
+        }
+
+    def _lay(self, collection: Collection, rows: list[int], random: bool) -> Windows:
+        track, start, room = [], [], []
+        for row in rows:
+            samples = int(collection.samples[row])
+            starts = spaced_starts(samples, self.window_samples, self.windows_per_track)
+            if random:
+                starts = np.zeros(self.crops_per_track or 0, dtype=np.int64)
+            track += [row] * len(starts)
+            start += list(starts)
+            room += [samples - self.window_samples if random else 0] * len(starts)
+        tracks, offsets = np.array(track, dtype=np.int64), np.array(start, dtype=np.int64)
+        label = {genre: number for number, genre in enumerate(self.genres)}
+        genre = np.array([label[collection.tracks[row].genre] for row in track], dtype=np.int64)
+        return Windows(
+            track=tracks,
+            genre=genre,
+            start=collection.offset[tracks] + offsets,
+            room=np.array(room, dtype=np.int64),
+            start_s=(offsets / collection.sample_rate).astype(np.float32),
+        )
+
+    def _sample_waveforms(self, windows: Windows, limit: int = 512) -> Tensor:
+        """Up to `limit` windows, evenly taken, as waveforms `[windows, samples]`."""
+        rows = np.unique(np.linspace(0, len(windows) - 1, min(limit, len(windows))).astype(int))
+        assert self.collection is not None
+        batch = WindowDataset(self.collection, windows, self.window_samples).__getitems__([(r, 0.5) for r in rows])
+        waveforms: Tensor = batch["x"].float() / PCM_SCALE
+        return waveforms
+
+    def _loader(self, side: Side, shuffle: bool = False) -> DataLoader[Any]:
+        assert self.collection is not None
+        dataset = WindowDataset(self.collection, self.windows[side], self.window_samples)
+        trainer = self.trainer
+        rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        if not len(dataset):
+            raise SplitError(f"split '{self.split}': no {side} windows")
+        sampler = WindowSampler(dataset, num_replicas=world, rank=rank, shuffle=shuffle, seed=seed)
+        if trainer is not None:
+            sampler.set_epoch(trainer.current_epoch)  # the first iterator after a resume is made before Lightning does
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            collate_fn=_as_is,
+            drop_last=shuffle and len(sampler) % self.batch_size == 1,  # batch norm cannot do with a single window
+        )
+
+
+def _as_is(batch: Batch) -> Batch:
+    return batch
+
+
+def _check_positive(**arguments: float) -> None:
+    for name, value in arguments.items():
+        if value <= 0:
+            raise UsageError(f"--data.{name} {value}: must be more than 0")

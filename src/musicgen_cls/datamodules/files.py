@@ -1,0 +1,118 @@
+"""A listener's own files, as windows, for `predict`: no collection, no store."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import IterableDataset
+
+from musicgen_cls.audio.io import Waveform, check_sound, stream, to_pcm
+from musicgen_cls.errors import AudioError, UsageError
+from musicgen_cls.sources.track import AUDIO_SUFFIXES
+
+
+def find_files(names: Sequence[str] | str) -> list[Path]:
+    """Files, the audio in folders at any depth, and the matches of patterns, each once, in order.
+
+    Raises:
+        UsageError: a name that stands for nothing.
+    """
+    found: list[Path] = []
+    for name in [names] if isinstance(names, str) else names:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            matches = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in AUDIO_SUFFIXES)
+        elif path.exists():
+            matches = [path]
+        else:
+            matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_file())
+        if not matches:
+            wanted = ", ".join(suffix[1:] for suffix in AUDIO_SUFFIXES)
+            raise UsageError(
+                f"--data.files {name}: no such file, no folder with audio ({wanted}), and no match as pattern"
+            )
+        found += matches
+    return list(dict.fromkeys(found))
+
+
+def stream_windows(path: Path, sample_rate: int, window: int) -> Iterator[tuple[int, int, Waveform]]:
+    """Cut a file of any length into windows that follow one another, in constant memory.
+
+    The end that does not fill a window is heard in a last window moved back to end with the file. A file shorter than
+    a window is repeated until it fills one.
+
+    Args:
+        path: the file.
+        sample_rate: Hz.
+        window: samples.
+
+    Yields:
+        First sample of the window, the one after its last in the file, and the window, float32 `[window]`.
+
+    Raises:
+        AudioError: the file is no usable audio, or silent throughout.
+    """
+    held = np.empty(0, np.float32)  # what is not yet cut, after up to one window that is
+    start, cut, low, high = 0, 0, np.inf, -np.inf
+    for block in stream(path, sample_rate):
+        if block.size:
+            low, high = min(low, float(block.min())), max(high, float(block.max()))
+        held = np.concatenate([held, block])
+        while len(held) - cut >= window:
+            yield start + cut, start + cut + window, held[cut : cut + window]
+            cut += window
+        spare = max(0, cut - window)
+        held, start, cut = held[spare:], start + spare, cut - spare
+    check_sound(path, np.array([low, high]) if np.isfinite(low) else held)
+    rest = len(held) - cut
+    if start + cut == 0:
+        yield 0, rest, np.resize(held, window)
+    elif rest:
+        yield start + len(held) - window, start + len(held), held[-window:]
+
+
+def batches(path: Path, sample_rate: int, window: int, size: int) -> Iterator[dict[str, Any]]:
+    """The windows of a file in batches: `x` int16 `[batch, window]`, `start_s` `[batch]` s, `file`.
+
+    The last batch is marked `last` and tells the length of the file, `seconds`. A file that cannot be used gives one batch with `error` and no `x`.
+    """
+    starts: list[float] = []
+    windows: list[npt.NDArray[np.int16]] = []
+    try:
+        for start, end, waveform in stream_windows(path, sample_rate, window):
+            if len(windows) == size:
+                yield _batch(path, starts, windows)
+                starts, windows = [], []
+            starts.append(start / sample_rate)
+            windows.append(to_pcm(waveform))
+    except AudioError as error:
+        yield {"file": str(path), "error": str(error), "last": True}
+        return
+    yield _batch(path, starts, windows) | {"last": True, "seconds": end / sample_rate}
+
+
+def _batch(path: Path, starts: list[float], windows: list[npt.NDArray[np.int16]]) -> dict[str, Any]:
+    x = torch.from_numpy(np.stack(windows))
+    return {"file": str(path), "x": x, "start_s": torch.tensor(starts), "last": False}
+
+
+class FileWindows(IterableDataset[dict[str, Any]]):
+    """Batches of windows of many files, those of one process among `world`."""
+
+    def __init__(
+        self, paths: Sequence[Path], sample_rate: int, window: int, size: int, rank: int = 0, world: int = 1
+    ) -> None:
+        self.paths = paths[rank::world]
+        self.sample_rate = sample_rate
+        self.window = window
+        self.size = size
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for path in self.paths:
+            yield from batches(path, self.sample_rate, self.window, self.size)

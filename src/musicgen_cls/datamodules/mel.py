@@ -1,0 +1,97 @@
+"""Log-mel pictures of windows of tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from musicgen_cls.audio.mel import MelFrontEnd
+from musicgen_cls.datamodules.base import AudioDataModule
+from musicgen_cls.sources.splits import SplitName
+from musicgen_cls.sources.track import Source
+
+
+class MelSlices(AudioDataModule):
+    """Log-mel pictures of windows of a source's tracks, made on the device as they are needed.
+
+    Batches: `x` `[batch, n_mels, frames]`, dB standardised band by band with the training tracks' mean and spread;
+    `y`, `track`, `index` `[batch]` int64; `start_s` `[batch]` s. Frames are 1 + samples // hop_length: 2 s at 22050 Hz
+    with hop 256 give 173.
+
+    Args:
+        source: the tracks: `Folder`, `GTZAN` or `SyntheticGenres`. Not needed to predict files.
+        seconds: length of a window, s.
+        windows_per_track: at most so many windows a track, evenly spaced, none overlapping.
+        crops_per_track: train on so many windows a track and epoch, each at a random place, instead.
+        n_fft: samples in a frame.
+        hop_length: samples from frame to frame.
+        n_mels: bands.
+        sample_rate: Hz; other rates are resampled.
+        split: `track`, `artist`, `fault_filtered` (GTZAN), `segment` (leaks), `external`.
+        fractions: shares of training, validation and test tracks, for `track`, `artist` and `segment`.
+        fold: "i of n" instead of fractions: part i tests, the next validates, the others train.
+        split_seed: which division of the many with these shares.
+        duplicates: of tracks equal bit for bit `drop` all but the first, or `keep` them on one side.
+        strict: stop at unusable files instead of going on without them.
+        augment: a module `[batch, samples]` -> `[batch, samples]`, applied to training waveforms on the device.
+        batch_size: windows in a batch.
+        num_workers: loader processes; none is fastest here, since a batch is a few slices of a memory map.
+        cache_dir: where decoded audio is kept; the user's cache folder if not set.
+        genres: names of the classes in label order; those of the source if not set.
+        files: what to predict: files, folders, patterns.
+    """
+
+    INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = (*AudioDataModule.INPUT_ARGUMENTS, "n_fft", "hop_length", "n_mels")
+
+    def __init__(
+        self,
+        source: Source | None = None,
+        seconds: float = 2.0,
+        windows_per_track: int = 14,
+        crops_per_track: int | None = None,
+        n_fft: int = 512,
+        hop_length: int = 256,
+        n_mels: int = 64,
+        sample_rate: int = 22050,
+        split: SplitName = "track",
+        fractions: Sequence[float] = (0.7, 0.15, 0.15),
+        fold: str | None = None,
+        split_seed: int = 0,
+        duplicates: Literal["drop", "keep"] = "drop",
+        strict: bool = False,
+        augment: nn.Module | None = None,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        cache_dir: str | None = None,
+        genres: list[str] | None = None,
+        files: list[str] | str | None = None,
+    ) -> None:
+        self.n_fft = n_fft
+        self.hop_length = hop_length
+        self.n_mels = n_mels
+        super().__init__(
+            source=source,
+            sample_rate=sample_rate,
+            seconds=seconds,
+            windows_per_track=windows_per_track,
+            crops_per_track=crops_per_track,
+            split=split,
+            fractions=fractions,
+            fold=fold,
+            split_seed=split_seed,
+            duplicates=duplicates,
+            strict=strict,
+            augment=augment,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            cache_dir=cache_dir,
+            genres=genres,
+            files=files,
+        )
+        self.front_end: MelFrontEnd = MelFrontEnd(sample_rate, n_fft, hop_length, n_mels)
+
+    def fit_front_end(self, waveforms: Tensor) -> None:
+        """Mean and spread of each band over training windows `[windows, samples]`."""
+        self.front_end.fit(waveforms)

@@ -1,0 +1,29 @@
+"""The errors a user can cause, each one line that names what is wrong and the remedy."""
+
+
+class MusicClsError(Exception):
+    """Root of every error that `musiccli` prints as one line, with exit status 2."""
+
+
+class AudioError(MusicClsError):
+    """A file that holds no usable audio."""
+
+
+class SourceError(MusicClsError):
+    """A collection of tracks that is missing, empty or not what it should be."""
+
+
+class SplitError(MusicClsError):
+    """A division into training, validation and test that cannot be made."""
+
+
+class StoreError(MusicClsError):
+    """The cache of decoded audio cannot be written or read."""
+
+
+class CheckpointError(MusicClsError):
+    """A checkpoint that is missing, damaged or made for something else."""
+
+
+class UsageError(MusicClsError):
+    """A command line or a config that says something impossible."""

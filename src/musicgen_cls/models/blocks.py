@@ -1,0 +1,24 @@
+"""Pieces that several networks are made of."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class ConvBlock(nn.Sequential):
+    """3x3 convolution, batch norm, ReLU: `[batch, channels, height, width]`, height and width kept."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(
+            nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1, bias=False),  # batch norm brings the bias
+            nn.BatchNorm2d(channels_out),
+            nn.ReLU(inplace=True),
+        )
+
+
+class GlobalAverage(nn.Module):
+    """Mean over height and width: `[batch, channels, height, width]` to `[batch, channels]`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Average."""
+        return x.mean(dim=(2, 3))

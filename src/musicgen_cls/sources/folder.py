@@ -1,0 +1,77 @@
+"""Anyone's own music: one sub-folder a genre."""
+
+from __future__ import annotations
+
+import csv
+from functools import cached_property
+from pathlib import Path
+
+from musicgen_cls.errors import SourceError
+from musicgen_cls.sources.track import AUDIO_SUFFIXES, Problem, Source, Track
+
+
+class Folder(Source):
+    """A folder with a sub-folder for each genre, named after it.
+
+    Files lie in them at any depth: wav, au, flac, ogg or mp3, any rate, any number of channels. Artists come from
+    `artists.csv` in the folder (columns `file,genre,artist`, files relative to the folder), else from the files' tags.
+
+    Args:
+        root: the folder.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return Path(self.root).resolve().name.lower()
+
+    @property
+    def location(self) -> Path:
+        """The folder."""
+        return Path(self.root)
+
+    @property
+    def genres(self) -> tuple[str, ...]:
+        """Names of the sub-folders that hold audio, sorted."""
+        return tuple(sorted({file.relative_to(self.location).parts[0] for file in self._audio}))
+
+    def tracks(self) -> list[Track]:
+        """One track for every audio file; its id is its path below the folder."""
+        tracks = []
+        for file in self._audio:
+            relative = file.relative_to(self.location)
+            tracks.append(Track(relative.as_posix(), file, relative.parts[0], self._artists.get(relative.as_posix())))
+        return tracks
+
+    def problems(self) -> list[Problem]:
+        """Files among the music whose names are not those of audio."""
+        return [Problem(f, "not audio by its name") for f in self._files if f.suffix.lower() not in AUDIO_SUFFIXES]
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        if not self.location.is_dir():
+            raise SourceError(f"{self.root}: no such folder; set --data.source.root to one with a sub-folder a genre")
+        files = (path for path in self.location.glob("*/**/*") if path.is_file())
+        return sorted(f for f in files if not any(part.startswith(".") for part in f.relative_to(self.location).parts))
+
+    @cached_property
+    def _audio(self) -> list[Path]:
+        audio = [file for file in self._files if file.suffix.lower() in AUDIO_SUFFIXES]
+        if not audio:
+            wanted = ", ".join(suffix[1:] for suffix in AUDIO_SUFFIXES)
+            raise SourceError(f"{self.root}: no audio in sub-folders; put {wanted} files into one sub-folder a genre")
+        return audio
+
+    @cached_property
+    def _artists(self) -> dict[str, str]:
+        table = self.location / "artists.csv"
+        if not table.is_file():
+            return {}
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if missing := {"file", "artist"} - set(reader.fieldnames or ()):
+                raise SourceError(f"{table}: no column {', '.join(sorted(missing))}; it needs file,genre,artist")
+            return {row["file"]: row["artist"] for row in reader if row["artist"]}

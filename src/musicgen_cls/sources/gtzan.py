@@ -1,0 +1,155 @@
+"""GTZAN: 1000 excerpts of 30 s in 10 genres (Tzanetakis and Cook 2002), with what is known of artists and faults."""
+
+from __future__ import annotations
+
+import csv
+import re
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+from musicgen_cls.errors import SourceError
+from musicgen_cls.sources.download import fetch, unpack
+from musicgen_cls.sources.track import AUDIO_SUFFIXES, Side, Source, Track
+
+GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
+
+Subset = Literal["full", "mini"]
+
+# Where the genre folders lie in the copies that go round: marsyas, its "mini", Kaggle's, and the bare folders.
+LAYOUTS = ("genres", "gtzan_mini-main/genres", "gtzan_mini-main", "Data/genres_original", "genres_original", ".")
+
+# Addresses and sums as torchaudio 2.11 and mirdata give them.
+ADDRESSES: dict[Subset, tuple[tuple[str, str], ...]] = {
+    "full": (
+        (
+            "https://huggingface.co/datasets/marsyas/gtzan/resolve/main/data/genres.tar.gz",
+            "sha256:24347e0223d2ba798e0a558c4c172d9d4a19c00bb7963fe055d183dadb4ef2c6",
+        ),
+        ("http://opihi.cs.uvic.ca/sound/genres.tar.gz", "md5:5b3d6dddb579ab49814ab86dba69e7c7"),
+    ),
+    "mini": (
+        (
+            "https://github.com/TempoBeatDownbeat/gtzan_mini/archive/refs/heads/main.zip",
+            "md5:44f7f23af8363d96c59663a987f29a4c",
+        ),
+    ),
+}
+PAGES: dict[Subset, str] = {
+    "full": "https://huggingface.co/datasets/marsyas/gtzan",
+    "mini": "https://github.com/TempoBeatDownbeat/gtzan_mini",
+}
+
+
+class GTZAN(Source):
+    """The GTZAN genre collection in `root`, whichever of the common folder layouts it has.
+
+    Args:
+        root: folder of the collection; a part of it will do, the ten labels stay the same.
+        subset: what `download` fetches: "full", 1000 tracks (1.2 GB), or "mini", 10 of each genre.
+        download: fetch the collection into `root` if it is not there.
+
+    """
+
+    def __init__(self, root: str = "data/gtzan", subset: Subset = "full", download: bool = False) -> None:
+        if subset not in get_args(Subset):
+            raise SourceError(f"subset {subset!r} of GTZAN is unknown: full or mini")
+        self.root = root
+        self.subset = subset
+        self.download = download
+
+    @property
+    def location(self) -> Path:
+        """The folder `root`."""
+        return Path(self.root).expanduser()
+
+    @property
+    def genres(self) -> tuple[str, ...]:
+        """The ten genres in alphabetical order, present or not."""
+        return GENRES
+
+    def tracks(self) -> list[Track]:
+        """The tracks that are in `root`, by id; of one in two formats, the first in the order of `AUDIO_SUFFIXES`."""
+        paths = self._paths()
+        if not paths:
+            raise SourceError(f"{self._absence()}; {self._ways_on()}")
+        artists, groups = _column("artists", "artist"), _column("duplicates", "group")
+        return [
+            Track(id, path, genre=id.split(".")[0], artist=artists.get(id), group=groups.get(id))
+            for id, path in sorted(paths.items())
+        ]
+
+    def prepare(self) -> None:
+        """Download the collection where `download` asks for it and no track is there."""
+        if not self.download or self._paths():
+            return
+        try:
+            fetch(f"GTZAN {self.subset}", ADDRESSES[self.subset], self.location, _unpack_nested)
+        except SourceError as error:
+            raise SourceError(f"{error}; {self._ways_on()}") from error
+
+    def known_faults(self) -> dict[str, str]:
+        """Notes by track id on files known to be damaged in some copies, or distorted; see faults.csv for sources."""
+        return dict(_column("faults", "note"))
+
+    def official_split(self, name: str) -> dict[str, Side] | None:
+        """The published "fault_filtered" lists of Kereliuk et al. 2015: 443, 197 and 290 tracks, 70 left out.
+
+        Their "stratified" lists are not offered: 42 known repetitions lie on two of their sides.
+        """
+        if name != "fault_filtered":
+            return None
+        return cast("dict[str, Side]", dict(_column(name, "side")))
+
+    def _paths(self) -> dict[str, Path]:
+        """The file of each track id, in the first of the layouts that holds any."""
+        for layout in LAYOUTS:
+            if paths := _paths_in(self.location / layout):
+                return paths
+        return {}
+
+    def _absence(self) -> str:
+        root = self.location
+        first, *others = AUDIO_SUFFIXES
+        return (
+            f"{root} {'holds no GTZAN' if root.exists() else 'does not exist'}: looked for GENRE/GENRE.00000{first} "
+            f"(or {' '.join(others)}) in it and in its genres, genres_original and Data/genres_original"
+        )
+
+    def _ways_on(self) -> str:
+        page = PAGES[self.subset]
+        again = "get it by hand" if self.download else "let it download (--data.source.download true) or get it by hand"
+        return (
+            f"point `root` at a copy (--data.source.root DIR), {again} from {page}, "
+            "or use the synthetic set (--data.source SyntheticGenres)"
+        )
+
+
+def _paths_in(folder: Path) -> dict[str, Path]:
+    """Track ids and files of `folder`/GENRE/GENRE.NNNNN.SUFFIX; anything else, as macOS's `._` files, is left."""
+    paths: dict[str, Path] = {}
+    for genre in GENRES:
+        file_name = re.compile(rf"({genre}\.\d{{5}})(\.\w+)")
+        matches = [m for path in folder.glob(f"{genre}/{genre}.*") if (m := file_name.fullmatch(path.name))]
+        for suffix in AUDIO_SUFFIXES:
+            for match in matches:
+                if match[2].lower() == suffix:
+                    paths.setdefault(match[1], folder / genre / match[0])
+    return paths
+
+
+def _unpack_nested(archive: Path, folder: Path) -> None:
+    """Unpack, and unpack a genres.zip that was inside: the mini set comes so."""
+    unpack(archive, folder)
+    for inner in list(folder.rglob("genres.zip")):
+        unpack(inner, inner.parent)
+        inner.unlink()
+
+
+@cache
+def _column(table: str, column: str) -> dict[str, str]:
+    """One column, by track id, of a table in data/gtzan; the `#` lines on its top say where it is from."""
+    text = resources.files("musicgen_cls").joinpath("data", "gtzan", f"{table}.csv").read_text(encoding="utf-8")
+    lines = (line for line in text.splitlines() if not line.startswith("#"))
+    return {row["id"]: row[column] for row in csv.DictReader(lines)}

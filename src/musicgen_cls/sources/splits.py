@@ -1,0 +1,165 @@
+"""Who trains and who tests: tracks are divided first, and cut into windows afterwards."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from musicgen_cls.errors import SplitError, UsageError
+from musicgen_cls.sources.track import SIDES, Side, Source, Track
+
+SplitName = Literal["track", "artist", "fault_filtered", "segment", "external"]
+
+LEAKY: frozenset[SplitName] = frozenset({"segment"})
+LEAK_WARNING = (
+    "split 'segment' puts windows of one track on both sides: its figures leak, and are good for reproducing papers "
+    "that split so, not for judging a model"
+)
+
+
+def assign(
+    source: Source,
+    tracks: Sequence[Track],
+    split: SplitName,
+    fractions: Sequence[float],
+    fold: str | None,
+    seed: int,
+) -> list[Side | None]:
+    """Side of every track; None for a track that the split leaves out.
+
+    `track` and `artist` are stratified by genre and keep together, on one side, tracks with the same `group` (exact
+    duplicates), and with `artist` those of one artist too. `fault_filtered` is a published list.
+    `external` makes every track a test track.
+
+    Args:
+        source: where the tracks come from, for its published splits.
+        tracks: usable tracks.
+        split: name of the split; `segment` divides windows, not tracks, and is none of this function's business.
+        fractions: shares of training, validation and test.
+        fold: "i of n", i from 1: the i-th of n equal parts tests, the next one validates, the others train.
+        seed: of the shuffle.
+
+    Raises:
+        SplitError: the split does not exist for these tracks, or leaves a genre without tracks on a side.
+        UsageError: `fractions` or `fold` make no sense.
+    """
+    if split == "external":
+        return ["test"] * len(tracks)
+    if split == "fault_filtered":
+        sides = _published(source, tracks, split)
+    else:
+        groups = _groups(tracks, by_artist=split == "artist")
+        if fold is None:
+            parts = _divide(tracks, groups, shares(fractions), seed)
+            sides = [SIDES[part] for part in parts]
+        else:
+            i, n = parse_fold(fold)
+            parts = _divide(tracks, groups, [1 / n] * n, seed)
+            sides = ["test" if p == i else "validation" if p == (i + 1) % n else "train" for p in parts]
+    _check(tracks, sides, split)
+    return sides
+
+
+def shares(fractions: Sequence[float]) -> list[float]:
+    """Check the shares of training, validation and test: three positive numbers that add up to 1."""
+    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise UsageError(
+            f"fractions {list(fractions)}: give three positive numbers that add up to 1, as [0.8, 0.1, 0.1]"
+        )
+    return list(fractions)
+
+
+def parse_fold(fold: str) -> tuple[int, int]:
+    """'2 of 5' to (1, 5): part counted from 0, and number of parts, at least 3."""
+    match = re.fullmatch(r"\s*(\d+)\s*(?:of|/)\s*(\d+)\s*", fold)
+    i, n = map(int, match.groups()) if match else (0, 0)
+    if not (1 <= i <= n and n >= 3):
+        raise UsageError(f"fold '{fold}': write it as '1 of 5', with at least 3 folds and counted from 1")
+    return i - 1, n
+
+
+def segment_sides(genre: np.ndarray, fractions: Sequence[float], seed: int) -> list[Side]:
+    """Side of every window, divided at random within each genre whatever its track: for reproduction only."""
+    rng = np.random.default_rng(seed)
+    bounds = np.cumsum(shares(fractions))[:-1]
+    part = np.empty(len(genre), dtype=np.int64)
+    for label in np.unique(genre):
+        rows = rng.permutation(np.flatnonzero(genre == label))
+        part[rows] = np.searchsorted(bounds, (np.arange(len(rows)) + 0.5) / len(rows))
+    return [SIDES[p] for p in part]
+
+
+def _published(source: Source, tracks: Sequence[Track], split: SplitName) -> list[Side | None]:
+    listed = source.official_split(split)
+    if listed is None:
+        raise SplitError(f"split '{split}': {source.name} has no published lists of that name; use split 'track'")
+    return [listed.get(track.id) for track in tracks]
+
+
+def _groups(tracks: Sequence[Track], by_artist: bool) -> np.ndarray:
+    """Number of the group of each track `[tracks]`: connected through a shared `group`, or a shared artist."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if by_artist and (unknown := [track.id for track in tracks if track.artist is None]):
+        raise SplitError(
+            f"split 'artist': no artist is known for {len(unknown)} of {len(tracks)} tracks, {unknown[0]} the first; "
+            "name them in artists.csv or the files' tags, or use split 'track'"
+        )
+    labels: dict[tuple[str, str], int] = {}
+    edges = []
+    for row, track in enumerate(tracks):
+        keys = [("group", track.group)] if track.group else []
+        keys += [("artist", track.artist)] if by_artist and track.artist else []
+        edges += [(row, len(tracks) + labels.setdefault(key, len(labels))) for key in keys]
+    size = len(tracks) + len(labels)
+    rows, columns = np.array(edges, dtype=np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(size, size))
+    return np.asarray(connected_components(graph, directed=False)[1])[: len(tracks)]
+
+
+def _divide(tracks: Sequence[Track], groups: np.ndarray, fractions: Sequence[float], seed: int) -> list[int]:
+    """Part of every track, whole groups at a time, so that each genre comes near its `fractions`.
+
+    Groups are dealt out in random order, large ones first, each to the part that is furthest below its share.
+    """
+    genres = sorted({track.genre for track in tracks})
+    counts = np.zeros((int(groups.max()) + 1, len(genres)))
+    for track, group in zip(tracks, groups, strict=True):
+        counts[group, genres.index(track.genre)] += 1
+    wanted = np.outer(fractions, counts.sum(axis=0))  # [parts, genres]
+    dealt = np.zeros_like(wanted)
+    part_of = np.empty(len(counts), dtype=np.int64)
+    order = np.random.default_rng(seed).permutation(len(counts))
+    for group in sorted(order, key=lambda g: -counts[g].sum()):
+        lack = (wanted - dealt) @ counts[group] / np.maximum(wanted @ counts[group], 1e-9)
+        part_of[group] = int(np.argmax(lack))
+        dealt[part_of[group]] += counts[group]
+    return [int(part_of[group]) for group in groups]
+
+
+def _check(tracks: Sequence[Track], sides: Sequence[Side | None], split: SplitName) -> None:
+    """Every genre is on every side, and nothing that belongs together is on two."""
+    found = Counter((track.genre, side) for track, side in zip(tracks, sides, strict=True))
+    for genre in sorted({track.genre for track in tracks}):
+        for side in SIDES:
+            if not found[genre, side]:
+                total = sum(track.genre == genre for track in tracks)
+                raise SplitError(
+                    f"split '{split}' leaves genre '{genre}' without {side} tracks (it has {total} in all); "
+                    "add tracks, leave the genre out, or choose another split, --data.fractions or --data.split_seed"
+                )
+    ties: dict[tuple[str, str | None], set[Side]] = defaultdict(set)
+    for track, side in zip(tracks, sides, strict=True):
+        if side is not None:
+            ties["track", track.id].add(side)
+            ties["group", track.group].add(side)
+            if split == "artist":
+                ties["artist", track.artist].add(side)
+    for (kind, name), where in ties.items():
+        if name is not None and len(where) > 1:
+            raise SplitError(f"split '{split}' puts {kind} '{name}' on {len(where)} sides; choose another split")

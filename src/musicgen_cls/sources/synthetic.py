@@ -1,0 +1,137 @@
+"""Ten genres of music that is made here: no download, no licence, artists known, the same on every machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from io import BytesIO
+from pathlib import Path
+from uuid import uuid4
+
+from musicgen_cls.audio import synth
+from musicgen_cls.audio.io import to_pcm
+from musicgen_cls.errors import SourceError, StoreError, UsageError
+from musicgen_cls.paths import CACHE_VARIABLE, cache_root
+from musicgen_cls.sources.track import Source, Track
+
+VERSION = 1  # raise when the same arguments give other sounds, so that old files are not taken for new ones
+
+
+class SyntheticGenres(Source):
+    """Synthetic music under GTZAN's ten genre names, rendered by `prepare` into 16-bit mono wav files.
+
+    Every four tracks in a row share an artist, that is instruments and mix; each track has its own key, tempo, chords
+    and melody. A longer set begins with the tracks of a shorter one.
+
+    Args:
+        tracks_per_genre: 1 or more.
+        seconds: length of a track, 0.1 or more.
+        seed: 0 or more; another seed is another collection.
+        sample_rate: Hz, 4000 or more.
+        root: folder for the files, new or made by the same arguments; None for one in the cache.
+
+    """
+
+    def __init__(
+        self,
+        tracks_per_genre: int = 20,
+        seconds: float = 30.0,
+        seed: int = 0,
+        sample_rate: int = 22050,
+        root: str | None = None,
+    ) -> None:
+        if tracks_per_genre < 1:
+            raise UsageError(f"tracks_per_genre={tracks_per_genre} is too small: give a whole number from 1 up.")
+        synth.check(synth.GENRES[0], 0, seed, seconds, sample_rate)
+        self.tracks_per_genre = tracks_per_genre
+        self.seconds = seconds
+        self.seed = seed
+        self.sample_rate = sample_rate
+        self.root = root
+
+    @property
+    def location(self) -> Path:
+        """`root`, or a folder of the cache that is named after what determines the sound."""
+        if self.root:
+            return Path(self.root).expanduser()
+        return cache_root() / f"synthetic-v{VERSION}-s{self.seed}-r{self.sample_rate}-{self.seconds:.9g}s"
+
+    @property
+    def genres(self) -> tuple[str, ...]:
+        """The ten genres in alphabetical order."""
+        return synth.GENRES
+
+    def tracks(self) -> list[Track]:
+        """Every track by genre and number, rendered yet or not."""
+        return [self._track(genre, index) for genre in self.genres for index in range(self.tracks_per_genre)]
+
+    def prepare(self) -> None:
+        """Render the files that are missing, on all cores.
+
+        It can be killed at any moment and called again, and by two processes at once. Raises `SourceError` if the
+        folder holds something else, `StoreError` if it cannot be written.
+        """
+        try:
+            self._claim()
+            missing = [track for track in self.tracks() if not track.path.exists()]
+            if missing:
+                self._render_all(missing)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write synthetic tracks to {self.location}: {error.strerror or error}; choose another place "
+                f"with the environment variable {CACHE_VARIABLE} or the argument root"
+            ) from error
+
+    def _track(self, genre: str, index: int) -> Track:
+        name = f"{genre}.{index:05d}"
+        path = self.location / "genres" / genre / f"{name}.wav"
+        return Track(name, path, genre, artist=synth.artist_name(genre, index), seconds=float(self.seconds))
+
+    def _claim(self) -> None:
+        """Note in the folder what it is for, before the first track; refuse one that is for something else."""
+        note = self.location / "synthetic.json"
+        recipe = {"version": VERSION, "seed": self.seed, "sample_rate": self.sample_rate, "seconds": self.seconds}
+        if note.exists():
+            try:
+                found = json.loads(note.read_text(encoding="utf-8"))
+            except ValueError:
+                found = None
+            if found != recipe:
+                raise SourceError(f"{self.location} holds synthetic tracks of {found}, not of {recipe}: change root")
+        elif (self.location / "genres").exists():
+            raise SourceError(f"{self.location} holds genres that are not synthetic: change root to a new folder")
+        else:
+            write_whole(note, json.dumps(recipe).encode())
+
+    def _render_all(self, missing: list[Track]) -> None:
+        from tqdm import tqdm
+
+        # Threads, as the time goes into numpy calls that release the interpreter lock.
+        pool = ThreadPoolExecutor(os.cpu_count() or 1)
+        try:
+            jobs = [pool.submit(self._render, track) for track in missing]
+            for job in tqdm(as_completed(jobs), total=len(jobs), desc="Rendering synthetic tracks", unit="track"):
+                job.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _render(self, track: Track) -> None:
+        import soundfile
+
+        index = int(track.id.rpartition(".")[2])
+        waveform = synth.render(track.genre, index, seed=self.seed, seconds=self.seconds, sample_rate=self.sample_rate)
+        wav = BytesIO()  # in memory first: libsndfile would not say that a disk is full
+        soundfile.write(wav, to_pcm(waveform), self.sample_rate, format="WAV", subtype="PCM_16")
+        write_whole(track.path, wav.getvalue())
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file, and the folders it lies in, so that under its name there is never a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{uuid4().hex}.part")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,88 @@
+"""What a source is made of: tracks, and the report on the files that are not usable ones."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+AUDIO_SUFFIXES = (".wav", ".au", ".flac", ".ogg", ".mp3")
+
+Side = Literal["train", "validation", "test"]
+SIDES: tuple[Side, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One recording.
+
+    `id` is unique in its source. `group` ties together tracks that are known to be the same recording: they stay on
+    one side of a split. `artist` and `seconds` are None where not (yet) known.
+    """
+
+    id: str
+    path: Path
+    genre: str
+    artist: str | None = None
+    seconds: float | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file that was left out, and why."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class Source(ABC):
+    """A collection of tracks with genres.
+
+    Making one touches no file, so that a checkpoint whose collection has moved away still loads; `genres` and `tracks`
+    read the disk and raise `SourceError`.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short lower-case name, for folders and reports."""
+        return type(self).__name__.lower()
+
+    @property
+    @abstractmethod
+    def location(self) -> Path:
+        """The folder the tracks lie in: with the class, the identity of a store."""
+
+    @property
+    @abstractmethod
+    def genres(self) -> tuple[str, ...]:
+        """The genres, in label order."""
+
+    @abstractmethod
+    def tracks(self) -> list[Track]:
+        """Every track, in a fixed order, by name only: nothing is decoded."""
+
+    def prepare(self) -> None:
+        """Download or render what is missing. Called once, on one process."""
+        return None
+
+    def problems(self) -> list[Problem]:
+        """Files that are known, without decoding, not to be usable tracks."""
+        return []
+
+    def official_split(self, name: str) -> dict[str, Side] | None:
+        """Side by track id of a published split called `name`, or None where the source has no such split."""
+        return None
+
+
+def genre_table(tracks: Sequence[Track]) -> dict[str, list[Track]]:
+    """Tracks by genre, genres in order of first appearance."""
+    table: dict[str, list[Track]] = {}
+    for track in tracks:
+        table.setdefault(track.genre, []).append(track)
+    return table

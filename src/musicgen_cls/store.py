@@ -1,0 +1,317 @@
+"""The store: every track of a collection decoded once, as int16 in one flat file.
+
+A store is a folder with two files that only ever grow:
+
+- `audio.i16`: samples of one track after another, mono, at one rate;
+- `journal.jsonl`: a line for each file that was decoded or found unusable, with its size and time of change, and
+  where its samples lie. A line is written after its samples are on disk.
+
+There is no mark that says "finished": a track is there when a whole journal line says so. Resuming after a kill and
+noticing an added or changed file are therefore the same thing as preparing: decode what has no line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from musicgen_cls.audio.io import Pcm, read, to_pcm
+from musicgen_cls.errors import AudioError, SourceError, StoreError
+from musicgen_cls.paths import cache_root, writing
+from musicgen_cls.sources.track import Problem, Source, Track
+
+_FORMAT = 1  # raise when decoding changes, so that older stores are not read
+_SYNC_BYTES = 1 << 26
+
+
+Key = tuple[str, int, int]
+"""What makes a file the same file: path, size in bytes, time of change in ns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the journal: one file, as it was when it was decoded."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    offset: int = 0
+    samples: int = 0
+    digest: str = ""
+    artist: str | None = None
+    error: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """The file this entry speaks of."""
+        return self.path, self.size, self.mtime_ns
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A source's usable tracks, decoded.
+
+    `audio` is the int16 memory map `[samples of all tracks]`; track `i` is `audio[offset[i]:offset[i] + samples[i]]`.
+    """
+
+    tracks: list[Track]
+    problems: list[Problem]
+    audio: npt.NDArray[np.int16]
+    offset: npt.NDArray[np.int64]
+    samples: npt.NDArray[np.int64]
+    sample_rate: int
+    folder: Path
+
+
+class Store:
+    """Decoded audio of one source at one rate, in a folder of the cache."""
+
+    def __init__(self, folder: Path, sample_rate: int) -> None:
+        self.folder = folder
+        self.sample_rate = sample_rate
+        self.audio_file = folder / "audio.i16"
+        self.journal_file = folder / "journal.jsonl"
+
+    @classmethod
+    def of(cls, source: Source, sample_rate: int, cache_dir: str | None = None) -> Store:
+        """The store of a source: its folder's name tells the source, the rate and a hash of the source's place."""
+        identity = f"{type(source).__name__}|{source.location.resolve()}|{sample_rate}|{_FORMAT}"
+        digest = hashlib.blake2b(identity.encode(), digest_size=6).hexdigest()
+        root = Path(cache_dir) if cache_dir else cache_root() / "stores"
+        return cls(root / f"{source.name}-{sample_rate}-{digest}", sample_rate)
+
+    def entries(self) -> tuple[dict[Key, Entry], int, int]:
+        """What the journal vouches for: entries, and the lengths in bytes of the sound part of journal and audio."""
+        found: dict[Key, Entry] = {}
+        journal_bytes = audio_bytes = 0
+        if not self.journal_file.is_file() or not self.audio_file.is_file():
+            return found, 0, 0
+        available = self.audio_file.stat().st_size
+        for line in self.journal_file.read_bytes().splitlines(keepends=True):
+            try:
+                entry = Entry(**json.loads(line))
+            except (ValueError, TypeError):
+                break
+            end = 2 * (entry.offset + entry.samples)
+            if not line.endswith(b"\n") or end > available:
+                break
+            found[entry.key] = entry
+            journal_bytes += len(line)
+            audio_bytes = max(audio_bytes, end)
+        return found, journal_bytes, audio_bytes
+
+    def fill(self, tracks: Sequence[Track], workers: int | None = None) -> dict[Key, Entry]:
+        """Decode the tracks that have no entry, on all cores, and return all entries.
+
+        One process at a time writes; others wait, and then find the work done.
+
+        Raises:
+            StoreError: the disk is full or the folder cannot be written. What this call had written is taken back.
+        """
+        found = self.entries()[0]
+        wanted = [_key(track.path) for track in tracks]
+        if all(key in found for key in wanted):
+            return found
+        from filelock import FileLock
+
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / "lock"):
+                return self._append(wanted, workers)
+        except OSError as error:
+            self._discard_if_empty()
+            raise StoreError(
+                f"{self.folder}: cannot write decoded audio there ({error.strerror or error}); free space, or set "
+                "--data.cache_dir or the variable MUSICGEN_CLS_CACHE to a folder that can be written"
+            ) from error
+
+    def _append(self, wanted: Sequence[Key], workers: int | None) -> dict[Key, Entry]:
+        found, journal_bytes, audio_bytes = self.entries()
+        missing = [key for key in wanted if key not in found]
+        if not missing:
+            return found
+        try:
+            with self.audio_file.open("ab") as audio, self.journal_file.open("ab") as journal:
+                audio.truncate(audio_bytes)  # past these lie the leavings of a process that was killed
+                journal.truncate(journal_bytes)
+                for entry in _write(_decode_all(missing, self.sample_rate, workers), audio, journal, audio_bytes):
+                    found[entry.key] = entry
+        except OSError:
+            for path, size in ((self.audio_file, audio_bytes), (self.journal_file, journal_bytes)):
+                if path.is_file():
+                    os.truncate(path, size)
+            raise
+        return found
+
+    def _discard_if_empty(self) -> None:
+        """Leave no empty store behind after a failed first attempt."""
+        if self.journal_file.is_file() and self.journal_file.stat().st_size == 0:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def collect(
+    source: Source,
+    sample_rate: int,
+    *,
+    cache_dir: str | None = None,
+    min_seconds: float = 0.0,
+    duplicates: Literal["drop", "keep"] = "drop",
+    strict: bool = False,
+    workers: int | None = None,
+) -> Collection:
+    """Decode a source into its store, where not done yet, and open it.
+
+    Args:
+        source: the tracks.
+        sample_rate: Hz.
+        cache_dir: folder of the stores; the user's cache folder if None.
+        min_seconds: shorter tracks are left out.
+        duplicates: of tracks equal bit for bit `drop` all but the first, or `keep` them tied into one group.
+        strict: raise `SourceError` if any file is unusable, instead of going on without it.
+        workers: decoding threads; as many as there are cores if None.
+
+    Raises:
+        SourceError: no usable track is left, or some are not and `strict` is set.
+        StoreError: the store cannot be written.
+    """
+    listed = source.tracks()
+    store = Store.of(source, sample_rate, cache_dir)
+    entries = store.fill(listed, workers)
+    problems = source.problems()
+    tracks, rows, first = [], [], {}
+    for track in listed:
+        entry = entries[_key(track.path)]
+        seconds = entry.samples / sample_rate
+        twin = first.setdefault(entry.digest, track) if entry.error is None else track
+        if entry.error is not None:
+            problems.append(Problem(track.path, entry.error))
+        elif seconds < min_seconds:
+            problems.append(Problem(track.path, f"too short: {seconds:.2f} s, {min_seconds:g} s are needed"))
+        elif twin is not track and duplicates == "drop":
+            problems.append(Problem(track.path, f"duplicate, bit for bit, of {twin.path}"))
+        else:
+            group = track.group or (entry.digest if duplicates == "keep" else None)
+            tracks.append(replace(track, seconds=seconds, artist=track.artist or entry.artist, group=group))
+            rows.append(entry)
+    if strict and problems:
+        raise SourceError(f"{problems[0]} ({len(problems)} such files; strict is set, so nothing goes on without them)")
+    if not tracks:
+        why = f"; the first: {problems[0]}" if problems else ""
+        raise SourceError(f"{source.location}: none of {len(listed)} tracks can be used{why}")
+    return Collection(
+        tracks=tracks,
+        problems=problems,
+        audio=np.memmap(store.audio_file, dtype=np.int16, mode="r"),
+        offset=np.array([entry.offset for entry in rows]),
+        samples=np.array([entry.samples for entry in rows]),
+        sample_rate=sample_rate,
+        folder=store.folder,
+    )
+
+
+def describe_problems(problems: Sequence[Problem], limit: int = 10) -> str:
+    """The integrity report as text: how many files were left out, and each with its reason, `limit` at most."""
+    lines = [f"{len(problems)} files left out:"] + [f"  {problem}" for problem in problems[:limit]]
+    if len(problems) > limit:
+        lines.append(f"  ... and {len(problems) - limit} more: all stand in integrity.csv")
+    return "\n".join(lines)
+
+
+def write_tables(collection: Collection) -> tuple[Path, Path]:
+    """Write `tracks.csv` and `integrity.csv` beside the store; return where they are."""
+    import pandas as pd
+
+    tracks, integrity = collection.folder / "tracks.csv", collection.folder / "integrity.csv"
+    tables = {
+        tracks: pd.DataFrame([asdict(track) for track in collection.tracks]),
+        integrity: pd.DataFrame([asdict(problem) for problem in collection.problems], columns=["path", "reason"]),
+    }
+    for path, table in tables.items():
+        with writing(path) as temporary:
+            table.to_csv(temporary, index=False)
+    return tracks, integrity
+
+
+def _key(path: Path) -> Key:
+    stat = path.stat()
+    return str(path.resolve()), stat.st_size, stat.st_mtime_ns
+
+
+def _decode(key: Key, sample_rate: int) -> tuple[Entry, Pcm]:
+    """Decode one file: its entry, still without an offset, and its samples (none if it is unusable)."""
+    path, entry = Path(key[0]), Entry(*key)
+    try:
+        pcm = to_pcm(read(path, sample_rate))
+    except AudioError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        return replace(entry, error=reason), np.empty(0, np.int16)
+    digest = hashlib.blake2b(pcm, digest_size=16).hexdigest()
+    return replace(entry, samples=len(pcm), digest=digest, artist=_artist_tag(path)), pcm
+
+
+def _artist_tag(path: Path) -> str | None:
+    from tinytag import TinyTag, TinyTagException
+
+    try:
+        return TinyTag.get(path, duration=False).artist or None
+    except (TinyTagException, OSError, ValueError):
+        return None
+
+
+def _decode_all(keys: Sequence[Key], sample_rate: int, workers: int | None) -> Iterator[tuple[Entry, Pcm]]:
+    """Decode in threads (soundfile, soxr and numpy let go of the interpreter), in order, a few files ahead."""
+    from tqdm import tqdm
+
+    workers = workers or os.cpu_count() or 1
+    pending: deque[Future[tuple[Entry, Pcm]]] = deque()
+    queue = iter(keys)
+    with ThreadPoolExecutor(workers) as pool, tqdm(total=len(keys), desc="Decoding", unit="track") as bar:
+        try:
+            while True:
+                while len(pending) < 4 * workers and (key := next(queue, None)) is not None:
+                    pending.append(pool.submit(_decode, key, sample_rate))
+                if not pending:
+                    return
+                yield pending.popleft().result()
+                bar.update()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _write(decoded: Iterator[tuple[Entry, Pcm]], audio: BinaryIO, journal: BinaryIO, end: int) -> Iterator[Entry]:
+    """Append samples, then, once they are on disk, the lines that vouch for them."""
+    waiting: list[Entry] = []
+    synced = end
+    for entry, pcm in decoded:
+        audio.write(pcm.tobytes())
+        waiting.append(replace(entry, offset=end // 2))
+        end += pcm.nbytes
+        if end - synced >= _SYNC_BYTES:
+            synced = end
+            yield from _vouch(waiting, audio, journal)
+            waiting = []
+    yield from _vouch(waiting, audio, journal)
+
+
+def _vouch(entries: list[Entry], audio: BinaryIO, journal: BinaryIO) -> list[Entry]:
+    _sync(audio)
+    journal.writelines(json.dumps(asdict(entry)).encode() + b"\n" for entry in entries)
+    _sync(journal)
+    return entries
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,141 @@
+import os
+import subprocess
+import sys
+from itertools import pairwise
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+
+from musicgen_cls import plots
+
+SIZES = pytest.mark.parametrize("k", [2, 10, 20])
+
+
+def genres_of(k: int) -> list[str]:
+    return [f"genre {i} $" for i in range(k)]  # an odd dollar sign, which matplotlib would read as mathematics
+
+
+def texts(fig) -> list[Text]:
+    """Everything written in a drawn figure."""
+    FigureCanvasAgg(fig).draw()
+    return [text for text in fig.findobj(Text) if text.get_text() and text.get_visible()]
+
+
+def words(fig) -> list[str]:
+    return [text.get_text() for text in texts(fig)]
+
+
+def assert_inside(fig) -> None:
+    for ax in fig.axes:
+        box = ax.get_tightbbox()
+        assert box is None or (min(box.x0, box.y0) >= -1 and box.x1 <= fig.bbox.x1 + 1 and box.y1 <= fig.bbox.y1 + 1)
+
+
+@SIZES
+def test_confusion_matrix(k):
+    counts = np.arange(1000, 1000 + k * k).reshape(k, k)
+    counts[0] = 0
+    fig = plots.confusion_matrix(counts, genres_of(k), "held-out $ tracks")
+    written = words(fig)
+    assert {str(count) for count in counts[1:].flat} <= set(written)
+    assert {"true genre", "predicted genre", "recall", "held-out $ tracks", "–"} <= set(written)
+    assert written.count("·") == k
+    assert all(written.count(genre) == 2 for genre in genres_of(k))
+    assert f"{100 * counts[1, 1] / counts[1].sum():.0f} %" in written
+    assert_inside(fig)
+
+
+def test_colours_only_get_darker():
+    red, green, blue, _ = plots._light()(np.linspace(0, 1, 50)).T
+    assert (np.diff(0.2126 * red + 0.7152 * green + 0.0722 * blue) < 0).all()
+
+
+@pytest.mark.parametrize("n", [1, 6, 16])
+def test_spectrogram_page(n):
+    mels = np.random.default_rng(0).normal(-40, 10, (n, 128, 87))
+    titles = [f"EXPERIMENTAL $ {i} → INTERNATIONAL, AND SO ON AND ON" for i in range(n)]
+    fig = plots.spectrogram_page(mels, titles, [i % 2 == 0 for i in range(n)], 2.0, mel_centres(128))
+    assert {"time in s", "frequency in Hz", "dB", "125", "500", "2k", "8k"} <= set(words(fig))
+    shown = [ax.title for ax in fig.axes if ax.title.get_text() and ax.get_visible()]
+    assert [title.get_color() for title in shown] == [plots.RIGHT if i % 2 == 0 else plots.WRONG for i in range(n)]
+    boxes = [title.get_window_extent() for title in shown]
+    assert not any(one.overlaps(other) for one, other in pairwise(boxes))
+    assert len({image.get_clim() for ax in fig.axes for image in ax.images}) == 1
+    assert_inside(fig)
+
+
+def mel_centres(n_mels: int) -> np.ndarray:
+    """Centres of bands evenly spaced in mel up to 11025 Hz, in Hz (O'Shaughnessy's formula)."""
+    return 700 * np.expm1(np.linspace(0, np.log1p(11025 / 700), n_mels + 2)[1:-1])
+
+
+def test_frequencies_stand_where_they_belong():
+    f_hz = mel_centres(64)
+    rows, labels = plots._frequency_ticks(f_hz)
+    assert labels == ["125", "500", "1k", "2k", "4k", "8k"]
+    np.testing.assert_allclose(np.interp(rows, np.arange(64), f_hz), [125, 500, 1000, 2000, 4000, 8000])
+
+
+def test_spectrogram_page_without_verdicts_and_with_too_many():
+    mels = np.zeros((17, 16, 10))
+    fig = plots.spectrogram_page(mels[:2], ["one", "two"], None, 1.0, mel_centres(16))
+    assert {ax.title.get_color() for ax in fig.axes} <= {plots.INK, mpl.rcParams["text.color"]}
+    with pytest.raises(ValueError, match="17 spectrograms"):
+        plots.spectrogram_page(mels, ["x"] * 17, None, 1.0, mel_centres(16))
+    with pytest.raises(ValueError, match="zip"):
+        plots.spectrogram_page(mels[:2], ["one"], None, 1.0, mel_centres(16))
+
+
+@SIZES
+def test_pr_curves(k):
+    rng = np.random.default_rng(0)
+    y = rng.integers(1, k, 100)  # nobody is of the first genre
+    probs = rng.dirichlet(np.ones(k), 100)
+    probs[y == 1] = np.eye(k)[1]
+    probs[y != 1, 1] = 0
+    fig = plots.pr_curves(y, probs, genres_of(k))
+    labels = [line.get_label() for line in fig.axes[0].lines]
+    assert labels[0] == "1.00  genre 1 $"
+    assert len(labels) == len(np.unique(y))
+    assert set(labels) <= set(words(fig))
+    assert_inside(fig)
+
+
+@SIZES
+def test_track_accuracy_bars(k):
+    recall = {"value": 0.5, "low": 0.3, "high": 0.7}
+    per_genre = {genre: {"tracks": 10 + i, "recall": recall} for i, genre in enumerate(genres_of(k))}
+    per_genre["genre 1 $"] = {"tracks": 0, "recall": None}
+    fig = plots.track_accuracy_bars(per_genre)
+    assert {*per_genre, "n = 10", "no tracks"} <= set(words(fig))
+    assert [bar.get_width() for bar in fig.axes[0].patches] == [50] * (k - 1)
+    assert_inside(fig)
+
+
+def test_save_leaves_the_file_or_nothing(tmp_path, monkeypatch):
+    fig = plots.confusion_matrix(np.eye(2), ["a", "b"])
+    path = tmp_path / "new" / "confusion.png"
+    plots.save(fig, path)
+    before = path.read_bytes()
+    assert before.startswith(b"\x89PNG")
+
+    def fail(name, **_):
+        name.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(fig, "savefig", fail)
+    with pytest.raises(OSError, match="disk full"):
+        plots.save(fig, path)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == ["confusion.png"]  # noqa: PTH208
+
+
+def test_import_is_cheap_and_pyplot_is_left_alone():
+    code = (
+        "import sys, musicgen_cls.plots as p; assert 'matplotlib' not in sys.modules;"
+        "p.confusion_matrix([[1]], ['a']); assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
