@@ -26,7 +26,8 @@ def root_help() -> str:
     """What `musiccli --help` prints."""
     commands = "\n".join(f"  {name:<10} {what}" for name, what in COMMANDS.items())
     return (
-        f"usage: musiccli [--help] [--version] COMMAND ...\n\nNeural networks on music genres.\n\ncommands:\n{commands}\n\n"
+        "usage: musiccli [--help] [--version] COMMAND ...\n\nNeural networks on music genres.\n\n"
+        f"commands:\n{commands}\n\n"
         f"musiccli COMMAND --help tells the options of a command. Examples:\n{EXAMPLES}\n"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     model, data = content.get("hyper_parameters", {}), content.get("datamodule_hyper_parameters", {})
     if not str(model.get("_class_path", "")).startswith("musicgen_cls.") or "genres" not in data:
         raise CheckpointError(f"{path}: a checkpoint of something else; musicgen_cls did not write it")
+    for described in (model, data):
+        import_module(described["_class_path"].rpartition(".")[0])  # Lightning only rebuilds classes already imported
     return Checkpoint(path, _described(model), _described(data), int(content["epoch"]))
 
 

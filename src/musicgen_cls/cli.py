@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import json
 import logging
-import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -17,12 +17,6 @@ from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, Mode
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
-import musicgen_cls.datamodules.mel
-import musicgen_cls.models.cnn5
-import musicgen_cls.models.vgg
-import musicgen_cls.sources.folder
-import musicgen_cls.sources.gtzan
-import musicgen_cls.sources.synthetic
 from musicgen_cls.__main__ import COMMANDS
 from musicgen_cls.callbacks.figures import TensorBoardFigures
 from musicgen_cls.callbacks.report import TestReport
@@ -30,10 +24,21 @@ from musicgen_cls.callbacks.seeding import SeedEachEpoch
 from musicgen_cls.callbacks.writers import PredictionWriter
 from musicgen_cls.checkpoints import Checkpoint, read_checkpoint
 from musicgen_cls.datamodules.base import AudioDataModule
-from musicgen_cls.errors import CheckpointError, MusicClsError, UsageError
+from musicgen_cls.datamodules.mel import MelSlices
+from musicgen_cls.errors import CheckpointError, UsageError
+from musicgen_cls.mistakes import explain, one_line, user_error
+from musicgen_cls.models.cnn5 import CNN5
+from musicgen_cls.models.vgg import VGG
+from musicgen_cls.sources.folder import Folder
+from musicgen_cls.sources.gtzan import GTZAN
+from musicgen_cls.sources.synthetic import SyntheticGenres
+from musicgen_cls.store import describe_problems, write_tables
 from musicgen_cls.tasks.classification import GenreClassifier
 
 log = logging.getLogger("musicgen_cls")
+
+CLASSES = {cls.__name__: cls for cls in (GenreClassifier, MelSlices, Folder, GTZAN, SyntheticGenres, VGG, CNN5)}
+"""What configs may name without a path."""
 
 SCORED_WITH_CHECKPOINT = ("validate", "test", "predict")
 
@@ -43,7 +48,7 @@ class MusicParser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise `UsageError` instead of printing the usage and leaving the process."""
-        raise UsageError(message) from ex
+        raise UsageError(explain(message, option_names(), CLASSES)) from ex
 
 
 class MusicTrainer(Trainer):
@@ -51,8 +56,6 @@ class MusicTrainer(Trainer):
 
     def prepare(self, model: Any = None, datamodule: Any = None) -> None:
         """Fetch, check and decode the collection, and say what is in it."""
-        from musicgen_cls.store import describe_problems, write_tables
-
         collection = datamodule.open_collection()
         tables = write_tables(collection)
         hours = float(collection.samples.sum()) / collection.sample_rate / 3600
@@ -152,6 +155,10 @@ class MusicCLI(LightningCLI):
             callbacks += [TensorBoardFigures(), LearningRateMonitor()]
         return callbacks
 
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
+        """Stopping and saving are for training: elsewhere these callbacks only warn."""
+        return super()._instantiate_trainer(config, callbacks if self.subcommand == "fit" else [])
+
     def after_instantiate_classes(self) -> None:
         """Say what was resolved; refuse a checkpoint of other genres."""
         if self.checkpoint is not None:
@@ -171,7 +178,7 @@ class MusicCLI(LightningCLI):
         """Test the best checkpoint and say where things are."""
         trainer, logger = self.trainer, self.trainer.logger
         best = getattr(trainer.checkpoint_callback, "best_model_path", "")
-        if trainer.fast_dev_run or not best:
+        if not best:  # as in --trainer.fast_dev_run
             return
         if self.config["fit"].test_after_fit:
             trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
@@ -204,6 +211,13 @@ def option(args: Sequence[str], name: str) -> str | None:
         elif arg.startswith(f"--{name}="):
             found = arg.partition("=")[2]
     return found
+
+
+def option_names() -> set[str]:
+    """Every argument of trainer and classes, and ours, to find the one that a misspelt name stands for."""
+    own = {"config", "ckpt_path", "out", "test_after_fit", "seed_everything", "checkpoint", "early_stopping"}
+    classes = (*CLASSES.values(), Trainer, ModelCheckpoint, EarlyStopping)
+    return own.union(*(inspect.signature(cls.__init__).parameters for cls in classes)) - {"self"}
 
 
 def is_help(args: Sequence[str]) -> bool:
@@ -283,24 +297,6 @@ def resume_last(config: Any) -> None:
         )
     config.ckpt_path = str(found[-1])
     arguments.version = int(found[-1].parts[-3].split("_")[1])
-
-
-def user_error(error: BaseException) -> MusicClsError | None:
-    """The user's mistake at the bottom of a chain of exceptions, if there is one."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    found = None
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        if isinstance(current, MusicClsError):
-            found = current
-        current = current.__cause__ or current.__context__
-    return found
-
-
-def one_line(error: MusicClsError) -> str:
-    """An error's text on one line."""
-    return re.sub(r"\s+", " ", str(error)).strip()
 
 
 def run(args: Sequence[str]) -> int:

@@ -189,7 +189,9 @@ def collect(
     store = Store.of(source, sample_rate, cache_dir)
     entries = store.fill(listed, workers)
     problems = source.problems()
-    tracks, rows, first = [], [], {}
+    tracks: list[Track] = []
+    rows: list[Entry] = []
+    first: dict[str, Track] = {}
     for track in listed:
         entry = entries[_key(track.path)]
         seconds = entry.samples / sample_rate
@@ -256,7 +258,7 @@ def _decode(key: Key, sample_rate: int) -> tuple[Entry, Pcm]:
     except AudioError as error:
         reason = str(error).removeprefix(f"{path}: ")
         return replace(entry, error=reason), np.empty(0, np.int16)
-    digest = hashlib.blake2b(pcm, digest_size=16).hexdigest()
+    digest = hashlib.blake2b(pcm.tobytes(), digest_size=16).hexdigest()
     return replace(entry, samples=len(pcm), digest=digest, artist=_artist_tag(path)), pcm
 
 

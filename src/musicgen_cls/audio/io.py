@@ -94,5 +94,6 @@ def check_sound(path: Path | str, waveform: Waveform) -> None:
 
 
 def to_pcm(waveform: Waveform) -> Pcm:
-    """float `[samples]` of full scale 1 to int16, rounded, clipped at full scale."""
-    return np.clip(np.rint(waveform * PCM_SCALE), -PCM_SCALE, PCM_SCALE - 1).astype(np.int16)
+    """Turn float `[samples]` of full scale 1 into int16, rounded, clipped at full scale."""
+    pcm: Pcm = np.clip(np.rint(waveform * PCM_SCALE), -PCM_SCALE, PCM_SCALE - 1).astype(np.int16)
+    return pcm

@@ -50,7 +50,7 @@ class LogMel(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Waveform `[batch, samples]` to dB `[batch, n_mels, 1 + samples // hop_length]`, float32."""
-        db = 10.0 * torch.log10(self.mel(waveform.float()).clamp_min(1e-10))
+        db: Tensor = 10.0 * torch.log10(self.mel(waveform.float()).clamp_min(1e-10))
         return torch.maximum(db, db.amax(dim=(-2, -1), keepdim=True) - self.top_db)
 
 
@@ -68,7 +68,8 @@ class MelFrontEnd(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Waveform `[batch, samples]` to standardised bands `[batch, n_mels, frames]`."""
-        return (self.log_mel(waveform) - self.mean) / self.std
+        standardised: Tensor = (self.log_mel(waveform) - self.mean) / self.std
+        return standardised
 
     def to_db(self, x: Tensor) -> Tensor:
         """Undo the standardisation: `[batch, n_mels, frames]` in dB, for pictures."""
@@ -77,6 +78,6 @@ class MelFrontEnd(nn.Module):
     @torch.no_grad()
     def fit(self, waveforms: Tensor) -> None:
         """Take mean and spread of each band from training waveforms `[windows, samples]`."""
-        db = torch.cat([self.log_mel(chunk) for chunk in waveforms.split(64)])
+        db = torch.cat([self.log_mel(chunk) for chunk in torch.split(waveforms, 64)])
         self.mean.copy_(db.mean(dim=(0, 2))[:, None])
         self.std.copy_(db.std(dim=(0, 2))[:, None].clamp_min(1.0))  # a band that hardly moves is not blown up

@@ -124,10 +124,10 @@ class Style:
     gate: Range = (0.8, 1.0)  # sounding share of an accompaniment note
     density: Range = (0.2, 0.5)  # chance of a melody note on a half beat
     register: Range = (70, 82)  # MIDI pitch the melody wanders around
-    drums_db: Range = (-5.0, 1.0)
+    drums_db: Range = (-4.0, 1.0)
     bass_db: Range = (-4.0, 2.0)
-    comp_db: Range = (-5.0, 1.0)
-    lead_db: Range = (-6.0, 1.0)
+    comp_db: Range = (-4.0, 1.0)
+    lead_db: Range = (-9.0, -2.0)
     noise_db: Range = (-66.0, -38.0)  # relative to the music
     tilt_db: Range = (-7.0, 7.0)  # level of what lies above 1 kHz
     echo: Range = (0.0, 0.25)
@@ -143,12 +143,12 @@ STYLES: dict[str, Style] = {
         voicings=(SEVENTH, TRIAD),
         grooves=(
             {"kick": "x.......x.....o.", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."},
-            {"kick": "x.....o.x.......", "snare": "....x.......x.o.", "ride": "x.x.x.x.x.x.x.x."},
+            {"kick": "x.....o.x.......", "snare": "....x.......x.o.", "hat": "x.x.x.x.x.x.x.x."},
         ),
         basses=("1.1.3.3.5.5.6.6.", "1.1.5.5.6.6.5.5.", "1...3...5...6..."),
         comps=("5.5.6.6.5.5.6.6.", "x.x.x.x.x.x.x.x.", "x.....x.x.....x."),
         bass_patches=("upright", "finger"),
-        comp_patches=("guitar", "piano", "crunch"),
+        comp_patches=("crunch", "organ"),
         lead_patches=("crunch", "reed"),
         density=(0.3, 0.55),
     ),
@@ -306,8 +306,10 @@ STYLES: dict[str, Style] = {
         bass_patches=("sub", "finger"),
         comp_patches=("guitar", "organ"),
         lead_patches=("brass", "organ", "epiano"),
-        gate=(0.2, 0.45),
-        density=(0.1, 0.35),
+        gate=(0.15, 0.35),
+        density=(0.08, 0.25),
+        bass_db=(-1, 4),
+        comp_db=(-3, 2),
         echo=(0.1, 0.45),
     ),
     "rock": Style(

@@ -70,7 +70,7 @@ class TensorBoardFigures(Callback):
         """Hold on to a few windows of each batch, so that the page shows many tracks."""
         if batch_idx == 0:
             self._page = None
-        rows = torch.linspace(0, len(batch["y"]) - 1, 4).long().unique()
+        rows = torch.unique(torch.linspace(0, len(batch["y"]) - 1, 4).long())
         fresh = {name: batch[name][rows.to(batch[name].device)].cpu() for name in ("x", "index")}
         held = self._page
         if held is None:

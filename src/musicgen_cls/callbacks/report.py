@@ -66,7 +66,7 @@ def describe_test(trainer: Trainer, datamodule: AudioDataModule) -> dict[str, An
         "can_leak": datamodule.leaks,
         "left_out": len(datamodule.collection.problems) if datamodule.collection else 0,
         "genres": datamodule.genres,
-        "interval": "95 %: Wilson over tracks; windows with the effective sample size of their tracks; bootstrap for F1",
+        "interval": "95 %: Wilson over tracks, its effective-sample-size form over windows, bootstrap for F1",
     }
 
 

@@ -82,7 +82,7 @@ class WindowDataset(Dataset[Batch]):
 class WindowSampler(DistributedSampler[Any]):
     """Which windows, in which order, and where in its room each starts: a function of seed and epoch alone."""
 
-    def __iter__(self) -> Iterator[tuple[int, float]]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[tuple[int, float]]:
         rows = list(super().__iter__())
         places = np.random.default_rng((self.seed, self.epoch, self.rank)).random(len(rows))
         return zip(rows, places.tolist(), strict=True)
@@ -324,7 +324,7 @@ class AudioDataModule(LightningDataModule):
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
-            collate_fn=_as_is,
+            collate_fn=_as_is,  # type: ignore[arg-type]
             drop_last=shuffle and len(sampler) % self.batch_size == 1,  # batch norm cannot do with a single window
         )
 

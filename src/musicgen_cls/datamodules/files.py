@@ -31,7 +31,7 @@ def find_files(names: Sequence[str] | str) -> list[Path]:
         elif path.exists():
             matches = [path]
         else:
-            matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_file())
+            matches = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file())  # noqa: PTH207
         if not matches:
             wanted = ", ".join(suffix[1:] for suffix in AUDIO_SUFFIXES)
             raise UsageError(
@@ -80,21 +80,24 @@ def stream_windows(path: Path, sample_rate: int, window: int) -> Iterator[tuple[
 def batches(path: Path, sample_rate: int, window: int, size: int) -> Iterator[dict[str, Any]]:
     """The windows of a file in batches: `x` int16 `[batch, window]`, `start_s` `[batch]` s, `file`.
 
-    The last batch is marked `last` and tells the length of the file, `seconds`. A file that cannot be used gives one batch with `error` and no `x`.
+    The last batch is marked `last` and tells the length of the file, `seconds`. A file that cannot be used ends in a
+    batch with `error` and no `x`.
     """
     starts: list[float] = []
     windows: list[npt.NDArray[np.int16]] = []
+    heard = 0
     try:
         for start, end, waveform in stream_windows(path, sample_rate, window):
             if len(windows) == size:
                 yield _batch(path, starts, windows)
                 starts, windows = [], []
             starts.append(start / sample_rate)
+            heard = end
             windows.append(to_pcm(waveform))
     except AudioError as error:
         yield {"file": str(path), "error": str(error), "last": True}
         return
-    yield _batch(path, starts, windows) | {"last": True, "seconds": end / sample_rate}
+    yield _batch(path, starts, windows) | {"last": True, "seconds": heard / sample_rate}
 
 
 def _batch(path: Path, starts: list[float], windows: list[npt.NDArray[np.int16]]) -> dict[str, Any]:

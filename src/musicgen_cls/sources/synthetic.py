@@ -1,4 +1,4 @@
-"""Ten genres of music that is made here: no download, no licence, artists known, the same on every machine."""
+"""Ten genres of music that is made here: no download, no licence, artists known, the same at every rendering."""
 
 from __future__ import annotations
 
@@ -49,6 +49,11 @@ class SyntheticGenres(Source):
         self.seed = seed
         self.sample_rate = sample_rate
         self.root = root
+
+    @property
+    def name(self) -> str:
+        """A short name."""
+        return "synthetic"
 
     @property
     def location(self) -> Path:

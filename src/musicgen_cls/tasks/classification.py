@@ -50,6 +50,7 @@ class GenreClassifier(LightningModule):
         )
         self.lr = lr
         self.weight_decay = weight_decay
+        self.network: nn.Module
         # Convolutions on CPU run a third faster with channels last; other layers do not mind.
         self.network = network(num_classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
@@ -97,11 +98,15 @@ class GenreClassifier(LightningModule):
 
     def _collect(self, stage: str, batch: dict[str, Any]) -> None:
         log_probs = functional.log_softmax(self(batch["x"]).float(), dim=1)
-        self.scores[stage].update(batch["index"], batch["track"], batch["start_s"], batch["y"], log_probs)
+        self._metric(stage).update(batch["index"], batch["track"], batch["start_s"], batch["y"], log_probs)
 
-    def _log_scores(self, stage: str) -> None:
+    def _metric(self, stage: str) -> TrackScores:
         metric = self.scores[stage]
         assert isinstance(metric, TrackScores)
+        return metric
+
+    def _log_scores(self, stage: str) -> None:
+        metric = self._metric(stage)
         self.results[stage] = scores = metric.compute()
         metric.reset()
         figures = {

@@ -1,0 +1,97 @@
+"""A trained classifier as a Python object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from musicgen_cls.audio.io import PCM_SCALE, check_sound, to_pcm
+from musicgen_cls.audio.windows import sliding_starts
+from musicgen_cls.checkpoints import read_checkpoint
+from musicgen_cls.datamodules.base import AudioDataModule
+from musicgen_cls.datamodules.files import batches
+from musicgen_cls.errors import AudioError, UsageError
+from musicgen_cls.tasks.classification import GenreClassifier
+
+
+class GenreRecogniser:
+    """Takes a file or a waveform, gives the probability of each genre: what `musiccli predict` does, in Python.
+
+    Args:
+        path: a checkpoint that `fit` wrote; nothing else is needed.
+        device: where to compute.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged or something else.
+    """
+
+    def __init__(self, path: str | PathLike[str], device: str | torch.device = "cpu") -> None:
+        self.checkpoint = read_checkpoint(Path(path))
+        self.device = torch.device(device)
+        file, arguments = self.checkpoint.path, {"map_location": self.device, "weights_only": True}
+        self.task = GenreClassifier.load_from_checkpoint(file, **arguments).eval()
+        self.data = AudioDataModule.load_from_checkpoint(file, **arguments)
+        self.data.front_end.to(self.device).eval()
+
+    @property
+    def genres(self) -> list[str]:
+        """Names of the genres, in label order."""
+        return self.data.genres
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate that waveforms are expected at, Hz."""
+        return self.data.sample_rate
+
+    def __call__(self, audio: str | PathLike[str] | npt.ArrayLike | Tensor) -> dict[str, float]:
+        """Probability of each genre: the mean over windows that cover the whole recording.
+
+        Args:
+            audio: a file of any format, rate and length, or a mono waveform `[samples]` at `sample_rate`.
+
+        Raises:
+            AudioError: the file or waveform holds no usable audio.
+        """
+        mean = self.timeline(audio)[1].mean(axis=0)
+        return dict(zip(self.genres, mean.tolist(), strict=True))
+
+    def timeline(
+        self, audio: str | PathLike[str] | npt.ArrayLike | Tensor
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Start of each window `[windows]`, s, and its probabilities `[windows, genres]`."""
+        parts = self._files(Path(audio)) if isinstance(audio, str | PathLike) else self._waveform(audio)
+        starts, probabilities = zip(*((start, self._probabilities(x)) for start, x in parts), strict=True)
+        return np.concatenate(starts).astype(np.float64), np.concatenate(probabilities)
+
+    def _files(self, path: Path) -> Iterator[tuple[npt.NDArray[Any], Tensor]]:
+        for batch in batches(path, self.sample_rate, self.data.window_samples, self.data.batch_size):
+            if "error" in batch:
+                raise AudioError(batch["error"])
+            yield batch["start_s"].numpy(), batch["x"]
+
+    def _waveform(self, audio: npt.ArrayLike | Tensor) -> Iterator[tuple[npt.NDArray[Any], Tensor]]:
+        waveform = np.asarray(audio, dtype=np.float32)
+        if waveform.ndim != 1:
+            raise UsageError(
+                f"waveform of shape {waveform.shape}: give one channel, [samples], at {self.sample_rate} Hz"
+            )
+        check_sound("waveform", waveform)
+        window = self.data.window_samples
+        starts = sliding_starts(len(waveform), window, window)
+        pcm = to_pcm(np.resize(waveform, max(window, len(waveform))))
+        for at in np.array_split(starts, -(-len(starts) // self.data.batch_size)):
+            yield at / self.sample_rate, torch.from_numpy(np.stack([pcm[i : i + window] for i in at]))
+
+    @torch.inference_mode()
+    def _probabilities(self, x: Tensor) -> npt.NDArray[np.float64]:
+        logits = self.task(self.data.front_end(x.to(self.device).float() / PCM_SCALE))
+        probabilities: npt.NDArray[np.float64] = functional.softmax(logits.float(), dim=1).double().cpu().numpy()
+        return probabilities

@@ -1,0 +1,60 @@
+"""What went wrong, in one line: from the long messages of parsers to the words a user needs."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from musicgen_cls.errors import MusicClsError
+
+_OPTION = re.compile(r"Option '([^']+)' is not accepted|recognized arguments: (\S+)|Key '([^']+)' is not expected")
+_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
+_LITERAL = re.compile(r"Literal\[(.*?)\].*?Got value: (\S*)", re.DOTALL)
+_TYPE = re.compile(r"Expected an? <class '([\w.]+)'>.*?Got value: (\S*)", re.DOTALL)
+
+
+def explain(message: str, options: Iterable[str] = (), classes: Iterable[str] = ()) -> str:
+    """A parser's message as one line that names the argument, the value and the remedy.
+
+    Args:
+        message: as jsonargparse words it.
+        options: names of arguments, of which the nearest is offered for a misspelt one.
+        classes: names of classes, likewise.
+    """
+    keys = re.findall(r'Parser key "([^"]+)"', message)
+    where = f"{keys[-1]}: " if keys else ""
+    if found := _OPTION.search(message):
+        name = next(group for group in found.groups() if group)
+        return f"no option '{name}'{_nearest(name.lstrip('-').split('=')[0].rpartition('.')[2], options)}"
+    if found := _CLASS.search(message):
+        return f"{where}no class '{found[1]}'{_nearest(found[1], classes)}"
+    if found := _LITERAL.search(message):
+        choices = re.findall(r"'([^']*)'", found[1])
+        return f"{where}'{found[2]}' is not one of {', '.join(choices)}{_nearest(found[2], choices)}"
+    if found := _TYPE.search(message):
+        return f"{where}'{found[2]}' is not of type {found[1]}"
+    return one_line(message.removeprefix("Parser key ").replace('"config": ', "--config: "))
+
+
+def user_error(error: BaseException) -> MusicClsError | None:
+    """The user's mistake at the bottom of a chain of exceptions, if there is one."""
+    seen: set[int] = set()
+    found = None
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        if isinstance(current, MusicClsError):
+            found = current
+        current = current.__cause__ or current.__context__
+    return found
+
+
+def one_line(text: object) -> str:
+    """A text with its line breaks folded into spaces."""
+    return re.sub(r"\s+", " ", str(text)).strip()
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else ""
