@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from musicgen_cls.errors import CheckpointError
+from musicgen_cls.plain import resolve
 
 Described = dict[str, Any]
 """A class and its arguments in plain form: `{"class_path": ..., "init_args": {...}}`."""
@@ -49,7 +49,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not str(model.get("_class_path", "")).startswith("musicgen_cls.") or "genres" not in data:
         raise CheckpointError(f"{path}: a checkpoint of something else; musicgen_cls did not write it")
     for described in (model, data):
-        import_module(described["_class_path"].rpartition(".")[0])  # Lightning only rebuilds classes already imported
+        resolve(described["_class_path"])  # Lightning only rebuilds classes already imported
     return Checkpoint(path, _described(model), _described(data), int(content["epoch"]))
 
 

@@ -16,6 +16,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from musicgen_cls.__main__ import COMMANDS
 from musicgen_cls.callbacks.figures import TensorBoardFigures
@@ -96,7 +97,6 @@ class MusicCLI(LightningCLI):
             {
                 "checkpoint.filename": "best",
                 "checkpoint.monitor": "val_loss",
-                "checkpoint.save_last": True,
                 "checkpoint.enable_version_counter": False,
                 "checkpoint.save_on_train_epoch_end": True,
                 "early_stopping.monitor": "val_loss",
@@ -150,7 +150,9 @@ class MusicCLI(LightningCLI):
             return [PredictionWriter(config.out or "predictions")]
         callbacks: list[Any] = [TestReport(config.out)]
         if self.subcommand == "fit":
-            callbacks.append(SeedEachEpoch())
+            # ModelCheckpoint(save_last=True) writes last.ckpt only when the best one changes; this one, every epoch.
+            last = ModelCheckpoint(filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+            callbacks += [SeedEachEpoch(), last]
         if config.trainer.logger is not False and not config.trainer.fast_dev_run:
             callbacks += [TensorBoardFigures(), LearningRateMonitor()]
         return callbacks
@@ -169,7 +171,7 @@ class MusicCLI(LightningCLI):
                     f"{', '.join(datamodule.genres)}; leave out --ckpt_path to train afresh"
                 )
             network = self.checkpoint.model["init_args"]["network"]["class_path"].rpartition(".")[2]
-            print(
+            rank_zero_only(print)(
                 f"Checkpoint:  {self.checkpoint.path} ({network}, {len(self.checkpoint.genres)} genres, "
                 f"epoch {self.checkpoint.epoch})"
             )
@@ -336,6 +338,8 @@ def quieten() -> None:
         ".*Using `DistributedSampler` with the dataloaders.*",  # windows that it repeats are counted once
         ".*The number of training batches.*",
         ".*Checkpoint directory .* exists and is not empty.*",
+        ".*The dirpath has changed from.*",
+        ".*predict returned None.*",  # for files that cannot be read
         ".*treespec, LeafSpec.*",  # Lightning's own business with torch
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -19,6 +19,7 @@ from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.datamodules.base import AudioDataModule
 from musicgen_cls.datamodules.files import batches
 from musicgen_cls.errors import AudioError, UsageError
+from musicgen_cls.plain import resolve
 from musicgen_cls.tasks.classification import GenreClassifier
 
 
@@ -36,9 +37,10 @@ class GenreRecogniser:
     def __init__(self, path: str | PathLike[str], device: str | torch.device = "cpu") -> None:
         self.checkpoint = read_checkpoint(Path(path))
         self.device = torch.device(device)
-        file, arguments = self.checkpoint.path, {"map_location": self.device, "weights_only": True}
-        self.task = GenreClassifier.load_from_checkpoint(file, **arguments).eval()
-        self.data = AudioDataModule.load_from_checkpoint(file, **arguments)
+        file = self.checkpoint.path
+        self.task = GenreClassifier.load_from_checkpoint(file, map_location=self.device, weights_only=True).eval()
+        data_class = resolve(self.checkpoint.data["class_path"])
+        self.data: AudioDataModule = data_class.load_from_checkpoint(file, map_location=self.device, weights_only=True)
         self.data.front_end.to(self.device).eval()
 
     @property

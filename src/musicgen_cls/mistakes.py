@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 from collections.abc import Iterable
 
-from musicgen_cls.errors import MusicClsError
+from musicgen_cls.errors import MusicClsError, UsageError
+
+_NOT_WRITABLE = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 
 _OPTION = re.compile(r"Option '([^']+)' is not accepted|recognized arguments: (\S+)|Key '([^']+)' is not expected")
 _CLASS = re.compile(r"Expected a dot import path string: (\S+)")
@@ -38,16 +41,29 @@ def explain(message: str, options: Iterable[str] = (), classes: Iterable[str] = 
 
 
 def user_error(error: BaseException) -> MusicClsError | None:
-    """The user's mistake at the bottom of a chain of exceptions, if there is one."""
+    """What in a chain of exceptions a user can mend, nearest its bottom; None if it is our own mistake.
+
+    That is our own errors, settings that Lightning refuses, and folders that cannot be written.
+    """
     seen: set[int] = set()
-    found = None
+    found: MusicClsError | None = None
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
-        if isinstance(current, MusicClsError):
-            found = current
+        found = _mendable(current) or found
         current = current.__cause__ or current.__context__
     return found
+
+
+def _mendable(error: BaseException) -> MusicClsError | None:
+    if isinstance(error, MusicClsError):
+        return error
+    if type(error).__name__ == "MisconfigurationException":
+        return UsageError(str(error))
+    if isinstance(error, OSError) and error.errno in _NOT_WRITABLE:
+        where = f"{error.filename}: " if error.filename else ""
+        return UsageError(f"{where}cannot be written ({error.strerror}); free space there or choose another folder")
+    return None
 
 
 def one_line(text: object) -> str:

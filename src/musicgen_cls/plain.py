@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,12 @@ def init_arguments(instance: Any) -> dict[str, Any]:
 def class_path(cls: type) -> str:
     """Where a class is imported from."""
     return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def resolve(path: str) -> Any:
+    """The class that `class_path` named."""
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
 
 
 def _described(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:

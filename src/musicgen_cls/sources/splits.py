@@ -154,12 +154,12 @@ def _check(tracks: Sequence[Track], sides: Sequence[Side | None], split: SplitNa
                     "add tracks, leave the genre out, or choose another split, --data.fractions or --data.split_seed"
                 )
     ties: dict[tuple[str, str | None], set[Side]] = defaultdict(set)
-    for track, side in zip(tracks, sides, strict=True):
-        if side is not None:
-            ties["track", track.id].add(side)
-            ties["group", track.group].add(side)
+    for track, placed in zip(tracks, sides, strict=True):
+        if placed is not None:
+            ties["track", track.id].add(placed)
+            ties["group", track.group].add(placed)
             if split == "artist":
-                ties["artist", track.artist].add(side)
+                ties["artist", track.artist].add(placed)
     for (kind, name), where in ties.items():
         if name is not None and len(where) > 1:
             raise SplitError(f"split '{split}' puts {kind} '{name}' on {len(where)} sides; choose another split")

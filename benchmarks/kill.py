@@ -1,0 +1,322 @@
+"""Kills `prepare` and `fit` at random moments and shows that nothing is lost: `python benchmarks/kill.py`.
+
+Each command first runs unbroken. Then it is started, killed with SIGKILL, started again, and so on until it comes to
+its end; what it leaves must be, byte for byte and bit for bit, what the unbroken run left. Half of the kills fall at
+any moment, the other half within 30 ms of a write: of samples in `prepare`, into the folder of checkpoints in `fit`.
+
+To save the seconds that imports take, a process that has imported everything forks a child for each start; the child
+runs what the console script runs, on one thread. `prepare` vouches for its samples every 256 KiB instead of every
+64 MiB, so that a small collection has many places to be killed at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from musicgen_cls import cli, store
+from musicgen_cls.store import Store
+
+RAM_DISK = "/dev/shm"  # temporary files go there, if there is one: moving them to a disk is no atomic matter
+START_OF_FIT = ["fit", "--trainer.enable_progress_bar", "false", "--test_after_fit", "false"]
+
+
+def launch(args: list[str], log: Path) -> int:
+    """Run a command in a forked child; return its process id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 70
+    try:
+        with log.open("a") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        store._SYNC_BYTES = 1 << 18
+        status = cli.run(args)
+        sys.stdout.flush()
+    finally:
+        os._exit(status)
+
+
+def finished(pid: int, block: bool = False) -> int | None:
+    """A child's exit status (less than 0: the signal that ended it), or None while it runs."""
+    done, status = os.waitpid(pid, 0 if block else os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if done else None
+
+
+def complete(args: list[str], log: Path) -> float:
+    """Run a command to its end; return how long it took, s."""
+    begin = time.perf_counter()
+    status = finished(launch(args, log), block=True)
+    if status:
+        sys.exit(f"{' '.join(args[:1])} failed with status {status}:\n{log.read_text()}")
+    return time.perf_counter() - begin
+
+
+def sizes(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of change of every file below a folder."""
+    found = {}
+    for path in folder.rglob("*") if folder.is_dir() else ():
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            continue
+        found[str(path)] = (stat.st_size, stat.st_mtime_ns)
+    return found
+
+
+def kill_some_time(pid: int, seconds: float, folder: Path, rng: random.Random) -> tuple[int | None, float, str]:
+    """Kill a child at a random moment, if it does not end before; return its exit status, when and why then.
+
+    Args:
+        pid: the child.
+        seconds: a bound for the moment.
+        folder: where writes are waited for, every second time.
+        rng: tells the moment.
+    """
+    begin, until = time.perf_counter(), rng.uniform(0, seconds)
+    why, armed = "at any moment", rng.random() < 0.5
+    before: dict[str, tuple[int, int]] | None = None
+    while (status := finished(pid)) is None:
+        now = time.perf_counter()
+        if armed and now - begin > until / 2:
+            after = sizes(folder)
+            if before is not None and after != before:
+                why, armed, until = "upon a write", False, now - begin + 0.03 * rng.random() ** 4
+            before = after
+        if not armed and now - begin >= until:
+            os.kill(pid, signal.SIGKILL)
+            status = finished(pid, block=True)
+            return None if status == -signal.SIGKILL else status, now - begin, why
+        time.sleep(0.0005)
+    return status, time.perf_counter() - begin, "at its end"
+
+
+def attempts(
+    name: str,
+    times: int,
+    seconds: float,
+    rng: random.Random,
+    begin: Callable[[int], tuple[Callable[[], list[str]], Path, Callable[[], str]]],
+    log: Path,
+) -> Iterator[int]:
+    """Start a command over and over, kill it `times` in all; yield the number of each run that came to its end.
+
+    Args:
+        name: the command.
+        times: kills wanted.
+        seconds: how long an unbroken run takes.
+        rng: tells the moments.
+        begin: given a run's number, its arguments at each start, the folder that it writes to, and what is there now.
+        log: where its output goes.
+    """
+    kills = run = 0
+    while kills < times:
+        run += 1
+        arguments, folder, left = begin(run)
+        while True:
+            pid = launch(arguments(), log)
+            if kills < times:
+                status, after, why = kill_some_time(pid, seconds, folder, rng)
+            else:
+                status, after, why = finished(pid, block=True), 0.0, "at its end"
+            if status is None:
+                kills += 1
+                when = f"after {after:5.2f} s, {why:<13}"
+                print(f"{name} kill {kills:>2}/{times}  run {run}  {when}  {left()}", flush=True)
+            elif status == 0:
+                break
+            else:
+                sys.exit(
+                    f"{name}: run {run} cannot go on after kill {kills}, status {status}; see the end of\n"
+                    f"{log.read_text()[-6000:]}"
+                )
+        yield run
+
+
+def kill_prepare(place: Path, times: int, rng: random.Random) -> bool:
+    """Whether `prepare`, killed, ends with the store of an unbroken run."""
+    config, log = place / "prepare.json", place / "prepare.log"
+    source = {
+        "class_path": "SyntheticGenres",
+        "init_args": {"tracks_per_genre": 6, "seconds": 10.0, "root": str(place / "wavs")},
+    }
+    data = {"class_path": "MelSlices", "init_args": {"source": source}}
+    config.write_text(json.dumps({"model": model(), "data": data}))
+
+    def command(cache: Path) -> list[str]:
+        return ["prepare", "--config", str(config), "--data.cache_dir", str(cache)]
+
+    complete(command(place / "reference"), log)  # renders the tracks, too
+    shutil.rmtree(place / "reference")
+    seconds = complete(command(place / "reference"), log)
+    wanted = contents(place / "reference")
+    print(f"prepare unbroken: {seconds:.2f} s, {', '.join(f'{n} {len(b)} bytes' for n, b in wanted.items())}")
+    same = True
+
+    def begin(run: int) -> tuple[Callable[[], list[str]], Path, Callable[[], str]]:
+        cache = place / f"prepare{run}"
+
+        def left() -> str:
+            found = next(cache.glob("*"), None)
+            if found is None:
+                return "no store yet"
+            samples = found / "audio.i16"
+            entries, _, vouched = Store(found, 22050).entries()
+            surplus = samples.stat().st_size - vouched if samples.exists() else 0
+            return f"{len(entries)} tracks kept, {surplus} bytes to drop"
+
+        return lambda: command(cache), cache, left
+
+    for run in attempts("prepare", times, seconds, rng, begin, log):
+        ok = contents(place / f"prepare{run}") == wanted
+        print(f"prepare run {run} came to its end: {'the same bytes' if ok else 'DIFFERS'}")
+        same &= ok
+    return same
+
+
+def contents(cache: Path) -> dict[str, bytes]:
+    """The bytes of a store's files."""
+    (folder,) = cache.glob("*")
+    return {name: (folder / name).read_bytes() for name in ("audio.i16", "journal.jsonl", "tracks.csv")}
+
+
+def model(width: int = 4) -> dict[str, Any]:
+    """A tiny network that drops out, so that its random numbers count."""
+    network = {"class_path": "VGG", "init_args": {"width": width, "dropout": 0.3}}
+    return {"class_path": "GenreClassifier", "init_args": {"network": network, "lr": 0.003}}
+
+
+def kill_fit(place: Path, times: int, rng: random.Random) -> bool:
+    """Whether `fit`, killed and resumed, ends with the checkpoints of an unbroken run."""
+    config, log = place / "fit.json", place / "fit.log"
+    source = {"tracks_per_genre": 6, "seconds": 6.0, "root": str(place / "fit_wavs")}
+    data = {
+        "source": {"class_path": "SyntheticGenres", "init_args": source},
+        "cache_dir": str(place / "fit_cache"),
+        "seconds": 1.0,
+        "windows_per_track": 3,
+        "crops_per_track": 4,
+        "batch_size": 16,
+    }
+    settings = {
+        "seed_everything": 0,
+        "model": model(),
+        "data": {"class_path": "MelSlices", "init_args": data},
+        "trainer": {"max_epochs": 8, "accelerator": "cpu", "log_every_n_steps": 1},
+    }
+    config.write_text(json.dumps(settings))
+
+    def command(name: str, *more: str) -> list[str]:
+        logger = {"class_path": "TensorBoardLogger", "init_args": {"save_dir": str(place / "runs"), "name": name}}
+        return [*START_OF_FIT, "--config", str(config), "--trainer.logger", json.dumps(logger), *more]
+
+    complete(command("warm", "--trainer.max_epochs", "1"), log)  # renders and decodes the tracks
+    seconds = complete(command("reference"), log)
+    wanted = checkpoints(place / "runs" / "reference")
+    last = wanted["last.ckpt"]
+    print(f"fit unbroken: {seconds:.2f} s, {last['global_step']} steps, {len(last['state_dict'])} tensors")
+    same = True
+
+    def begin(run: int) -> tuple[Callable[[], list[str]], Path, Callable[[], str]]:
+        folder = place / "runs" / f"run{run}"
+
+        def has_last() -> bool:
+            return any(folder.glob("version_*/checkpoints/last.ckpt"))
+
+        def left() -> str:
+            last = next(folder.glob("version_*/checkpoints/last.ckpt"), None)
+            if last is None:
+                return "no checkpoint yet"
+            try:
+                return f"last.ckpt of epoch {torch.load(last, weights_only=True)['epoch']}"
+            except (EOFError, RuntimeError):
+                return "last.ckpt is TORN"
+
+        return lambda: command(f"run{run}", *(["--ckpt_path", "last"] if has_last() else [])), folder, left
+
+    for run in attempts("fit", times, seconds, rng, begin, log):
+        differences = list(compare(wanted, checkpoints(place / "runs" / f"run{run}")))
+        print(f"fit run {run} came to its end: {'the same bits' if not differences else 'DIFFERS'}")
+        for difference in differences[:12]:
+            print(f"  {difference}")
+        same &= not differences
+    return same
+
+
+def checkpoints(folder: Path) -> dict[str, Any]:
+    """The checkpoints of the run of this name that has some."""
+    (last,) = folder.glob("version_*/checkpoints/last.ckpt")
+    names = ("last.ckpt", "best.ckpt")
+    return {name: relative(torch.load(last.with_name(name), weights_only=True), str(last.parent)) for name in names}
+
+
+def relative(value: Any, folder: str) -> Any:
+    """A checkpoint's content with paths below its folder made relative, without what Lightning does not take back."""
+    if isinstance(value, dict):  # Lightning does not take back `current_score`, nor need it
+        return {relative(k, folder): relative(v, folder) for k, v in value.items() if k != "current_score"}
+    if isinstance(value, list | tuple):
+        return [relative(item, folder) for item in value]
+    return value.replace(folder, "RUN") if isinstance(value, str) else value
+
+
+def compare(wanted: Any, found: Any, where: str = "") -> Iterator[str]:
+    """Tell where two nests of dictionaries, lists, tensors and values are not the same to the bit."""
+    if isinstance(wanted, dict) and isinstance(found, dict) and wanted.keys() == found.keys():
+        for key in wanted:
+            yield from compare(wanted[key], found[key], f"{where}/{key}")
+    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        for i, pair in enumerate(zip(wanted, found, strict=True)):
+            yield from compare(*pair, f"{where}/{i}")
+    elif isinstance(wanted, torch.Tensor) and isinstance(found, torch.Tensor):
+        if wanted.dtype != found.dtype or not torch.equal(wanted, found):
+            yield f"{where}: tensors differ by up to {(wanted.double() - found.double()).abs().max():g}"
+    elif wanted != found:
+        yield f"{where}: {wanted!r} unbroken, {found!r} after kills"
+
+
+def main() -> int:
+    """Kill, compare, print the verdict."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=20, help="kills of each command")
+    parser.add_argument("--only", choices=("prepare", "fit"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", help="folder to work in, which is kept")
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)  # a fork would not take threads along
+    place = Path(options.keep or tempfile.mkdtemp(prefix="kill-"))
+    place.mkdir(parents=True, exist_ok=True)
+    os.environ["MUSICGEN_CLS_CACHE"] = str(place / "cache")
+    if Path(RAM_DISK).is_dir():
+        tempfile.tempdir = tempfile.mkdtemp(prefix="kill-", dir=RAM_DISK)
+    verdicts = {}
+    try:
+        for name, check in (("prepare", kill_prepare), ("fit", kill_fit)):
+            if options.only in (None, name):
+                verdicts[name] = check(place, options.times, random.Random(options.seed))
+    finally:
+        if tempfile.tempdir:
+            shutil.rmtree(tempfile.tempdir, ignore_errors=True)
+        if not options.keep:
+            shutil.rmtree(place, ignore_errors=True)
+    for name, same in verdicts.items():
+        print(f"{name}: {options.times} kills, {'NOTHING LOST' if same else 'SOMETHING DIFFERS'}")
+    return 0 if all(verdicts.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,249 @@
+"""Prints how fast preparing, training and starting are beside their rivals: `python benchmarks/speed.py [--quick]`.
+
+Ours and the rival run in turns in one process on one machine, so that what else the machine does falls on both; a
+figure is the median of the turns with the least and the greatest, a ratio the median of the turns' ratios.
+
+- prepare: seconds of audio decoded into a fresh store per second, beside a plain loop over a sample of the same files:
+  `librosa.load`, `librosa.feature.melspectrogram`, `librosa.power_to_db`. Rendering the files is not timed.
+- fit: training windows per second of `musiccli fit` with its own callbacks, progress bar and TensorBoard logger, from
+  the start of an epoch to that of its validation, beside a bare PyTorch loop on ready spectrograms in memory, same
+  network, batch size and optimiser. The loop runs an epoch after each of Lightning's; the first pair is not counted.
+- start: `musiccli --version` and `--help`, beside `--help` of a script that calls `LightningCLI` on a toy model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
+from torch.nn import functional
+
+from musicgen_cls.cli import run
+from musicgen_cls.datamodules.base import AudioDataModule
+from musicgen_cls.models.vgg import VGG
+from musicgen_cls.sources.synthetic import SyntheticGenres
+from musicgen_cls.store import collect
+
+RATE = 22050
+TOY = """
+from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.demos.boring_classes import BoringDataModule, DemoModel
+LightningCLI(DemoModel, BoringDataModule)
+"""
+
+
+class Clock(Callback):
+    """Takes the time of Lightning's epochs, and runs one of the bare loop after each."""
+
+    turns: ClassVar[list[tuple[float, float]]] = []
+    """Windows per second, Lightning's and the bare loop's, turn by turn."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the bare loop: its data ready in memory, its network a new one of the same kind."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, AudioDataModule)
+        windows = data.windows["train"]
+        with torch.no_grad():
+            chunks = data._sample_waveforms(windows, len(windows)).split(64)
+            self.x = torch.cat([data.front_end(chunk) for chunk in chunks])
+        self.y = torch.from_numpy(windows.genre)
+        self.batch_size = data.batch_size
+        width = pl_module.network.features[0][0].out_channels
+        self.network = VGG(len(data.genres), width).to(memory_format=torch.channels_last)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=0.001)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self.begin = time.perf_counter()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock."""
+        if not trainer.sanity_checking:
+            self.ours = len(self.y) / (time.perf_counter() - self.begin)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let the rival run."""
+        begin = time.perf_counter()
+        bare_epoch(self.network, self.optimiser, self.x, self.y, self.batch_size)
+        self.turns.append((self.ours, len(self.y) / (time.perf_counter() - begin)))
+
+
+def bare_epoch(network: nn.Module, optimiser: torch.optim.Optimizer, x: Any, y: Any, batch_size: int) -> None:
+    """An epoch as one would write it by hand."""
+    for rows in torch.randperm(len(y)).split(batch_size):
+        loss = functional.cross_entropy(network(x[rows]), y[rows])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+
+def bench_prepare(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
+    """The row of preparing."""
+    import librosa
+
+    count, sample, turns = (60, 10, 3) if quick else (1000, 60, 5)
+    source = SyntheticGenres(tracks_per_genre=count // 10, root=str(place / "wavs"))
+    source.prepare()
+    paths = [track.path for track in source.tracks()]
+    sample_paths = paths[:: len(paths) // sample][:sample]
+
+    def ours(cache: Path) -> float:
+        begin = time.perf_counter()
+        with quiet():
+            collection = collect(source, RATE, cache_dir=str(cache))
+        rate = float(collection.samples.sum()) / RATE / (time.perf_counter() - begin)
+        shutil.rmtree(cache)
+        return rate
+
+    def rival() -> float:
+        begin, samples = time.perf_counter(), 0
+        for path in sample_paths:
+            y, _ = librosa.load(path, sr=RATE)
+            librosa.power_to_db(librosa.feature.melspectrogram(y=y, sr=RATE))
+            samples += len(y)
+        return samples / RATE / (time.perf_counter() - begin)
+
+    ours(place / "warm"), rival()
+    pairs = [(ours(place / f"store{i}"), rival()) for i in range(turns)]
+    yield row(f"audio prepared, s/s ({count} x 30 s; rival on {sample})", pairs, 8)
+    took = sorted(30.0 * count / rate for rate, _ in pairs)
+    target = 10.0 * count / 1000
+    middle = statistics.median(took)
+    yield (
+        f"time to prepare {count} x 30 s",
+        f"{middle:.1f} s ({took[0]:.1f}-{took[-1]:.1f})",
+        f"{30 * count / statistics.median(rate for _, rate in pairs):.1f} s, scaled by count",
+        "",
+        f"<= {target:g} s",
+        "met" if middle <= target else "NOT met",
+    )
+
+
+def bench_fit(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
+    """A row for each width of network."""
+    source = {"tracks_per_genre": 6 if quick else 20, "root": str(place / "wavs")}
+    data = {
+        "source": {"class_path": "SyntheticGenres", "init_args": source},
+        "cache_dir": str(place / "cache"),
+        "windows_per_track": 6,
+    }
+    for width in (16, 32):
+        network = {"class_path": "VGG", "init_args": {"width": width}}
+        settings = {
+            "model": {"class_path": "GenreClassifier", "init_args": {"network": network}},
+            "data": {"class_path": "MelSlices", "init_args": data},
+            "trainer": {"max_epochs": 5 if quick else 9, "accelerator": "cpu", "callbacks": ["speed.Clock"]},
+            "early_stopping": {"patience": 100},
+            "test_after_fit": False,
+        }
+        config = place / "fit.json"
+        config.write_text(json.dumps(settings))
+        logger = {"class_path": "TensorBoardLogger", "init_args": {"save_dir": str(place / "logs")}}
+        Clock.turns.clear()
+        with quiet() as said:
+            status = run(["fit", "--config", str(config), "--trainer.logger", json.dumps(logger)])
+        if status:
+            sys.exit(f"fit ended with status {status}:\n{said.getvalue()[-3000:]}")
+        yield row(f"windows trained, 1/s, VGG of width {width}", Clock.turns[1:], 0.95)
+
+
+def bench_start(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
+    """A row for each command."""
+    ours = Path(sys.executable).with_name("musiccli")
+    script = place / "toy.py"
+    script.write_text(TOY)
+    turns: dict[str, list[float]] = {"--version": [], "--help": [], "toy": []}
+    for _ in range(3 if quick else 7):
+        turns["--version"].append(wall(str(ours), "--version"))
+        turns["--help"].append(wall(str(ours), "--help"))
+        turns["toy"].append(wall(sys.executable, str(script), "--help"))
+    for name in ("--version", "--help"):
+        middle = statistics.median(turns[name])
+        ratios = [b / a for a, b in zip(turns[name], turns["toy"], strict=True)]
+        yield (
+            f"wall time of `musiccli {name}`, s",
+            spread(turns[name], 2),
+            spread(turns["toy"], 2),
+            f"{spread(ratios, 1)} times faster",
+            "<= 0.5 s",
+            "met" if middle <= 0.5 else "NOT met",
+        )
+
+
+def wall(*command: str) -> float:
+    """How long a command takes, s."""
+    begin = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - begin
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[io.StringIO]:
+    """Catch what is printed."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        yield said
+
+
+def row(figure: str, pairs: list[tuple[float, float]], target: float) -> tuple[str, ...]:
+    """A row of the table, from ours and the rival's turn by turn; more is better."""
+    ratios = [a / b for a, b in pairs]
+    met = "met" if statistics.median(ratios) >= target else "NOT met"
+    ours, rivals = ([pair[side] for pair in pairs] for side in (0, 1))
+    return figure, spread(ours, 0), spread(rivals, 0), spread(ratios, 2), f">= {target:g}", met
+
+
+def spread(values: list[float], digits: int) -> str:
+    """Median, least and greatest."""
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+
+
+def machine() -> str:
+    """What it was measured on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+    names = ("musicgen_cls", "torch", "lightning", "librosa", "soundfile", "numpy")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    cores = f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads"
+    return f"{model or platform.processor() or platform.machine()}, {cores}; Python {platform.python_version()}, {versions}"
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    benches = {"prepare": bench_prepare, "fit": bench_fit, "start": bench_start}
+    parser.add_argument("--quick", action="store_true", help="small sizes: a minute or two instead of ten")
+    parser.add_argument("--only", choices=benches)
+    options = parser.parse_args()
+    print("| figure | ours | rival | ratio | target | |\n|---|---|---|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory(prefix="speed-") as place:
+        for name, bench in benches.items():
+            if options.only in (None, name):
+                for line in bench(Path(place), options.quick):
+                    print(f"| {' | '.join(line)} |", flush=True)
+    print(f"\n{machine()}")
+    return 0
+
+
+if __name__ == "__main__":
+    from speed import main as main_of_module  # under its own name, by which the trainer finds `Clock`
+
+    sys.exit(main_of_module())

@@ -1,0 +1,205 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from musicgen_cls.audio import io
+from musicgen_cls.audio.io import read, to_pcm
+from musicgen_cls.audio.windows import sliding_starts
+from musicgen_cls.datamodules.files import FileWindows, batches, find_files, stream_windows
+from musicgen_cls.errors import AudioError, UsageError
+
+RATE = 8000
+
+
+def noise(samples: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-9000, 9000, samples).astype(np.int16)
+
+
+def write(path: Path, samples: int, seed: int = 0, rate: int = RATE) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, noise(samples, seed), rate)
+    return path
+
+
+# Names
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("b.wav", "a.MP3", "x/c.flac", "x/y/d.ogg", "e [live].wav", "notes.txt", "x/cover.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ("b.wav", ["b.wav"]),
+        (["b.wav", "a.MP3"], ["b.wav", "a.MP3"]),
+        (["notes.txt"], ["notes.txt"]),  # named outright: what is wrong with it is said when it is read
+        (["."], ["a.MP3", "b.wav", "e [live].wav", "x/c.flac", "x/y/d.ogg"]),
+        (["x/"], ["x/c.flac", "x/y/d.ogg"]),
+        (["*.wav"], ["b.wav", "e [live].wav"]),
+        (["**/*.ogg"], ["x/y/d.ogg"]),
+        (["x/?.flac", "[ab].*"], ["x/c.flac", "a.MP3", "b.wav"]),
+        (["e [live].wav"], ["e [live].wav"]),
+        (["x", "x/c.flac", "b.wav", "./b.wav"], ["x/c.flac", "x/y/d.ogg", "b.wav"]),
+        (["~/b.wav"], ["~/b.wav"]),
+    ],
+)
+def test_find_files(folder, names, found):
+    assert find_files(names) == [Path(name).expanduser() for name in found]
+
+
+@pytest.mark.parametrize("name", ["missing.wav", "empty", "*.aiff", "missing/", "**/*.xyz"])
+def test_names_that_stand_for_nothing(folder, name):
+    with pytest.raises(UsageError, match="no such file, no folder with audio") as caught:
+        find_files(["b.wav", name])
+    assert f"--data.files {name}: " in str(caught.value)
+
+
+def test_hidden_files_in_folders_are_ignored(folder):
+    """Such as those macOS leaves on other people's disks beside every file."""
+    for name in ("x/._c.flac", "x/.trash/old.wav"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    assert find_files("x") == [Path("x/c.flac"), Path("x/y/d.ogg")]
+
+
+# Windows
+
+
+@pytest.mark.parametrize("block", [50, 1000, 1 << 18])
+def test_windows_cover_a_file_exactly(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(io, "_BLOCK", block)
+    rng = np.random.default_rng(block)
+    for _ in range(30):
+        window = int(rng.integers(10, 900))
+        samples = int(rng.choice([window, 2 * window, 5 * window, 5 * window + 1, 6 * window - 1, rng.integers(5000)]))
+        samples = max(samples, window)
+        path = write(tmp_path / "a.wav", samples, seed=samples)
+        found = list(stream_windows(path, RATE, window))
+        case = (samples, window)
+        assert [start for start, _, _ in found] == sliding_starts(samples, window, window).tolist(), case
+        assert found[-1][1] == samples, case
+        pcm = noise(samples, samples)
+        for start, end, waveform in found:
+            assert end - start == len(waveform) == window, case
+            assert np.array_equal(to_pcm(waveform), pcm[start:end]), case
+
+
+@pytest.mark.parametrize("block", [50, 1 << 18])
+@pytest.mark.parametrize("samples", [2, 333, 999])
+def test_a_short_file_is_repeated(tmp_path, monkeypatch, samples, block):
+    monkeypatch.setattr(io, "_BLOCK", block)
+    x = np.resize(np.array([9000, -9000], np.int16), samples) + noise(samples) // 10
+    soundfile.write(tmp_path / "a.wav", x.astype(np.int16), RATE)
+    ((start, end, waveform),) = stream_windows(tmp_path / "a.wav", RATE, 1000)
+    assert (start, end) == (0, samples)
+    assert np.array_equal(to_pcm(waveform), np.resize(x.astype(np.int16), 1000))
+
+
+def test_other_rates(tmp_path):
+    path = write(tmp_path / "a.wav", 50_000, rate=44100)
+    whole = read(path, RATE)
+    found = list(stream_windows(path, RATE, 4000))
+    assert found[-1][1] == len(whole)
+    for start, end, waveform in found:
+        np.testing.assert_allclose(waveform, whole[start:end], atol=1e-6)
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(io, "_BLOCK", 1000)
+    path = write(tmp_path / "a.wav", 100_000)
+    held = [waveform.base.size for _, _, waveform in stream_windows(path, RATE, 700)]
+    assert len(held) == 143
+    assert max(held) <= 1000 + 2 * 700
+
+
+def test_windows_come_while_the_file_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(io, "_BLOCK", 1000)
+    path = write(tmp_path / "a.flac", 100_000)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])  # the damage is met long after the first window
+    windows = stream_windows(path, RATE, 700)
+    assert next(windows)[0] == 0
+    with pytest.raises(AudioError):
+        list(windows)
+
+
+def test_silence_is_told_with_the_length_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(io, "_BLOCK", 1000)
+    soundfile.write(tmp_path / "a.wav", np.zeros(20_000), RATE)
+    with pytest.raises(AudioError, match="silent throughout, 20000 samples"):
+        list(stream_windows(tmp_path / "a.wav", RATE, 700))
+
+
+def test_silence_in_part_of_a_file_is_no_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(io, "_BLOCK", 1000)
+    soundfile.write(tmp_path / "a.wav", np.append(np.zeros(20_000, np.int16), noise(100)), RATE)
+    assert len(list(stream_windows(tmp_path / "a.wav", RATE, 700))) == 29
+
+
+# Batches
+
+
+def test_batches(tmp_path):
+    path = write(tmp_path / "a.wav", 4750)
+    found = list(batches(path, RATE, 1000, 2))
+    assert [len(batch["x"]) for batch in found] == [2, 2, 1]
+    assert [batch["last"] for batch in found] == [False, False, True]
+    assert ["seconds" in batch for batch in found] == [False, False, True]
+    assert found[-1]["seconds"] == 4750 / RATE
+    assert {batch["file"] for batch in found} == {str(path)}
+    x, start_s = (torch.cat([batch[name] for batch in found]) for name in ("x", "start_s"))
+    assert x.dtype == torch.int16
+    np.testing.assert_allclose(start_s, np.array([0, 1000, 2000, 3000, 3750]) / RATE)
+    pcm = noise(4750)
+    assert all(np.array_equal(row, pcm[at : at + 1000]) for row, at in zip(x, (0, 1000, 2000, 3000, 3750), strict=True))
+
+
+def test_a_short_file_tells_its_own_length(tmp_path):
+    (batch,) = batches(write(tmp_path / "a.wav", 300), RATE, 1000, 2)
+    assert batch["x"].shape == (1, 1000)
+    assert batch["seconds"] == 300 / RATE
+
+
+@pytest.mark.parametrize("content", [b"", b"no audio"])
+def test_a_bad_file_gives_one_batch_that_says_so(tmp_path, content):
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    (batch,) = batches(path, RATE, 1000, 2)
+    assert batch.keys() == {"file", "error", "last"}
+    assert batch["error"].startswith(f"{path}: ")
+    assert batch["last"]
+
+
+def test_a_file_that_ends_badly_ends_with_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(io, "_BLOCK", 1000)
+    path = write(tmp_path / "a.flac", 100_000)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    found = list(batches(path, RATE, 1000, 4))
+    assert [batch["last"] for batch in found] == [False] * (len(found) - 1) + [True]
+    assert "error" in found[-1]
+    assert all(len(batch["x"]) == 4 for batch in found[:-1])
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 7])
+def test_processes_share_the_files(tmp_path, world):
+    paths = [write(tmp_path / f"{n}.wav", 1500, seed=n) for n in range(5)]
+    paths.insert(2, tmp_path / "missing.wav")
+    seen = []
+    for rank in range(world):
+        dataset = FileWindows(paths, RATE, 1000, 8, rank, world)
+        files = [batch["file"] for batch in dataset]
+        assert files == [batch["file"] for batch in dataset]
+        seen += files
+    assert sorted(seen) == sorted(map(str, paths))

@@ -1,0 +1,44 @@
+import inspect
+
+import pytest
+import torch
+
+from musicgen_cls.audio.io import PCM_SCALE
+from musicgen_cls.audio.mel import LogMel
+from musicgen_cls.datamodules.mel import MelSlices
+from musicgen_cls.sources.folder import Folder
+
+
+@pytest.mark.parametrize(
+    ("seconds", "n_fft", "hop_length", "n_mels", "shape"),
+    [(2.0, 512, 256, 64, (64, 173)), (2.0, 2048, 512, 128, (128, 87)), (3.0, 2048, 1024, 128, (128, 65))],
+)
+def test_pictures(music, seconds, n_fft, hop_length, n_mels, shape):
+    data = MelSlices(Folder(str(music)), seconds, 2, None, n_fft, hop_length, n_mels, batch_size=4)
+    data.prepare_data()
+    data.setup("fit")
+    raw = next(iter(data.val_dataloader()))
+    waveform = raw["x"] / PCM_SCALE
+    x = data.on_after_batch_transfer(raw, 0)["x"]
+    assert x.shape == (len(waveform), *shape)
+    want = LogMel(22050, n_fft, hop_length, n_mels)(waveform)
+    torch.testing.assert_close(data.front_end.to_db(x), want, atol=1e-3, rtol=0)
+
+
+def test_defaults_are_two_seconds_in_64_bands(music):
+    data = MelSlices(Folder(str(music)))
+    assert data.window_samples == 44100
+    assert data.front_end(torch.zeros(1, data.window_samples)).shape == (1, 64, 173)
+
+
+def test_the_input_is_described_by_arguments_it_has(music):
+    names = inspect.signature(MelSlices.__init__).parameters
+    assert set(MelSlices.INPUT_ARGUMENTS) == {"sample_rate", "seconds", "n_fft", "hop_length", "n_mels"}
+    assert set(MelSlices.INPUT_ARGUMENTS) <= set(names)
+    assert set(names) - {"self"} <= set(MelSlices(Folder(str(music))).hparams)
+
+
+def test_every_argument_is_explained():
+    names = set(inspect.signature(MelSlices.__init__).parameters) - {"self"}
+    explained = {line.split(":")[0].strip() for line in (MelSlices.__doc__ or "").splitlines() if ":" in line}
+    assert names <= explained

@@ -1,0 +1,122 @@
+from collections import Counter
+
+import pytest
+import torch
+from torch import nn
+
+from musicgen_cls.models.blocks import ConvBlock, GlobalAverage
+from musicgen_cls.models.cnn5 import CNN5
+from musicgen_cls.models.vgg import VGG
+
+NETWORKS = [VGG, CNN5]
+SMALL = {VGG: {"width": 4, "pairs": 3}, CNN5: {"width": 4}}
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def conv_block(channels_in: int, channels_out: int) -> int:
+    """Parameters of a 3x3 convolution without bias, and of batch norm."""
+    return 9 * channels_in * channels_out + 2 * channels_out
+
+
+@pytest.fixture(params=NETWORKS)
+def network(request: pytest.FixtureRequest) -> nn.Module:
+    torch.manual_seed(0)
+    return request.param(7, **SMALL[request.param])
+
+
+@pytest.mark.parametrize("size", [(64, 173), (128, 87), (128, 431), (128, 647), (32, 32), (96, 50)])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_pictures_of_any_size_give_logits(network, size, batch):
+    logits = network(torch.randn(batch, *size))
+    assert logits.shape == (batch, 7)
+    assert torch.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("cls", NETWORKS)
+@pytest.mark.parametrize("num_classes", [2, 10])
+def test_number_of_classes(cls, num_classes):
+    assert cls(num_classes)(torch.randn(2, 64, 64)).shape == (2, num_classes)
+
+
+@pytest.mark.parametrize(("width", "pairs", "classes"), [(32, 4, 10), (8, 2, 3), (16, 5, 2)])
+def test_parameters_of_vgg(width, pairs, classes):
+    expected, channels = 0, 1
+    for wider in (width * 2**pair for pair in range(pairs)):
+        expected += conv_block(channels, wider) + conv_block(wider, wider)
+        channels = wider
+    assert count(VGG(classes, width, pairs)) == expected + channels * classes + classes
+
+
+def test_vgg_of_the_defaults():
+    layers = Counter(type(layer) for layer in VGG(10).modules())
+    assert layers[nn.Conv2d] == 8
+    assert layers[nn.MaxPool2d] == 4
+    assert layers[nn.Linear] == 1
+
+
+def test_vgg_pairs_double_in_width():
+    widths = [layer.out_channels for layer in VGG(10).modules() if isinstance(layer, nn.Conv2d)]
+    assert widths == [32, 32, 64, 64, 128, 128, 256, 256]
+
+
+def test_cnn5_is_five_convolutions_each_followed_by_pooling():
+    network = CNN5(10)
+    order = [type(m) for m in network.modules() if isinstance(m, nn.Conv2d | nn.MaxPool2d | nn.Dropout | nn.Linear)]
+    assert order == [nn.Conv2d, nn.MaxPool2d] * 5 + [nn.Dropout, nn.Linear]
+    assert Counter(type(m) for m in network.modules())[nn.BatchNorm2d] == 5
+    widths = [16, 32, 64, 128, 128]
+    expected = sum(conv_block(a, b) for a, b in zip([1, *widths], widths, strict=False))
+    assert count(network) == expected + 4 * 128 * 10 + 10
+    assert network.head[1].p == 0.5
+
+
+def test_gradient_reaches_every_parameter(network):
+    network.train()
+    nn.functional.cross_entropy(network(torch.randn(4, 64, 64)), torch.arange(4)).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("cls", NETWORKS)
+def test_judging_is_deterministic_training_is_not(cls):
+    torch.manual_seed(0)
+    network, x = cls(5, **SMALL[cls], dropout=0.5), torch.randn(4, 64, 64)
+    network.eval()
+    assert torch.equal(network(x), network(x))
+    network.train()
+    assert not torch.equal(network(x), network(x))
+
+
+def test_judging_does_not_depend_on_the_rest_of_the_batch(network):
+    network.eval()
+    x = torch.randn(6, 64, 64)
+    torch.testing.assert_close(network(x)[2:4], network(x[2:4]), atol=1e-5, rtol=1e-4)
+
+
+def test_layout_in_memory_does_not_matter(network):
+    network.eval()
+    x = torch.randn(3, 64, 96)
+    want = network(x)
+    torch.testing.assert_close(network.to(memory_format=torch.channels_last)(x), want, atol=1e-5, rtol=1e-4)
+
+
+def test_cnn5_knows_high_from_low():
+    """What is heard in the treble counts otherwise than the same in the bass."""
+    torch.manual_seed(0)
+    network = CNN5(5).eval()
+    low = torch.zeros(1, 128, 64)
+    low[:, :32] = torch.randn(32, 64)
+    assert (network(low) - network(low.flip(1))).abs().max() > 1e-3
+
+
+def test_blocks():
+    x = torch.randn(2, 3, 10, 12)
+    block = ConvBlock(3, 5)
+    assert block(x).shape == (2, 5, 10, 12)
+    assert (block(x) >= 0).all()
+    torch.testing.assert_close(GlobalAverage()(x), x.flatten(2).mean(2))

@@ -1,0 +1,210 @@
+import warnings
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from lightning.pytorch import Trainer
+
+from musicgen_cls.checkpoints import read_checkpoint
+from musicgen_cls.datamodules.mel import MelSlices
+from musicgen_cls.errors import UsageError
+from musicgen_cls.models.cnn5 import CNN5
+from musicgen_cls.models.vgg import VGG
+from musicgen_cls.sources.folder import Folder
+from musicgen_cls.tasks.classification import GenreClassifier
+
+TINY = partial(VGG, width=4, pairs=2)
+
+
+def trainer(folder: Path, **options) -> Trainer:
+    return Trainer(
+        accelerator="cpu",
+        devices=1,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        default_root_dir=str(folder),
+        **options,
+    )
+
+
+@pytest.fixture(autouse=True)
+def hush():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*self.trainer. reference is not registered.*")
+        yield
+
+
+@pytest.fixture(scope="module")
+def fitted(music, tmp_path_factory) -> tuple[Trainer, GenreClassifier, MelSlices, Path]:
+    """One epoch on the small collection, and its checkpoint. Not to be changed."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("run")
+    task = GenreClassifier(TINY, lr=0.01, weight_decay=1e-4, num_classes=3)
+    data = MelSlices(Folder(str(music)), seconds=1.0, windows_per_track=3, fractions=(0.5, 0.25, 0.25), batch_size=8)
+    fit = trainer(folder, max_epochs=1, enable_checkpointing=False)
+    fit.fit(task, datamodule=data)
+    fit.save_checkpoint(folder / "a.ckpt")
+    return fit, task.eval(), data, folder / "a.ckpt"
+
+
+def test_overfits_a_tiny_batch():
+    torch.manual_seed(0)
+    task = GenreClassifier(TINY, lr=0.01, num_classes=3)
+    batch = {"x": torch.randn(9, 32, 40), "y": torch.arange(9) % 3}
+    optimizer = task.configure_optimizers()
+    losses = []
+    for step in range(80):
+        loss = task.training_step(batch, step)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] > 0.8
+    assert losses[-1] < 0.05
+    assert torch.equal(task(batch["x"]).argmax(dim=1), batch["y"])
+
+
+def test_an_epoch_logs_what_it_should(fitted):
+    fit, task, data, _ = fitted
+    logged = fit.callback_metrics
+    assert {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_track_accuracy"} <= set(logged)
+    scores = task.results["val"]
+    assert len(scores.y) == len(data.windows["validation"])
+    assert float(logged["val_accuracy"]) == pytest.approx(scores.segment_accuracy)
+    assert float(logged["val_loss"]) == pytest.approx(scores.loss)
+    assert 0 <= float(logged["train_accuracy"]) <= 1
+
+
+def test_scores_do_not_depend_on_the_batch_size(fitted, tmp_path):
+    _, task, _, path = fitted
+    data = MelSlices.load_from_checkpoint(path)
+    found = []
+    for size in (1, 5, 64):
+        data.batch_size = size
+        test = trainer(tmp_path, enable_checkpointing=False)
+        (logged,) = test.test(task, datamodule=data, verbose=False)
+        found.append((logged, task.results["test"]))
+    assert set(found[0][0]) == {"test_loss", "test_accuracy", "test_track_accuracy"}
+    for logged, scores in found[1:]:
+        assert logged == pytest.approx(found[0][0], abs=1e-5)
+        assert np.array_equal(scores.index, np.arange(len(data.windows["test"])))
+        np.testing.assert_array_equal(scores.track, found[0][1].track)
+        np.testing.assert_allclose(scores.log_probs, found[0][1].log_probs, atol=1e-4)
+
+
+def test_scores_are_those_of_the_network(fitted, tmp_path):
+    _, task, _, path = fitted
+    data = MelSlices.load_from_checkpoint(path)
+    (logged,) = trainer(tmp_path, enable_checkpointing=False).test(task, datamodule=data, verbose=False)
+    data.trainer = None
+    right, loss, rows = 0, 0.0, 0
+    for raw in data.test_dataloader():
+        batch = data.on_after_batch_transfer(raw, 0)
+        with torch.no_grad():
+            logits = task(batch["x"])
+        right += int((logits.argmax(1) == batch["y"]).sum())
+        loss += float(torch.nn.functional.cross_entropy(logits, batch["y"], reduction="sum"))
+        rows += len(logits)
+    assert logged["test_accuracy"] == pytest.approx(right / rows)
+    assert logged["test_loss"] == pytest.approx(loss / rows, rel=1e-4)
+
+
+# Checkpoints
+
+
+def test_a_checkpoint_holds_nothing_but_plain_values(fitted):
+    content = torch.load(fitted[3], weights_only=True)
+    for part in ("hyper_parameters", "datamodule_hyper_parameters"):
+        assert yaml.safe_load(yaml.safe_dump(dict(content[part]))) == content[part]
+    assert content["hyper_parameters"]["network"] == {
+        "class_path": "musicgen_cls.models.vgg.VGG",
+        "init_args": {"width": 4, "pairs": 2},
+    }
+
+
+def test_a_task_made_in_python_is_rebuilt(fitted):
+    _, task, _, path = fitted
+    again = GenreClassifier.load_from_checkpoint(path, map_location="cpu", weights_only=True).eval()
+    assert (again.lr, again.weight_decay) == (0.01, 1e-4)
+    network = again.hparams["network"]
+    assert network["class_path"] == task.hparams["network"]["class_path"]
+    assert network["init_args"].items() >= task.hparams["network"]["init_args"].items()
+    x = torch.randn(2, 64, 87)
+    assert torch.equal(again(x), task(x))
+
+
+def test_a_datamodule_made_in_python_is_rebuilt_with_what_it_learnt(fitted):
+    _, _, data, path = fitted
+    again = MelSlices.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    assert dict(again.hparams) == dict(data.hparams)
+    assert again.genres == ["blues", "jazz", "metal"]
+    assert again.source.root == data.source.root
+    assert torch.equal(again.front_end.mean, data.front_end.mean)
+    assert torch.equal(again.front_end.std, data.front_end.std)
+
+
+def test_what_a_checkpoint_says(fitted):
+    said = read_checkpoint(fitted[3])
+    assert said.genres == ["blues", "jazz", "metal"]
+    assert said.model["class_path"] == "musicgen_cls.tasks.classification.GenreClassifier"
+    assert said.model["init_args"]["num_classes"] == 3
+    assert said.data["class_path"] == "musicgen_cls.datamodules.mel.MelSlices"
+    assert said.data["init_args"]["seconds"] == 1.0
+    assert not any(name.startswith("_") for name in [*said.model["init_args"], *said.data["init_args"]])
+
+
+def test_resuming_takes_up_where_it_stopped(fitted, music, tmp_path):
+    _, task, data, path = fitted
+    again, other = GenreClassifier(TINY, num_classes=3), MelSlices(Folder(str(music)), seconds=1.0, batch_size=8)
+    resumed = trainer(tmp_path, max_epochs=1, enable_checkpointing=False)  # nothing is left to do
+    resumed.fit(again, datamodule=other, ckpt_path=path, weights_only=True)
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), task.parameters(), strict=True))
+    assert torch.equal(other.front_end.mean, data.front_end.mean)
+
+
+# Arguments and steps
+
+
+@pytest.mark.parametrize("network", [VGG, CNN5, TINY, partial(CNN5, width=2)])
+def test_networks_are_given_as_classes_or_partials(network):
+    task = GenreClassifier(network, num_classes=4)
+    assert task(torch.randn(2, 64, 64)).shape == (2, 4)
+    assert task.hparams["network"]["class_path"].startswith("musicgen_cls.models.")
+
+
+def test_networks_are_not_functions():
+    with pytest.raises(UsageError, match="give a class"):
+        GenreClassifier(lambda n: VGG(n), num_classes=3)
+
+
+def test_number_of_classes_is_needed():
+    with pytest.raises(UsageError, match="num_classes is not set"):
+        GenreClassifier(VGG)
+
+
+@pytest.mark.parametrize("lr", [0.0, -1.0, float("nan")])
+def test_learning_rate(lr):
+    with pytest.raises(UsageError, match=f"--model.lr {lr}"):
+        GenreClassifier(TINY, lr=lr, num_classes=3)
+
+
+def test_optimiser():
+    optimizer = GenreClassifier(TINY, lr=0.5, weight_decay=0.25, num_classes=3).configure_optimizers()
+    assert isinstance(optimizer, torch.optim.Adam)
+    (group,) = optimizer.param_groups
+    assert (group["lr"], group["weight_decay"]) == (0.5, 0.25)
+
+
+def test_predictions_are_probabilities():
+    task = GenreClassifier(TINY, num_classes=3).eval()
+    probabilities = task.predict_step({"file": "a.wav", "x": torch.randn(5, 64, 40)}, 0)
+    assert probabilities.shape == (5, 3)
+    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(5))
+    assert task.predict_step({"file": "a.wav", "error": "a.wav: empty file", "last": True}, 0) is None

@@ -1,0 +1,323 @@
+"""The whole road through the command line, in this process: fit, test, predict, resume, for every config."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import musicgen_cls
+from musicgen_cls.__main__ import COMMANDS, main
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+QUIET = [
+    "--trainer.enable_progress_bar",
+    "false",
+    "--trainer.enable_model_summary",
+    "false",
+    "--trainer.accelerator",
+    "cpu",
+]
+SMALL = [
+    *("--data.seconds", "2", "--data.windows_per_track", "2", "--data.fractions", "[0.5, 0.25, 0.25]"),
+    *("--model.network.width", "2", "--data.batch_size", "8", "--trainer.max_epochs", "1"),
+]
+Run = Callable[..., str]
+
+
+def folder(music: Path) -> list[str]:
+    return ["--data.source", "Folder", "--data.source.root", str(music)]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command line in an empty folder; gives what it printed, and fails if it failed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["musiccli"])
+
+    def call(*args: str) -> str:
+        capsys.readouterr()
+        status = main([args[0], *map(str, args[1:])])
+        printed = capsys.readouterr()
+        assert status == 0, printed.err[-2000:]
+        return printed.out
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def trained(music: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder left by a short fit on `music`."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        patch.setattr(sys, "argv", ["musiccli"])
+        assert main(["fit", "--config", str(CONFIGS / "vgg.yaml"), *folder(music), *SMALL, *QUIET]) == 0
+    return home / "lightning_logs" / "vgg" / "version_0"
+
+
+def report_of(folder: Path) -> dict:
+    return json.loads((folder / "report.json").read_text())
+
+
+@pytest.mark.parametrize("config", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_each_config_fits_tests_predicts_and_resumes(config: Path, music: Path, run: Run) -> None:
+    settings = ["--config", config, *folder(music), *SMALL, *QUIET]
+    printed = run("fit", *settings)
+    (version,) = Path("lightning_logs").glob("*/version_0")
+    best = version / "checkpoints" / "best.ckpt"
+    after_fit = report_of(version / "checkpoints" / "best-test-music-track")
+    assert f"{100 * after_fit['track_accuracy']['value']:.1f} % [" in printed
+    assert f"TensorBoard: tensorboard --logdir {version.parts[0]}" in printed
+
+    run("test", *settings, "--ckpt_path", best, "--out", "again")
+    again = report_of(Path("again"))
+    assert {k: v for k, v in again.items() if k != "checkpoint"} == {
+        k: v for k, v in after_fit.items() if k != "checkpoint"
+    }
+
+    run("predict", "--ckpt_path", best, "--data.files", music / "jazz", *QUIET)
+    assert len(pd.read_csv("predictions/predictions.csv")) == 6
+
+    run("fit", *settings, "--trainer.max_epochs", "2", "--ckpt_path", "last", "--test_after_fit", "false")
+    last = torch.load(version / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["epoch"] == 1
+    assert not list(version.parent.glob("version_1"))
+
+
+def test_fit_leaves_everything_a_run_should(trained: Path) -> None:
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    assert config["model"]["init_args"]["network"]["init_args"]["width"] == 2
+    events = EventAccumulator(str(trained), size_guidance={"images": 0, "tensors": 0})
+    events.Reload()
+    tags = events.Tags()
+    assert {
+        "train_loss_epoch",
+        "train_accuracy",
+        "val_loss",
+        "val_accuracy",
+        "val_track_accuracy",
+        "test_track_accuracy",
+        "lr-Adam",
+    } <= set(tags["scalars"])
+    pictures = {
+        f"{stage}/{name}" for stage in ("val", "test") for name in ("confusion", "spectrograms", "precision_recall")
+    }
+    assert pictures <= set(tags["images"])
+    assert "config/text_summary" in tags["tensors"]
+    assert {f"test/{genre}" for genre in ("blues", "jazz", "metal")} <= set(tags["tensors"])
+    assert "_hparams_/session_start_info" in {*tags["tensors"], *events.summary_metadata}
+
+
+def test_report_folder_agrees_with_itself(trained: Path) -> None:
+    folder = trained / "checkpoints" / "best-test-music-track"
+    report, tracks = report_of(folder), pd.read_csv(folder / "tracks.csv")
+    confusion = pd.read_csv(folder / "confusion.csv", index_col=0).to_numpy()
+    assert report["split"] == "track"
+    assert report["can_leak"] is False
+    assert len(tracks) == report["tracks"] == confusion.sum()
+    assert (
+        tracks.correct.mean() == pytest.approx(report["track_accuracy"]["value"]) == confusion.trace() / confusion.sum()
+    )
+    np.testing.assert_allclose(tracks.filter(like="p_").sum(axis=1), 1, atol=1e-5)
+    assert report["track_accuracy"]["low"] < report["track_accuracy"]["value"] or report["track_accuracy"]["value"] == 0
+    for picture in ("confusion.png", "per_genre.png"):
+        assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_saved_config_runs_as_it_is_and_test_leaves_it_alone(trained: Path, run: Run) -> None:
+    saved = (trained / "config.yaml").read_bytes()
+    run("fit", "--config", trained / "config.yaml", "--test_after_fit", "false")
+    best = trained / "checkpoints" / "best.ckpt"
+    run("test", "--config", trained / "config.yaml", "--ckpt_path", best, "--out", "report", *QUIET)
+    assert (trained / "config.yaml").read_bytes() == saved
+    weights = [
+        torch.load(path, weights_only=True)["state_dict"]
+        for path in (best, Path("lightning_logs/vgg/version_0/checkpoints/best.ckpt"))
+    ]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_network_and_source_swap_from_the_command_line(music: Path, run: Run) -> None:
+    run(
+        "fit",
+        "--config",
+        CONFIGS / "vgg.yaml",
+        *folder(music),
+        *SMALL,
+        *QUIET,
+        "--model.network",
+        "CNN5",
+        "--test_after_fit",
+        "false",
+    )
+    saved = torch.load("lightning_logs/vgg/version_0/checkpoints/best.ckpt", weights_only=True)["hyper_parameters"]
+    assert saved["network"]["class_path"].endswith("CNN5")
+    assert saved["num_classes"] == 3
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--data.split", "artist", "--data.fold", "1 of 3"),
+        ("--data.split", "segment"),
+        ("--trainer.precision", "bf16-mixed"),
+        ("--data.crops_per_track", "2"),
+    ],
+)
+def test_variants_of_training(args: tuple[str, ...], music: Path, run: Run) -> None:
+    printed = run("fit", "--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *QUIET, *args)
+    (report,) = [report_of(path.parent) for path in Path("lightning_logs").rglob("report.json")]
+    leaks = "segment" in args
+    assert report["can_leak"] is leaks
+    assert ("LEAKS" in printed) is leaks
+    assert report["split"] == ("segment" if leaks else "artist" if "artist" in args else "track")
+
+
+def test_resumed_training_ends_in_the_same_weights(music: Path, run: Run) -> None:
+    settings = [
+        "--config",
+        CONFIGS / "vgg.yaml",
+        *folder(music),
+        *SMALL,
+        *QUIET,
+        "--test_after_fit",
+        "false",
+        "--data.crops_per_track",
+        "3",
+        "--model.network.dropout",
+        "0.5",
+        "--trainer.logger.name",
+    ]
+    run("fit", *settings, "whole", "--trainer.max_epochs", "4")
+    run("fit", *settings, "parts", "--trainer.max_epochs", "1")
+    run("fit", *settings, "parts", "--trainer.max_epochs", "3", "--ckpt_path", "last")
+    run("fit", *settings, "parts", "--trainer.max_epochs", "4", "--ckpt_path", "last")
+    whole, parts = (
+        torch.load(f"lightning_logs/{name}/version_0/checkpoints/last.ckpt", weights_only=True)
+        for name in ("whole", "parts")
+    )
+    assert whole["epoch"] == parts["epoch"] == 3
+    assert all(torch.equal(whole["state_dict"][name], parts["state_dict"][name]) for name in whole["state_dict"])
+
+
+def test_external_judges_the_genres_both_know(trained: Path, music: Path, tmp_path: Path, run: Run) -> None:
+    other = tmp_path / "Other"
+    for genre, name in (("jazz", "jazz"), ("metal", "metal"), ("blues", "polka")):
+        shutil.copytree(music / genre, other / name)
+    run(
+        "test",
+        "--ckpt_path",
+        trained / "checkpoints/best.ckpt",
+        *folder(other),
+        "--data.split",
+        "external",
+        "--out",
+        "report",
+        *QUIET,
+    )
+    report = report_of(Path("report"))
+    assert report["genres_without_tracks"] == ["blues"]
+    assert report["tracks"] == 12
+    assert {name.split("/")[0] for name in pd.read_csv("report/tracks.csv").track} == {"jazz", "metal"}
+
+
+def test_predict_needs_no_collection_and_agrees_with_python(
+    trained: Path, music: Path, tmp_path: Path, run: Run
+) -> None:
+    best = tmp_path / "moved.ckpt"
+    shutil.copy(trained / "checkpoints/best.ckpt", best)
+    songs = tmp_path / "songs"
+    shutil.copytree(music / "metal", songs)
+    (songs / "broken.wav").write_text("not audio")
+    printed = run(
+        "predict",
+        "--ckpt_path",
+        best,
+        "--data.files",
+        songs / "0.wav",
+        songs / "*.au",
+        songs / "broken.wav",
+        "--out",
+        "out",
+        *QUIET,
+    )
+    assert "broken.wav: not audio" in printed
+    rows = json.loads(Path("out/predictions.json").read_text())
+    assert [Path(row["file"]).name for row in rows] == ["0.wav", "4.au", "broken.wav"]
+    recogniser = musicgen_cls.load(best)
+    for row in rows[:2]:
+        alone = recogniser(row["file"])
+        assert alone == pytest.approx(row["probabilities"], abs=1e-5)
+        assert row["genre"] == max(alone, key=alone.get)
+        assert sum(row["probabilities"].values()) == pytest.approx(1)
+        assert row["timeline"][0]["start_s"] == 0
+        assert row["timeline"][-1]["start_s"] + 2 == pytest.approx(row["seconds"], abs=0.01)
+
+
+def test_prepare_tells_what_is_there(music: Path, tmp_path: Path, run: Run) -> None:
+    copy = tmp_path / "Copy"
+    shutil.copytree(music, copy)
+    (copy / "jazz" / "empty.wav").touch()
+    printed = run("prepare", "--config", CONFIGS / "vgg.yaml", *folder(copy), "--data.cache_dir", tmp_path / "cache")
+    assert "18 tracks" in printed
+    assert "empty.wav: empty file" in printed
+    (table,) = (tmp_path / "cache").glob("*/tracks.csv")
+    assert set(pd.read_csv(table).columns) >= {"id", "path", "genre", "artist", "seconds"}
+
+
+def test_two_processes_give_the_same_figures_as_one(trained: Path, music: Path, tmp_path: Path) -> None:
+    best = trained / "checkpoints/best.ckpt"
+    two = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
+
+    def musiccli(*args: object) -> str:
+        command = [sys.executable, "-m", "musicgen_cls", *map(str, args), *QUIET]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    tested = (
+        musiccli("test", "--ckpt_path", best, "--out", "one"),
+        musiccli("test", "--ckpt_path", best, "--out", "two", *two),
+    )
+    assert tested[1].count("Tested on") == 1
+    reports = [report_of(tmp_path / name) for name in ("one", "two")]
+    assert reports[0].pop("loss") == pytest.approx(reports[1].pop("loss"), rel=1e-5)
+    assert reports[0].pop("track_loss") == pytest.approx(reports[1].pop("track_loss"), rel=1e-5)
+    assert reports[0] == reports[1]
+
+    musiccli("predict", "--ckpt_path", best, "--data.files", music / "jazz", music / "blues" / "0.wav", *two)
+    rows = pd.read_csv(tmp_path / "predictions/predictions.csv")
+    assert sorted(rows.file) == sorted(map(str, [*(music / "jazz").iterdir(), music / "blues" / "0.wav"]))
+
+    musiccli("fit", "--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *two)
+    assert len(list((tmp_path / "lightning_logs").rglob("report.json"))) == 1
+
+
+def test_help_and_version_need_no_lightning(capsys: pytest.CaptureFixture[str]) -> None:
+    code = (
+        "import sys; from musicgen_cls.__main__ import main; main(['--help']); main(['--version']); "
+        "sys.exit('lightning' in sys.modules or 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert all(command in done.stdout for command in COMMANDS)
+    assert musicgen_cls.__version__ in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        main([command, "--help"])
+    assert leaving.value.code == 0
+    assert "--data" in capsys.readouterr().out
