@@ -100,7 +100,8 @@ def bench_prepare(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
 
     count, sample, turns = (60, 10, 3) if quick else (1000, 60, 5)
     source = SyntheticGenres(tracks_per_genre=count // 10, root=str(place / "wavs"))
-    source.prepare()
+    with quiet():
+        source.prepare()
     paths = [track.path for track in source.tracks()]
     sample_paths = paths[:: len(paths) // sample][:sample]
 
@@ -223,7 +224,8 @@ def machine() -> str:
     names = ("musicgen_cls", "torch", "lightning", "librosa", "soundfile", "numpy")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     cores = f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads"
-    return f"{model or platform.processor() or platform.machine()}, {cores}; Python {platform.python_version()}, {versions}"
+    processor = model or platform.processor() or platform.machine()
+    return f"{processor}, {cores}; Python {platform.python_version()}, {versions}"
 
 
 def main() -> int:

@@ -40,7 +40,7 @@ def test_a_class():
     [
         partial(VGG, width=8, dropout=0.1),
         partial(partial(VGG, width=8), dropout=0.1),
-        partial(lambda cls, *args, **kwargs: cls(*args, **kwargs), VGG, width=8, dropout=0.1),  # as jsonargparse does
+        partial(lambda make, cls, *args, **kwargs: None, print, VGG, width=8, dropout=0.1),  # as jsonargparse does
     ],
 )
 def test_a_partial_class(value):
@@ -85,8 +85,6 @@ def test_instances_that_do_not_tell_their_arguments_are_refused(value):
 
 
 def test_positional_arguments_of_a_partial_are_not_lost_in_silence():
-    """`partial(Pair, 1)` is called as `Pair(1, num_classes)`: either kept by name, or refused."""
-    try:
-        assert plain(partial(Pair, 1))["init_args"] == {"first": 1}
-    except UsageError as error:
-        assert "partial" in str(error)
+    """`partial(Pair, 1)` is called as `Pair(1, num_classes)`: a checkpoint that forgot the 1 would rebuild another."""
+    with pytest.raises(UsageError, match="partial"):
+        plain(partial(Pair, 1))

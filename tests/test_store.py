@@ -342,7 +342,7 @@ def test_a_full_disk_leaves_no_half_store(root, stores, monkeypatch, n):
     with monkeypatch.context() as patch:
         patch.setattr(store, "_SYNC_BYTES", 1)
         patch.setattr(store, "_sync", Full(n))
-        with pytest.raises(StoreError, match="No space left on device.*free space, or set --data.cache_dir") as caught:
+        with pytest.raises(StoreError, match=r"No space left on device.*free space, or set --data.cache_dir") as caught:
             gather(root, stores)
     assert "\n" not in str(caught.value)
     assert list(stores.iterdir()) == []

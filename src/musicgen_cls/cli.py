@@ -30,6 +30,7 @@ from musicgen_cls.errors import CheckpointError, UsageError
 from musicgen_cls.mistakes import explain, one_line, user_error
 from musicgen_cls.models.cnn5 import CNN5
 from musicgen_cls.models.vgg import VGG
+from musicgen_cls.plain import resolve
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.gtzan import GTZAN
 from musicgen_cls.sources.synthetic import SyntheticGenres
@@ -126,7 +127,12 @@ class MusicCLI(LightningCLI):
             rest = ["--config", json.dumps(settings_of(self.checkpoint)), *rest]
         elif command == "fit" and path is not None and path != "last":
             self.checkpoint = read_checkpoint(path)
-        self.config = parser.parse_args([command, *gather_files(rest)])
+        try:
+            self.config = parser.parse_args([command, *gather_files(rest)])
+        except UsageError as error:
+            if "parsing config" in str(error):
+                raise UsageError(f"--config {option(rest, 'config')}: not YAML that can be read: {error}") from None
+            raise
 
     def _parse_ckpt_path(self) -> None:
         """Done in `parse_arguments`: Lightning's way lets the checkpoint override the command line in silence."""
@@ -263,7 +269,7 @@ def check_agreement(checkpoint: Checkpoint, config: Any) -> None:
     """
     compared = {
         "model": (checkpoint.model, ("network",)),
-        "data": (checkpoint.data, AudioDataModule.INPUT_ARGUMENTS),
+        "data": (checkpoint.data, resolve(checkpoint.data["class_path"]).INPUT_ARGUMENTS),
     }
     for part, (saved, names) in compared.items():
         given = config[part].as_dict()
@@ -343,10 +349,14 @@ def quieten() -> None:
         ".*treespec, LeafSpec.*",  # Lightning's own business with torch
     ):
         warnings.filterwarnings("ignore", message=message)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: "Tip:" not in record.getMessage()
-    )
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_tips)
     if not log.handlers:
-        log.addHandler(handler)
+        log.addHandler(logging.StreamHandler())
+    for name in ("musicgen_cls", "lightning", "lightning.pytorch", "lightning.fabric"):
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, logging.StreamHandler):
+                handler.stream = sys.stderr  # the one of today, where one process runs several commands
+
+
+def _no_tips(record: logging.LogRecord) -> bool:
+    return "Tip:" not in record.getMessage()

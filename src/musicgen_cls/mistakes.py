@@ -41,25 +41,25 @@ def explain(message: str, options: Iterable[str] = (), classes: Iterable[str] = 
 
 
 def user_error(error: BaseException) -> MusicClsError | None:
-    """What in a chain of exceptions a user can mend, nearest its bottom; None if it is our own mistake.
+    """What in a chain of exceptions a user can mend; None if it is our own mistake.
 
-    That is our own errors, settings that Lightning refuses, and folders that cannot be written.
+    That is the one of our own errors at the bottom of the chain; failing that, a setting that Lightning refuses or a
+    folder that cannot be written.
     """
-    seen: set[int] = set()
-    found: MusicClsError | None = None
+    chain: list[BaseException] = []
     current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        found = _mendable(current) or found
-        current = current.__cause__ or current.__context__
-    return found
+    while current is not None and current not in chain:
+        chain.append(current)
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+    for link in reversed(chain):
+        if isinstance(link, MusicClsError):
+            return link
+    return next((mendable for link in reversed(chain) if (mendable := _foreign(link))), None)
 
 
-def _mendable(error: BaseException) -> MusicClsError | None:
-    if isinstance(error, MusicClsError):
-        return error
+def _foreign(error: BaseException) -> MusicClsError | None:
     if type(error).__name__ == "MisconfigurationException":
-        return UsageError(str(error))
+        return UsageError(f"{str(error).rstrip('.!')}; check the --trainer options, as --trainer.accelerator")
     if isinstance(error, OSError) and error.errno in _NOT_WRITABLE:
         where = f"{error.filename}: " if error.filename else ""
         return UsageError(f"{where}cannot be written ({error.strerror}); free space there or choose another folder")

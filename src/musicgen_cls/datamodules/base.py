@@ -260,6 +260,13 @@ class AudioDataModule(LightningDataModule):
                 f"{self._source().location}: its genres ({', '.join(self._source().genres)}) are not those of the "
                 f"checkpoint ({', '.join(self.genres)}); --data.split external judges it on the ones they share"
             )
+        present = {collection.tracks[row].genre for row in rows}
+        missing = [genre for genre in self.genres if genre not in present]
+        if missing and self.split != "external":
+            raise SourceError(
+                f"{self._source().location}: genre '{missing[0]}' has no usable track ({len(collection.problems)} files "
+                "left out in all); mend or add some, or take the genre's folder away"
+            )
         return rows, unknown
 
     def _divide(self, collection: Collection, rows: list[int]) -> dict[Side, Windows]:
