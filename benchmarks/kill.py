@@ -78,25 +78,27 @@ def sizes(folder: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def kill_some_time(pid: int, seconds: float, folder: Path, rng: random.Random) -> tuple[int | None, float, str]:
+def kill_some_time(
+    pid: int, seconds: float, folder: Path, writes: int, rng: random.Random
+) -> tuple[int | None, float, str]:
     """Kill a child at a random moment, if it does not end before; return its exit status, when and why then.
 
     Args:
         pid: the child.
         seconds: a bound for the moment.
         folder: where writes are waited for, every second time.
+        writes: the write waited for is one of so many first ones.
         rng: tells the moment.
     """
     begin, until = time.perf_counter(), rng.uniform(0, seconds)
     why, armed = "at any moment", rng.random() < 0.5
-    before: dict[str, tuple[int, int]] | None = None
+    before, left = sizes(folder), rng.randint(1, writes)
     while (status := finished(pid)) is None:
         now = time.perf_counter()
-        if armed and now - begin > until / 2:
-            after = sizes(folder)
-            if before is not None and after != before:
+        if armed and (after := sizes(folder)) != before:
+            before, left = after, left - 1
+            if left == 0:
                 why, armed, until = "upon a write", False, now - begin + 0.03 * rng.random() ** 4
-            before = after
         if not armed and now - begin >= until:
             os.kill(pid, signal.SIGKILL)
             status = finished(pid, block=True)
@@ -109,6 +111,7 @@ def attempts(
     name: str,
     times: int,
     seconds: float,
+    writes: int,
     rng: random.Random,
     begin: Callable[[int], tuple[Callable[[], list[str]], Path, Callable[[], str]]],
     log: Path,
@@ -119,6 +122,7 @@ def attempts(
         name: the command.
         times: kills wanted.
         seconds: how long an unbroken run takes.
+        writes: about how many times it writes.
         rng: tells the moments.
         begin: given a run's number, its arguments at each start, the folder that it writes to, and what is there now.
         log: where its output goes.
@@ -130,7 +134,7 @@ def attempts(
         while True:
             pid = launch(arguments(), log)
             if kills < times:
-                status, after, why = kill_some_time(pid, seconds, folder, rng)
+                status, after, why = kill_some_time(pid, seconds, folder, writes, rng)
             else:
                 status, after, why = finished(pid, block=True), 0.0, "at its end"
             if status is None:
@@ -181,7 +185,7 @@ def kill_prepare(place: Path, times: int, rng: random.Random) -> bool:
 
         return lambda: command(cache), cache, left
 
-    for run in attempts("prepare", times, seconds, rng, begin, log):
+    for run in attempts("prepare", times, seconds, 60, rng, begin, log):
         ok = contents(place / f"prepare{run}") == wanted
         print(f"prepare run {run} came to its end: {'the same bytes' if ok else 'DIFFERS'}")
         same &= ok
@@ -248,7 +252,7 @@ def kill_fit(place: Path, times: int, rng: random.Random) -> bool:
 
         return lambda: command(f"run{run}", *(["--ckpt_path", "last"] if has_last() else [])), folder, left
 
-    for run in attempts("fit", times, seconds, rng, begin, log):
+    for run in attempts("fit", times, seconds, 10, rng, begin, log):
         differences = list(compare(wanted, checkpoints(place / "runs" / f"run{run}")))
         print(f"fit run {run} came to its end: {'the same bits' if not differences else 'DIFFERS'}")
         for difference in differences[:12]:

@@ -71,7 +71,7 @@ def test_code_is_not_run(tmp_path):
     ],
 )
 def test_of_something_else(tmp_path, content):
-    with pytest.raises(CheckpointError, match="musicgen_cls did not write it"):
+    with pytest.raises(CheckpointError, match="this musicgen_cls did not write it"):
         read_checkpoint(save(tmp_path / "a.ckpt", content))
 
 

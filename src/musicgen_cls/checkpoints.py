@@ -45,12 +45,20 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(
             f"{path}: not a checkpoint that can be read; damaged, cut short, or another file"
         ) from error
-    model, data = content.get("hyper_parameters", {}), content.get("datamodule_hyper_parameters", {})
-    if not str(model.get("_class_path", "")).startswith("musicgen_cls.") or "genres" not in data:
-        raise CheckpointError(f"{path}: a checkpoint of something else; musicgen_cls did not write it")
-    for described in (model, data):
-        resolve(described["_class_path"])  # Lightning only rebuilds classes already imported
-    return Checkpoint(path, _described(model), _described(data), int(content["epoch"]))
+    try:
+        model, data = content["hyper_parameters"], content["datamodule_hyper_parameters"]
+        for described in (model, data):
+            if not described["_class_path"].startswith("musicgen_cls."):
+                raise KeyError(described["_class_path"])
+            resolve(described["_class_path"])  # Lightning only rebuilds classes already imported
+        checkpoint = Checkpoint(path, _described(model), _described(data), int(content["epoch"]))
+        if not checkpoint.genres:
+            raise KeyError("genres")
+    except (KeyError, TypeError, IndexError, AttributeError, ImportError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: a checkpoint of something else; this musicgen_cls did not write it"
+        ) from error
+    return checkpoint
 
 
 def _described(hyper_parameters: dict[str, Any]) -> Described:

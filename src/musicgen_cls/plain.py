@@ -28,8 +28,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, type):
         return _described(value, {})
     if isinstance(value, partial):  # jsonargparse hides the class among the positional arguments
-        cls = next((part for part in (value.func, *value.args) if isinstance(part, type)), None)
-        if cls is not None:
+        cls = (value.func, *value.args)[-1]
+        if isinstance(cls, type):
             return _described(cls, value.keywords)
     if inspect.isfunction(value) or isinstance(value, partial):
         raise UsageError(
@@ -41,6 +41,11 @@ def plain(value: Any) -> Any:
 def init_arguments(instance: Any) -> dict[str, Any]:
     """The arguments an instance was made with, in plain form, read back from its attributes."""
     names = [name for name in inspect.signature(type(instance).__init__).parameters if name != "self"]
+    if missing := [name for name in names if not hasattr(instance, name)]:
+        raise UsageError(
+            f"{type(instance).__name__}: keeps no attribute named as its argument '{missing[0]}', "
+            "so that a checkpoint could not rebuild it"
+        )
     return {name: plain(getattr(instance, name)) for name in names}
 
 

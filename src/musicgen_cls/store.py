@@ -128,9 +128,12 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / "lock"):
-                return self._append(wanted, workers)
+                try:
+                    return self._append(wanted, workers)
+                except OSError:
+                    self._discard_if_empty()
+                    raise
         except OSError as error:
-            self._discard_if_empty()
             raise StoreError(
                 f"{self.folder}: cannot write decoded audio there ({error.strerror or error}); free space, or set "
                 "--data.cache_dir or the variable MUSICGEN_CLS_CACHE to a folder that can be written"
@@ -203,7 +206,7 @@ def collect(
         elif twin is not track and duplicates == "drop":
             problems.append(Problem(track.path, f"duplicate, bit for bit, of {twin.path}"))
         else:
-            group = track.group or (entry.digest if duplicates == "keep" else None)
+            group = twin.group or track.group or (entry.digest if duplicates == "keep" else None)
             tracks.append(replace(track, seconds=seconds, artist=track.artist or entry.artist, group=group))
             rows.append(entry)
     if strict and problems:
@@ -214,7 +217,12 @@ def collect(
     return Collection(
         tracks=tracks,
         problems=problems,
-        audio=np.memmap(store.audio_file, dtype=np.int16, mode="r"),
+        audio=np.memmap(
+            store.audio_file,
+            dtype=np.int16,
+            mode="r",
+            shape=(max(entry.offset + entry.samples for entry in rows),),  # past it another process may be writing
+        ),
         offset=np.array([entry.offset for entry in rows]),
         samples=np.array([entry.samples for entry in rows]),
         sample_rate=sample_rate,
@@ -240,13 +248,19 @@ def write_tables(collection: Collection) -> tuple[Path, Path]:
         integrity: pd.DataFrame([asdict(problem) for problem in collection.problems], columns=["path", "reason"]),
     }
     for path, table in tables.items():
-        with writing(path) as temporary:
-            table.to_csv(temporary, index=False)
+        try:
+            with writing(path) as temporary:
+                table.to_csv(temporary, index=False)
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be written ({error.strerror}); set --data.cache_dir elsewhere") from error
     return tracks, integrity
 
 
 def _key(path: Path) -> Key:
-    stat = path.stat()
+    try:
+        stat = path.stat()
+    except FileNotFoundError:  # gone since it was listed: decoding will say so
+        return str(path.resolve()), 0, 0
     return str(path.resolve()), stat.st_size, stat.st_mtime_ns
 
 

@@ -120,7 +120,6 @@ def test_unknown_subset():
     ("name", "counts"),
     [
         ("fault_filtered", {"train": 443, "validation": 197, "test": 290}),
-        ("stratified", {"train": 500, "validation": 250, "test": 250}),
     ],
 )
 def test_official_splits(name, counts):
@@ -133,7 +132,7 @@ def test_unknown_split():
     assert GTZAN().official_split("duplicates") is None
 
 
-@pytest.mark.parametrize("table", ["artists", "duplicates", "faults", "fault_filtered", "stratified"])
+@pytest.mark.parametrize("table", ["artists", "duplicates", "faults", "fault_filtered"])
 def test_no_track_has_two_rows(table):
     text = resources.files("musicgen_cls").joinpath(f"data/gtzan/{table}.csv").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if not line.startswith("#")][1:]
@@ -201,7 +200,7 @@ def test_identical_feature_rows_are_the_bit_exact_duplicates():
     assert len(expected) == 14
 
 
-@pytest.mark.parametrize(("name", "file"), [("fault_filtered", "filtered"), ("stratified", "stratified")])
+@pytest.mark.parametrize(("name", "file"), [("fault_filtered", "filtered")])
 @pytest.mark.parametrize(("side", "prefix"), [("train", "train"), ("validation", "valid"), ("test", "test")])
 def test_splits_are_the_published_lists(name, file, side, prefix):
     published = shared(f"splits/fault_filtered_kereliuk/{prefix}_{file}.txt").read_text().split()

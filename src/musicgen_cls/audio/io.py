@@ -85,12 +85,16 @@ def check_sound(path: Path | str, waveform: Waveform) -> None:
     """Raise `AudioError` if a waveform is silent, constant, empty or not finite."""
     if waveform.size == 0:
         raise AudioError(f"{path}: holds no audio (0 samples)")
-    low, high = float(waveform.min()), float(waveform.max())
+    check_range(path, float(waveform.min()), float(waveform.max()), waveform.size)
+
+
+def check_range(path: Path | str, low: float, high: float, samples: int) -> None:
+    """Raise `AudioError` if the least and the greatest of a number of samples tell that there is no sound."""
     if not np.isfinite([low, high]).all():
         raise AudioError(f"{path}: holds values that are not finite (NaN or infinity)")
     if high - low <= _SILENCE:
         what = "silent" if max(abs(low), abs(high)) <= _SILENCE else f"constant (every sample is about {high:.3f})"
-        raise AudioError(f"{path}: {what} throughout, {waveform.size} samples without a sound")
+        raise AudioError(f"{path}: {what} throughout, {samples} samples without a sound")
 
 
 def to_pcm(waveform: Waveform) -> Pcm:

@@ -121,8 +121,12 @@ class AudioDataModule(LightningDataModule):
         files: Sequence[str] | str | None,
     ) -> None:
         super().__init__()
-        _check_positive(sample_rate=sample_rate, seconds=seconds, windows_per_track=windows_per_track)
-        _check_positive(batch_size=batch_size, crops_per_track=1 if crops_per_track is None else crops_per_track)
+        check_positive(sample_rate=sample_rate, seconds=seconds, windows_per_track=windows_per_track)
+        check_positive(batch_size=batch_size, crops_per_track=1 if crops_per_track is None else crops_per_track)
+        if to_samples(seconds, sample_rate) < 1:
+            raise UsageError(f"--data.seconds {seconds}: shorter than one sample at {sample_rate} Hz")
+        if fold is not None and split not in ("track", "artist"):
+            raise UsageError(f"--data.fold '{fold}': split '{split}' has no folds; use split 'track' or 'artist'")
         self.source = source
         self.sample_rate = sample_rate
         self.seconds = seconds
@@ -176,16 +180,10 @@ class AudioDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Open the store, divide the tracks, lay the windows."""
-        if self.files is not None or self.collection is not None:
+        if self.files is not None:
             return
-        self.collection = self._collect()
-        known, unknown = self._known_tracks(self.collection)
-        if unknown:
-            names = ", ".join(f"{genre} ({count} tracks)" for genre, count in sorted(unknown.items()))
-            log.warning("genres the checkpoint does not know are left out: %s", names)
-        self.windows = self._divide(self.collection, known)
-        if self.leaks:
-            log.warning(splits.LEAK_WARNING)
+        if self.collection is None:
+            self._open()
         if stage == "fit":
             self.fit_front_end(self._sample_waveforms(self.windows["train"]))
 
@@ -228,6 +226,16 @@ class AudioDataModule(LightningDataModule):
         """Take back what `state_dict` gave."""
         self.front_end.load_state_dict(state_dict["front_end"])
 
+    def _open(self) -> None:
+        self.collection = self._collect()
+        known, unknown = self._known_tracks(self.collection)
+        if unknown:
+            names = ", ".join(f"{genre} ({count} tracks)" for genre, count in sorted(unknown.items()))
+            log.warning("genres the checkpoint does not know are left out: %s", names)
+        self.windows = self._divide(self.collection, known)
+        if self.leaks:
+            log.warning(splits.LEAK_WARNING)
+
     def _source(self) -> Source:
         if self.source is None:
             raise UsageError("data.source is not set: name one, as --data.source Folder --data.source.root DIR")
@@ -264,8 +272,8 @@ class AudioDataModule(LightningDataModule):
         missing = [genre for genre in self.genres if genre not in present]
         if missing and self.split != "external":
             raise SourceError(
-                f"{self._source().location}: genre '{missing[0]}' has no usable track ({len(collection.problems)} files "
-                "left out in all); mend or add some, or take the genre's folder away"
+                f"{self._source().location}: genre '{missing[0]}' has no usable track ({len(collection.problems)} files"
+                " left out in all); mend or add some, or take the genre's folder away"
             )
         return rows, unknown
 
@@ -340,7 +348,8 @@ def _as_is(batch: Batch) -> Batch:
     return batch
 
 
-def _check_positive(**arguments: float) -> None:
+def check_positive(**arguments: float) -> None:
+    """Raise `UsageError` for the first argument of `data` that is not more than 0."""
     for name, value in arguments.items():
-        if value <= 0:
+        if not value > 0:
             raise UsageError(f"--data.{name} {value}: must be more than 0")

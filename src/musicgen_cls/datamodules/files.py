@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import IterableDataset
 
-from musicgen_cls.audio.io import Waveform, check_sound, stream, to_pcm
+from musicgen_cls.audio.io import Waveform, check_range, stream, to_pcm
 from musicgen_cls.errors import AudioError, UsageError
 from musicgen_cls.sources.track import AUDIO_SUFFIXES
 
@@ -28,6 +28,7 @@ def find_files(names: Sequence[str] | str) -> list[Path]:
         path = Path(name).expanduser()
         if path.is_dir():
             matches = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in AUDIO_SUFFIXES)
+            matches = [p for p in matches if not any(part.startswith(".") for part in p.relative_to(path).parts)]
         elif path.exists():
             matches = [path]
         else:
@@ -69,7 +70,7 @@ def stream_windows(path: Path, sample_rate: int, window: int) -> Iterator[tuple[
             cut += window
         spare = max(0, cut - window)
         held, start, cut = held[spare:], start + spare, cut - spare
-    check_sound(path, np.array([low, high]) if np.isfinite(low) else held)
+    check_range(path, low, high, start + len(held))
     rest = len(held) - cut
     if start + cut == 0:
         yield 0, rest, np.resize(held, window)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from musicgen_cls.audio.mel import MelFrontEnd
-from musicgen_cls.datamodules.base import AudioDataModule
+from musicgen_cls.datamodules.base import AudioDataModule, check_positive
 from musicgen_cls.sources.splits import SplitName
 from musicgen_cls.sources.track import Source
 
@@ -68,6 +68,7 @@ class MelSlices(AudioDataModule):
         genres: list[str] | None = None,
         files: list[str] | str | None = None,
     ) -> None:
+        check_positive(n_fft=n_fft, hop_length=hop_length, n_mels=n_mels)
         self.n_fft = n_fft
         self.hop_length = hop_length
         self.n_mels = n_mels

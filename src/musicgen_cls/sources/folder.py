@@ -26,12 +26,12 @@ class Folder(Source):
     @property
     def name(self) -> str:
         """The folder's own name."""
-        return Path(self.root).resolve().name.lower()
+        return self.location.resolve().name.lower()
 
     @property
     def location(self) -> Path:
         """The folder."""
-        return Path(self.root)
+        return Path(self.root).expanduser()
 
     @property
     def genres(self) -> tuple[str, ...]:
@@ -47,8 +47,10 @@ class Folder(Source):
         return tracks
 
     def problems(self) -> list[Problem]:
-        """Files among the music whose names are not those of audio."""
-        return [Problem(f, "not audio by its name") for f in self._files if f.suffix.lower() not in AUDIO_SUFFIXES]
+        """Files among the music whose names are not those of audio, and audio that lies in no sub-folder."""
+        odd = [Problem(f, "not audio by its name") for f in self._files if f.suffix.lower() not in AUDIO_SUFFIXES]
+        loose = [file for file in sorted(self.location.iterdir()) if file.suffix.lower() in AUDIO_SUFFIXES]
+        return odd + [Problem(file, "in no genre's sub-folder") for file in loose if not file.name.startswith(".")]
 
     @cached_property
     def _files(self) -> list[Path]:
@@ -70,8 +72,11 @@ class Folder(Source):
         table = self.location / "artists.csv"
         if not table.is_file():
             return {}
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if missing := {"file", "artist"} - set(reader.fieldnames or ()):
-                raise SourceError(f"{table}: no column {', '.join(sorted(missing))}; it needs file,genre,artist")
-            return {row["file"]: row["artist"] for row in reader if row["artist"]}
+        try:
+            with table.open(newline="", encoding="utf-8-sig") as file:
+                reader = csv.DictReader(file)
+                if missing := {"file", "artist"} - set(reader.fieldnames or ()):
+                    raise SourceError(f"{table}: no column {', '.join(sorted(missing))}; it needs file,genre,artist")
+                return {row["file"]: row["artist"] for row in reader if row["artist"]}
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise SourceError(f"{table}: not a table in UTF-8 ({error}); save it as CSV with that encoding") from error

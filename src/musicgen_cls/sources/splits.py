@@ -66,7 +66,7 @@ def assign(
 
 def shares(fractions: Sequence[float]) -> list[float]:
     """Check the shares of training, validation and test: three positive numbers that add up to 1."""
-    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+    if len(fractions) != 3 or not min(fractions) > 0 or not abs(sum(fractions) - 1) < 1e-6:
         raise UsageError(
             f"fractions {list(fractions)}: give three positive numbers that add up to 1, as [0.8, 0.1, 0.1]"
         )
@@ -125,7 +125,8 @@ def _groups(tracks: Sequence[Track], by_artist: bool) -> np.ndarray:
 def _divide(tracks: Sequence[Track], groups: np.ndarray, fractions: Sequence[float], seed: int) -> list[int]:
     """Part of every track, whole groups at a time, so that each genre comes near its `fractions`.
 
-    Groups are dealt out in random order, large ones first, each to the part that is furthest below its share.
+    Groups are dealt out in random order, large ones first, each to the part whose share would be the least filled with
+    half of the group in it (Webster's rule); empty parts come first, the largest of them before the others.
     """
     genres = sorted({track.genre for track in tracks})
     counts = np.zeros((int(groups.max()) + 1, len(genres)))
@@ -136,8 +137,9 @@ def _divide(tracks: Sequence[Track], groups: np.ndarray, fractions: Sequence[flo
     part_of = np.empty(len(counts), dtype=np.int64)
     order = np.random.default_rng(seed).permutation(len(counts))
     for group in sorted(order, key=lambda g: -counts[g].sum()):
-        lack = (wanted - dealt) @ counts[group] / np.maximum(wanted @ counts[group], 1e-9)
-        part_of[group] = int(np.argmax(lack))
+        share, full = wanted @ counts[group], dealt @ counts[group]
+        filled = np.where(full > 0, (full + counts[group] @ counts[group] / 2) / share, -share)
+        part_of[group] = int(np.argmin(filled))
         dealt[part_of[group]] += counts[group]
     return [int(part_of[group]) for group in groups]
 
