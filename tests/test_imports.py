@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": {"errors"},
     "tasks": {"errors", "plain", "audio", "models", "metrics"},
     "plots": {"errors", "paths"},
-    "checkpoints": {"errors", "plain"},
+    "checkpoints": {"errors", "paths", "plain"},
     "mistakes": {"errors"},
 }
 MAY_IMPORT["callbacks"] = MAY_IMPORT.keys() | {"__init__"}
@@ -37,7 +37,7 @@ MAY_IMPORT["__init__"] = {"inference"}
 
 # Who may know of the heavy parts.
 MAY_KNOW: dict[str, set[str]] = {
-    "lightning": {"datamodules", "tasks", "callbacks", "inference", "cli"},
+    "lightning": {"datamodules", "tasks", "checkpoints", "callbacks", "inference", "cli"},
     "matplotlib": {"plots"},
     "torch": {"audio", "datamodules", "models", "metrics", "tasks", "checkpoints", "callbacks", "inference", "cli"},
 }

@@ -100,7 +100,7 @@ def test_unusable_files_are_problems_and_need_no_second_decoding(root, stores, m
         "9.wav": "empty file (0 bytes)",
     }
     assert {p.path.name: p.reason for p in gather(root, stores).problems} == expected
-    monkeypatch.setattr(store, "read", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(store, "read_pcm", lambda *_: pytest.fail("decoded again"))
     again = gather(root, stores)
     assert {p.path.name: p.reason for p in again.problems} == expected
     assert len(again.tracks) == TRACKS

@@ -1,14 +1,18 @@
-"""What a checkpoint says of itself: enough to rebuild the model and the input it was trained on."""
+"""Checkpoints: written whole, and asked what they say of themselves, enough to rebuild model and input."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.fabric.utilities.types import _PATH
 
 from musicgen_cls.errors import CheckpointError
+from musicgen_cls.paths import writing
 from musicgen_cls.plain import resolve
 
 Described = dict[str, Any]
@@ -28,6 +32,22 @@ class Checkpoint:
     def genres(self) -> list[str]:
         """Names of the classes, in label order."""
         return list(self.data["init_args"]["genres"])
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes checkpoints beside their place and renames them: no kill leaves half of one, no full disk takes the old.
+
+    Lightning's own writes in the system's temporary folder, from where a move can be a copy.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None) -> None:
+        """Write a checkpoint to a local path."""
+        buffer = BytesIO()
+        torch.save(checkpoint, buffer)
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -55,9 +75,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         if not checkpoint.genres:
             raise KeyError("genres")
     except (KeyError, TypeError, IndexError, AttributeError, ImportError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: a checkpoint of something else; this musicgen_cls did not write it"
-        ) from error
+        raise CheckpointError(f"{path}: a checkpoint of something else; this musicgen_cls did not write it") from error
     return checkpoint
 
 

@@ -23,14 +23,14 @@ from musicgen_cls.callbacks.figures import TensorBoardFigures
 from musicgen_cls.callbacks.report import TestReport
 from musicgen_cls.callbacks.seeding import SeedEachEpoch
 from musicgen_cls.callbacks.writers import PredictionWriter
-from musicgen_cls.checkpoints import Checkpoint, read_checkpoint
+from musicgen_cls.checkpoints import Checkpoint, WholeCheckpoints, read_checkpoint
 from musicgen_cls.datamodules.base import AudioDataModule
 from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.errors import CheckpointError, UsageError
 from musicgen_cls.mistakes import explain, one_line, user_error
 from musicgen_cls.models.cnn5 import CNN5
 from musicgen_cls.models.vgg import VGG
-from musicgen_cls.plain import resolve
+from musicgen_cls.plain import class_path, resolve
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.gtzan import GTZAN
 from musicgen_cls.sources.synthetic import SyntheticGenres
@@ -157,7 +157,12 @@ class MusicCLI(LightningCLI):
         callbacks: list[Any] = [TestReport(config.out)]
         if self.subcommand == "fit":
             # ModelCheckpoint(save_last=True) writes last.ckpt only when the best one changes; this one, every epoch.
-            last = ModelCheckpoint(filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+            last = ModelCheckpoint(
+                dirpath=config.checkpoint.dirpath,
+                filename="last",
+                enable_version_counter=False,
+                save_on_train_epoch_end=True,
+            )
             callbacks += [SeedEachEpoch(), last]
         if config.trainer.logger is not False and not config.trainer.fast_dev_run:
             callbacks += [TensorBoardFigures(), LearningRateMonitor()]
@@ -293,18 +298,17 @@ def _short(value: Any) -> str:
 
 
 def resume_last(config: Any) -> None:
-    """Point `ckpt_path` and the logger's version at the newest run of this name that has a last checkpoint."""
+    """Point `ckpt_path` and the logger's version at the newest run of this name."""
     arguments = config.trainer.logger.init_args if hasattr(config.trainer.logger, "init_args") else None
     if arguments is None or "save_dir" not in arguments:
         raise UsageError("--ckpt_path last needs a logger with folders; give the checkpoint's path instead")
     runs = Path(arguments.save_dir) / (arguments.name or "")
-    found = sorted(runs.glob("version_*/checkpoints/last.ckpt"), key=lambda path: int(path.parts[-3].split("_")[1]))
-    if not found:
-        raise CheckpointError(
-            f"{runs}: no run to resume there (version_*/checkpoints/last.ckpt); leave out --ckpt_path"
-        )
-    config.ckpt_path = str(found[-1])
-    arguments.version = int(found[-1].parts[-3].split("_")[1])
+    versions = {int(path.name.removeprefix("version_")): path for path in runs.glob("version_*") if path.is_dir()}
+    newest = versions[max(versions)] / "checkpoints" / "last.ckpt" if versions else runs / "version_*"
+    if not newest.is_file():
+        raise CheckpointError(f"{newest}: no run to resume there; leave out --ckpt_path, or name a checkpoint")
+    config.ckpt_path = str(newest)
+    arguments.version = max(versions)
 
 
 def run(args: Sequence[str]) -> int:
@@ -319,7 +323,8 @@ def run(args: Sequence[str]) -> int:
         MusicCLI(
             trainer_class=MusicTrainer,
             trainer_defaults={
-                "logger": {"class_path": "TensorBoardLogger", "init_args": {"save_dir": "lightning_logs"}}
+                "logger": {"class_path": "TensorBoardLogger", "init_args": {"save_dir": "lightning_logs"}},
+                "plugins": [{"class_path": class_path(WholeCheckpoints)}],
             },
             seed_everything_default=0,
             save_config_callback=ConfigCallback,

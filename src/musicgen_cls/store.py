@@ -26,7 +26,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
-from musicgen_cls.audio.io import Pcm, read, to_pcm
+from musicgen_cls.audio.io import Pcm, read_pcm
 from musicgen_cls.errors import AudioError, SourceError, StoreError
 from musicgen_cls.paths import cache_root, writing
 from musicgen_cls.sources.track import Problem, Source, Track
@@ -268,11 +268,11 @@ def _decode(key: Key, sample_rate: int) -> tuple[Entry, Pcm]:
     """Decode one file: its entry, still without an offset, and its samples (none if it is unusable)."""
     path, entry = Path(key[0]), Entry(*key)
     try:
-        pcm = to_pcm(read(path, sample_rate))
+        pcm = read_pcm(path, sample_rate)
     except AudioError as error:
         reason = str(error).removeprefix(f"{path}: ")
         return replace(entry, error=reason), np.empty(0, np.int16)
-    digest = hashlib.blake2b(pcm.tobytes(), digest_size=16).hexdigest()
+    digest = hashlib.sha1(pcm.data, usedforsecurity=False).hexdigest()
     return replace(entry, samples=len(pcm), digest=digest, artist=_artist_tag(path)), pcm
 
 
@@ -311,7 +311,7 @@ def _write(decoded: Iterator[tuple[Entry, Pcm]], audio: BinaryIO, journal: Binar
     waiting: list[Entry] = []
     synced = end
     for entry, pcm in decoded:
-        audio.write(pcm.tobytes())
+        audio.write(pcm.data)
         waiting.append(replace(entry, offset=end // 2))
         end += pcm.nbytes
         if end - synced >= _SYNC_BYTES:

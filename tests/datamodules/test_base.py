@@ -108,8 +108,12 @@ def test_training_is_shuffled_anew_each_epoch_the_same_each_time(data):
     assert sorted(order(0)) == sorted(order(1)) == list(range(len(data.windows["train"])))
 
 
+def at_epoch(epoch):
+    return SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=epoch)))
+
+
 def test_a_resumed_run_goes_on_with_its_epoch(data, monkeypatch):
-    trainer = SimpleNamespace(global_rank=0, world_size=1, current_epoch=7)
+    trainer = SimpleNamespace(global_rank=0, world_size=1, fit_loop=at_epoch(7))
     monkeypatch.setattr(data, "trainer", trainer)
     assert data.train_dataloader().sampler.epoch == 7
 
@@ -266,7 +270,7 @@ def test_two_ranks_cover_everything(windows, shuffle):
 def test_ranks_take_their_share_from_the_trainer(data, monkeypatch):
     seen = []
     for rank in range(3):
-        monkeypatch.setattr(data, "trainer", SimpleNamespace(global_rank=rank, world_size=3, current_epoch=0))
+        monkeypatch.setattr(data, "trainer", SimpleNamespace(global_rank=rank, world_size=3, fit_loop=at_epoch(0)))
         seen += joined(data.test_dataloader())["index"].tolist()
     assert sorted(set(seen)) == list(range(len(data.windows["test"])))
 

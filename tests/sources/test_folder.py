@@ -69,9 +69,10 @@ def test_suffixes_of_any_case(tmp_path):
 def test_other_files_are_reported(tmp_path):
     touch(tmp_path, "rock/a.wav", "rock/cover.jpg", "rock/x/notes", "lists/a.m3u", "artists.txt", "top.wav")
     source = Folder(str(tmp_path))
-    assert {problem.path.name: problem.reason for problem in source.problems()} == dict.fromkeys(
-        ("cover.jpg", "notes", "a.m3u"), "not audio by its name"
-    )
+    assert {problem.path.name: problem.reason for problem in source.problems()} == {
+        **dict.fromkeys(("cover.jpg", "notes", "a.m3u"), "not audio by its name"),
+        "top.wav": "in no genre's sub-folder",
+    }
     assert source.genres == ("rock",)
 
 

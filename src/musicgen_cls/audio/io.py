@@ -81,6 +81,25 @@ def read(path: Path, sample_rate: int) -> Waveform:
     return waveform
 
 
+def read_pcm(path: Path, sample_rate: int) -> Pcm:
+    """Decode a whole file to int16 `[samples]`, as `read` and `to_pcm` do; raises `AudioError` as `read` does.
+
+    16-bit mono files at the rate wanted, the common case, are copied instead, in a third of the time.
+    """
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(path) as file:
+            if (file.subtype, file.channels, file.samplerate) == ("PCM_16", 1, sample_rate):
+                pcm: Pcm = file.read(dtype="int16")
+                if len(pcm) == file.frames > 0:
+                    check_range(path, pcm.min() / PCM_SCALE, pcm.max() / PCM_SCALE, len(pcm))
+                    return pcm
+    except soundfile.LibsndfileError:
+        pass  # told below
+    return to_pcm(read(path, sample_rate))
+
+
 def check_sound(path: Path | str, waveform: Waveform) -> None:
     """Raise `AudioError` if a waveform is silent, constant, empty or not finite."""
     if waveform.size == 0:

@@ -23,34 +23,42 @@ class LogMel(nn.Module):
         top_db: floor of each picture, dB below its own maximum.
     """
 
+    bands: Tensor
+    window: Tensor
+
     def __init__(self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, top_db: float = 80.0) -> None:
         super().__init__()
-        from torchaudio.transforms import MelSpectrogram
+        from torchaudio.functional import melscale_fbanks
 
+        self.sample_rate = sample_rate
+        self.n_fft = n_fft
+        self.hop_length = hop_length
+        self.n_mels = n_mels
         self.top_db = top_db
-        self.mel = MelSpectrogram(
-            sample_rate=sample_rate,
-            n_fft=n_fft,
-            hop_length=hop_length,
-            n_mels=n_mels,
-            power=2.0,
-            norm="slaney",
-            mel_scale="slaney",
-            pad_mode="constant",
-        )
+        bands = melscale_fbanks(n_fft // 2 + 1, 0.0, sample_rate / 2, n_mels, sample_rate, "slaney", "slaney")
+        self.register_buffer("bands", bands.T.contiguous(), persistent=False)  # [n_mels, n_fft // 2 + 1]
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
 
     @property
     def centres_hz(self) -> npt.NDArray[np.float64]:
         """Centre frequency of each band, Hz, `[n_mels]`."""
         import librosa
 
-        mel = self.mel
-        edges = librosa.mel_frequencies(mel.n_mels + 2, fmin=0.0, fmax=mel.sample_rate / 2)
-        return np.asarray(edges[1:-1])
+        return np.asarray(librosa.mel_frequencies(self.n_mels + 2, fmin=0.0, fmax=self.sample_rate / 2)[1:-1])
+
+    def power(self, waveform: Tensor) -> Tensor:
+        """Waveform `[batch, samples]` to power in each band `[batch, n_mels, 1 + samples // hop_length]`, float32."""
+        spectrum = torch.stft(
+            waveform.float(), self.n_fft, self.hop_length, window=self.window, pad_mode="constant", return_complex=True
+        )
+        parts = torch.view_as_real(spectrum)
+        # The power without the root that abs() would take: this halves the time of the whole front end on a CPU.
+        power = torch.addcmul(parts[..., 0].square(), parts[..., 1], parts[..., 1])
+        return self.bands @ power
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Waveform `[batch, samples]` to dB `[batch, n_mels, 1 + samples // hop_length]`, float32."""
-        db: Tensor = 10.0 * torch.log10(self.mel(waveform.float()).clamp_min(1e-10))
+        db: Tensor = 10.0 * torch.log10(self.power(waveform).clamp_min(1e-10))
         return torch.maximum(db, db.amax(dim=(-2, -1), keepdim=True) - self.top_db)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -15,9 +14,7 @@ class SeedEachEpoch(Callback):
     Dropout and augmentation then fall the same way in a resumed run as in one that was never interrupted.
     """
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Seed before the first batch: Lightning leaves the hook for epochs out where a run is resumed."""
-        if batch_idx > 0:
-            return
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Seed."""
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         torch.manual_seed((seed * 1_000_003 + trainer.current_epoch) * 1_009 + trainer.global_rank)

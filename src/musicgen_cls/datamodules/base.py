@@ -333,12 +333,14 @@ class AudioDataModule(LightningDataModule):
             raise SplitError(f"split '{self.split}': no {side} windows")
         sampler = WindowSampler(dataset, num_replicas=world, rank=rank, shuffle=shuffle, seed=seed)
         if trainer is not None:
-            sampler.set_epoch(trainer.current_epoch)  # the first iterator after a resume is made before Lightning does
+            # The first iterator after a resume is made before Lightning does this, and before `current_epoch` is right.
+            sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
+            generator=torch.Generator().manual_seed(seed),  # else each iterator would draw on, and move, torch's own
             collate_fn=_as_is,  # type: ignore[arg-type]
             drop_last=shuffle and len(sampler) % self.batch_size == 1,  # batch norm cannot do with a single window
         )

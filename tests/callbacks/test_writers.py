@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from musicgen_cls.callbacks.report import format_report
+from musicgen_cls.callbacks.writers import format_predictions, summary
+
+
+def test_summary_is_the_mean_over_all_windows_not_over_batches() -> None:
+    first = torch.tensor([0.0, 2.0]), torch.tensor([[0.9, 0.1], [0.7, 0.3]])
+    second = torch.tensor([4.0]), torch.tensor([[0.2, 0.8]])
+    row = summary([first, second], ["jazz", "rock"])
+    assert row["genre"] == "jazz"
+    assert row["probabilities"] == pytest.approx({"jazz": 0.6, "rock": 0.4})
+    assert row["probability"] == pytest.approx(0.6)
+    assert [(part["start_s"], part["genre"]) for part in row["timeline"]] == [
+        (0.0, "jazz"),
+        (2.0, "jazz"),
+        (4.0, "rock"),
+    ]
+
+
+def test_predictions_table_has_minutes_and_the_three_likeliest() -> None:
+    probabilities = {"blues": 0.1, "jazz": 0.6, "metal": 0.05, "pop": 0.25}
+    table = format_predictions([{"file": "x" * 80 + "/a.mp3", "seconds": 61.2, "probabilities": probabilities}])
+    assert "jazz 60 %   pop 25 %   blues 10 %" in table
+    assert "metal" not in table
+    assert "1:01" in table
+    assert ".../" not in table.replace("...x", "")
+    assert "a.mp3" in table
+
+
+@pytest.mark.parametrize("leaks", [True, False])
+def test_report_says_whether_it_can_leak(leaks: bool) -> None:
+    share = {"value": 0.5, "low": 0.25, "high": 0.75}
+    report = {
+        "tracks": 4, "windows": 8, "source": "gtzan", "split": "segment", "fold": "1 of 5", "can_leak": leaks,
+        "track_accuracy": share, "segment_accuracy": share, "macro_f1": share, "chance": 0.5,
+        "per_genre": {"jazz": {"tracks": 4, "recall": share, "precision": None, "f1": None}},
+    }  # fmt: skip
+    text = format_report(report)
+    assert "50.0 % [25.0, 75.0]" in text
+    assert "fold 1 of 5" in text
+    assert ("LEAKS" in text) is leaks
+    assert ("Beware" in text) is leaks

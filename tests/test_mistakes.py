@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from musicgen_cls.errors import AudioError, UsageError
+from musicgen_cls.mistakes import explain, one_line, user_error
+
+
+def raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
+    try:
+        raise error from cause
+    except BaseException as caught:
+        return caught
+
+
+def test_the_innermost_of_our_errors_is_told() -> None:
+    inner = AudioError("a.wav: silent")
+    outer = raised(ValueError("Does not validate"), raised(UsageError("wrapped"), raised(TypeError("x"), inner)))
+    assert user_error(outer) is inner
+
+
+def test_errors_of_our_own_making_are_not_hidden() -> None:
+    assert user_error(raised(KeyError("bug"), ZeroDivisionError())) is None
+    assert user_error(OSError(errno.EIO, "the disk is broken")) is None
+
+
+def test_folders_that_cannot_be_written_are_told_with_their_name() -> None:
+    told = user_error(raised(RuntimeError("saving"), OSError(errno.ENOSPC, "No space left on device", "/full/x.ckpt")))
+    assert "/full/x.ckpt: cannot be written (No space left on device)" in str(told)
+
+
+def test_ours_goes_before_the_systems() -> None:
+    ours = raised(UsageError("out: give another folder"), OSError(errno.EROFS, "Read-only file system"))
+    assert user_error(ours) is ours
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("Option 'widht' is not accepted", "no option 'widht'; did you mean 'width'?"),
+        ("Unrecognized arguments: --data.sorce x", "no option '--data.sorce'; did you mean 'source'?"),
+        (
+            'Parser key "network":\n - Expected a dot import path string: VGGG',
+            "network: no class 'VGGG'; did you mean 'VGG'?",
+        ),
+        ("Parser key \"n\": Expected a <class 'int'>. Got value: x", "n: 'x' is not of type int"),
+        ("something\n  else", "something else"),
+    ],
+)
+def test_messages_of_parsers(message: str, told: str) -> None:
+    assert explain(message, ["width", "source"], ["VGG", "CNN5"]) == told
+
+
+def test_one_line() -> None:
+    assert one_line(" a\n  b\tc ") == "a b c"
