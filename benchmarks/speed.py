@@ -36,10 +36,10 @@ from torch import nn
 from torch.nn import functional
 
 from musicgen_cls.cli import run
+from musicgen_cls.collection import collect
 from musicgen_cls.datamodules.base import AudioDataModule
 from musicgen_cls.models.vgg import VGG
 from musicgen_cls.sources.synthetic import SyntheticGenres
-from musicgen_cls.store import collect
 
 RATE = 22050
 TOY = """

@@ -12,9 +12,9 @@ import soundfile
 import soxr
 
 from musicgen_cls.audio.synth import render
+from musicgen_cls.collection import Collection, collect
 from musicgen_cls.paths import CACHE_VARIABLE
 from musicgen_cls.sources.folder import Folder
-from musicgen_cls.store import Collection, collect
 
 GENRES = ("blues", "jazz", "metal")
 FORMATS = (  # suffix, rate, channels

@@ -21,7 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "audio": {"errors", "paths"},
     "sources": {"errors", "paths", "audio"},
     "store": {"errors", "paths", "audio", "sources"},
-    "datamodules": {"errors", "paths", "plain", "audio", "sources", "store"},
+    "collection": {"errors", "paths", "audio", "sources", "store"},
+    "datamodules": {"errors", "paths", "plain", "audio", "sources", "store", "collection"},
     "models": {"errors"},
     "metrics": {"errors"},
     "tasks": {"errors", "plain", "audio", "models", "metrics"},
@@ -31,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 MAY_IMPORT["callbacks"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["inference"] = MAY_IMPORT.keys() - {"callbacks", "plots"}
-MAY_IMPORT["cli"] = MAY_IMPORT.keys() | {"__init__", "__main__"}
+MAY_IMPORT["cli"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["__main__"] = {"__init__", "cli"}
 MAY_IMPORT["__init__"] = {"inference"}
 

@@ -17,10 +17,11 @@ from filelock import FileLock
 
 from musicgen_cls import store
 from musicgen_cls.audio.io import read, to_pcm
+from musicgen_cls.collection import Collection, collect, describe_problems, write_tables
 from musicgen_cls.errors import SourceError, StoreError
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.track import Problem, Source, Track
-from musicgen_cls.store import Collection, Store, collect, describe_problems, write_tables
+from musicgen_cls.store import Store
 
 RATE = 8000
 TRACKS = 9

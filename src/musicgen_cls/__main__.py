@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from musicgen_cls import __version__
 
@@ -41,6 +42,11 @@ def main(args: Sequence[str] | None = None) -> int:
     if args[0] in ("-V", "--version"):
         print(f"musiccli {__version__}")
         return 0
+    if args[0] not in COMMANDS:
+        near = get_close_matches(args[0], COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
+        print(f"musiccli: error: no command '{args[0]}'; {hint}", file=sys.stderr)
+        return 2
     from musicgen_cls.cli import run
 
     return run(args)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import json
 import logging
@@ -18,12 +17,12 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from musicgen_cls.__main__ import COMMANDS
 from musicgen_cls.callbacks.figures import TensorBoardFigures
 from musicgen_cls.callbacks.report import TestReport
 from musicgen_cls.callbacks.seeding import SeedEachEpoch
 from musicgen_cls.callbacks.writers import PredictionWriter
 from musicgen_cls.checkpoints import Checkpoint, WholeCheckpoints, read_checkpoint
+from musicgen_cls.collection import describe_problems, write_tables
 from musicgen_cls.datamodules.base import AudioDataModule
 from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.errors import CheckpointError, UsageError
@@ -34,7 +33,6 @@ from musicgen_cls.plain import class_path, resolve
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.gtzan import GTZAN
 from musicgen_cls.sources.synthetic import SyntheticGenres
-from musicgen_cls.store import describe_problems, write_tables
 from musicgen_cls.tasks.classification import GenreClassifier
 
 log = logging.getLogger("musicgen_cls")
@@ -313,17 +311,15 @@ def resume_last(config: Any) -> None:
 
 def run(args: Sequence[str]) -> int:
     """Run a command; return the exit status: 0, 2 for a user's mistake, told in one line."""
-    if args[0] not in COMMANDS:
-        near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
-        print(f"musiccli: error: no command '{args[0]}'; {hint}", file=sys.stderr)
-        return 2
     quieten()
     try:
         MusicCLI(
             trainer_class=MusicTrainer,
             trainer_defaults={
-                "logger": {"class_path": "TensorBoardLogger", "init_args": {"save_dir": "lightning_logs"}},
+                "logger": {
+                    "class_path": "TensorBoardLogger",
+                    "init_args": {"save_dir": "lightning_logs", "default_hp_metric": False},
+                },
                 "plugins": [{"class_path": class_path(WholeCheckpoints)}],
             },
             seed_everything_default=0,

@@ -21,15 +21,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from musicgen_cls.audio.io import Pcm, read_pcm
-from musicgen_cls.errors import AudioError, SourceError, StoreError
-from musicgen_cls.paths import cache_root, writing
-from musicgen_cls.sources.track import Problem, Source, Track
+from musicgen_cls.errors import AudioError, StoreError
+from musicgen_cls.paths import cache_root
+from musicgen_cls.sources.track import Source, Track
 
 _FORMAT = 1  # raise when decoding changes, so that older stores are not read
 _SYNC_BYTES = 1 << 26
@@ -56,22 +55,6 @@ class Entry:
     def key(self) -> Key:
         """The file this entry speaks of."""
         return self.path, self.size, self.mtime_ns
-
-
-@dataclass(frozen=True)
-class Collection:
-    """A source's usable tracks, decoded.
-
-    `audio` is the int16 memory map `[samples of all tracks]`; track `i` is `audio[offset[i]:offset[i] + samples[i]]`.
-    """
-
-    tracks: list[Track]
-    problems: list[Problem]
-    audio: npt.NDArray[np.int16]
-    offset: npt.NDArray[np.int64]
-    samples: npt.NDArray[np.int64]
-    sample_rate: int
-    folder: Path
 
 
 class Store:
@@ -120,7 +103,7 @@ class Store:
             StoreError: the disk is full or the folder cannot be written. What this call had written is taken back.
         """
         found = self.entries()[0]
-        wanted = [_key(track.path) for track in tracks]
+        wanted = [file_key(track.path) for track in tracks]
         if all(key in found for key in wanted):
             return found
         from filelock import FileLock
@@ -163,100 +146,8 @@ class Store:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def collect(
-    source: Source,
-    sample_rate: int,
-    *,
-    cache_dir: str | None = None,
-    min_seconds: float = 0.0,
-    duplicates: Literal["drop", "keep"] = "drop",
-    strict: bool = False,
-    workers: int | None = None,
-) -> Collection:
-    """Decode a source into its store, where not done yet, and open it.
-
-    Args:
-        source: the tracks.
-        sample_rate: Hz.
-        cache_dir: folder of the stores; the user's cache folder if None.
-        min_seconds: shorter tracks are left out.
-        duplicates: of tracks equal bit for bit `drop` all but the first, or `keep` them tied into one group.
-        strict: raise `SourceError` if any file is unusable, instead of going on without it.
-        workers: decoding threads; as many as there are cores if None.
-
-    Raises:
-        SourceError: no usable track is left, or some are not and `strict` is set.
-        StoreError: the store cannot be written.
-    """
-    listed = source.tracks()
-    store = Store.of(source, sample_rate, cache_dir)
-    entries = store.fill(listed, workers)
-    problems = source.problems()
-    tracks: list[Track] = []
-    rows: list[Entry] = []
-    first: dict[str, Track] = {}
-    for track in listed:
-        entry = entries[_key(track.path)]
-        seconds = entry.samples / sample_rate
-        twin = first.setdefault(entry.digest, track) if entry.error is None else track
-        if entry.error is not None:
-            problems.append(Problem(track.path, entry.error))
-        elif seconds < min_seconds:
-            problems.append(Problem(track.path, f"too short: {seconds:.2f} s, {min_seconds:g} s are needed"))
-        elif twin is not track and duplicates == "drop":
-            problems.append(Problem(track.path, f"duplicate, bit for bit, of {twin.path}"))
-        else:
-            group = twin.group or track.group or (entry.digest if duplicates == "keep" else None)
-            tracks.append(replace(track, seconds=seconds, artist=track.artist or entry.artist, group=group))
-            rows.append(entry)
-    if strict and problems:
-        raise SourceError(f"{problems[0]} ({len(problems)} such files; strict is set, so nothing goes on without them)")
-    if not tracks:
-        why = f"; the first: {problems[0]}" if problems else ""
-        raise SourceError(f"{source.location}: none of {len(listed)} tracks can be used{why}")
-    return Collection(
-        tracks=tracks,
-        problems=problems,
-        audio=np.memmap(
-            store.audio_file,
-            dtype=np.int16,
-            mode="r",
-            shape=(max(entry.offset + entry.samples for entry in rows),),  # past it another process may be writing
-        ),
-        offset=np.array([entry.offset for entry in rows]),
-        samples=np.array([entry.samples for entry in rows]),
-        sample_rate=sample_rate,
-        folder=store.folder,
-    )
-
-
-def describe_problems(problems: Sequence[Problem], limit: int = 10) -> str:
-    """The integrity report as text: how many files were left out, and each with its reason, `limit` at most."""
-    lines = [f"{len(problems)} files left out:"] + [f"  {problem}" for problem in problems[:limit]]
-    if len(problems) > limit:
-        lines.append(f"  ... and {len(problems) - limit} more: all stand in integrity.csv")
-    return "\n".join(lines)
-
-
-def write_tables(collection: Collection) -> tuple[Path, Path]:
-    """Write `tracks.csv` and `integrity.csv` beside the store; return where they are."""
-    import pandas as pd
-
-    tracks, integrity = collection.folder / "tracks.csv", collection.folder / "integrity.csv"
-    tables = {
-        tracks: pd.DataFrame([asdict(track) for track in collection.tracks]),
-        integrity: pd.DataFrame([asdict(problem) for problem in collection.problems], columns=["path", "reason"]),
-    }
-    for path, table in tables.items():
-        try:
-            with writing(path) as temporary:
-                table.to_csv(temporary, index=False)
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be written ({error.strerror}); set --data.cache_dir elsewhere") from error
-    return tracks, integrity
-
-
-def _key(path: Path) -> Key:
+def file_key(path: Path) -> Key:
+    """What the journal knows a file by."""
     try:
         stat = path.stat()
     except FileNotFoundError:  # gone since it was listed: decoding will say so

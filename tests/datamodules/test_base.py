@@ -13,8 +13,8 @@ import yaml
 from torch import nn
 
 from musicgen_cls.audio.io import PCM_SCALE
-from musicgen_cls.datamodules.base import WindowSampler
 from musicgen_cls.datamodules.mel import MelSlices
+from musicgen_cls.datamodules.windows import WindowSampler
 from musicgen_cls.errors import SourceError, SplitError, UsageError
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.track import SIDES

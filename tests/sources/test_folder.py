@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from musicgen_cls.collection import collect
 from musicgen_cls.errors import SourceError
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.track import AUDIO_SUFFIXES, genre_table
-from musicgen_cls.store import collect
 
 
 def touch(root: Path, *names: str) -> None:
