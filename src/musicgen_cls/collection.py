@@ -60,7 +60,7 @@ def collect(
     listed = source.tracks()
     store = Store.of(source, sample_rate, cache_dir)
     entries = store.fill(listed, workers)
-    problems = source.problems()
+    problems, notes = source.problems(), source.notes()
     tracks: list[Track] = []
     rows: list[Entry] = []
     first: dict[str, Track] = {}
@@ -69,7 +69,8 @@ def collect(
         seconds = entry.samples / sample_rate
         twin = first.setdefault(entry.digest, track) if entry.error is None else track
         if entry.error is not None:
-            problems.append(Problem(track.path, entry.error))
+            note = f" (known: {notes[track.id]})" if track.id in notes else ""
+            problems.append(Problem(track.path, entry.error + note))
         elif seconds < min_seconds:
             problems.append(Problem(track.path, f"too short: {seconds:.2f} s, {min_seconds:g} s are needed"))
         elif twin is not track and duplicates == "drop":

@@ -40,6 +40,8 @@ def test_report_says_whether_it_can_leak(leaks: bool) -> None:
         "per_genre": {"jazz": {"tracks": 4, "recall": share, "precision": None, "f1": None}},
     }  # fmt: skip
     text = format_report(report)
+    assert "Beware: these windows" not in text
+    assert "9 dB quieter than the training windows" in format_report(report | {"level_offset_db": -9.1})
     assert "50.0 % [25.0, 75.0]" in text
     assert "fold 1 of 5" in text
     assert ("LEAKS" in text) is leaks

@@ -439,7 +439,7 @@ def test_a_collection_that_moved_away_does_not_hinder_a_checkpoint(tmp_path):
 
 def test_scale_is_that_of_the_files(data):
     """A batch, seen as waveforms, is full scale 1."""
-    waveforms = data._sample_waveforms(data.windows["train"], limit=5)
+    waveforms = data.sample_waveforms(data.windows["train"], limit=5)
     assert waveforms.shape == (5, RATE)
     batch = data._loader("train").dataset.__getitems__([(0, 0.0)])
     assert torch.equal(waveforms[0], batch["x"][0] / PCM_SCALE)

@@ -176,10 +176,10 @@ def test_artists():
     assert all(name == name.strip() for name in artists.values())
 
 
-def test_known_faults_are_notes_that_drop_nothing(tmp_path):
+def test_notes_are_notes_that_drop_nothing(tmp_path):
     write(tmp_path / "jazz/jazz.00054.wav")
     source = GTZAN(str(tmp_path))
-    assert "Kaggle" in source.known_faults()["jazz.00054"]
+    assert "Kaggle" in source.notes()["jazz.00054"]
     assert source.problems() == []
     assert [track.id for track in source.tracks()] == ["jazz.00054"]
 

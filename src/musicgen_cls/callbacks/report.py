@@ -16,6 +16,8 @@ from musicgen_cls.paths import writing
 from musicgen_cls.sources.splits import LEAK_WARNING
 from musicgen_cls.tasks.classification import GenreClassifier
 
+_LEVEL_DB = 6.0  # a difference in level worth a warning: peak-normalised files against others, say
+
 
 class TestReport(Callback):
     """Prints one table at the end of a test and writes a report folder.
@@ -64,6 +66,7 @@ def describe_test(trainer: Trainer, datamodule: AudioDataModule) -> dict[str, An
         "fold": datamodule.fold,
         "split_seed": datamodule.split_seed,
         "can_leak": datamodule.leaks,
+        "level_offset_db": datamodule.level_offset(),
         "left_out": len(datamodule.collection.problems) if datamodule.collection else 0,
         "genres": datamodule.genres,
         "interval": "95 %: Wilson over tracks, its effective-sample-size form over windows, bootstrap for F1",
@@ -88,6 +91,13 @@ def format_report(report: dict[str, Any]) -> str:
         f1 = "" if row["f1"] is None else f"{100 * row['f1']:.1f}"
         recall, precision = _percent(row["recall"]), _percent(row["precision"])
         lines.append(f"  {genre:<14}{row['tracks']:>7}   {recall:<24}{precision:<24}{f1:>6}")
+    offset = report.get("level_offset_db") or 0.0
+    if abs(offset) > _LEVEL_DB:
+        louder = f"{abs(offset):.0f} dB {'louder' if offset > 0 else 'quieter'}"
+        lines += [
+            "",
+            f"  Beware: these windows are {louder} than the training windows; a network may hear that as genre.",
+        ]
     if report["can_leak"]:
         lines += ["", f"  Beware: {LEAK_WARNING}."]
     return "\n".join([*lines, ""])

@@ -104,6 +104,10 @@ class AudioDataModule(LightningDataModule):
     def fit_front_end(self, waveforms: Tensor) -> None:
         """Fit what the front end takes from data, on training waveforms `[windows, samples]`."""
 
+    def level_offset(self) -> float | None:
+        """How much louder the test windows are than the training windows were, dB; None if that is not known."""
+        return None
+
     def prepare_data(self) -> None:
         """Fetch and decode what is missing: on one process, once."""
         if self.files is not None:
@@ -125,7 +129,7 @@ class AudioDataModule(LightningDataModule):
         if self.collection is None:
             self._open()
         if stage == "fit":
-            self.fit_front_end(self._sample_waveforms(self.windows["train"]))
+            self.fit_front_end(self.sample_waveforms(self.windows["train"]))
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled training windows."""
@@ -255,7 +259,7 @@ class AudioDataModule(LightningDataModule):
             start_s=(offsets / collection.sample_rate).astype(np.float32),
         )
 
-    def _sample_waveforms(self, windows: Windows, limit: int = 512) -> Tensor:
+    def sample_waveforms(self, windows: Windows, limit: int = 512) -> Tensor:
         """Up to `limit` windows, evenly taken, as waveforms `[windows, samples]`."""
         rows = np.unique(np.linspace(0, len(windows) - 1, min(limit, len(windows))).astype(int))
         assert self.collection is not None

@@ -93,6 +93,12 @@ class MelSlices(AudioDataModule):
         )
         self.front_end: MelFrontEnd = MelFrontEnd(sample_rate, n_fft, hop_length, n_mels)
 
+    def level_offset(self) -> float | None:
+        """How much louder the test windows are than the training windows were, dB, averaged over bands."""
+        front_end = self.front_end.cpu()
+        decibels = front_end.log_mel(self.sample_waveforms(self.windows["test"], limit=64))
+        return float((decibels - front_end.mean).mean())
+
     def fit_front_end(self, waveforms: Tensor) -> None:
         """Mean and spread of each band over training windows `[windows, samples]`."""
         self.front_end.fit(waveforms)

@@ -89,7 +89,7 @@ class GTZAN(Source):
         except SourceError as error:
             raise SourceError(f"{error}; {self._ways_on()}") from error
 
-    def known_faults(self) -> dict[str, str]:
+    def notes(self) -> dict[str, str]:
         """Notes by track id on files known to be damaged in some copies, or distorted; see faults.csv for sources."""
         return dict(_column("faults", "note"))
 

@@ -75,6 +75,10 @@ class Source(ABC):
         """Files that are known, without decoding, not to be usable tracks."""
         return []
 
+    def notes(self) -> dict[str, str]:
+        """What is known, by track id, of files that are damaged in some copies of the collection."""
+        return {}
+
     def official_split(self, name: str) -> dict[str, Side] | None:
         """Side by track id of a published split called `name`, or None where the source has no such split."""
         return None
