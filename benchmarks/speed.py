@@ -61,7 +61,7 @@ class Clock(Callback):
         assert isinstance(data, AudioDataModule)
         windows = data.windows["train"]
         with torch.no_grad():
-            chunks = data._sample_waveforms(windows, len(windows)).split(64)
+            chunks = data.sample_waveforms(windows, len(windows)).split(64)
             self.x = torch.cat([data.front_end(chunk) for chunk in chunks])
         self.y = torch.from_numpy(windows.genre)
         self.batch_size = data.batch_size

@@ -198,9 +198,19 @@ class TestWords:
     def test_unknown_command(self, fails: Fails) -> None:
         assert "no command 'fti'; did you mean fit?" in fails("fti")
 
+    def test_a_file_without_its_option(self, fails: Fails, checkpoint: Path) -> None:
+        assert "named after --data.files" in fails("predict", "--ckpt_path", checkpoint, "song.mp3")
+
+    def test_no_config(self, fails: Fails) -> None:
+        assert "--config configs/quickstart.yaml" in fails("fit")
+
     @pytest.mark.parametrize(
         ("args", "said"),
         [
+            (["--model.network.width", "0"], "network.width 0: must be 1 or more"),
+            (["--model.network.dropout", "2"], "dropout probability"),
+            (["--data.hop_length", "22050"], "VGG cannot take input of 64 x 3"),
+            (["--data.n_mels", "-1"], "--data.n_mels -1: must be more than 0"),
             (["--data.batch_size", "many"], "batch_size: 'many' is not of type int"),
             (["--data.batch_size", "0"], "--data.batch_size 0: must be more than 0"),
             (["--data.seconds", "-2"], "--data.seconds -2.0: must be more than 0"),
@@ -259,6 +269,30 @@ class TestCheckpoints:
         (songs / "blues").rename(songs / "tango")
         args = ["--data.source", "Folder", "--data.source.root", songs, "--data.split", "external"]
         assert "polka, tango" in fails("test", "--ckpt_path", checkpoint, *args, *QUIET)
+
+    @pytest.mark.parametrize(
+        "args", [("--data.split", "artist"), ("--data.split_seed", "5"), ("--data.fold", "2 of 3")]
+    )
+    def test_of_another_division(self, fails: Fails, checkpoint: Path, args: tuple[str, str]) -> None:
+        said = fails("test", "--ckpt_path", checkpoint, *args, *QUIET)
+        assert f"trained with {args[0][2:]}" in said
+
+    def test_resuming_on_a_collection_that_changed(self, fails: Fails, songs: Path) -> None:
+        settings = [str(a) for a in from_folder(songs, "--test_after_fit", "false")]
+        assert main(settings) == 0
+        for index in range(4, 9):
+            soundfile.write(songs / "blues" / f"0{index}.wav", render("blues", index, seconds=4.5), RATE)
+        said = fails(*settings, "--ckpt_path", "last", "--trainer.max_epochs", "2")
+        assert "the collection has changed" in said
+        assert "without --ckpt_path" in said
+
+    def test_a_run_killed_in_its_first_epoch(self, fails: Fails, songs: Path) -> None:
+        assert main([str(a) for a in from_folder(songs, "--test_after_fit", "false")]) == 0
+        Path("lightning_logs/vgg/version_7").mkdir()
+        Path("lightning_logs/vgg/version_7_old").mkdir()
+        said = fails(*from_folder(songs, "--ckpt_path", "last"))
+        assert "version_7" in said
+        assert "version_0/checkpoints/last.ckpt" in said
 
     def test_nothing_to_resume(self, fails: Fails, songs: Path) -> None:
         assert "no run to resume" in fails(*from_folder(songs, "--ckpt_path", "last"))

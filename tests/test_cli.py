@@ -265,6 +265,107 @@ def test_predict_needs_no_collection_and_agrees_with_python(
         assert row["timeline"][-1]["start_s"] + 2 == pytest.approx(row["seconds"], abs=0.01)
 
 
+def test_a_saved_config_and_a_checkpoint_go_together(trained: Path, music: Path, tmp_path: Path, run: Run) -> None:
+    """The config of a run holds null for the checkpoint and the genres; neither may win over the checkpoint."""
+    best, saved = trained / "checkpoints/best.ckpt", trained / "config.yaml"
+    run("test", "--ckpt_path", best, "--config", saved, "--out", "report", *QUIET)
+    after_fit = report_of(trained / "checkpoints/best-test-music-track")
+    assert report_of(Path("report"))["track_accuracy"] == after_fit["track_accuracy"]
+    assert report_of(Path("report"))["loss"] == after_fit["loss"]
+    other = tmp_path / "Other"
+    shutil.copytree(music / "jazz", other / "Jazz")
+    shutil.copytree(music / "blues", other / "b-l u_e s")
+    shutil.copytree(music / "metal", other / "polka")
+    run(
+        "test",
+        "--config",
+        saved,
+        "--ckpt_path",
+        best,
+        *folder(other),
+        "--data.split",
+        "external",
+        "--out",
+        "far",
+        *QUIET,
+    )
+    assert report_of(Path("far"))["tracks"] == 12
+    assert "18 tracks" in run("prepare", "--config", saved)
+
+
+def test_training_tracks_are_recognised_wherever_they_are(trained: Path, music: Path, tmp_path: Path, run: Run) -> None:
+    other = tmp_path / "renamed"
+    for number, file in enumerate(sorted(music.glob("*/*.*"))):
+        (other / file.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, other / file.parent.name / f"{number}{file.suffix}")
+    printed = run(
+        "test",
+        "--ckpt_path",
+        trained / "checkpoints/best.ckpt",
+        *folder(other),
+        "--data.split",
+        "external",
+        "--out",
+        "report",
+        *QUIET,
+    )
+    tests = report_of(trained / "checkpoints/best-test-music-track")["tracks"]
+    assert report_of(Path("report"))["tracks_heard_in_training"] == 18 - tests
+    assert report_of(Path("report"))["can_leak"] is True
+    assert f"trained or selected on {18 - tests} of these tracks" in printed
+
+
+def test_a_resumed_run_leaves_a_config_that_starts_afresh(music: Path, run: Run) -> None:
+    settings = ["--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *QUIET, "--test_after_fit", "false"]
+    run("fit", *settings)
+    run("fit", *settings, "--ckpt_path", "last", "--trainer.max_epochs", "2")
+    saved = yaml.safe_load(Path("lightning_logs/vgg/version_0/config.yaml").read_text())
+    assert saved["ckpt_path"] is None
+    assert saved["trainer"]["logger"]["init_args"]["version"] is None
+    assert saved["trainer"]["max_epochs"] == 2
+
+
+def test_checkpoint_named_in_a_config(trained: Path, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "test.yaml").write_text(f"ckpt_path: {trained / 'checkpoints/best.ckpt'}\n")
+    run("test", "--config", trained / "config.yaml", "--config", tmp_path / "test.yaml", "--out", "report", *QUIET)
+    after_fit = report_of(trained / "checkpoints/best-test-music-track")
+    assert report_of(Path("report"))["loss"] == after_fit["loss"]
+
+
+def test_folds_are_left_behind_in_external(music: Path, run: Run) -> None:
+    run("fit", "--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *QUIET, "--data.fold", "1 of 3")
+    best = "lightning_logs/vgg/version_0/checkpoints/best.ckpt"
+    run("test", "--ckpt_path", best, "--data.split", "external", "--out", "report", *QUIET)
+    assert report_of(Path("report"))["tracks"] == 18
+
+
+def test_networks_of_ones_own(music: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import torch\n"
+        "class Mean(torch.nn.Module):\n"
+        "    def __init__(self, num_classes: int, bands: int = 64):\n"
+        "        super().__init__()\n"
+        "        self.dense = torch.nn.Linear(bands, num_classes)\n"
+        "    def forward(self, x):\n"
+        "        return self.dense(x.mean(dim=2))\n"
+    )
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    run(
+        "fit",
+        "--config",
+        CONFIGS / "vgg.yaml",
+        *folder(music),
+        *SMALL[:6],
+        *SMALL[8:],
+        *QUIET,
+        "--model.network",
+        "mine.Mean",
+        "--trainer.enable_checkpointing",
+        "false",
+    )
+    assert not list(Path().rglob("*.ckpt"))
+
+
 def test_prepare_tells_what_is_there(music: Path, tmp_path: Path, run: Run) -> None:
     copy = tmp_path / "Copy"
     shutil.copytree(music, copy)

@@ -280,5 +280,5 @@ def test_predictions_table(scores):
         "genre": "jazz", "predicted": "pop", "correct": False, "windows": 2,
     }  # fmt: skip
     assert [rows[3][f"p_{genre}"] for genre in GENRES] == pytest.approx([0.1, 0.1, 0.1, 0.7])
-    assert rows[3]["probability"] == pytest.approx(0.1)
+    assert rows[3]["true_probability"] == pytest.approx(0.1)
     assert json.loads(json.dumps(rows)) == rows

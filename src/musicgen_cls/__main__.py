@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from pathlib import Path
 
 from musicgen_cls import __version__
 
@@ -47,6 +48,7 @@ def main(args: Sequence[str] | None = None) -> int:
         hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
         print(f"musiccli: error: no command '{args[0]}'; {hint}", file=sys.stderr)
         return 2
+    sys.path.append(str(Path.cwd()))  # so that configs can name classes of one's own; a console script leaves it out
     from musicgen_cls.cli import run
 
     return run(args)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
+import yaml
+from lightning.fabric.plugins.io import CheckpointIO
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -21,7 +25,7 @@ from musicgen_cls.callbacks.figures import TensorBoardFigures
 from musicgen_cls.callbacks.report import TestReport
 from musicgen_cls.callbacks.seeding import SeedEachEpoch
 from musicgen_cls.callbacks.writers import PredictionWriter
-from musicgen_cls.checkpoints import Checkpoint, WholeCheckpoints, read_checkpoint
+from musicgen_cls.checkpoints import Checkpoint, Described, WholeCheckpoints, read_checkpoint
 from musicgen_cls.collection import describe_problems, write_tables
 from musicgen_cls.datamodules.base import AudioDataModule
 from musicgen_cls.datamodules.mel import MelSlices
@@ -29,7 +33,7 @@ from musicgen_cls.errors import CheckpointError, UsageError
 from musicgen_cls.mistakes import explain, one_line, user_error
 from musicgen_cls.models.cnn5 import CNN5
 from musicgen_cls.models.vgg import VGG
-from musicgen_cls.plain import class_path, resolve
+from musicgen_cls.plain import resolve
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.gtzan import GTZAN
 from musicgen_cls.sources.synthetic import SyntheticGenres
@@ -54,8 +58,11 @@ class MusicParser(LightningArgumentParser):
 class MusicTrainer(Trainer):
     """Lightning's trainer, with the commands that need no training."""
 
-    def prepare(self, model: Any = None, datamodule: Any = None) -> None:
-        """Fetch, check and decode the collection, and say what is in it."""
+    def prepare(self, model: Any, datamodule: Any, ckpt_path: str | None = None, weights_only: bool = True) -> None:
+        """Fetch, check and decode the collection, and say what is in it.
+
+        The last two arguments are there so that the config that a run left is taken; they are not used.
+        """
         collection = datamodule.open_collection()
         tables = write_tables(collection)
         hours = float(collection.samples.sum()) / collection.sample_rate / 3600
@@ -114,19 +121,33 @@ class MusicCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; a checkpoint's own settings come first, what the user says after them."""
-        command, rest = args[0], list(args[1:])
-        path = option(rest, "ckpt_path")
+        command, rest = args[0], gather_files(args[1:])
         if command in SCORED_WITH_CHECKPOINT and not is_help(rest):
-            if path is None:
-                raise UsageError(
-                    f"{command} needs --ckpt_path FILE, a checkpoint; without one it would score random weights"
-                )
-            self.checkpoint = read_checkpoint(path)
+            self.checkpoint = read_checkpoint(self._scored_checkpoint(parser, command, rest))
             rest = ["--config", json.dumps(settings_of(self.checkpoint)), *rest]
-        elif command == "fit" and path is not None and path != "last":
-            self.checkpoint = read_checkpoint(path)
+        self.config = self._parse(parser, command, rest)
+        config = self.config[command]
+        if self.checkpoint is not None:  # a run's own config.yaml has null for these
+            config.ckpt_path = str(self.checkpoint.path)
+            config.data.init_args.genres = self.checkpoint.genres
+        elif command == "fit" and config.ckpt_path not in (None, "last"):
+            self.checkpoint = read_checkpoint(config.ckpt_path)
+
+    def _scored_checkpoint(self, parser: LightningArgumentParser, command: str, rest: list[str]) -> str:
+        """The checkpoint named on the command line, else in a config."""
+        path = option(rest, "ckpt_path")
+        if path is None and (option(rest, "config") or option(rest, "c")):
+            path = self._parse(parser, command, rest)[command].ckpt_path
+        if path is None:
+            raise UsageError(
+                f"{command} needs --ckpt_path FILE, a checkpoint; without one it would score random weights"
+            )
+        return path
+
+    @staticmethod
+    def _parse(parser: LightningArgumentParser, command: str, rest: list[str]) -> Any:
         try:
-            self.config = parser.parse_args([command, *gather_files(rest)])
+            return parser.parse_args([command, *rest])
         except UsageError as error:
             if "parsing config" in str(error):
                 raise UsageError(f"--config {option(rest, 'config')}: not YAML that can be read: {error}") from None
@@ -138,40 +159,46 @@ class MusicCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Settle what depends on the command: logger, resuming, callbacks."""
         config = self.config[self.subcommand]
+        recipe = config.clone()
         if self.subcommand == "fit":
             if config.ckpt_path == "last":
+                recipe.ckpt_path = None
                 resume_last(config)
                 self.checkpoint = read_checkpoint(config.ckpt_path)
         else:
             config.trainer.logger = False
-            self.save_config_callback = None
+            config.trainer.enable_checkpointing = bool(config.trainer.callbacks)
         if self.checkpoint is not None:
             check_agreement(self.checkpoint, config)
-        self.trainer_defaults["callbacks"] = self._callbacks(config)
+        self.trainer_defaults["callbacks"] = self._callbacks(config, recipe)
 
-    def _callbacks(self, config: Any) -> list[Any]:
+    def _callbacks(self, config: Any, recipe: Any) -> list[Any]:
         if self.subcommand == "predict":
             return [PredictionWriter(config.out or "predictions")]
         callbacks: list[Any] = [TestReport(config.out)]
         if self.subcommand == "fit":
-            # ModelCheckpoint(save_last=True) writes last.ckpt only when the best one changes; this one, every epoch.
-            last = ModelCheckpoint(
-                dirpath=config.checkpoint.dirpath,
-                filename="last",
-                enable_version_counter=False,
-                save_on_train_epoch_end=True,
-            )
-            callbacks += [SeedEachEpoch(), last]
-        if config.trainer.logger is not False and not config.trainer.fast_dev_run:
-            callbacks += [TensorBoardFigures(), LearningRateMonitor()]
+            callbacks += [SeedEachEpoch()]
+            if config.trainer.enable_checkpointing is not False:
+                callbacks += [last_checkpoint(config.checkpoint.dirpath)]
+            if config.trainer.logger is not False and not config.trainer.fast_dev_run:
+                saved = ConfigCallback(self._parser("fit"), recipe, overwrite=True)
+                callbacks += [saved, TensorBoardFigures(), LearningRateMonitor()]
         return callbacks
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
         """Stopping and saving are for training: elsewhere these callbacks only warn."""
-        return super()._instantiate_trainer(config, callbacks if self.subcommand == "fit" else [])
+        if self.subcommand != "fit":
+            callbacks = []
+        elif config["enable_checkpointing"] is False:
+            callbacks = [callback for callback in callbacks if not isinstance(callback, ModelCheckpoint)]
+        plugins = config["plugins"] or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins = [*plugins, WholeCheckpoints()]
+        return super()._instantiate_trainer({**config, "plugins": plugins}, callbacks)
 
     def after_instantiate_classes(self) -> None:
-        """Say what was resolved; refuse a checkpoint of other genres."""
+        """Say what was resolved; refuse a checkpoint of other genres, and pictures too small for the network."""
         if self.checkpoint is not None:
             datamodule = self.datamodule
             if isinstance(datamodule, AudioDataModule) and datamodule.genres != self.checkpoint.genres:
@@ -184,6 +211,14 @@ class MusicCLI(LightningCLI):
                 f"Checkpoint:  {self.checkpoint.path} ({network}, {len(self.checkpoint.genres)} genres, "
                 f"epoch {self.checkpoint.epoch})"
             )
+        if self.subcommand != "prepare":
+            check_network(self.model, self.datamodule)
+
+    def before_fit(self) -> None:
+        """Prepare before other processes are started, so that a mistake is told once, by this one."""
+        rank_zero_only(self.datamodule.prepare_data)()
+
+    before_validate = before_test = before_predict = before_fit
 
     def after_fit(self) -> None:
         """Test the best checkpoint and say where things are."""
@@ -233,28 +268,32 @@ def option_names() -> set[str]:
 
 def is_help(args: Sequence[str]) -> bool:
     """Whether a command line asks for help or for the config instead of a run."""
-    return any(
-        arg in ("-h", "--help") or arg.startswith(("--print_config", "--data.help", "--model.help")) for arg in args
-    )
+    names = [arg.partition("=")[0] for arg in args]
+    return any(name in ("-h", "--help", "--print_config") or name.endswith(".help") for name in names)
 
 
 def gather_files(args: Sequence[str]) -> list[str]:
-    """`--data.files a b c`, as shells write patterns out, becomes one list."""
-    gathered: list[str] = []
-    files: list[str] | None = None
+    """Every `--data.files a b c`, as shells write patterns out, becomes one list at the end."""
+    others: list[str] = []
+    files: list[str] = []
+    listing = False
     for arg in args:
-        if arg.startswith("-"):
-            files = None
         if arg == "--data.files" or arg.startswith("--data.files="):
-            files = [arg.partition("=")[2]] if "=" in arg else []
-            gathered += ["--data.files", ""]
-        elif files is not None:
-            files.append(arg)
+            listing = True
+            files += _listed(arg.partition("=")[2])
+        elif arg.startswith("-"):
+            listing = False
+            others.append(arg)
+        elif listing:
+            files += _listed(arg)
         else:
-            gathered.append(arg)
-        if files is not None:
-            gathered[-1] = files[0] if len(files) == 1 and files[0].startswith("[") else json.dumps(files)
-    return gathered
+            others.append(arg)
+    return [*others, "--data.files", json.dumps(files)] if files else others
+
+
+def _listed(text: str) -> list[str]:
+    """A name, or the names in a list written as YAML."""
+    return [str(name) for name in yaml.safe_load(text)] if text.startswith("[") else [text] if text else []
 
 
 def settings_of(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -265,15 +304,17 @@ def settings_of(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def check_agreement(checkpoint: Checkpoint, config: Any) -> None:
-    """Refuse a config that would feed a checkpoint's network otherwise than it was trained.
+    """Refuse a config that feeds a checkpoint's network otherwise than it was trained, or divides its tracks otherwise.
 
     Raises:
         CheckpointError: naming the first argument that differs, and both values.
     """
-    compared = {
+    compared: dict[str, tuple[Described, tuple[str, ...]]] = {
         "model": (checkpoint.model, ("network",)),
         "data": (checkpoint.data, resolve(checkpoint.data["class_path"]).INPUT_ARGUMENTS),
     }
+    if config.data.init_args.get("split") != "external":
+        compared["data"] = (checkpoint.data, (*compared["data"][1], *AudioDataModule.DIVISION_ARGUMENTS))
     for part, (saved, names) in compared.items():
         given = config[part].as_dict()
         pairs = {f"{part}": (saved["class_path"], given["class_path"])}
@@ -284,7 +325,7 @@ def check_agreement(checkpoint: Checkpoint, config: Any) -> None:
             if trained != asked:
                 raise CheckpointError(
                     f"{checkpoint.path}: trained with {name} {_short(trained)}, but the config or command line says "
-                    f"{_short(asked)}; leave it out, or use another checkpoint"
+                    f"{_short(asked)}; leave that out, or use another checkpoint"
                 )
 
 
@@ -295,18 +336,45 @@ def _short(value: Any) -> str:
     return str(value).rpartition(".")[2] if isinstance(value, str) else str(value)
 
 
+def check_network(model: Any, datamodule: Any) -> None:
+    """Send one silent window through front end and network, which may find it too small."""
+    if not isinstance(datamodule, AudioDataModule) or not isinstance(model, GenreClassifier):
+        return
+    with torch.no_grad():
+        x = datamodule.front_end(torch.zeros(1, datamodule.window_samples))
+        try:
+            model.network.eval()(x)
+        except RuntimeError as error:
+            name, shape = type(model.network).__name__, " x ".join(map(str, x.shape[1:]))
+            raise UsageError(
+                f"{name} cannot take input of {shape} ({str(error).splitlines()[0]}); give longer --data.seconds or "
+                "other bands and frames"
+            ) from error
+        finally:
+            model.network.train()
+
+
+def last_checkpoint(dirpath: str | None) -> ModelCheckpoint:
+    """Writes last.ckpt every epoch; `ModelCheckpoint(save_last=True)` does so only when the best one changes."""
+    return ModelCheckpoint(dirpath, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+
+
 def resume_last(config: Any) -> None:
-    """Point `ckpt_path` and the logger's version at the newest run of this name."""
+    """Point `ckpt_path` and the logger's version at the newest run of this name, or at the version that is set."""
     arguments = config.trainer.logger.init_args if hasattr(config.trainer.logger, "init_args") else None
     if arguments is None or "save_dir" not in arguments:
         raise UsageError("--ckpt_path last needs a logger with folders; give the checkpoint's path instead")
     runs = Path(arguments.save_dir) / (arguments.name or "")
-    versions = {int(path.name.removeprefix("version_")): path for path in runs.glob("version_*") if path.is_dir()}
-    newest = versions[max(versions)] / "checkpoints" / "last.ckpt" if versions else runs / "version_*"
-    if not newest.is_file():
-        raise CheckpointError(f"{newest}: no run to resume there; leave out --ckpt_path, or name a checkpoint")
-    config.ckpt_path = str(newest)
-    arguments.version = max(versions)
+    numbers = [int(match[1]) for path in runs.glob("version_*") if (match := re.fullmatch(r"version_(\d+)", path.name))]
+    version = arguments.version if arguments.version is not None else max(numbers, default=0)
+    run = runs / (f"version_{version}" if isinstance(version, int) else version)
+    last = Path(config.checkpoint.dirpath or run / "checkpoints") / "last.ckpt"
+    if not last.is_file():
+        others = sorted(str(path) for path in runs.glob("*/checkpoints/last.ckpt"))
+        hint = f", or resume another run: --ckpt_path {others[-1]}" if others else ""
+        raise CheckpointError(f"{last}: no run to resume there; leave out --ckpt_path to start afresh{hint}")
+    config.ckpt_path = str(last)
+    arguments.version = version
 
 
 def run(args: Sequence[str]) -> int:
@@ -320,20 +388,21 @@ def run(args: Sequence[str]) -> int:
                     "class_path": "TensorBoardLogger",
                     "init_args": {"save_dir": "lightning_logs", "default_hp_metric": False},
                 },
-                "plugins": [{"class_path": class_path(WholeCheckpoints)}],
             },
             seed_everything_default=0,
-            save_config_callback=ConfigCallback,
-            save_config_kwargs={"overwrite": True},
+            save_config_callback=None,
             parser_class=MusicParser,
             auto_configure_optimizers=False,
             args=list(args),
         )
+    except KeyboardInterrupt:
+        print("musiccli: stopped; fit goes on with --ckpt_path last, preparing where it was", file=sys.stderr)
+        return 130
     except Exception as error:
         cause = user_error(error)
         if cause is None:
             raise
-        print(f"musiccli: error: {one_line(cause)}", file=sys.stderr)
+        rank_zero_only(print)(f"musiccli: error: {one_line(cause)}", file=sys.stderr)
         return 2
     return 0
 
@@ -345,7 +414,6 @@ def quieten() -> None:
         ".*Using `DistributedSampler` with the dataloaders.*",  # windows that it repeats are counted once
         ".*The number of training batches.*",
         ".*Checkpoint directory .* exists and is not empty.*",
-        ".*The dirpath has changed from.*",
         ".*predict returned None.*",  # for files that cannot be read
         ".*treespec, LeafSpec.*",  # Lightning's own business with torch
     ):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from musicgen_cls.errors import SourceError, StoreError
 from musicgen_cls.paths import writing
-from musicgen_cls.sources.track import Problem, Source, Track
+from musicgen_cls.sources.track import Problem, Source, Track, connected
 from musicgen_cls.store import Entry, Store, file_key
 
 
@@ -20,7 +20,8 @@ from musicgen_cls.store import Entry, Store, file_key
 class Collection:
     """A source's usable tracks, decoded.
 
-    `audio` is the int16 memory map `[samples of all tracks]`; track `i` is `audio[offset[i]:offset[i] + samples[i]]`.
+    `audio` is the int16 memory map `[samples of all tracks]`; track `i` is `audio[offset[i]:offset[i] + samples[i]]`,
+    and `digests[i]` is a hash of its samples.
     """
 
     tracks: list[Track]
@@ -28,6 +29,7 @@ class Collection:
     audio: npt.NDArray[np.int16]
     offset: npt.NDArray[np.int64]
     samples: npt.NDArray[np.int64]
+    digests: list[str]
     sample_rate: int
     folder: Path
 
@@ -50,7 +52,7 @@ def collect(
         cache_dir: folder of the stores; the user's cache folder if None.
         min_seconds: shorter tracks are left out.
         duplicates: of tracks equal bit for bit `drop` all but the first, or `keep` them tied into one group.
-        strict: raise `SourceError` if any file is unusable, instead of going on without it.
+        strict: raise `SourceError` if any file that is audio by its name is unusable, instead of going on without it.
         workers: decoding threads; as many as there are cores if None.
 
     Raises:
@@ -61,11 +63,12 @@ def collect(
     store = Store.of(source, sample_rate, cache_dir)
     entries = store.fill(listed, workers)
     problems, notes = source.problems(), source.notes()
+    decoded = [entries[file_key(track.path)] for track in listed]
+    groups = _groups_of_copies(listed, decoded)
     tracks: list[Track] = []
     rows: list[Entry] = []
     first: dict[str, Track] = {}
-    for track in listed:
-        entry = entries[file_key(track.path)]
+    for track, entry, group in zip(listed, decoded, groups, strict=True):
         seconds = entry.samples / sample_rate
         twin = first.setdefault(entry.digest, track) if entry.error is None else track
         if entry.error is not None:
@@ -76,11 +79,13 @@ def collect(
         elif twin is not track and duplicates == "drop":
             problems.append(Problem(track.path, f"duplicate, bit for bit, of {twin.path}"))
         else:
-            group = twin.group or track.group or (entry.digest if duplicates == "keep" else None)
             tracks.append(replace(track, seconds=seconds, artist=track.artist or entry.artist, group=group))
             rows.append(entry)
-    if strict and problems:
-        raise SourceError(f"{problems[0]} ({len(problems)} such files; strict is set, so nothing goes on without them)")
+    by_name = len(source.problems())
+    if strict and len(problems) > by_name:
+        raise SourceError(
+            f"{problems[by_name]} ({len(problems) - by_name} such files; --data.strict false goes on without them)"
+        )
     if not tracks:
         why = f"; the first: {problems[0]}" if problems else ""
         raise SourceError(f"{source.location}: none of {len(listed)} tracks can be used{why}")
@@ -95,9 +100,22 @@ def collect(
         ),
         offset=np.array([entry.offset for entry in rows]),
         samples=np.array([entry.samples for entry in rows]),
+        digests=[entry.digest for entry in rows],
         sample_rate=sample_rate,
         folder=store.folder,
     )
+
+
+def _groups_of_copies(tracks: Sequence[Track], entries: Sequence[Entry]) -> list[str | None]:
+    """A name for every set of tracks that are the same recording: known to be, or equal bit for bit."""
+    ties = [
+        [("known", track.group)] * (track.group is not None) + [("digest", entry.digest)] * (entry.error is None)
+        for track, entry in zip(tracks, entries, strict=True)
+    ]
+    labels = connected(ties)
+    sizes = np.bincount(labels)
+    names = {label: track.group for track, label in zip(tracks, labels, strict=True) if track.group is not None}
+    return [names.get(label, f"copies {label}") if sizes[label] > 1 else None for label in labels]
 
 
 def describe_problems(problems: Sequence[Problem], limit: int = 10) -> str:

@@ -9,6 +9,10 @@ class AudioError(MusicClsError):
     """A file that holds no usable audio."""
 
 
+class UnreachableError(AudioError):
+    """A file that could not be opened just now: gone, forbidden, or its disk in trouble."""
+
+
 class SourceError(MusicClsError):
     """A collection of tracks that is missing, empty or not what it should be."""
 

@@ -382,7 +382,7 @@ def predictions_table(
             "genre": genres[y],
             "predicted": genres[pred],
             "correct": bool(y == pred),
-            "probability": float(probs[y]),
+            "true_probability": float(probs[y]),
             "windows": int(windows),
             **{f"p_{genre}": float(p) for genre, p in zip(genres, probs, strict=True)},
         }

@@ -29,7 +29,11 @@ def explain(message: str, options: Iterable[str] = (), classes: Iterable[str] = 
     where = f"{keys[-1]}: " if keys else ""
     if found := _OPTION.search(message):
         name = next(group for group in found.groups() if group)
+        if not name.startswith("-") and "recognized arguments" in message:
+            return f"'{name}' belongs to no option; files to predict are named after --data.files"
         return f"no option '{name}'{_nearest(name.lstrip('-').split('=')[0].rpartition('.')[2], options)}"
+    if "are required" in message and ".model" in message:
+        return "no model and data: name a config, as --config configs/quickstart.yaml"
     if found := _CLASS.search(message):
         return f"{where}no class '{found[1]}'{_nearest(found[1], classes)}"
     if found := _LITERAL.search(message):
@@ -54,6 +58,8 @@ def user_error(error: BaseException) -> MusicClsError | None:
     for link in reversed(chain):
         if isinstance(link, MusicClsError):
             return link
+    if any("Union subtypes" in str(link) for link in chain) and isinstance(chain[-1], ValueError | RuntimeError):
+        return UsageError(one_line(chain[-1]))  # an argument that a class refused when it was made
     return next((mendable for link in reversed(chain) if (mendable := _foreign(link))), None)
 
 

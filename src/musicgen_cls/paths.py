@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
+
+from musicgen_cls.errors import UsageError
 
 CACHE_VARIABLE = "MUSICGEN_CLS_CACHE"
 
@@ -17,6 +20,18 @@ def cache_root() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("musicgen_cls", appauthor=False)
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """Make a folder and raise `UsageError`, naming the option that chooses another, if nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: cannot write there ({error.strerror}); give another folder with {option}"
+        ) from error
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from typing import BinaryIO
 import numpy as np
 
 from musicgen_cls.audio.io import Pcm, read_pcm
-from musicgen_cls.errors import AudioError, StoreError
+from musicgen_cls.errors import AudioError, StoreError, UnreachableError
 from musicgen_cls.paths import cache_root
 from musicgen_cls.sources.track import Source, Track
 
@@ -50,6 +50,8 @@ class Entry:
     digest: str = ""
     artist: str | None = None
     error: str | None = None
+    passing: bool = False
+    """The file could not be opened just now: not written to the journal, tried again the next time."""
 
     @property
     def key(self) -> Key:
@@ -150,7 +152,7 @@ def file_key(path: Path) -> Key:
     """What the journal knows a file by."""
     try:
         stat = path.stat()
-    except FileNotFoundError:  # gone since it was listed: decoding will say so
+    except OSError:  # gone or forbidden since it was listed: decoding will say so
         return str(path.resolve()), 0, 0
     return str(path.resolve()), stat.st_size, stat.st_mtime_ns
 
@@ -162,7 +164,7 @@ def _decode(key: Key, sample_rate: int) -> tuple[Entry, Pcm]:
         pcm = read_pcm(path, sample_rate)
     except AudioError as error:
         reason = str(error).removeprefix(f"{path}: ")
-        return replace(entry, error=reason), np.empty(0, np.int16)
+        return replace(entry, error=reason, passing=isinstance(error, UnreachableError)), np.empty(0, np.int16)
     digest = hashlib.sha1(pcm.data, usedforsecurity=False).hexdigest()
     return replace(entry, samples=len(pcm), digest=digest, artist=_artist_tag(path)), pcm
 
@@ -186,7 +188,7 @@ def _decode_all(keys: Sequence[Key], sample_rate: int, workers: int | None) -> I
     with ThreadPoolExecutor(workers) as pool, tqdm(total=len(keys), desc="Decoding", unit="track") as bar:
         try:
             while True:
-                while len(pending) < 4 * workers and (key := next(queue, None)) is not None:
+                while len(pending) < 2 * workers and (key := next(queue, None)) is not None:
                     pending.append(pool.submit(_decode, key, sample_rate))
                 if not pending:
                     return
@@ -214,7 +216,7 @@ def _write(decoded: Iterator[tuple[Entry, Pcm]], audio: BinaryIO, journal: Binar
 
 def _vouch(entries: list[Entry], audio: BinaryIO, journal: BinaryIO) -> list[Entry]:
     _sync(audio)
-    journal.writelines(json.dumps(asdict(entry)).encode() + b"\n" for entry in entries)
+    journal.writelines(json.dumps(asdict(entry)).encode() + b"\n" for entry in entries if not entry.passing)
     _sync(journal)
     return entries
 

@@ -359,7 +359,7 @@ def test_unusable_files_are_told_and_listed(small, tmp_path, caplog):
     assert "too short: 0.10 s, 0.5 s are needed" in caplog.text
     table = pd.read_csv(data.collection.folder / "integrity.csv")
     assert {Path(path).name for path in table["path"]} == {"bad.wav", "short.wav"}
-    with pytest.raises(SourceError, match="strict is set"):
+    with pytest.raises(SourceError, match=r"--data\.strict false"):
         make(root, sample_rate=8000, seconds=0.5, strict=True)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from musicgen_cls.errors import AudioError
+from musicgen_cls.errors import AudioError, UnreachableError
 
 Waveform = npt.NDArray[np.float32]
 Pcm = npt.NDArray[np.int16]
@@ -18,6 +18,7 @@ PCM_SCALE = 32768.0
 
 _BLOCK = 1 << 18  # source frames read at once: 12 s at 22050 Hz
 _SILENCE = 4 / PCM_SCALE  # swing (maximum less minimum) of four 16-bit steps: dither, or nothing at all
+_SYSTEM_ERROR = 2  # libsndfile's code for errors of the operating system
 _TRUNCATED = 0.95  # share of the frames promised in a file's header below which it counts as cut short
 
 
@@ -41,7 +42,7 @@ def stream(path: Path, sample_rate: int) -> Iterator[Waveform]:
     import soxr
 
     if not path.is_file():
-        raise AudioError(f"{path}: no such file")
+        raise UnreachableError(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise AudioError(f"{path}: empty file (0 bytes)")
     try:
@@ -56,6 +57,8 @@ def stream(path: Path, sample_rate: int) -> Iterator[Waveform]:
                 yield mono if resampler is None else resampler.resample_chunk(mono)
     except soundfile.LibsndfileError as error:
         reason = str(error.error_string).strip().rstrip(".") or "damaged or cut short"
+        if error.code == _SYSTEM_ERROR:
+            raise UnreachableError(f"{path}: cannot be opened; check its permissions and its disk") from error
         raise AudioError(f"{path}: not audio that can be read ({reason})") from error
     if resampler is not None:
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)

@@ -12,7 +12,7 @@ from musicgen_cls import __version__, plots
 from musicgen_cls.datamodules.base import AudioDataModule
 from musicgen_cls.errors import UsageError
 from musicgen_cls.metrics import Interval, Scores, predictions_table, summarise
-from musicgen_cls.paths import writing
+from musicgen_cls.paths import check_writable, writing
 from musicgen_cls.sources.splits import LEAK_WARNING
 from musicgen_cls.tasks.classification import GenreClassifier
 
@@ -33,6 +33,11 @@ class TestReport(Callback):
 
     def __init__(self, out: str | None = None) -> None:
         self.out = out
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find out, before the work, whether the report can be written."""
+        if trainer.is_global_zero and self.out:
+            check_writable(Path(self.out), "--out DIR")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print and write, on one process."""
@@ -66,6 +71,7 @@ def describe_test(trainer: Trainer, datamodule: AudioDataModule) -> dict[str, An
         "fold": datamodule.fold,
         "split_seed": datamodule.split_seed,
         "can_leak": datamodule.leaks,
+        "tracks_heard_in_training": len(datamodule.heard_before("test")),
         "level_offset_db": datamodule.level_offset(),
         "left_out": len(datamodule.collection.problems) if datamodule.collection else 0,
         "genres": datamodule.genres,
@@ -76,7 +82,8 @@ def describe_test(trainer: Trainer, datamodule: AudioDataModule) -> dict[str, An
 def format_report(report: dict[str, Any]) -> str:
     """The report as text for a terminal."""
     fold = f", fold {report['fold']}" if report["fold"] else ""
-    leak = "LEAKS" if report["can_leak"] else "no leaks"
+    apart = "no artist on two sides" if report["split"] == "artist" else "no track on two sides"
+    leak = "LEAKS" if report["can_leak"] else apart
     lines = [
         "",
         f"Tested on {report['tracks']} tracks ({report['windows']} windows) of {report['source']}, "
@@ -98,7 +105,9 @@ def format_report(report: dict[str, Any]) -> str:
             "",
             f"  Beware: these windows are {louder} than the training windows; a network may hear that as genre.",
         ]
-    if report["can_leak"]:
+    if heard := report.get("tracks_heard_in_training"):
+        lines += ["", f"  Beware: the checkpoint was trained or selected on {heard} of these tracks; its figures leak."]
+    elif report["can_leak"]:
         lines += ["", f"  Beware: {LEAK_WARNING}."]
     return "\n".join([*lines, ""])
 

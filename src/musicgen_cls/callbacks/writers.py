@@ -13,7 +13,7 @@ from torch import Tensor
 
 from musicgen_cls.datamodules.base import AudioDataModule
 from musicgen_cls.errors import AudioError, UsageError
-from musicgen_cls.paths import writing
+from musicgen_cls.paths import check_writable, writing
 
 
 class PredictionWriter(Callback):
@@ -29,16 +29,8 @@ class PredictionWriter(Callback):
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start afresh, and find out now whether the results can be written."""
         self._windows: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-        self._files: list[dict[str, Any]] = []
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-            with writing(self.out / "predictions.json") as temporary:
-                temporary.touch()
-                raise _NothingYet
-        except _NothingYet:
-            return
-        except OSError as error:
-            raise self._unwritable(error) from error
+        self._files: list[tuple[int, dict[str, Any]]] = []
+        check_writable(self.out, "--out DIR")
 
     def on_predict_batch_end(
         self,
@@ -56,18 +48,21 @@ class PredictionWriter(Callback):
         if batch["last"]:
             windows = self._windows.pop(file, [])
             self._files.append(
-                {"file": file, "error": batch["error"]}
+                (batch["position"], {"file": file, "error": batch["error"]})
                 if "error" in batch
-                else {"file": file, "seconds": batch["seconds"], **summary(windows, _genres(trainer))}
+                else (
+                    batch["position"],
+                    {"file": file, "seconds": batch["seconds"], **summary(windows, _genres(trainer))},
+                )
             )
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the rows of all processes together; print and write on one."""
-        rows = self._files
+        gathered = [self._files]
         if trainer.world_size > 1:
-            gathered: list[list[dict[str, Any]]] = [[] for _ in range(trainer.world_size)]
-            torch.distributed.all_gather_object(gathered, rows)
-            rows = sorted((row for part in gathered for row in part), key=lambda row: row["file"])
+            gathered = [[] for _ in range(trainer.world_size)]
+            torch.distributed.all_gather_object(gathered, self._files)
+        rows = [row for _, row in sorted((row for part in gathered for row in part), key=lambda item: item[0])]
         if not trainer.is_global_zero:
             return
         good = [row for row in rows if "error" not in row]
@@ -96,10 +91,6 @@ class PredictionWriter(Callback):
 
     def _unwritable(self, error: OSError) -> UsageError:
         return UsageError(f"{self.out}: cannot write there ({error.strerror}); give another folder with --out DIR")
-
-
-class _NothingYet(Exception):
-    """Leaves `writing` without leaving a file."""
 
 
 def summary(windows: list[tuple[Tensor, Tensor]], genres: list[str]) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -28,7 +29,7 @@ from musicgen_cls.sources.track import SIDES, Side, Source
 log = logging.getLogger(__name__)
 
 
-class AudioDataModule(LightningDataModule):
+class AudioDataModule(LightningDataModule, ABC):
     """A source, decoded, split by tracks and cut into windows; subclasses say what networks are fed.
 
     The arguments are those of `MelSlices`. Batches are made of int16 windows; on the device `front_end` turns them into
@@ -37,6 +38,9 @@ class AudioDataModule(LightningDataModule):
 
     INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("sample_rate", "seconds")
     """Arguments that a network's input depends on: a checkpoint's cannot be changed."""
+
+    DIVISION_ARGUMENTS: ClassVar[tuple[str, ...]] = ("split", "fractions", "fold", "split_seed")
+    """Arguments that say who trains: changed, they would make training tracks test tracks."""
 
     front_end: nn.Module
 
@@ -65,6 +69,7 @@ class AudioDataModule(LightningDataModule):
         check_positive(batch_size=batch_size, crops_per_track=1 if crops_per_track is None else crops_per_track)
         if to_samples(seconds, sample_rate) < 1:
             raise UsageError(f"--data.seconds {seconds}: shorter than one sample at {sample_rate} Hz")
+        fold = None if split == "external" else fold  # left over from how the checkpoint was trained
         if fold is not None and split not in ("track", "artist"):
             raise UsageError(f"--data.fold '{fold}': split '{split}' has no folds; use split 'track' or 'artist'")
         self.source = source
@@ -84,7 +89,10 @@ class AudioDataModule(LightningDataModule):
         self.cache_dir = cache_dir
         self.files = files
         self.collection: Collection | None = None
+        self._prepared = False
         self.windows: dict[Side, Windows] = {}
+        self.heard: frozenset[str] = frozenset()
+        """Digests of the tracks that the checkpoint was trained and selected on."""
         self.genres = list(genres) if genres else self._source_genres()
         self.num_classes: int | None = len(self.genres)
         origin = {"_class_path": class_path(type(self)), "_instantiator": "lightning.pytorch.cli.instantiate_module"}
@@ -97,8 +105,15 @@ class AudioDataModule(LightningDataModule):
 
     @property
     def leaks(self) -> bool:
-        """Whether tracks of the test set may have been trained on."""
-        return self.split in splits.LEAKY
+        """Whether tracks of the test set may have been, or were, trained on."""
+        return self.split in splits.LEAKY or bool(self.heard_before("test"))
+
+    def heard_before(self, side: Side) -> list[str]:
+        """Ids of the tracks of a side that the loaded checkpoint was trained or selected on."""
+        if self.collection is None or self.split in splits.LEAKY:
+            return []
+        rows = np.unique(self.windows[side].track)
+        return [self.collection.tracks[row].id for row in rows if self.collection.digests[row] in self.heard]
 
     @abstractmethod
     def fit_front_end(self, waveforms: Tensor) -> None:
@@ -110,9 +125,10 @@ class AudioDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Fetch and decode what is missing: on one process, once."""
-        if self.files is not None:
+        if self.files is not None or self._prepared:
             return
         collection = self.open_collection()
+        self._prepared = True
         if collection.problems:
             tables = write_tables(collection)
             log.warning("%s\n  the whole list: %s", describe_problems(collection.problems), tables[1])
@@ -120,7 +136,8 @@ class AudioDataModule(LightningDataModule):
     def open_collection(self) -> Collection:
         """The collection, fetched and decoded where it is not yet."""
         self._source().prepare()
-        return self._collect()
+        collection = self._collect()
+        return self._matched(collection) if self.split == "external" else collection
 
     def setup(self, stage: str) -> None:
         """Open the store, divide the tracks, lay the windows."""
@@ -163,15 +180,29 @@ class AudioDataModule(LightningDataModule):
         return batch
 
     def state_dict(self) -> dict[str, Any]:
-        """What the front end learnt from the training tracks."""
-        return {"front_end": self.front_end.state_dict()}
+        """What the front end learnt from the training tracks, and which tracks those and the validation tracks are."""
+        assert self.collection is not None
+        rows = np.unique(np.concatenate([self.windows["train"].track, self.windows["validation"].track]))
+        heard = sorted(self.collection.digests[row] for row in rows)
+        return {"front_end": self.front_end.state_dict(), "heard": heard}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
+        """Take back what `state_dict` gave.
+
+        Raises:
+            SplitError: training is to go on, but the collection has changed and tracks have changed sides.
+        """
         self.front_end.load_state_dict(state_dict["front_end"])
+        self.heard = frozenset(state_dict.get("heard", ()))
+        resuming = self.trainer is not None and self.trainer.state.fn == "fit" and self.trainer.training
+        if resuming and (moved := self.heard_before("test")):
+            raise SplitError(
+                f"{self._source().location}: the collection has changed since the checkpoint; {len(moved)} of "
+                f"its training tracks would be test tracks ({moved[0]} the first); train afresh, without --ckpt_path"
+            )
 
     def _open(self) -> None:
-        self.collection = self._collect()
+        self.collection = self.open_collection()
         known, unknown = self._known_tracks(self.collection)
         if unknown:
             names = ", ".join(f"{genre} ({count} tracks)" for genre, count in sorted(unknown.items()))
@@ -202,6 +233,12 @@ class AudioDataModule(LightningDataModule):
             duplicates=self.duplicates,
             strict=self.strict,
         )
+
+    def _matched(self, collection: Collection) -> Collection:
+        """The collection with genres written as ours, where they differ in case, spaces or hyphens only."""
+        ours = {_letters(genre): genre for genre in self.genres}
+        tracks = [replace(track, genre=ours.get(_letters(track.genre), track.genre)) for track in collection.tracks]
+        return replace(collection, tracks=tracks)
 
     def _known_tracks(self, collection: Collection) -> tuple[list[int], Counter[str]]:
         """Rows of the tracks whose genre is one of ours, and a count of the others by genre."""
@@ -288,6 +325,11 @@ class AudioDataModule(LightningDataModule):
             collate_fn=_as_is,  # type: ignore[arg-type]
             drop_last=shuffle and len(sampler) % self.batch_size == 1,  # batch norm cannot do with a single window
         )
+
+
+def _letters(name: str) -> str:
+    """A name as it sounds: 'Hip-Hop' and 'hip hop' are 'hiphop'."""
+    return "".join(character for character in name.casefold() if character.isalnum())
 
 
 def _as_is(batch: Batch) -> Batch:

@@ -107,16 +107,17 @@ def _batch(path: Path, starts: list[float], windows: list[npt.NDArray[np.int16]]
 
 
 class FileWindows(IterableDataset[dict[str, Any]]):
-    """Batches of windows of many files, those of one process among `world`."""
+    """Batches of windows of many files, those of one process among `world`; `position` is the file's among all."""
 
     def __init__(
         self, paths: Sequence[Path], sample_rate: int, window: int, size: int, rank: int = 0, world: int = 1
     ) -> None:
-        self.paths = paths[rank::world]
+        self.paths = list(enumerate(paths))[rank::world]
         self.sample_rate = sample_rate
         self.window = window
         self.size = size
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for path in self.paths:
-            yield from batches(path, self.sample_rate, self.window, self.size)
+        for position, path in self.paths:
+            for batch in batches(path, self.sample_rate, self.window, self.size):
+                yield batch | {"position": position}

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from musicgen_cls.errors import UsageError
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raise `UsageError` for the first size that is less than 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise UsageError(f"network.{name} {size}: must be 1 or more")
+
 
 class ConvBlock(nn.Sequential):
     """3x3 convolution, batch norm, ReLU: `[batch, channels, height, width]`, height and width kept."""

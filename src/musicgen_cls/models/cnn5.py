@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from musicgen_cls.models.blocks import ConvBlock
+from musicgen_cls.models.blocks import ConvBlock, check_sizes
 
 
 class CNN5(nn.Module):
@@ -23,6 +23,7 @@ class CNN5(nn.Module):
 
     def __init__(self, num_classes: int, width: int = 16, dropout: float = 0.5) -> None:
         super().__init__()
+        check_sizes(num_classes=num_classes, width=width)
         widths = [width, 2 * width, 4 * width, 8 * width, 8 * width]
         layers: list[nn.Module] = []
         for channels, wider in zip([1, *widths], widths, strict=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from musicgen_cls.models.blocks import ConvBlock, GlobalAverage
+from musicgen_cls.models.blocks import ConvBlock, GlobalAverage, check_sizes
 
 
 class VGG(nn.Module):
@@ -25,6 +25,7 @@ class VGG(nn.Module):
 
     def __init__(self, num_classes: int, width: int = 32, pairs: int = 4, dropout: float = 0.0) -> None:
         super().__init__()
+        check_sizes(num_classes=num_classes, width=width, pairs=pairs)
         layers: list[nn.Module] = []
         channels = 1
         for pair in range(pairs):

@@ -50,7 +50,13 @@ class Folder(Source):
         """Files among the music whose names are not those of audio, and audio that lies in no sub-folder."""
         odd = [Problem(f, "not audio by its name") for f in self._files if f.suffix.lower() not in AUDIO_SUFFIXES]
         loose = [file for file in sorted(self.location.iterdir()) if file.suffix.lower() in AUDIO_SUFFIXES]
-        return odd + [Problem(file, "in no genre's sub-folder") for file in loose if not file.name.startswith(".")]
+        found = {track.id for track in self.tracks()}
+        astray = [self.location / name for name in self._artists if name not in found]
+        return [
+            *odd,
+            *(Problem(file, "in no genre's sub-folder") for file in loose if not file.name.startswith(".")),
+            *(Problem(file, "named in artists.csv, but not there") for file in astray),
+        ]
 
     @cached_property
     def _files(self) -> list[Path]:

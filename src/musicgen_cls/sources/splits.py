@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from musicgen_cls.errors import SplitError, UsageError
-from musicgen_cls.sources.track import SIDES, Side, Source, Track
+from musicgen_cls.sources.track import SIDES, Side, Source, Track, connected
 
 SplitName = Literal["track", "artist", "fault_filtered", "segment", "external"]
 
@@ -82,7 +83,7 @@ def parse_fold(fold: str) -> tuple[int, int]:
     return i - 1, n
 
 
-def segment_sides(genre: np.ndarray, fractions: Sequence[float], seed: int) -> list[Side]:
+def segment_sides(genre: npt.NDArray[np.int64], fractions: Sequence[float], seed: int) -> list[Side]:
     """Side of every window, divided at random within each genre whatever its track: for reproduction only."""
     rng = np.random.default_rng(seed)
     bounds = np.cumsum(shares(fractions))[:-1]
@@ -100,29 +101,27 @@ def _published(source: Source, tracks: Sequence[Track], split: SplitName) -> lis
     return [listed.get(track.id) for track in tracks]
 
 
-def _groups(tracks: Sequence[Track], by_artist: bool) -> np.ndarray:
-    """Number of the group of each track `[tracks]`: connected through a shared `group`, or a shared artist."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
+def _groups(tracks: Sequence[Track], by_artist: bool) -> npt.NDArray[np.int64]:
+    """Number of the group of each track `[tracks]`: tied by a shared `group`, or a shared artist."""
     if by_artist and (unknown := [track.id for track in tracks if track.artist is None]):
         raise SplitError(
             f"split 'artist': no artist is known for {len(unknown)} of {len(tracks)} tracks, {unknown[0]} the first; "
             "name them in artists.csv or the files' tags, or use split 'track'"
         )
-    labels: dict[tuple[str, str], int] = {}
-    edges = []
-    for row, track in enumerate(tracks):
-        keys = [("group", track.group)] if track.group else []
-        keys += [("artist", track.artist)] if by_artist and track.artist else []
-        edges += [(row, len(tracks) + labels.setdefault(key, len(labels))) for key in keys]
-    size = len(tracks) + len(labels)
-    rows, columns = np.array(edges, dtype=np.int64).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(size, size))
-    return np.asarray(connected_components(graph, directed=False)[1])[: len(tracks)]
+    return connected(
+        [
+            [("group", track.group)] * (track.group is not None) + [("artist", _artist(track))] * by_artist
+            for track in tracks
+        ]
+    )
 
 
-def _divide(tracks: Sequence[Track], groups: np.ndarray, fractions: Sequence[float], seed: int) -> list[int]:
+def _artist(track: Track) -> str | None:
+    """The artist's name, whatever its case and spaces."""
+    return None if track.artist is None else " ".join(track.artist.casefold().split())
+
+
+def _divide(tracks: Sequence[Track], groups: npt.NDArray[np.int64], fractions: Sequence[float], seed: int) -> list[int]:
     """Part of every track, whole groups at a time, so that each genre comes near its `fractions`.
 
     Groups are dealt out in random order, large ones first, each to the part whose share would be the least filled with
@@ -161,7 +160,7 @@ def _check(tracks: Sequence[Track], sides: Sequence[Side | None], split: SplitNa
             ties["track", track.id].add(placed)
             ties["group", track.group].add(placed)
             if split == "artist":
-                ties["artist", track.artist].add(placed)
+                ties["artist", _artist(track)].add(placed)
     for (kind, name), where in ties.items():
         if name is not None and len(where) > 1:
             raise SplitError(f"split '{split}' puts {kind} '{name}' on {len(where)} sides; choose another split")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
 
 AUDIO_SUFFIXES = (".wav", ".au", ".flac", ".ogg", ".mp3")
 
@@ -84,9 +87,21 @@ class Source(ABC):
         return None
 
 
-def genre_table(tracks: Sequence[Track]) -> dict[str, list[Track]]:
-    """Tracks by genre, genres in order of first appearance."""
-    table: dict[str, list[Track]] = {}
-    for track in tracks:
-        table.setdefault(track.genre, []).append(track)
-    return table
+def connected(ties: Sequence[Sequence[Hashable]]) -> npt.NDArray[np.int64]:
+    """Number tracks by what they are tied to: two have one number if shared ties lead from one to the other.
+
+    Args:
+        ties: for every track, the things it is tied to.
+
+    Returns:
+        int64 `[tracks]`, not necessarily without gaps.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    things: dict[Hashable, int] = {}
+    edges = [(row, len(ties) + things.setdefault(thing, len(things))) for row, own in enumerate(ties) for thing in own]
+    size = len(ties) + len(things)
+    rows, columns = np.array(edges, dtype=np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(size, size))
+    return np.asarray(connected_components(graph, directed=False)[1][: len(ties)], dtype=np.int64)
