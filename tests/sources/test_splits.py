@@ -239,6 +239,11 @@ def test_a_genre_by_one_artist():
 
 
 def test_unknown_artists():
-    tracks = [*make({"a": 10}), Track("b/7", Path("b"), "b"), Track("b/8", Path("b"), "b")]
-    with pytest.raises(SplitError, match=r"no artist is known for 2 of 12 tracks, b/7 the first"):
-        split(tracks, "artist")
+    unknown = [Track("a/77", Path("a"), "a"), Track("b/88", Path("b"), "b")]
+    known = make({"a": 10, "b": 10})
+    sides = split(unknown[:1] + known + unknown[1:], "artist")
+    assert sides[0] is None
+    assert sides[-1] is None
+    assert sides[1:-1] == split(known, "artist")
+    with pytest.raises(SplitError, match=r"no artist is known for any of 2 tracks"):
+        split(unknown, "artist")

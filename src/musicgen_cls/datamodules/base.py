@@ -266,6 +266,8 @@ class AudioDataModule(LightningDataModule, ABC):
             return {side: every[np.array([s == side for s in sides])] for side in SIDES}
         tracks = [collection.tracks[row] for row in rows]
         sides = splits.assign(self._source(), tracks, self.split, self.fractions, self.fold, self.split_seed)
+        if unsided := sum(side is None for side in sides):
+            log.warning("split '%s' leaves out %d tracks: unlisted, or of unknown artists", self.split, unsided)
         return {
             side: self._lay(
                 collection,

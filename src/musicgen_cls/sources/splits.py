@@ -33,8 +33,8 @@ def assign(
     """Side of every track; None for a track that the split leaves out.
 
     `track` and `artist` are stratified by genre and keep together, on one side, tracks with the same `group` (exact
-    duplicates), and with `artist` those of one artist too. `fault_filtered` is a published list.
-    `external` makes every track a test track.
+    duplicates), and with `artist` those of one artist too, leaving out tracks of unknown artists.
+    `fault_filtered` is a published list. `external` makes every track a test track.
 
     Args:
         source: where the tracks come from, for its published splits.
@@ -53,14 +53,17 @@ def assign(
     if split == "fault_filtered":
         sides = _published(source, tracks, split)
     else:
-        groups = _groups(tracks, by_artist=split == "artist")
+        divided = _with_artists(tracks) if split == "artist" else tracks
+        groups = _groups(divided, by_artist=split == "artist")
         if fold is None:
-            parts = _divide(tracks, groups, shares(fractions), seed)
-            sides = [SIDES[part] for part in parts]
+            order = SIDES
+            parts = _divide(divided, groups, shares(fractions), seed)
         else:
             i, n = parse_fold(fold)
-            parts = _divide(tracks, groups, [1 / n] * n, seed)
-            sides = ["test" if p == i else "validation" if p == (i + 1) % n else "train" for p in parts]
+            order = tuple("test" if p == i else "validation" if p == (i + 1) % n else "train" for p in range(n))
+            parts = _divide(divided, groups, [1 / n] * n, seed)
+        side_of = {track.id: order[part] for track, part in zip(divided, parts, strict=True)}
+        sides = [side_of.get(track.id) for track in tracks]
     _check(tracks, sides, split)
     return sides
 
@@ -101,13 +104,19 @@ def _published(source: Source, tracks: Sequence[Track], split: SplitName) -> lis
     return [listed.get(track.id) for track in tracks]
 
 
+def _with_artists(tracks: Sequence[Track]) -> list[Track]:
+    """The tracks whose artist is known; the others could stand beside their own artist on another side."""
+    known = [track for track in tracks if track.artist is not None]
+    if not known:
+        raise SplitError(
+            f"split 'artist': no artist is known for any of {len(tracks)} tracks; name them in artists.csv or the "
+            "files' tags, or use split 'track'"
+        )
+    return known
+
+
 def _groups(tracks: Sequence[Track], by_artist: bool) -> npt.NDArray[np.int64]:
     """Number of the group of each track `[tracks]`: tied by a shared `group`, or a shared artist."""
-    if by_artist and (unknown := [track.id for track in tracks if track.artist is None]):
-        raise SplitError(
-            f"split 'artist': no artist is known for {len(unknown)} of {len(tracks)} tracks, {unknown[0]} the first; "
-            "name them in artists.csv or the files' tags, or use split 'track'"
-        )
     return connected(
         [
             [("group", track.group)] * (track.group is not None) + [("artist", _artist(track))] * by_artist
