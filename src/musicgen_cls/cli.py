@@ -218,7 +218,12 @@ class MusicCLI(LightningCLI):
         """Prepare before other processes are started, so that a mistake is told once, by this one."""
         rank_zero_only(self.datamodule.prepare_data)()
 
-    before_validate = before_test = before_predict = before_fit
+    before_validate = before_test = before_fit
+
+    def before_predict(self) -> None:
+        """Ask for files before anything else is looked for."""
+        if self.datamodule.files is None:
+            raise UsageError("predict needs files: name them, folders or patterns after --data.files")
 
     def after_fit(self) -> None:
         """Test the best checkpoint and say where things are."""
