@@ -221,9 +221,8 @@ class MusicCLI(LightningCLI):
     before_validate = before_test = before_fit
 
     def before_predict(self) -> None:
-        """Ask for files before anything else is looked for."""
-        if self.datamodule.files is None:
-            raise UsageError("predict needs files: name them, folders or patterns after --data.files")
+        """Find the files before other processes are started."""
+        self.datamodule.predict_dataloader()
 
     def after_fit(self) -> None:
         """Test the best checkpoint and say where things are."""

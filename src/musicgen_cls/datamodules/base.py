@@ -162,7 +162,9 @@ class AudioDataModule(LightningDataModule, ABC):
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Windows of the `files`, streamed, none of which needs to belong to a source."""
-        paths = find_files(self.files or [])
+        if self.files is None:
+            raise UsageError("predict needs files: name them, folders or patterns after --data.files")
+        paths = find_files(self.files)
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         dataset = FileWindows(paths, self.sample_rate, self.window_samples, self.batch_size, rank, world)
         return DataLoader(dataset, batch_size=None)
