@@ -439,6 +439,19 @@ def test_relatives_of_a_dropped_copy_stay_together(root, stores):
     assert [(track.id, track.group) for track in found.tracks] == [("9", "known"), ("0", "known")]
 
 
+def test_a_file_written_anew_meanwhile_does_no_harm(root, stores, monkeypatch):
+    """As when two processes render the same synthetic set."""
+    fill = Store.fill
+
+    def fill_while_another_renders(self, *args):
+        entries = fill(self, *args)
+        (root / "a" / "4.wav").touch()
+        return entries
+
+    monkeypatch.setattr(Store, "fill", fill_while_another_renders)
+    assert len(gather(root, stores).tracks) == TRACKS
+
+
 def test_a_file_out_of_reach_is_tried_again(root, stores, monkeypatch):
     path = root / "a" / "4.wav"
 

@@ -61,9 +61,10 @@ def collect(
     """
     listed = source.tracks()
     store = Store.of(source, sample_rate, cache_dir)
-    entries = store.fill(listed, workers)
+    keys = [file_key(track.path) for track in listed]  # once: another process may be rewriting a file
+    entries = store.fill(keys, workers)
     problems, notes = source.problems(), source.notes()
-    decoded = [entries[file_key(track.path)] for track in listed]
+    decoded = [entries[key] for key in keys]
     groups = _groups_of_copies(listed, decoded)
     tracks: list[Track] = []
     rows: list[Entry] = []

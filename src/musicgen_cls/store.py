@@ -28,7 +28,7 @@ import numpy as np
 from musicgen_cls.audio.io import Pcm, read_pcm
 from musicgen_cls.errors import AudioError, StoreError, UnreachableError
 from musicgen_cls.paths import cache_root
-from musicgen_cls.sources.track import Source, Track
+from musicgen_cls.sources.track import Source
 
 _FORMAT = 1  # raise when decoding changes, so that older stores are not read
 _SYNC_BYTES = 1 << 26
@@ -96,8 +96,8 @@ class Store:
             audio_bytes = max(audio_bytes, end)
         return found, journal_bytes, audio_bytes
 
-    def fill(self, tracks: Sequence[Track], workers: int | None = None) -> dict[Key, Entry]:
-        """Decode the tracks that have no entry, on all cores, and return all entries.
+    def fill(self, wanted: Sequence[Key], workers: int | None = None) -> dict[Key, Entry]:
+        """Decode the files that have no entry, on all cores, and return all entries, these among them.
 
         One process at a time writes; others wait, and then find the work done.
 
@@ -105,7 +105,6 @@ class Store:
             StoreError: the disk is full or the folder cannot be written. What this call had written is taken back.
         """
         found = self.entries()[0]
-        wanted = [file_key(track.path) for track in tracks]
         if all(key in found for key in wanted):
             return found
         from filelock import FileLock
