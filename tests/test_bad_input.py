@@ -211,6 +211,8 @@ class TestWords:
             (["--model.network.dropout", "2"], "dropout probability"),
             (["--data.hop_length", "22050"], "VGG cannot take input of 64 x 3"),
             (["--data.n_mels", "-1"], "--data.n_mels -1: must be more than 0"),
+            (["--trainer.max_epochs", "many"], "trainer.max_epochs: 'many' is none of int, null"),
+            (["--trainer.precision", "bf16-mix"], "did you mean 'bf16-mixed'?"),
             (["--data.batch_size", "many"], "batch_size: 'many' is not of type int"),
             (["--data.batch_size", "0"], "--data.batch_size 0: must be more than 0"),
             (["--data.seconds", "-2"], "--data.seconds -2.0: must be more than 0"),

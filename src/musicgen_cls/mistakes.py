@@ -14,6 +14,7 @@ _NOT_WRITABLE = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.EN
 _OPTION = re.compile(r"Option '([^']+)' is not accepted|recognized arguments: (\S+)|Key '([^']+)' is not expected")
 _CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 _LITERAL = re.compile(r"Literal\[(.*?)\].*?Got value: (\S*)", re.DOTALL)
+_UNION = re.compile(r"Union subtypes\s+Subtypes: \[(.*)\]\s+Errors:.*Given value: (.*)", re.DOTALL)
 _TYPE = re.compile(r"Expected an? <class '([\w.]+)'>.*?Got value: (\S*)", re.DOTALL)
 
 
@@ -39,6 +40,10 @@ def explain(message: str, options: Iterable[str] = (), classes: Iterable[str] = 
     if found := _LITERAL.search(message):
         choices = re.findall(r"'([^']*)'", found[1])
         return f"{where}'{found[2]}' is not one of {', '.join(choices)}{_nearest(found[2], choices)}"
+    if found := _UNION.search(message):
+        kinds = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", found[1]).replace("typing.", "").replace("NoneType", "null")
+        near = _nearest(found[2].strip(), re.findall(r"'([^']*)'", kinds))
+        return f"{where}'{found[2].strip()}' is none of {one_line(kinds)}{near}"
     if found := _TYPE.search(message):
         return f"{where}'{found[2]}' is not of type {found[1]}"
     return one_line(message.removeprefix("Parser key ").replace('"config": ', "--config: "))

@@ -61,7 +61,9 @@ class Folder(Source):
     @cached_property
     def _files(self) -> list[Path]:
         if not self.location.is_dir():
-            raise SourceError(f"{self.root}: no such folder; set --data.source.root to one with a sub-folder a genre")
+            raise SourceError(
+                f"{self.location}: no such folder; set --data.source.root to one with a sub-folder a genre"
+            )
         files = (path for path in self.location.glob("*/**/*") if path.is_file())
         return sorted(f for f in files if not any(part.startswith(".") for part in f.relative_to(self.location).parts))
 
@@ -70,7 +72,9 @@ class Folder(Source):
         audio = [file for file in self._files if file.suffix.lower() in AUDIO_SUFFIXES]
         if not audio:
             wanted = ", ".join(suffix[1:] for suffix in AUDIO_SUFFIXES)
-            raise SourceError(f"{self.root}: no audio in sub-folders; put {wanted} files into one sub-folder a genre")
+            raise SourceError(
+                f"{self.location}: no audio in sub-folders; put {wanted} files into one sub-folder a genre"
+            )
         return audio
 
     @cached_property
