@@ -247,7 +247,7 @@ class AudioDataModule(LightningDataModule, ABC):
         if not rows or (unknown and self.split != "external"):
             raise SourceError(
                 f"{self._source().location}: its genres ({', '.join(self._source().genres)}) are not those of the "
-                f"checkpoint or of --data.genres ({', '.join(self.genres)}); --data.split external judges it on the ones "
+                f"checkpoint or of --data.genres ({', '.join(self.genres)}); --data.split external judges the ones "
                 "they share"
             )
         present = {collection.tracks[row].genre for row in rows}
