@@ -156,7 +156,7 @@ def kill_prepare(place: Path, times: int, rng: random.Random) -> bool:
     config, log = place / "prepare.json", place / "prepare.log"
     source = {
         "class_path": "SyntheticGenres",
-        "init_args": {"tracks_per_genre": 6, "seconds": 10.0, "root": str(place / "wavs")},
+        "init_args": {"tracks_per_genre": 6, "seconds": 10.0, "folder": str(place / "wavs")},
     }
     data = {"class_path": "MelSlices", "init_args": {"source": source}}
     config.write_text(json.dumps({"model": model(), "data": data}))
@@ -207,7 +207,7 @@ def model(width: int = 4) -> dict[str, Any]:
 def kill_fit(place: Path, times: int, rng: random.Random) -> bool:
     """Whether `fit`, killed and resumed, ends with the checkpoints of an unbroken run."""
     config, log = place / "fit.json", place / "fit.log"
-    source = {"tracks_per_genre": 6, "seconds": 6.0, "root": str(place / "fit_wavs")}
+    source = {"tracks_per_genre": 6, "seconds": 6.0, "folder": str(place / "fit_wavs")}
     data = {
         "source": {"class_path": "SyntheticGenres", "init_args": source},
         "cache_dir": str(place / "fit_cache"),

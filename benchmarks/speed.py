@@ -114,7 +114,7 @@ def bench_prepare(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
     import librosa
 
     count, sample, turns = (60, 10, 3) if quick else (1000, 60, 5)
-    source = SyntheticGenres(tracks_per_genre=count // 10, root=str(place / "wavs"))
+    source = SyntheticGenres(tracks_per_genre=count // 10, folder=str(place / "wavs"))
     with quiet():
         source.prepare()
     paths = [track.path for track in source.tracks()]
@@ -154,7 +154,7 @@ def bench_prepare(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
 
 def bench_fit(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
     """A row for each width of network."""
-    source = {"tracks_per_genre": 6 if quick else 20, "root": str(place / "wavs")}
+    source = {"tracks_per_genre": 6 if quick else 20, "folder": str(place / "wavs")}
     data = {
         "source": {"class_path": "SyntheticGenres", "init_args": source},
         "cache_dir": str(place / "cache"),

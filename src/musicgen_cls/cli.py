@@ -9,39 +9,53 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 import yaml
+from jsonargparse.typing import PositiveInt
 from lightning.fabric.plugins.io import CheckpointIO
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from musicgen_cls.callbacks.figures import TensorBoardFigures
-from musicgen_cls.callbacks.report import TestReport
+from musicgen_cls.callbacks.continuations import ContinuationWriter
+from musicgen_cls.callbacks.figures import ContinuationFigures, TensorBoardFigures
+from musicgen_cls.callbacks.report import LossReport, TestReport
 from musicgen_cls.callbacks.seeding import SeedEachEpoch
 from musicgen_cls.callbacks.writers import PredictionWriter
 from musicgen_cls.checkpoints import Checkpoint, Described, WholeCheckpoints, read_checkpoint
 from musicgen_cls.collection import describe_problems, write_tables
 from musicgen_cls.datamodules.base import AudioDataModule
 from musicgen_cls.datamodules.mel import MelSlices
+from musicgen_cls.datamodules.waveform import WaveformWindows
 from musicgen_cls.errors import CheckpointError, UsageError
-from musicgen_cls.mistakes import explain, one_line, user_error
+from musicgen_cls.mistakes import explain, told
 from musicgen_cls.models.cnn5 import CNN5
+from musicgen_cls.models.mel_flow import MelFlow
+from musicgen_cls.models.sample_rnn import SampleRNN
 from musicgen_cls.models.vgg import VGG
+from musicgen_cls.models.waveform_rnn import WaveformRNN
 from musicgen_cls.plain import resolve
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.gtzan import GTZAN
 from musicgen_cls.sources.synthetic import SyntheticGenres
+from musicgen_cls.tasks.base import Task
 from musicgen_cls.tasks.classification import GenreClassifier
+from musicgen_cls.tasks.generation import GenreGenerator
 
 log = logging.getLogger("musicgen_cls")
 
-CLASSES = {cls.__name__: cls for cls in (GenreClassifier, MelSlices, Folder, GTZAN, SyntheticGenres, VGG, CNN5)}
+TASKS = (GenreClassifier, GenreGenerator)
+DATAMODULES = (MelSlices, WaveformWindows)
+SOURCES = (Folder, GTZAN, SyntheticGenres)
+NETWORKS = (VGG, CNN5, WaveformRNN, SampleRNN, MelFlow)
+
+CLASSES = {cls.__name__: cls for cls in (*TASKS, *DATAMODULES, *SOURCES, *NETWORKS)}
 """What configs may name without a path."""
 
 SCORED_WITH_CHECKPOINT = ("validate", "test", "predict")
@@ -89,6 +103,10 @@ class MusicCLI(LightningCLI):
 
     checkpoint: Checkpoint | None = None
 
+    def __init__(self, more_callbacks: Sequence[Callback] = (), **options: Any) -> None:
+        self.more_callbacks = more_callbacks
+        super().__init__(**options)
+
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """Lightning's commands and ours."""
@@ -96,7 +114,8 @@ class MusicCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Callbacks with a name of their own, so that `trainer.callbacks` stays the user's."""
-        parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
+        for name in ("num_classes", "sample_rate", "target_samples"):
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.set_defaults(
@@ -109,7 +128,9 @@ class MusicCLI(LightningCLI):
                 "early_stopping.patience": 10,
             }
         )
-        parser.add_argument("--out", type=str | None, help="Folder for the report of test or the tables of predict.")
+        parser.add_argument("--out", type=str | None, help="Folder for the report of test or what predict writes.")
+        parser.add_argument("--overwrite", type=bool, default=False, help="Let predict write over generated audio.")
+        parser.add_argument("--figures_every_n_epochs", type=PositiveInt, default=5, help="For TensorBoard.")
         parser.add_argument("--test_after_fit", type=bool, default=True, help="Test the best checkpoint after fit.")
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
@@ -173,16 +194,20 @@ class MusicCLI(LightningCLI):
         self.trainer_defaults["callbacks"] = self._callbacks(config, recipe)
 
     def _callbacks(self, config: Any, recipe: Any) -> list[Any]:
+        generates = issubclass(resolve(config.model.class_path), GenreGenerator)
         if self.subcommand == "predict":
+            if generates:
+                return [ContinuationWriter(config.out or "generated", config.overwrite)]
             return [PredictionWriter(config.out or "predictions")]
-        callbacks: list[Any] = [TestReport(config.out)]
+        callbacks: list[Any] = [LossReport(config.out) if generates else TestReport(config.out)]
         if self.subcommand == "fit":
-            callbacks += [SeedEachEpoch()]
+            callbacks += [SeedEachEpoch(), *self.more_callbacks]
             if config.trainer.enable_checkpointing is not False:
                 callbacks += [last_checkpoint(config.checkpoint.dirpath)]
             if config.trainer.logger is not False and not config.trainer.fast_dev_run:
+                figures = ContinuationFigures if generates else TensorBoardFigures
                 saved = ConfigCallback(self._parser("fit"), recipe, overwrite=True)
-                callbacks += [saved, TensorBoardFigures(), LearningRateMonitor()]
+                callbacks += [saved, figures(config.figures_every_n_epochs), LearningRateMonitor()]
         return callbacks
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
@@ -222,7 +247,7 @@ class MusicCLI(LightningCLI):
 
     def before_predict(self) -> None:
         """Find the files before other processes are started."""
-        self.datamodule.predict_dataloader()
+        rank_zero_only(self.datamodule.prepare_predict)()
 
     def after_fit(self) -> None:
         """Test the best checkpoint and say where things are."""
@@ -342,14 +367,16 @@ def _short(value: Any) -> str:
 
 def check_network(model: Any, datamodule: Any) -> None:
     """Send one silent window through front end and network, which may find it too small."""
-    if not isinstance(datamodule, AudioDataModule) or not isinstance(model, GenreClassifier):
+    if not isinstance(datamodule, AudioDataModule) or not isinstance(model, Task):
         return
+    batch = datamodule.silent_batch()
+    model.network.eval()
     with torch.no_grad():
-        x = datamodule.front_end(torch.zeros(1, datamodule.window_samples))
         try:
-            model.network.eval()(x)
+            model.dry_run(batch)
         except RuntimeError as error:
-            name, shape = type(model.network).__name__, " x ".join(map(str, x.shape[1:]))
+            name = type(model.network).__name__
+            shape = " x ".join(map(str, batch["x"].shape[1:])) if "x" in batch else f"{datamodule.seconds:g} s"
             raise UsageError(
                 f"{name} cannot take input of {shape} ({str(error).splitlines()[0]}); give longer --data.seconds or "
                 "other bands and frames"
@@ -382,33 +409,28 @@ def resume_last(config: Any) -> None:
 
 
 def run(args: Sequence[str]) -> int:
-    """Run a command; return the exit status: 0, 2 for a user's mistake, told in one line."""
+    """Run a command of the trainer's; return the exit status: 0, 2 for a user's mistake, told in one line."""
+    return told(partial(start, args))
+
+
+def start(args: Sequence[str], cli: type[MusicCLI] = MusicCLI, more_callbacks: Sequence[Callback] = ()) -> MusicCLI:
+    """Run a command of the trainer's, with callbacks beside its own; raises what goes wrong."""
     quieten()
-    try:
-        MusicCLI(
-            trainer_class=MusicTrainer,
-            trainer_defaults={
-                "logger": {
-                    "class_path": "TensorBoardLogger",
-                    "init_args": {"save_dir": "lightning_logs", "default_hp_metric": False},
-                },
+    return cli(
+        more_callbacks,
+        trainer_class=MusicTrainer,
+        trainer_defaults={
+            "logger": {
+                "class_path": "TensorBoardLogger",
+                "init_args": {"save_dir": "lightning_logs", "default_hp_metric": False},
             },
-            seed_everything_default=0,
-            save_config_callback=None,
-            parser_class=MusicParser,
-            auto_configure_optimizers=False,
-            args=list(args),
-        )
-    except KeyboardInterrupt:
-        print("musiccli: stopped; fit goes on with --ckpt_path last, preparing where it was", file=sys.stderr)
-        return 130
-    except Exception as error:
-        cause = user_error(error)
-        if cause is None:
-            raise
-        rank_zero_only(print)(f"musiccli: error: {one_line(cause)}", file=sys.stderr)
-        return 2
-    return 0
+        },
+        seed_everything_default=0,
+        save_config_callback=None,
+        parser_class=MusicParser,
+        auto_configure_optimizers=False,
+        args=list(args),
+    )
 
 
 def quieten() -> None:

@@ -18,7 +18,7 @@ from musicgen_cls.audio.windows import sliding_starts
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.datamodules.base import AudioDataModule
 from musicgen_cls.datamodules.files import batches
-from musicgen_cls.errors import AudioError, UsageError
+from musicgen_cls.errors import AudioError, CheckpointError, UsageError
 from musicgen_cls.plain import resolve
 from musicgen_cls.tasks.classification import GenreClassifier
 
@@ -36,6 +36,8 @@ class GenreRecogniser:
 
     def __init__(self, path: str | PathLike[str], device: str | torch.device = "cpu") -> None:
         self.checkpoint = read_checkpoint(Path(path))
+        if not issubclass(resolve(self.checkpoint.model["class_path"]), GenreClassifier):
+            raise CheckpointError(f"{path}: a generator's, not a classifier's; let musiccli predict use it")
         self.device = torch.device(device)
         file = self.checkpoint.path
         self.task = GenreClassifier.load_from_checkpoint(file, map_location=self.device, weights_only=True).eval()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 
 from musicgen_cls.errors import MusicClsError, UsageError
 
@@ -16,6 +18,23 @@ _CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 _LITERAL = re.compile(r"Literal\[(.*?)\].*?Got value: (\S*)", re.DOTALL)
 _UNION = re.compile(r"Union subtypes\s+Subtypes: \[(.*)\]\s+Errors:.*Given value: (.*)", re.DOTALL)
 _TYPE = re.compile(r"Expected an? <class '([\w.]+)'>.*?Got value: (\S*)", re.DOTALL)
+
+
+def told(command: Callable[[], object]) -> int:
+    """Run a command; return the exit status: 0, 2 for a user's mistake, which is told in one line."""
+    try:
+        command()
+    except KeyboardInterrupt:
+        print("musiccli: stopped; fit goes on with --ckpt_path last, everything else where it was", file=sys.stderr)
+        return 130
+    except Exception as error:
+        cause = user_error(error)
+        if cause is None:
+            raise
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes one tells it
+            print(f"musiccli: error: {one_line(cause)}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def explain(message: str, options: Iterable[str] = (), classes: Iterable[str] = ()) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from musicgen_cls.errors import UsageError
 
 CACHE_VARIABLE = "MUSICGEN_CLS_CACHE"
+
+_LEFT_S = 6 * 3600.0  # a file being written for longer is not: its process was killed
 
 
 def cache_root() -> Path:
@@ -36,8 +40,15 @@ def check_writable(folder: Path, option: str) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write under; renamed to `path` at the end, removed if anything goes wrong."""
+    """A temporary name beside `path` to write under; renamed to `path` at the end, removed if anything goes wrong.
+
+    What a process left under such a name when it was killed, hours ago, is cleared away.
+    """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    for leaving in path.parent.glob(f".{escape(path.stem)}.*{escape(path.suffix)}"):
+        with suppress(OSError):  # another process may clear it too
+            if leaving.stem.rpartition(".")[2].isdecimal() and time.time() - leaving.stat().st_mtime > _LEFT_S:
+                leaving.unlink()
     try:
         yield temporary
         with temporary.open("rb") as file:

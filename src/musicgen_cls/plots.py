@@ -110,6 +110,104 @@ def spectrogram_page(
     return fig
 
 
+def mel_spectrogram(
+    decibels: ArrayLike, seconds: float, f_hz: ArrayLike, title: str, made_from_s: float | None = None
+) -> "Figure":
+    """Draw one mel spectrogram.
+
+    Args:
+        decibels: levels in dB, `[n_mels, frames]`.
+        seconds: its length.
+        f_hz: centre frequencies of the bands, ascending, `[n_mels]`.
+        title: one line.
+        made_from_s: where the part that a network made begins, s: boxed in red.
+
+    """
+    levels = np.asarray(decibels, dtype=np.float32)
+    fig = _figure(min(14.0, 6.0 + 0.25 * seconds), 3.4)
+    ax = fig.add_subplot()
+    image = ax.imshow(
+        levels, origin="lower", aspect="auto", extent=(0, seconds, -0.5, len(levels) - 0.5), cmap="magma",
+        interpolation="nearest", vmin=float(levels.max()) - 80, vmax=float(levels.max()),
+    )  # fmt: skip
+    ax.set_yticks(*_frequency_ticks(np.asarray(f_hz, dtype=np.float64)))
+    ax.set(xlabel="time in s", ylabel="frequency in Hz")
+    ax.set_title(_cut(title, 90), fontsize=10, parse_math=False)
+    fig.colorbar(image, ax=ax, pad=0.01).set_label("dB", fontsize=9)
+    if made_from_s is not None:
+        _box(ax, made_from_s, seconds, -0.5, len(levels) - 0.5)
+    return fig
+
+
+def waveform(
+    samples: ArrayLike, sample_rate: int, made_from_s: float | None, title: str, true: ArrayLike | None = None
+) -> "Figure":
+    """Draw a waveform; of a long one the extremes of every few samples.
+
+    Args:
+        samples: full scale 1, `[samples]`.
+        sample_rate: Hz.
+        made_from_s: where the part that a network made begins, s: boxed in red.
+        title: one line.
+        true: what was there in truth, `[samples]`, drawn pale behind.
+
+    """
+    y = np.asarray(samples, dtype=np.float32)
+    seconds = len(y) / sample_rate
+    fig = _figure(min(14.0, 6.0 + 0.25 * seconds), 2.8)
+    ax = fig.add_subplot()
+    for wave, colour, label in ((true, LIGHT[2], "recording"), (y, BLUE, "network")):
+        if wave is not None:
+            times, extremes = _extremes(np.asarray(wave, dtype=np.float32), sample_rate)
+            ax.plot(times, extremes, color=colour, linewidth=0.6, label=label)
+    height = 1.1 * max(float(np.abs(y).max()), 1e-3 if true is None else float(np.abs(np.asarray(true)).max()), 1e-3)
+    ax.set(xlabel="time in s", ylabel="amplitude", xlim=(0, seconds), ylim=(-height, height))
+    ax.set_title(_cut(title, 90), fontsize=10, parse_math=False)
+    ax.spines[["top", "right"]].set_visible(False)
+    if true is not None:
+        ax.legend(loc="upper left", frameon=False, fontsize=8, ncols=2)
+    if made_from_s is not None:
+        _box(ax, made_from_s, seconds, -0.97 * height, 0.97 * height)
+    return fig
+
+
+def mel_of(samples: ArrayLike, sample_rate: int, title: str = "") -> "Figure":
+    """Draw the mel spectrogram, 64 bands, of a short waveform `[samples]` at `sample_rate` Hz."""
+    import librosa
+
+    y = np.asarray(samples, dtype=np.float32)
+    power = librosa.feature.melspectrogram(y=y, sr=sample_rate, n_fft=1024, hop_length=256, n_mels=64)
+    f_hz = librosa.mel_frequencies(66, fmin=0.0, fmax=sample_rate / 2)[1:-1]
+    return mel_spectrogram(10 * np.log10(np.maximum(power, 1e-10)), len(y) / sample_rate, f_hz, title)
+
+
+def curves_by_second(columns: Mapping[str, Mapping[str, Sequence[float]]], name: str, unit: str) -> "Figure":
+    """Draw a measure second by second: the first column as a band and a line, the others as lines.
+
+    Args:
+        columns: of each kind of music, under "median", "low" and "high", values `[seconds]`.
+        name: of the measure.
+        unit: its unit.
+
+    """
+    from matplotlib import colormaps
+
+    fig = _figure(8.6, 3.0)
+    ax = fig.add_subplot()
+    for i, (column, curve) in enumerate(columns.items()):
+        seconds = np.arange(1, len(curve["median"]) + 1)
+        if i == 0:
+            ax.fill_between(seconds, curve["low"], curve["high"], color="#dddddd", linewidth=0)
+        style = {"color": "black", "linewidth": 2.0} if i == 0 else {"color": colormaps["tab10"](i - 1)}
+        ax.plot(seconds, curve["median"], label=column, marker="." if len(seconds) < 8 else "", **style)
+    ax.set(xlabel="second", ylabel=f"{name} in {unit}" if unit else name)
+    if not unit:
+        ax.set_yscale("log")
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
+    ax.spines[["top", "right"]].set_visible(False)
+    return fig
+
+
 def pr_curves(y: ArrayLike, probs: ArrayLike, genres: Sequence[str]) -> "Figure":
     """Draw precision against recall of each genre against the rest, the best average precision first.
 
@@ -198,6 +296,24 @@ def _figure(width: float, height: float) -> "Figure":
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08), facecolor="white")
+
+
+def _box(ax: "Axes", left: float, right: float, low: float, high: float) -> None:
+    """A red box around what a network made."""
+    from matplotlib.patches import Rectangle
+
+    box = Rectangle((left, low), right - left, high - low, fill=False, edgecolor="red", linewidth=1.5, clip_on=False)
+    ax.add_patch(box)
+
+
+def _extremes(y: "np.ndarray", sample_rate: int, columns: int = 4000) -> "tuple[np.ndarray, np.ndarray]":
+    """Times in s, and the least and the greatest sample of each stretch in turn: a line that looks like all of `y`."""
+    step = max(1, len(y) // columns)
+    if step == 1:
+        return np.arange(len(y)) / sample_rate, y
+    stretches = y[: len(y) // step * step].reshape(-1, step)
+    times = np.repeat(np.arange(len(stretches)) * step / sample_rate, 2)
+    return times, np.stack([stretches.min(axis=1), stretches.max(axis=1)], axis=1).ravel()
 
 
 def _light() -> "Colormap":

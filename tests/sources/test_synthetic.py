@@ -14,7 +14,7 @@ from musicgen_cls.sources.synthetic import SyntheticGenres
 
 def small(root: Path, **changes: int) -> SyntheticGenres:
     return SyntheticGenres(
-        **({"tracks_per_genre": 2, "seconds": 0.3, "sample_rate": 8000, "root": str(root)} | changes)
+        **({"tracks_per_genre": 2, "seconds": 0.3, "sample_rate": 8000, "folder": str(root)} | changes)
     )
 
 
@@ -36,7 +36,7 @@ def test_layout_and_content(tmp_path: Path) -> None:
 
 
 def test_tracks_need_no_disk(tmp_path: Path) -> None:
-    source = SyntheticGenres(tracks_per_genre=9, seconds=1.5, root=str(tmp_path / "nowhere"))
+    source = SyntheticGenres(tracks_per_genre=9, seconds=1.5, folder=str(tmp_path / "nowhere"))
     tracks = source.tracks()
     assert not (tmp_path / "nowhere").exists()
     assert source.genres == synth.GENRES == tuple(sorted(synth.GENRES))
@@ -115,7 +115,7 @@ def test_a_full_disk_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.Mon
         small(tmp_path).prepare()
     message = str(caught.value)
     assert "\n" not in message
-    for part in (str(tmp_path), "No space left on device", "MUSICGEN_CLS_CACHE", "root"):
+    for part in (str(tmp_path), "No space left on device", "MUSICGEN_CLS_CACHE", "folder"):
         assert part in message
 
 
@@ -128,7 +128,7 @@ def test_root_that_is_a_file(tmp_path: Path) -> None:
 def test_a_folder_of_other_arguments_is_refused(tmp_path: Path) -> None:
     small(tmp_path).prepare()
     before = files(tmp_path)
-    with pytest.raises(SourceError, match=r"'seed': 0.*'seed': 7.*change root"):
+    with pytest.raises(SourceError, match=r"'seed': 0.*'seed': 7.*change folder"):
         small(tmp_path, seed=7).prepare()
     assert files(tmp_path) == before
 

@@ -10,10 +10,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from musicgen_cls import plots
-from musicgen_cls.audio.mel import MelFrontEnd
+from musicgen_cls.audio.mel import LogMel, MelFrontEnd
 from musicgen_cls.datamodules.base import AudioDataModule
-from musicgen_cls.metrics import Scores
+from musicgen_cls.metrics.scores import Scores
 from musicgen_cls.tasks.classification import GenreClassifier
+from musicgen_cls.tasks.generation import GenreGenerator
 
 _PAGE = 16  # pictures on the page of spectrograms
 
@@ -115,3 +116,70 @@ def spectrograms(page: dict[str, torch.Tensor], scores: Scores, datamodule: Audi
     with torch.no_grad():
         decibels = front.cpu().to_db(page["x"]).numpy()
     return plots.spectrogram_page(decibels, titles, list(y == pred), datamodule.seconds, front.log_mel.centres_hz)
+
+
+class ContinuationFigures(Callback):
+    """What a generator makes, while it learns: beginnings, what follows them, and what it lets follow them.
+
+    Two validation windows: the waveform of context and target with the network's first target, and a continuation of
+    the task's `seconds` as audio and as mel spectrogram.
+
+    Args:
+        every_n_epochs: after every so many epochs, and at the end.
+    """
+
+    def __init__(self, every_n_epochs: int = 5) -> None:
+        self.every_n_epochs = every_n_epochs
+        self._shown: dict[str, torch.Tensor] = {}
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: dict[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the first and the last window of the first batch."""
+        if batch_idx == 0:
+            rows = [0, -1] if len(batch["genre"]) > 1 else [0]
+            self._shown = {name: batch[name][rows] for name in ("context", "target", "genre")}
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw every few epochs."""
+        if not trainer.sanity_checking and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+            self._draw(trainer, pl_module)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw what it has come to."""
+        self._draw(trainer, pl_module)
+
+    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        logger, shown = trainer.logger, self._shown
+        datamodule = getattr(trainer, "datamodule", None)
+        if not (trainer.is_global_zero and isinstance(logger, TensorBoardLogger) and shown):
+            return
+        assert isinstance(pl_module, GenreGenerator)
+        assert isinstance(datamodule, AudioDataModule)
+        shown = {name: values.to(pl_module.device) for name, values in shown.items()}
+        training = pl_module.network.training
+        pl_module.network.eval()
+        pieces = list(pl_module.continuations(shown["context"], shown["genre"], [0, 1][: len(shown["genre"])]))
+        pl_module.network.train(training)
+        made = torch.cat(pieces, dim=1).float().cpu()  # [shown, samples]
+        rate, board, step = datamodule.sample_rate, logger.experiment, trainer.global_step
+        mel = LogMel(rate, 1024, 256, 80)
+        begun = shown["context"].shape[1]
+        for row, label in enumerate(shown["genre"].tolist()):
+            name = f"{datamodule.genres[label]}-{row}"
+            true = torch.cat([shown["context"], shown["target"]], dim=1)[row].float().cpu().numpy()
+            board.add_audio(f"continuation/{name}", made[row], step, rate)
+            decibels = mel(made[row][None])[0].numpy()
+            seconds = made.shape[1] / rate
+            title = f"{name}, epoch {trainer.current_epoch}"
+            figure = plots.mel_spectrogram(decibels, seconds, mel.centres_hz, title, begun / rate)
+            board.add_figure(f"continuation/{name}", figure, step)
+            foretold = made[row, : len(true)].numpy()
+            figure = plots.waveform(foretold, rate, begun / rate, title, true)
+            board.add_figure(f"waveform/{name}", figure, step)

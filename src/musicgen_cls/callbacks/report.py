@@ -11,10 +11,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from musicgen_cls import __version__, plots
 from musicgen_cls.datamodules.base import AudioDataModule
 from musicgen_cls.errors import UsageError
-from musicgen_cls.metrics import Interval, Scores, predictions_table, summarise
+from musicgen_cls.metrics.scores import Interval, Scores, predictions_table, summarise
 from musicgen_cls.paths import check_writable, writing
 from musicgen_cls.sources.splits import LEAK_WARNING
 from musicgen_cls.tasks.classification import GenreClassifier
+from musicgen_cls.tasks.generation import GenreGenerator
 
 _LEVEL_DB = 6.0  # a difference in level worth a warning: peak-normalised files against others, say
 
@@ -57,6 +58,51 @@ class TestReport(Callback):
                 f"{folder}: cannot write the report there ({error.strerror}); give another folder with --out DIR"
             ) from error
         print(f"Report:      {folder}")
+
+
+class LossReport(Callback):
+    """Prints a generator's loss on held-out tracks at the end of a test and writes it, as `report.json`.
+
+    Args:
+        out: the folder; `<checkpoint's name>-test-<source>-<split>` beside the checkpoint if None.
+    """
+
+    def __init__(self, out: str | None = None) -> None:
+        self.out = out
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print and write, on one process."""
+        if not trainer.is_global_zero:
+            return
+        datamodule = getattr(trainer, "datamodule", None)
+        assert isinstance(pl_module, GenreGenerator)
+        assert isinstance(datamodule, AudioDataModule)
+        report = describe_test(trainer, datamodule) | summarise_losses(pl_module.track_losses)
+        apart = "LEAKS" if report["can_leak"] else "none of them trained on"
+        print(
+            f"\nTested on {report['tracks']} held-out tracks of {report['source']}, split '{report['split']}' ({apart})"
+            f"\n  loss  {report['loss']['value']:.5f} [{report['loss']['low']:.5f}, {report['loss']['high']:.5f}]"
+            f"   {type(pl_module.network).__name__}; comparable between networks of this kind only\n"
+        )
+        folder = Path(self.out) if self.out else _folder(trainer, report)
+        check_writable(folder, "--out DIR")
+        with writing(folder / "report.json") as temporary:
+            temporary.write_text(json.dumps(report, indent=2) + "\n")
+        print(f"Report:      {folder}")
+
+
+def summarise_losses(losses: list[float]) -> dict[str, Any]:
+    """Number of tracks, and the mean of their losses with its 95 % interval (Student's t over tracks)."""
+    from scipy import stats
+
+    mean = sum(losses) / len(losses)
+    low, high = stats.t.interval(0.95, len(losses) - 1, mean, stats.sem(losses)) if len(losses) > 1 else (mean, mean)
+    interval = "95 %: Student's t over tracks"
+    return {
+        "tracks": len(losses),
+        "loss": {"value": mean, "low": float(low), "high": float(high)},
+        "interval": interval if len(losses) > 1 else "none: a single track",
+    }
 
 
 def describe_test(trainer: Trainer, datamodule: AudioDataModule) -> dict[str, Any]:

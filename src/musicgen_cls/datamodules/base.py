@@ -11,16 +11,17 @@ from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from musicgen_cls.audio.io import PCM_SCALE
-from musicgen_cls.audio.windows import spaced_starts, to_samples
+from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.collection import Collection, collect, describe_problems, write_tables
 from musicgen_cls.datamodules.files import FileWindows, find_files
-from musicgen_cls.datamodules.windows import Batch, WindowDataset, Windows, WindowSampler
+from musicgen_cls.datamodules.windows import Batch, TrackSampler, WindowDataset, Windows, WindowSampler
 from musicgen_cls.errors import SourceError, SplitError, UsageError
 from musicgen_cls.plain import class_path, init_arguments
 from musicgen_cls.sources import splits
@@ -36,6 +37,9 @@ class AudioDataModule(LightningDataModule, ABC):
     what the network eats, after `augment` in training.
     """
 
+    MIN_GENRES: ClassVar[int] = 2
+    """How many genres there must be."""
+
     INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("sample_rate", "seconds")
     """Arguments that a network's input depends on: a checkpoint's cannot be changed."""
 
@@ -44,13 +48,14 @@ class AudioDataModule(LightningDataModule, ABC):
 
     front_end: nn.Module
 
+    target_samples: int | None = None
+    """How much of a window is to be foretold, samples; None where windows are for classifying."""
+
     def __init__(
         self,
         source: Source | None,
         sample_rate: int,
         seconds: float,
-        windows_per_track: int,
-        crops_per_track: int | None,
         split: splits.SplitName,
         fractions: Sequence[float],
         fold: str | None,
@@ -65,8 +70,7 @@ class AudioDataModule(LightningDataModule, ABC):
         files: Sequence[str] | str | None,
     ) -> None:
         super().__init__()
-        check_positive(sample_rate=sample_rate, seconds=seconds, windows_per_track=windows_per_track)
-        check_positive(batch_size=batch_size, crops_per_track=1 if crops_per_track is None else crops_per_track)
+        check_positive(sample_rate=sample_rate, seconds=seconds, batch_size=batch_size)
         if to_samples(seconds, sample_rate) < 1:
             raise UsageError(f"--data.seconds {seconds}: shorter than one sample at {sample_rate} Hz")
         fold = None if split == "external" else fold  # left over from how the checkpoint was trained
@@ -75,8 +79,6 @@ class AudioDataModule(LightningDataModule, ABC):
         self.source = source
         self.sample_rate = sample_rate
         self.seconds = seconds
-        self.windows_per_track = windows_per_track
-        self.crops_per_track = crops_per_track
         self.split: splits.SplitName = split
         self.fractions = fractions
         self.fold = fold
@@ -169,6 +171,24 @@ class AudioDataModule(LightningDataModule, ABC):
         dataset = FileWindows(paths, self.sample_rate, self.window_samples, self.batch_size, rank, world)
         return DataLoader(dataset, batch_size=None)
 
+    def prepare_predict(self) -> None:
+        """Find out, before other processes are started, what there is to predict."""
+        self.predict_dataloader()
+
+    def silent_batch(self) -> Batch:
+        """A batch of one silent window, as a task gets it, to try out sizes on."""
+        silence = torch.zeros(1, self.window_samples, dtype=torch.int16)
+        return self.on_after_batch_transfer({"x": silence, "y": torch.zeros(1, dtype=torch.int64)}, 0)
+
+    @abstractmethod
+    def places(self, samples: int, side: Side | None) -> tuple[npt.NDArray[np.int64], int]:
+        """Where windows of a track lie: their first samples `[windows]`, and how much later each may start.
+
+        Args:
+            samples: length of the track.
+            side: its side; None where windows are divided afterwards.
+        """
+
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Int16 windows to network input, on the device; training windows are augmented on the way."""
         if "x" not in batch:
@@ -218,7 +238,7 @@ class AudioDataModule(LightningDataModule, ABC):
 
     def _source_genres(self) -> list[str]:
         genres = list(self._source().genres)
-        if len(genres) < 2:
+        if len(genres) < self.MIN_GENRES:
             raise SourceError(
                 f"{self._source().location}: only one genre, {genres}; a classifier needs at least two sub-folders"
             )
@@ -262,32 +282,27 @@ class AudioDataModule(LightningDataModule, ABC):
     def _divide(self, collection: Collection, rows: list[int]) -> dict[Side, Windows]:
         """Windows of each side: evenly spaced ones, or for training, if asked for, random crops."""
         if self.split == "segment":
-            every = self._lay(collection, rows, random=False)
+            every = self._lay(collection, rows, None)
             sides: list[Side | None] = [*splits.segment_sides(every.genre, self.fractions, self.split_seed)]
             return {side: every[np.array([s == side for s in sides])] for side in SIDES}
         tracks = [collection.tracks[row] for row in rows]
         sides = splits.assign(self._source(), tracks, self.split, self.fractions, self.fold, self.split_seed)
         if unsided := sum(side is None for side in sides):
             log.warning("split '%s' leaves out %d tracks: unlisted, or of unknown artists", self.split, unsided)
-        return {
-            side: self._lay(
-                collection,
-                [row for row, s in zip(rows, sides, strict=True) if s == side],
-                random=side == "train" and self.crops_per_track is not None,
-            )
-            for side in SIDES
-        }
+        rows_of = {side: [row for row, s in zip(rows, sides, strict=True) if s == side] for side in SIDES}
+        return {side: self._lay(collection, self._rows_to_lay(rows_of, side), side) for side in SIDES}
 
-    def _lay(self, collection: Collection, rows: list[int], random: bool) -> Windows:
+    def _rows_to_lay(self, rows_of: dict[Side, list[int]], side: Side) -> list[int]:
+        """Rows of the tracks that a side's windows are cut from."""
+        return rows_of[side]
+
+    def _lay(self, collection: Collection, rows: list[int], side: Side | None) -> Windows:
         track, start, room = [], [], []
         for row in rows:
-            samples = int(collection.samples[row])
-            starts = spaced_starts(samples, self.window_samples, self.windows_per_track)
-            if random:
-                starts = np.zeros(self.crops_per_track or 0, dtype=np.int64)
+            starts, more = self.places(int(collection.samples[row]), side)
             track += [row] * len(starts)
             start += list(starts)
-            room += [samples - self.window_samples if random else 0] * len(starts)
+            room += [more] * len(starts)
         tracks, offsets = np.array(track, dtype=np.int64), np.array(start, dtype=np.int64)
         label = {genre: number for number, genre in enumerate(self.genres)}
         genre = np.array([label[collection.tracks[row].genre] for row in track], dtype=np.int64)
@@ -314,20 +329,25 @@ class AudioDataModule(LightningDataModule, ABC):
         rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         if not len(dataset):
-            raise SplitError(f"split '{self.split}': no {side} windows")
-        sampler = WindowSampler(dataset, num_replicas=world, rank=rank, shuffle=shuffle, seed=seed)
+            raise SplitError(f"split '{self.split}': no {side} windows; give that side a share in --data.fractions")
+        sampler = self._sampler(dataset, shuffle=shuffle, num_replicas=world, rank=rank, seed=seed)
         if trainer is not None:
             # The first iterator after a resume is made before Lightning does this, and before `current_epoch` is right.
             sampler.set_epoch(trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
+        size = None if isinstance(sampler, TrackSampler) else self.batch_size  # a track is a batch already
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
+            batch_size=size,
             sampler=sampler,
             num_workers=self.num_workers,
             generator=torch.Generator().manual_seed(seed),  # else each iterator would draw on, and move, torch's own
             collate_fn=_as_is,  # type: ignore[arg-type]
-            drop_last=shuffle and len(sampler) % self.batch_size == 1,  # batch norm cannot do with a single window
+            drop_last=size is not None and shuffle and len(sampler) % size == 1,  # a single one has no batch norm
         )
+
+    def _sampler(self, dataset: WindowDataset, **options: Any) -> WindowSampler:
+        """The order in which windows come."""
+        return WindowSampler(dataset, **options)
 
 
 def _letters(name: str) -> str:

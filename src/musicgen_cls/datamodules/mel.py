@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor, nn
 
 from musicgen_cls.audio.mel import MelFrontEnd
+from musicgen_cls.audio.windows import spaced_starts
 from musicgen_cls.datamodules.base import AudioDataModule, check_positive
 from musicgen_cls.sources.splits import SplitName
-from musicgen_cls.sources.track import Source
+from musicgen_cls.sources.track import Side, Source
 
 
 class MelSlices(AudioDataModule):
@@ -68,7 +71,10 @@ class MelSlices(AudioDataModule):
         genres: list[str] | None = None,
         files: list[str] | str | None = None,
     ) -> None:
-        check_positive(n_fft=n_fft, hop_length=hop_length, n_mels=n_mels)
+        check_positive(n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, windows_per_track=windows_per_track)
+        check_positive(crops_per_track=1 if crops_per_track is None else crops_per_track)
+        self.windows_per_track = windows_per_track
+        self.crops_per_track = crops_per_track
         self.n_fft = n_fft
         self.hop_length = hop_length
         self.n_mels = n_mels
@@ -76,8 +82,6 @@ class MelSlices(AudioDataModule):
             source=source,
             sample_rate=sample_rate,
             seconds=seconds,
-            windows_per_track=windows_per_track,
-            crops_per_track=crops_per_track,
             split=split,
             fractions=fractions,
             fold=fold,
@@ -92,6 +96,12 @@ class MelSlices(AudioDataModule):
             files=files,
         )
         self.front_end: MelFrontEnd = MelFrontEnd(sample_rate, n_fft, hop_length, n_mels)
+
+    def places(self, samples: int, side: Side | None) -> tuple[npt.NDArray[np.int64], int]:
+        """Evenly spaced windows; for training, if asked for, crops that may start anywhere."""
+        if side == "train" and self.crops_per_track is not None:
+            return np.zeros(self.crops_per_track, dtype=np.int64), samples - self.window_samples
+        return spaced_starts(samples, self.window_samples, self.windows_per_track), 0
 
     def level_offset(self) -> float | None:
         """How much louder the test windows are than the training windows were, dB, averaged over bands."""

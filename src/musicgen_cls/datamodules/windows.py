@@ -48,6 +48,10 @@ class WindowDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.windows)
 
+    def __getitem__(self, keys: Sequence[tuple[int, float]]) -> Batch:
+        """What `__getitems__` gives: for samplers that yield whole batches."""
+        return self.__getitems__(keys)
+
     def __getitems__(self, keys: Sequence[tuple[int, float]]) -> Batch:
         """A batch: `x` int16 `[batch, samples]`, and `y`, `track`, `index` int64, `start_s` float32, all `[batch]`."""
         rows = np.array([row for row, _ in keys])
@@ -72,3 +76,15 @@ class WindowSampler(DistributedSampler[Any]):
         rows = list(super().__iter__())
         places = np.random.default_rng((self.seed, self.epoch, self.rank)).random(len(rows))
         return zip(rows, places.tolist(), strict=True)
+
+
+class TrackSampler(WindowSampler):
+    """Batches of keys: all windows of one track, tracks in any order."""
+
+    def __init__(self, windows: Windows, **options: Any) -> None:
+        self.rows = [np.flatnonzero(windows.track == track).tolist() for track in np.unique(windows.track)]
+        super().__init__(self.rows, **options)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Any]:
+        for track, place in super().__iter__():
+            yield [(row, place) for row in self.rows[track]]

@@ -9,6 +9,8 @@ from pathlib import Path
 from musicgen_cls.errors import SourceError
 from musicgen_cls.sources.track import AUDIO_SUFFIXES, Problem, Source, Track
 
+_PICTURES = (".png", ".jpg", ".jpeg")  # covers, and what `predict` draws beside its audio
+
 
 class Folder(Source):
     """A folder with a sub-folder for each genre, named after it.
@@ -48,7 +50,8 @@ class Folder(Source):
 
     def problems(self) -> list[Problem]:
         """Files among the music whose names are not those of audio, and audio that lies in no sub-folder."""
-        odd = [Problem(f, "not audio by its name") for f in self._files if f.suffix.lower() not in AUDIO_SUFFIXES]
+        known = (*AUDIO_SUFFIXES, *_PICTURES)
+        odd = [Problem(f, "not audio by its name") for f in self._files if f.suffix.lower() not in known]
         loose = [file for file in sorted(self.location.iterdir()) if file.suffix.lower() in AUDIO_SUFFIXES]
         found = {track.id for track in self.tracks()}
         astray = [self.location / name for name in self._artists if name not in found]

@@ -64,13 +64,15 @@ def assign(
             parts = _divide(divided, groups, [1 / n] * n, seed)
         side_of = {track.id: order[part] for track, part in zip(divided, parts, strict=True)}
         sides = [side_of.get(track.id) for track in tracks]
-    _check(tracks, sides, split)
+    spared = split in ("track", "artist") and fold is None and not shares(fractions)[1]
+    _check(tracks, sides, split, [side for side in SIDES if not (spared and side == "validation")])
     return sides
 
 
 def shares(fractions: Sequence[float]) -> list[float]:
-    """Check the shares of training, validation and test: three positive numbers that add up to 1."""
-    if len(fractions) != 3 or not min(fractions) > 0 or not abs(sum(fractions) - 1) < 1e-6:
+    """Check the shares of training, validation (which may be 0) and test: they add up to 1."""
+    sound = len(fractions) == 3 and min(fractions) >= 0 and fractions[0] * fractions[2] > 0
+    if not sound or not abs(sum(fractions) - 1) < 1e-6:
         raise UsageError(
             f"fractions {list(fractions)}: give three positive numbers that add up to 1, as [0.8, 0.1, 0.1]"
         )
@@ -146,17 +148,20 @@ def _divide(tracks: Sequence[Track], groups: npt.NDArray[np.int64], fractions: S
     order = np.random.default_rng(seed).permutation(len(counts))
     for group in sorted(order, key=lambda g: -counts[g].sum()):
         share, full = wanted @ counts[group], dealt @ counts[group]
-        filled = np.where(full > 0, (full + counts[group] @ counts[group] / 2) / share, -share)
-        part_of[group] = int(np.argmin(filled))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            filled = np.where(full > 0, (full + counts[group] @ counts[group] / 2) / share, -share)
+        part_of[group] = int(np.argmin(np.where(share > 0, filled, np.inf)))
         dealt[part_of[group]] += counts[group]
     return [int(part_of[group]) for group in groups]
 
 
-def _check(tracks: Sequence[Track], sides: Sequence[Side | None], split: SplitName) -> None:
-    """Every genre is on every side, and nothing that belongs together is on two."""
+def _check(
+    tracks: Sequence[Track], sides: Sequence[Side | None], split: SplitName, needed: Sequence[Side] = SIDES
+) -> None:
+    """Every genre is on every side that is needed, and nothing that belongs together is on two."""
     found = Counter((track.genre, side) for track, side in zip(tracks, sides, strict=True))
     for genre in sorted({track.genre for track in tracks}):
-        for side in SIDES:
+        for side in needed:
             if not found[genre, side]:
                 total = sum(track.genre == genre for track in tracks)
                 raise SplitError(

@@ -29,7 +29,7 @@ class SyntheticGenres(Source):
         seconds: length of a track, 0.1 or more.
         seed: 0 or more; another seed is another collection.
         sample_rate: Hz, 4000 or more.
-        root: folder for the files, new or made by the same arguments; None for one in the cache.
+        folder: for the files, new or made by the same arguments; None for one in the cache.
 
     """
 
@@ -39,7 +39,7 @@ class SyntheticGenres(Source):
         seconds: float = 30.0,
         seed: int = 0,
         sample_rate: int = 22050,
-        root: str | None = None,
+        folder: str | None = None,
     ) -> None:
         if tracks_per_genre < 1:
             raise UsageError(f"tracks_per_genre={tracks_per_genre} is too small: give a whole number from 1 up.")
@@ -48,7 +48,7 @@ class SyntheticGenres(Source):
         self.seconds = seconds
         self.seed = seed
         self.sample_rate = sample_rate
-        self.root = root
+        self.folder = folder
 
     @property
     def name(self) -> str:
@@ -57,9 +57,9 @@ class SyntheticGenres(Source):
 
     @property
     def location(self) -> Path:
-        """`root`, or a folder of the cache that is named after what determines the sound."""
-        if self.root:
-            return Path(self.root).expanduser()
+        """`folder`, or one of the cache that is named after what determines the sound."""
+        if self.folder:
+            return Path(self.folder).expanduser()
         return cache_root() / f"synthetic-v{VERSION}-s{self.seed}-r{self.sample_rate}-{self.seconds:.9g}s"
 
     @property
@@ -85,7 +85,7 @@ class SyntheticGenres(Source):
         except OSError as error:
             raise StoreError(
                 f"cannot write synthetic tracks to {self.location}: {error.strerror or error}; choose another place "
-                f"with the environment variable {CACHE_VARIABLE} or the argument root"
+                f"with the environment variable {CACHE_VARIABLE} or the argument folder"
             ) from error
 
     def _track(self, genre: str, index: int) -> Track:
@@ -103,9 +103,9 @@ class SyntheticGenres(Source):
             except ValueError:
                 found = None
             if found != recipe:
-                raise SourceError(f"{self.location} holds synthetic tracks of {found}, not of {recipe}: change root")
+                raise SourceError(f"{self.location} holds synthetic tracks of {found}, not of {recipe}: change folder")
         elif (self.location / "genres").exists():
-            raise SourceError(f"{self.location} holds genres that are not synthetic: change root to a new folder")
+            raise SourceError(f"{self.location} holds genres that are not synthetic: change folder to a new one")
         else:
             write_whole(note, json.dumps(recipe).encode())
 

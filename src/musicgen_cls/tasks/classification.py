@@ -6,17 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
 from musicgen_cls.errors import UsageError
-from musicgen_cls.metrics import Scores, TrackScores
-from musicgen_cls.plain import class_path, plain
+from musicgen_cls.metrics.scores import Scores, TrackScores
+from musicgen_cls.tasks.base import Task
 
 
-class GenreClassifier(LightningModule):
+class GenreClassifier(Task):
     """Trains and judges a network from `[batch, ...]` to logits `[batch, num_classes]` with cross-entropy and Adam.
 
     Args:
@@ -33,24 +32,9 @@ class GenreClassifier(LightningModule):
         weight_decay: float = 0.0,
         num_classes: int | None = None,
     ) -> None:
-        super().__init__()
         if num_classes is None:
             raise UsageError("num_classes is not set: give the number of genres")
-        if not lr > 0:
-            raise UsageError(f"--model.lr {lr}: must be more than 0")
-        self.save_hyperparameters(
-            {
-                "_class_path": class_path(type(self)),
-                "_instantiator": "lightning.pytorch.cli.instantiate_module",
-                "network": plain(network),
-                "lr": lr,
-                "weight_decay": weight_decay,
-                "num_classes": num_classes,
-            }
-        )
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.network: nn.Module
+        super().__init__({"network": network, "lr": lr, "weight_decay": weight_decay, "num_classes": num_classes})
         # Convolutions on CPU run a third faster with channels last; other layers do not mind.
         self.network = network(num_classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
@@ -92,9 +76,9 @@ class GenreClassifier(LightningModule):
         """Log the scores of all windows, each counted once."""
         self._log_scores("test")
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam."""
-        return torch.optim.Adam(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+    def dry_run(self, batch: dict[str, Any]) -> None:
+        """Send a batch through the network."""
+        self(batch["x"])
 
     def _collect(self, stage: str, batch: dict[str, Any]) -> None:
         log_probs = functional.log_softmax(self(batch["x"]).float(), dim=1)

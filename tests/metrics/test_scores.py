@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
 from musicgen_cls.errors import UsageError
-from musicgen_cls.metrics import (
+from musicgen_cls.metrics.scores import (
     Interval,
     Scores,
     TrackScores,

@@ -1,0 +1,264 @@
+"""What `predict` writes with a generator: a wav, two pictures and a line of JSON a recording."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import wave
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from musicgen_cls import plots
+from musicgen_cls.audio.io import to_pcm
+from musicgen_cls.audio.mel import LogMel
+from musicgen_cls.datamodules.waveform import WaveformWindows
+from musicgen_cls.errors import UsageError
+from musicgen_cls.metrics.sound import loudness
+from musicgen_cls.paths import check_writable, writing
+from musicgen_cls.tasks.generation import GenreGenerator
+
+LINES = "continuations.jsonl"
+SETTINGS = "generation.json"
+_PICTURED_SECONDS = 60
+
+
+class ContinuationWriter(Callback):
+    """Writes continuations as they are made, in memory that does not grow with their length.
+
+    `<out>/<genre>/<genre>.NNNNN.wav` (16 bit, mono; what `Folder` reads), beside it a picture of the mel spectrogram
+    and one of the waveform, where what was made is boxed in red; a line in `<out>/continuations.jsonl` once these are
+    whole. A folder that holds something else is left alone, and a numbered one beside it taken; one that the same
+    generation was stopped in is completed.
+
+    Args:
+        out: the folder.
+        overwrite: write into the folder although it is not empty, over files of the same names.
+    """
+
+    def __init__(self, out: str = "generated", overwrite: bool = False) -> None:
+        self.wanted = Path(out)
+        self.overwrite = overwrite
+        self.out = self.wanted
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Choose the folder, and find out now whether it can be written."""
+        assert isinstance(pl_module, GenreGenerator)
+        self._settings = describe(trainer, pl_module)
+        self._id = hashlib.sha256(json.dumps(self._settings).encode()).hexdigest()[:12]
+        folder = self.wanted
+        if trainer.is_global_zero:
+            folder = folder if self.overwrite else next(f for f in _numbered(self.wanted) if self._may_use(f))
+            check_writable(folder, "--out DIR")
+        self.out = trainer.strategy.broadcast(folder)
+        self._done = {line["position"] for line in self._lines()} if self._is_unfinished(self.out) else set()
+        if trainer.is_global_zero:
+            if self.out != self.wanted:
+                print(f"{self.wanted} holds something else (--overwrite true writes into it); taking {self.out}")
+            if self._done:
+                print(f"{self.out}: {len(self._done)} recordings are there already")
+            self._sign(finished=False)
+
+    def on_predict_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: dict[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Take out of a batch what an earlier run has made."""
+        rows = [row for row, position in enumerate(batch["position"].tolist()) if position not in self._done]
+        for name, values in batch.items():
+            batch[name] = values[rows] if isinstance(values, Tensor) else [values[row] for row in rows]
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Iterator[Tensor],
+        batch: dict[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Let a batch of continuations be made, and write it."""
+        assert isinstance(pl_module, GenreGenerator)
+        genres = _datamodule(trainer).genres
+        places = [
+            Path(genres[label]) / f"{genres[label]}.{position:05d}.wav"
+            for label, position in zip(batch["genre"].tolist(), batch["position"].tolist(), strict=True)
+        ]
+        if not places:
+            return
+        try:
+            self._write(outputs, places, pl_module)
+            for row, place in enumerate(places):
+                line = {"file": place.as_posix(), "genre": genres[int(batch["genre"][row])]}
+                line |= {"seed": batch["file"][row], "seed_id": batch["id"][row]}
+                self._describe(line, int(batch["position"][row]), batch["context"].shape[1] / pl_module.sample_rate)
+        except OSError as error:
+            raise UsageError(
+                f"{self.out}: cannot write there ({error.strerror}); what is finished stays, and the same command goes "
+                "on from it once there is room"
+            ) from error
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what was made."""
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            self._sign(finished=True)
+            print(format_lines(sorted(self._lines(), key=lambda line: line["position"])))
+            print(f"Written:     {self.out} (recordings, pictures, {LINES})")
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """What this generation has finished."""
+        return [line for line in read_lines(self.out) if line["generation"] == self._id]
+
+    def _may_use(self, folder: Path) -> bool:
+        return not folder.is_dir() or not any(folder.iterdir()) or self._is_unfinished(folder)
+
+    def _is_unfinished(self, folder: Path) -> bool:
+        """Whether this same generation was stopped in a folder."""
+        try:
+            signed: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
+        except (OSError, ValueError):
+            return False
+        return signed == {**self._settings, "finished": False}
+
+    def _sign(self, finished: bool) -> None:
+        with writing(self.out / SETTINGS) as temporary:
+            temporary.write_text(json.dumps({**self._settings, "finished": finished}, indent=1) + "\n")
+
+    def _write(self, pieces: Iterator[Tensor], places: list[Path], task: GenreGenerator) -> None:
+        """Let the pieces be made and append each to its file."""
+        from tqdm import tqdm
+
+        for place in places:
+            (self.out / place).parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            files = [stack.enter_context(_wav(self.out / place, task.sample_rate)) for place in places]
+            bar = stack.enter_context(
+                tqdm(total=task.seconds, desc=f"{len(places)} recordings", unit="s", bar_format=_BAR, leave=False)
+            )
+            for piece in pieces:
+                for file, pcm in zip(files, to_pcm(piece.float().cpu().numpy()), strict=True):
+                    file.writeframes(pcm.tobytes())
+                bar.update(piece.shape[1] / task.sample_rate)
+
+    def _describe(self, line: dict[str, Any], position: int, context_seconds: float) -> None:
+        """Draw a finished file, and write its line."""
+        path = self.out / line["file"]
+        waveform, rate, seconds, by_second = _heard(path)
+        title = f"{path.stem}, after {Path(line['seed']).name}"
+        plots.save(plots.waveform(waveform, rate, context_seconds, title), path.with_suffix(".waveform.png"))
+        mel = LogMel(rate, 1024, 256, 80)
+        with torch.inference_mode():
+            decibels = mel(torch.from_numpy(waveform)[None])[0].numpy()
+        picture = plots.mel_spectrogram(decibels, len(waveform) / rate, mel.centres_hz, title, context_seconds)
+        plots.save(picture, path.with_suffix(".mel.png"))
+        line |= {
+            "position": position,
+            "generation": self._id,
+            "checkpoint": self._settings["checkpoint"],
+            "sample_rate": rate,
+            "context_seconds": context_seconds,
+            "seconds": seconds,
+            "loudness_db": by_second,
+        }
+        with (self.out / LINES).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} s [{elapsed}<{remaining}]"
+
+
+def describe(trainer: Trainer, task: GenreGenerator) -> dict[str, Any]:
+    """What a generation is made with: the same again makes the same files."""
+    datamodule = _datamodule(trainer)
+    checkpoint = Path(str(trainer.ckpt_path))
+    return {
+        "checkpoint": str(checkpoint),
+        "checkpoint_mtime_ns": checkpoint.stat().st_mtime_ns,
+        "source": None if datamodule.source is None else str(datamodule.source.location),
+        "split": datamodule.split,
+        "files": datamodule.files,
+        "genre": datamodule.genre,
+        "seconds": task.seconds,
+        "temperature": task.temperature,
+        "top_p": task.top_p,
+        "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
+    }
+
+
+def read_lines(folder: Path) -> list[dict[str, Any]]:
+    """The lines about the recordings in a folder, the last one about each; what a kill cut short is left out."""
+    path = folder / LINES
+    lines = {}
+    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        lines[line["file"]] = line
+    return list(lines.values())
+
+
+def format_lines(lines: list[dict[str, Any]]) -> str:
+    """A table for a terminal: file, what it continues, and how loud it is on the way."""
+    width = max(len(line["file"]) for line in lines)
+    last = max(len(line["loudness_db"]) for line in lines)
+    seconds = sorted({0, last // 2, last - 1})
+    head = "".join(f"{f'second {second + 1}':>12}" for second in seconds)
+    rows = ["", f"  {'file':<{width}}{head}   continues"]
+    for line in lines:
+        levels = "".join(f"{line['loudness_db'][second]:>9.1f} dB" for second in seconds)
+        rows.append(f"  {line['file']:<{width}}{levels}   {line['seed']}")
+    return "\n".join([*rows, ""])
+
+
+def _datamodule(trainer: Trainer) -> WaveformWindows:
+    datamodule = getattr(trainer, "datamodule", None)
+    assert isinstance(datamodule, WaveformWindows)
+    return datamodule
+
+
+def _numbered(folder: Path) -> Iterator[Path]:
+    """A folder, and the names beside it: generated, generated-1, generated-2 and so on."""
+    yield folder
+    for number in count(1):
+        yield folder.with_name(f"{folder.name}-{number}")
+
+
+@contextmanager
+def _wav(path: Path, sample_rate: int) -> Iterator[wave.Wave_write]:
+    """A 16-bit mono file to append samples to, which is there when it is whole."""
+    with writing(path) as temporary, wave.open(str(temporary), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        yield file
+
+
+def _heard(path: Path) -> tuple[npt.NDArray[np.float32], int, float, list[float]]:
+    """The beginning of a wav `[samples]`, at most a minute, its rate in Hz, its length in s, and dB by second."""
+    import soundfile
+
+    with soundfile.SoundFile(path) as file:
+        rate, seconds = file.samplerate, file.frames / file.samplerate
+        beginning, levels = [], []
+        for second, block in enumerate(file.blocks(rate, dtype="float32")):
+            levels.append(round(loudness(block), 2))
+            if second < _PICTURED_SECONDS:
+                beginning.append(block)
+    return np.concatenate(beginning), rate, seconds, levels

@@ -1,0 +1,270 @@
+"""Stretches of raw audio for generators: what was heard, and what follows."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from musicgen_cls.audio.io import PCM_SCALE, Waveform, check_sound, stream
+from musicgen_cls.audio.windows import to_samples
+from musicgen_cls.collection import Collection
+from musicgen_cls.datamodules.base import AudioDataModule, check_positive
+from musicgen_cls.datamodules.files import find_files
+from musicgen_cls.datamodules.windows import Batch, TrackSampler, WindowDataset, WindowSampler
+from musicgen_cls.errors import AudioError, SourceError, UsageError
+from musicgen_cls.sources.splits import SplitName
+from musicgen_cls.sources.track import Side, Source
+
+log = logging.getLogger(__name__)
+
+
+class WaveformWindows(AudioDataModule):
+    """Windows of waveform in two parts, a context and the target that follows it.
+
+    After Doyle and Lopez, "Genre Classification and Generation of Music Samples via Neural Networks", section 2.1: at
+    10,000 Hz, 90 tracks of a genre train and 10 are kept to start generation from; a track of 30 s gives thirty windows
+    of 1 s, of which the last validates; a batch is the windows of one track.
+
+    Batches: `context` float32 `[batch, context_samples]` and `target` `[batch, target_samples]`, full scale 1; `genre`,
+    `track`, `index` int64 `[batch]`; `start_s` `[batch]` s. For `predict`: `context`, `genre` and `position` of each
+    recording, and lists `file` and `id`.
+
+    Args:
+        source: the tracks: `Folder`, `GTZAN` or `SyntheticGenres`. Not needed to continue files.
+        context_seconds: what a network hears, s.
+        target_seconds: what it learns to add to it, s.
+        hop_seconds: from one window of a track to the next, s; below the windows' length they overlap.
+        batch: `track`, all windows of one track; `shuffled`, `batch_size` windows of any.
+        sample_rate: Hz; other rates are resampled.
+        split: `track`, `artist`, `fault_filtered` (GTZAN), `segment` (leaks), `external`.
+        fractions: shares of training, validation and held-out tracks. Where validation has 0, as in the study, the last
+            window of each training track validates.
+        fold: "i of n" instead of fractions: part i is held out, the next validates, the others train.
+        split_seed: which division of the many with these shares.
+        duplicates: of tracks equal bit for bit `drop` all but the first, or `keep` them on one side.
+        strict: stop at unusable files instead of going on without them.
+        augment: a module `[batch, samples]` -> `[batch, samples]`, applied to training windows on the device.
+        batch_size: windows in a batch, if shuffled; recordings continued at once.
+        num_workers: loader processes; none is fastest here.
+        cache_dir: where decoded audio is kept; the user's cache folder if not set.
+        genres: the genres to learn, of those of the source; all if not set.
+        genre: continue tracks of this genre only; `files` are continued in it.
+        files: what to continue instead of held-out tracks: files, folders, patterns.
+    """
+
+    MIN_GENRES = 1
+
+    INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("sample_rate", "context_seconds", "target_seconds")
+
+    def __init__(
+        self,
+        source: Source | None = None,
+        context_seconds: float = 0.9,
+        target_seconds: float = 0.1,
+        hop_seconds: float = 1.0,
+        batch: Literal["track", "shuffled"] = "shuffled",
+        sample_rate: int = 10_000,
+        split: SplitName = "track",
+        fractions: Sequence[float] = (0.9, 0.0, 0.1),
+        fold: str | None = None,
+        split_seed: int = 0,
+        duplicates: Literal["drop", "keep"] = "drop",
+        strict: bool = False,
+        augment: nn.Module | None = None,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        cache_dir: str | None = None,
+        genres: list[str] | None = None,
+        genre: str | None = None,
+        files: list[str] | str | None = None,
+    ) -> None:
+        check_positive(context_seconds=context_seconds, target_seconds=target_seconds, hop_seconds=hop_seconds)
+        for name, value in (("context", context_seconds), ("target", target_seconds), ("hop", hop_seconds)):
+            if to_samples(value, sample_rate) < 1:
+                raise UsageError(f"--data.{name}_seconds {value}: shorter than one sample at {sample_rate} Hz")
+        self.context_seconds = context_seconds
+        self.target_seconds = target_seconds
+        self.hop_seconds = hop_seconds
+        self.batch = batch
+        self.genre = genre
+        super().__init__(
+            source=source,
+            sample_rate=sample_rate,
+            seconds=context_seconds + target_seconds,
+            split=split,
+            fractions=fractions,
+            fold=fold,
+            split_seed=split_seed,
+            duplicates=duplicates,
+            strict=strict,
+            augment=augment,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            cache_dir=cache_dir,
+            genres=genres,
+            files=files,
+        )
+        if genre is not None and genre not in self.genres:
+            raise UsageError(f"--data.genre '{genre}': {_not_among(genre, self.genres)}")
+        self.front_end: nn.Module = nn.Identity()
+        self.target_samples = self.window_samples - self.context_samples
+
+    @property
+    def context_samples(self) -> int:
+        """Length of a context, samples."""
+        return to_samples(self.context_seconds, self.sample_rate)
+
+    @property
+    def last_window_validates(self) -> bool:
+        """Whether validation has no tracks of its own."""
+        return self.split in ("track", "artist") and self.fold is None and self.fractions[1] == 0
+
+    def places(self, samples: int, side: Side | None) -> tuple[npt.NDArray[np.int64], int]:
+        """A window every `hop_seconds`, as many as fit; the last one, and what overlaps it, may be validation's."""
+        hop = to_samples(self.hop_seconds, self.sample_rate)
+        starts = np.arange(0, samples - self.window_samples + 1, hop, dtype=np.int64)
+        if self.last_window_validates and side == "validation":
+            return starts[-1:], 0
+        if self.last_window_validates and side == "train":
+            return starts[starts + self.window_samples <= starts[-1]], 0
+        return starts, 0
+
+    def fit_front_end(self, waveforms: Tensor) -> None:
+        """Nothing: networks hear waveforms as they are."""
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Int16 windows to contexts and targets, on the device."""
+        batch = super().on_after_batch_transfer(batch, dataloader_idx)
+        if "x" in batch:
+            waveform = batch.pop("x")
+            batch |= {"context": waveform[:, : self.context_samples], "target": waveform[:, self.context_samples :]}
+            batch["genre"] = batch.pop("y")
+        return batch
+
+    def prepare_predict(self) -> None:
+        """Fetch and decode the collection, or find the files."""
+        if self.files is None:
+            self.prepare_data()
+        else:
+            self._named_files()
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """What is to be continued: the beginnings of held-out tracks, or of `files`."""
+        seeds = self._seeds()
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return DataLoader(seeds[rank::world], batch_size=self.batch_size, collate_fn=_together)  # type: ignore[arg-type]
+
+    def _sampler(self, dataset: WindowDataset, **options: Any) -> WindowSampler:
+        by_track = self.batch == "track" and options["shuffle"]
+        return TrackSampler(dataset.windows, **options) if by_track else super()._sampler(dataset, **options)
+
+    def _rows_to_lay(self, rows_of: dict[Side, list[int]], side: Side) -> list[int]:
+        return rows_of["train" if side == "validation" and self.last_window_validates else side]
+
+    def _known_tracks(self, collection: Collection) -> tuple[list[int], Counter[str]]:
+        """Rows of the tracks of the genres to learn; the source may have others."""
+        rows = [row for row, track in enumerate(collection.tracks) if track.genre in self.genres]
+        present = {collection.tracks[row].genre for row in rows}
+        for genre in self.genres:
+            if genre not in present:
+                there = sorted({track.genre for track in collection.tracks})
+                raise SourceError(f"{self._source().location}: genre '{genre}': {_not_among(genre, there)}")
+        return rows, Counter()
+
+    def _seeds(self) -> list[dict[str, Any]]:
+        """The beginnings that can be continued, each under its number among all; the others are named."""
+        seeds: list[dict[str, Any]] = []
+        for position, (path, name, genre, hear) in enumerate(self._candidates()):
+            try:
+                context = hear()
+            except AudioError as error:
+                log.warning("left out: %s", error)
+                refused = error
+            else:
+                sound = torch.from_numpy(np.ascontiguousarray(context, dtype=np.float32))
+                label = self.genres.index(genre)
+                seeds.append({"position": position, "context": sound, "genre": label, "file": str(path), "id": name})
+        if not seeds:
+            raise refused
+        return seeds
+
+    def _candidates(self) -> Iterator[tuple[Path, str, str, Callable[[], Waveform]]]:
+        """Path, id, genre and beginning of every held-out track, or of every file that was named."""
+        if self.files is not None:
+            for path, genre in self._named_files():
+                yield path, str(path), genre, partial(self._beginning, path)
+            return
+        assert self.collection is not None
+        for row in np.unique(self.windows["test"].track):
+            track = self.collection.tracks[row]
+            if self.genre in (None, track.genre):
+                yield track.path, track.id, track.genre, partial(self._opening, row)
+
+    def _named_files(self) -> list[tuple[Path, str]]:
+        """The files to continue, each with its genre: what is said, the only one, or what its folder is called."""
+        assert self.files is not None
+        named = []
+        for path in find_files(self.files):
+            genre = self.genre or (self.genres[0] if len(self.genres) == 1 else path.resolve().parent.name)
+            if genre not in self.genres:
+                raise UsageError(
+                    f"{path}: in which genre shall it be continued? Say --data.genre, one of {', '.join(self.genres)}"
+                )
+            named.append((path, genre))
+        return named
+
+    def _opening(self, row: int) -> Waveform:
+        """The first `context_seconds` of a track of the collection."""
+        assert self.collection is not None
+        start = self.collection.offset[row]
+        pcm = self.collection.audio[start : start + self.context_samples]
+        context = pcm.astype(np.float32) / np.float32(PCM_SCALE)
+        self._check(self.collection.tracks[row].path, context)
+        return context
+
+    def _beginning(self, path: Path) -> Waveform:
+        """The first `context_seconds` of a file, whatever its rate and channels."""
+        blocks, heard = [], 0
+        for block in stream(path, self.sample_rate):
+            blocks.append(block)
+            heard += len(block)
+            if heard >= self.context_samples:
+                break
+        if heard < self.context_samples:
+            raise AudioError(
+                f"{path}: too short, {heard / self.sample_rate:.2f} s, of the {self.context_seconds:g} s to go on from"
+            )
+        context = np.concatenate(blocks)[: self.context_samples]
+        self._check(path, context)
+        return context
+
+    def _check(self, path: Path, context: Waveform) -> None:
+        check_sound(f"{path} (its first {self.context_seconds:g} s)", context)
+
+
+def _together(seeds: list[dict[str, Any]]) -> Batch:
+    """One batch of several beginnings."""
+    return {
+        "context": torch.stack([seed["context"] for seed in seeds]),
+        "genre": torch.tensor([seed["genre"] for seed in seeds]),
+        "position": torch.tensor([seed["position"] for seed in seeds]),
+        "file": [seed["file"] for seed in seeds],
+        "id": [seed["id"] for seed in seeds],
+    }
+
+
+def _not_among(genre: str, known: Sequence[str]) -> str:
+    near = get_close_matches(genre, known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"the genres are {', '.join(known)}"
+    return f"not there; {hint}"

@@ -1,0 +1,136 @@
+"""`musiccli fit-genres`: one network a genre, trained in turn into one run folder, as the generation study did."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from musicgen_cls.cli import MusicCLI, option, start
+from musicgen_cls.errors import UsageError
+from musicgen_cls.paths import check_writable, writing
+from musicgen_cls.plain import resolve
+
+FINISHED = "finished.json"
+HELP = """\
+usage: musiccli fit-genres [--run NAME] FIT-OPTIONS
+
+Trains one network a genre, in turn, with the options of fit, into <save_dir>/<name>/<run>/<genre>/ (run: 'genres').
+The same command goes on where it was stopped; genres that are finished stay as they are.
+--data.genres [a,b] trains these only. See musiccli fit --help.
+"""
+
+
+class Settings(MusicCLI):
+    """What a command line comes to, with nothing made of it."""
+
+    def before_instantiate_classes(self) -> None:
+        """Nothing."""
+
+    instantiate_classes = after_instantiate_classes = before_instantiate_classes
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        pass
+
+
+class EpochLine(Callback):
+    """One line of progress on stderr: epochs of a genre, and its validation loss."""
+
+    def __init__(self, genre: str) -> None:
+        self.genre = genre
+        self.val_loss: float | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the line, at the epoch that training goes on from."""
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=trainer.max_epochs, initial=trainer.current_epoch, desc=self.genre, unit="epoch")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Move on."""
+        self.val_loss = float(trainer.callback_metrics["val_loss"])
+        self._bar.set_postfix(val_loss=f"{self.val_loss:.4g}", refresh=False)
+        self._bar.update()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the line."""
+        self._bar.close()
+
+
+def run(args: Sequence[str]) -> None:
+    """Train what the command line says; raises what `fit` raises."""
+    if not args or "--help" in args or "-h" in args:
+        print(HELP, end="")
+        return
+    name, rest = _taken(list(args), "run", "genres")
+    if option(rest, "ckpt_path"):
+        raise UsageError("--ckpt_path: fit-genres goes on by itself, genre by genre; leave it out")
+    config = start(["fit", *rest], Settings).config["fit"]
+    logger = config.trainer.logger
+    if not hasattr(logger, "init_args") or "version" not in logger.init_args:
+        raise UsageError("--trainer.logger: fit-genres needs one with folders, such as TensorBoardLogger")
+    place = Path(logger.init_args.save_dir) / (logger.init_args.name or "lightning_logs") / name
+    check_writable(place, "--trainer.logger.save_dir")
+    genres = _genres(config)
+    for genre in genres:
+        _fit(genre, place / genre, f"{name}/{genre}", rest)
+    print(f"\n  {'genre':<14}{'epochs':>7}{'val loss':>12}{'minutes':>9}   checkpoint")
+    for genre in genres:
+        row = json.loads((place / genre / FINISHED).read_text())
+        best = place / genre / "checkpoints" / "best.ckpt"
+        print(f"  {genre:<14}{row['epochs']:>7}{row['val_loss']:>12.5g}{row['minutes']:>9.1f}   {best}")
+
+
+def _fit(genre: str, folder: Path, version: str, args: list[str]) -> None:
+    """Train one genre, unless that is done; what `fit` says goes to a file."""
+    if (folder / FINISHED).exists():
+        print(f"{genre}: finished before, in {folder}", file=sys.stderr)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    ours = [f"--data.genres={json.dumps([genre])}", f"--trainer.logger.version={version}"]
+    ours += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+    if (folder / "checkpoints" / "last.ckpt").is_file():
+        ours += ["--ckpt_path=last"]
+    line, began = EpochLine(genre), time.monotonic()
+    with (folder / "fit.log").open("a", encoding="utf-8") as log, redirect_stdout(log):
+        cli = start(["fit", *args, *ours], more_callbacks=[line])
+    row = {
+        "epochs": cli.trainer.current_epoch,
+        "val_loss": line.val_loss if line.val_loss is not None else float("nan"),
+        "minutes": (time.monotonic() - began) / 60,
+    }
+    with writing(folder / FINISHED) as temporary:
+        temporary.write_text(json.dumps(row) + "\n")
+
+
+def _genres(config: Any) -> list[str]:
+    """The genres to train: those of the command line or the config, else all of the source."""
+    data = config.data.init_args
+    if data.get("genres"):
+        return list(data.genres)
+    if data.source is None:
+        raise UsageError("data.source is not set: name one, as --data.source Folder --data.source.root DIR")
+    source = resolve(data.source.class_path)(**data.source.get("init_args", {}))
+    source.prepare()
+    return list(source.genres)
+
+
+def _taken(args: list[str], name: str, default: str) -> tuple[str, list[str]]:
+    """The value of an option of ours, and the other arguments."""
+    value = option(args, name) or default
+    rest: list[str] = []
+    skip = False
+    for arg in args:
+        if skip:
+            skip = False
+        elif arg == f"--{name}":
+            skip = True
+        elif not arg.startswith(f"--{name}="):
+            rest.append(arg)
+    return value, rest

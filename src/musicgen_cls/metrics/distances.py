@@ -1,0 +1,106 @@
+"""Distances between sets of sounds, each sound a set of windows, each window a vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A distance with the ends of its 95 % interval; None where it has none."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g}" + (f" [{self.low:.3g}, {self.high:.3g}]" if self.low is not None else "")
+
+
+def mmd(ours: Sequence[Floats], real: Sequence[Floats], bandwidth: float) -> Distance:
+    """Unbiased squared maximum mean discrepancy, with a Gaussian kernel.
+
+    Gretton et al. 2012, "A Kernel Two-Sample Test", Journal of Machine Learning Research 13, 723-773, lemma 6, with
+    tracks as the samples: the kernel of two tracks is the mean over pairs of their windows, so that windows of one
+    track, which are not independent, never meet. 0 on average between sets of one kind (it can be negative). The
+    interval is the jackknife's, over the tracks of both sets.
+
+    Args:
+        ours: a track each, vectors of its windows `[windows, features]`; at least two tracks.
+        real: likewise.
+        bandwidth: distance at which the kernel has fallen to exp(-1/2); see `median_distance`.
+    """
+    xx, yy, xy = (_kernels(a, b, bandwidth) for a, b in ((ours, ours), (real, real), (ours, real)))
+    value = _mmd(xx, yy, xy)
+    without = [_mmd(np.delete(np.delete(xx, i, 0), i, 1), yy, np.delete(xy, i, 0)) for i in _spare(xx)]
+    variance = _jackknife(without)
+    without = [_mmd(xx, np.delete(np.delete(yy, i, 0), i, 1), np.delete(xy, i, 1)) for i in _spare(yy)]
+    half = 1.96 * float(np.sqrt(variance + _jackknife(without)))
+    return Distance(value, value - half, value + half)
+
+
+def median_distance(tracks: Sequence[Floats]) -> float:
+    """Median distance between windows of different tracks, at most 2,000 of them."""
+    from scipy.spatial.distance import pdist
+
+    windows = np.concatenate(list(tracks))
+    rows = np.random.default_rng(0).permutation(len(windows))[:2000]
+    return max(float(np.median(pdist(windows[rows]))), 1e-12)
+
+
+def frechet(ours: Sequence[Floats], real: Sequence[Floats]) -> Distance:
+    """Frechet distance between normal distributions fitted to all windows of two sets.
+
+    Heusel et al. 2017 (https://arxiv.org/abs/1706.08500), for audio Kilgour et al. 2019
+    (https://arxiv.org/abs/1812.08466), with covariances shrunk after Ledoit and Wolf 2004
+    (https://doi.org/10.1016/S0047-259X(03)00096-4), since there are few windows for so many features. It is biased
+    upwards with few tracks: compare it with that between two halves of real music.
+    """
+    from scipy.linalg import sqrtm
+    from sklearn.covariance import ledoit_wolf
+
+    x, y = np.concatenate(list(ours)), np.concatenate(list(real))
+    (a, _), (b, _) = ledoit_wolf(x), ledoit_wolf(y)
+    root = np.real(sqrtm(a @ b))
+    gap = x.mean(axis=0) - y.mean(axis=0)
+    return Distance(max(0.0, float(gap @ gap + np.trace(a) + np.trace(b) - 2 * np.trace(root))))
+
+
+def nearest(ours: Floats, training: Floats, chunk: int = 512) -> Floats:
+    """Root mean square difference from each vector `[n, features]` to the nearest of `[m, features]`, `[n]`."""
+    x, y = ours.astype(np.float32), training.astype(np.float32)
+    lengths = np.einsum("ij,ij->i", y, y)
+    found = []
+    for start in range(0, len(x), chunk):
+        part = x[start : start + chunk]
+        closest = (lengths - 2 * part @ y.T).argmin(axis=1)
+        found.append(np.sqrt(np.mean(np.square(part - y[closest], dtype=np.float64), axis=1)))
+    return np.concatenate(found)
+
+
+def _kernels(a: Sequence[Floats], b: Sequence[Floats], bandwidth: float) -> Floats:
+    """Mean kernel between windows of each pair of tracks, `[tracks of a, tracks of b]`."""
+    from scipy.spatial.distance import cdist
+
+    return np.array([[np.exp(-(cdist(x, y) ** 2) / (2 * bandwidth**2)).mean() for y in b] for x in a])
+
+
+def _mmd(xx: Floats, yy: Floats, xy: Floats) -> float:
+    apart = [(k.sum() - np.trace(k)) / (len(k) * (len(k) - 1)) for k in (xx, yy)]
+    return float(apart[0] + apart[1] - 2 * xy.mean())
+
+
+def _spare(kernels: Floats) -> range:
+    """Tracks that can be left out: none of two."""
+    return range(len(kernels) if len(kernels) > 2 else 0)
+
+
+def _jackknife(without: Sequence[float]) -> float:
+    """Variance of a figure, from its values with each track left out."""
+    return float((len(without) - 1) * np.var(without)) if len(without) else 0.0

@@ -1,0 +1,162 @@
+"""Generation as a Lightning module: a network that continues audio, its loss, and how it is let run."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from musicgen_cls.errors import UsageError
+from musicgen_cls.models.continuation import Continuation, Draw
+from musicgen_cls.tasks.base import Task
+
+
+class GenreGenerator(Task):
+    """Trains a network to continue audio, with Adam, and lets it continue recordings.
+
+    Args:
+        network: a network class, or a partial of one, called with the number of genres, the sample rate in Hz and the
+            length of the target in samples.
+        lr: Adam's learning rate.
+        weight_decay: Adam's L2 penalty.
+        seconds: length of what `predict` makes, the beginning it continues included, s.
+        temperature: how freely it draws: below 1 likelier values, above 1 rarer ones.
+        top_p: draw from the likeliest values only that together have this probability.
+        num_classes: genres; this and the next two are taken from the datamodule on the command line.
+        sample_rate: Hz.
+        target_samples: length of what follows a context, samples.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[int, int, int], Continuation],
+        lr: float = 0.001,
+        weight_decay: float = 0.0,
+        seconds: float = 5.0,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        num_classes: int | None = None,
+        sample_rate: int | None = None,
+        target_samples: int | None = None,
+    ) -> None:
+        if num_classes is None or sample_rate is None or target_samples is None:
+            raise UsageError("num_classes, sample_rate or target_samples is not set: a generator needs WaveformWindows")
+        super().__init__(
+            {
+                "network": network,
+                "lr": lr,
+                "weight_decay": weight_decay,
+                "seconds": seconds,
+                "temperature": temperature,
+                "top_p": top_p,
+                "num_classes": num_classes,
+                "sample_rate": sample_rate,
+                "target_samples": target_samples,
+            }
+        )
+        if not seconds > 0:
+            raise UsageError(f"--model.seconds {seconds}: must be more than 0")
+        if not temperature > 0:
+            raise UsageError(f"--model.temperature {temperature}: must be more than 0")
+        if not 0 < top_p <= 1:
+            raise UsageError(f"--model.top_p {top_p}: must be more than 0 and at most 1")
+        self.seconds, self.temperature, self.top_p = seconds, temperature, top_p
+        self.sample_rate, self.target_samples = sample_rate, target_samples
+        self.network: Continuation = network(num_classes, sample_rate, target_samples)
+        for name, value in (("temperature", temperature), ("top_p", top_p)):
+            if value != 1.0 and name not in self.network.HEEDS:
+                raise UsageError(f"--model.{name} {value}: {type(self.network).__name__} has no such choice; leave it")
+        self._losses: list[tuple[int, float, int]] = []
+        self.track_losses: list[float] = []
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """The network's loss on a batch."""
+        loss = self._loss(batch)
+        self._log_loss("train", loss, batch)
+        return loss
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """The network's loss, with the same chance in every epoch."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(batch_idx)
+            self._log_loss("val", self._loss(batch), batch)
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """The network's loss, track by track."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(batch_idx)
+            for track in batch["track"].unique():
+                rows = batch["track"] == track
+                loss = self._loss({name: batch[name][rows] for name in ("context", "target", "genre")})
+                self._losses.append((int(track), float(loss), int(rows.sum())))
+            self._log_loss("test", self._loss(batch), batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Bring the losses of the test tracks together, each counted once."""
+        gathered: list[Any] = [self._losses]
+        if self.trainer.world_size > 1:
+            gathered = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(gathered, self._losses)
+        of_track = defaultdict(list)
+        for track, loss, count in (row for part in gathered for row in part):
+            of_track[track].append((loss, count))
+        self.track_losses = [_mean(pairs) for pairs in of_track.values()]
+        self._losses = []
+
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Iterator[Tensor]:
+        """The continuations of a batch, piece by piece; see `continuations`."""
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        seeds = [seed * 1_000_003 + int(position) for position in batch["position"]]
+        return self.continuations(batch["context"], batch["genre"], seeds)
+
+    @torch.inference_mode()  # as a decorator: within the generator it would leak to whoever stops listening
+    def continuations(self, context: Tensor, genre: Tensor, seeds: list[int]) -> Iterator[Tensor]:
+        """Contexts and what follows them, piece by piece, `seconds` in all; memory does not grow with that.
+
+        Args:
+            context: waveforms, full scale 1, `[batch, context_samples]`.
+            genre: labels, `[batch]`.
+            seeds: of each recording's chance, `[batch]`.
+
+        Yields:
+            float32 `[batch, samples]`, within full scale.
+
+        Raises:
+            UsageError: `seconds` leaves nothing to be made, or what comes out is not finite.
+        """
+        left = round(self.seconds * self.sample_rate) - context.shape[1]
+        if left <= 0:
+            beginning = context.shape[1] / self.sample_rate
+            raise UsageError(f"--model.seconds {self.seconds:g}: the beginning alone has {beginning:g} s; ask for more")
+        yield context
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        for piece in self.network.stream(context, genre, Draw(generators, self.temperature, self.top_p)):
+            if not torch.isfinite(piece).all():
+                raise UsageError("what the network makes is not finite: its training went astray; take another")
+            yield piece[:, :left].clamp(-1.0, 1.0)
+            left -= piece.shape[1]
+            if left <= 0:
+                return
+
+    def dry_run(self, batch: dict[str, Any]) -> None:
+        """Send a batch through the network."""
+        self._loss(batch)
+
+    def _loss(self, batch: dict[str, Any]) -> Tensor:
+        return self.network.loss(batch["context"], batch["target"], batch["genre"])
+
+    def _log_loss(self, stage: str, loss: Tensor, batch: dict[str, Any]) -> None:
+        step, bar = stage == "train", stage != "test"
+        size = len(batch["genre"])
+        self.log(f"{stage}_loss", loss, prog_bar=bar, on_step=step, on_epoch=True, batch_size=size, sync_dist=True)
+
+
+def _mean(pairs: list[tuple[float, int]]) -> float:
+    """Mean of values with counts."""
+    values, counts = zip(*pairs, strict=True)
+    return float(np.average(values, weights=counts))
