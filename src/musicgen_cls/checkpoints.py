@@ -45,9 +45,15 @@ class WholeCheckpoints(TorchCheckpointIO):
         buffer = BytesIO()
         torch.save(checkpoint, buffer)
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with writing(path) as temporary:
-            temporary.write_bytes(buffer.getbuffer())
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with writing(path) as temporary:
+                temporary.write_bytes(buffer.getbuffer())
+        except OSError as error:
+            raise CheckpointError(
+                f"{path}: cannot be written ({error.strerror}); what was there stays: free space, and go on with "
+                "--ckpt_path last, or train into another folder with --trainer.logger.save_dir"
+            ) from error
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:

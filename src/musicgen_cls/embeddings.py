@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.float64]
 Embedding = Callable[[Waveform], Floats]
 """From a waveform `[samples]` to a vector for each of its windows, `[windows, features]`."""
 
+_DITHER = 2e-4
 _FLOOR_DB = -60.0  # of power in a mel band, so that what cannot be heard makes no distance
 
 
@@ -99,6 +100,8 @@ class ClassifierFeatures:
     def __call__(self, waveform: Waveform) -> Floats:
         """Embed."""
         self.features.clear()
+        if float(np.ptp(waveform)) < _DITHER:  # a recogniser refuses silence, but silence has its place too
+            waveform = np.random.default_rng(0).normal(0, _DITHER, len(waveform)).astype(np.float32)
         self.recogniser.timeline(at_rate(waveform, self.sample_rate, self.recogniser.sample_rate))
         features: Floats = torch.cat(self.features).flatten(1).double().numpy()
         return features

@@ -62,14 +62,13 @@ def frechet(ours: Sequence[Floats], real: Sequence[Floats]) -> Distance:
     (https://doi.org/10.1016/S0047-259X(03)00096-4), since there are few windows for so many features. It is biased
     upwards with few tracks: compare it with that between two halves of real music.
     """
-    from scipy.linalg import sqrtm
     from sklearn.covariance import ledoit_wolf
 
     x, y = np.concatenate(list(ours)), np.concatenate(list(real))
     (a, _), (b, _) = ledoit_wolf(x), ledoit_wolf(y)
-    root = np.real(sqrtm(a @ b))
+    roots = np.sqrt(np.maximum(np.linalg.eigvals(a @ b).real, 0.0))  # of the root of a b, whose trace they add up to
     gap = x.mean(axis=0) - y.mean(axis=0)
-    return Distance(max(0.0, float(gap @ gap + np.trace(a) + np.trace(b) - 2 * np.trace(root))))
+    return Distance(max(0.0, float(gap @ gap + np.trace(a) + np.trace(b) - 2 * roots.sum())))
 
 
 def nearest(ours: Floats, training: Floats, chunk: int = 512) -> Floats:

@@ -1,0 +1,174 @@
+"""`musiccli judge`: what it says of music that is good, faded, copied, none."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from musicgen_cls.__main__ import main
+from musicgen_cls.audio.synth import render
+from musicgen_cls.judging import load_generated
+
+RATE = 4000
+GENRES = ("jazz", "metal")
+SECONDS = 5.0
+
+
+def write(folder: Path, change=lambda y, n: y, first: int = 0, count: int = 4) -> Path:
+    """A folder of synthetic tracks, changed."""
+    for genre in GENRES:
+        (folder / genre).mkdir(parents=True)
+        for n in range(first, first + count):
+            y = change(render(genre, n, seconds=SECONDS, sample_rate=RATE), n)
+            soundfile.write(folder / genre / f"{genre}.{n:05d}.wav", y, RATE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory) -> dict[str, Path]:
+    """Real music; other music of the same kind; a faded version of it; copies of the training music; silence."""
+    root = tmp_path_factory.mktemp("judging")
+    fade = np.exp(-np.arange(int(SECONDS * RATE)) / RATE * 2).astype("f4")
+    return {
+        "real": write(root / "real"),
+        "training": write(root / "training", first=20),
+        "good": write(root / "good", first=10),
+        "faded": write(root / "faded", lambda y, n: y * fade, first=10),
+        "copied": write(root / "copied", first=20),
+        "silent": write(root / "silent", lambda y, n: 0 * y),
+    }
+
+
+@pytest.fixture
+def judged(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def call(*args: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = main(["judge", *map(str, args)])
+        return status, *capsys.readouterr()
+
+    return call
+
+
+def report(folder: str = "judged") -> dict:
+    return json.loads(Path(folder, "judge.json").read_text())
+
+
+class TestWhatItSays:
+    def test_of_music_that_fades_and_music_that_does_not(self, judged, places):
+        status, out, err = judged(
+            places["good"], places["real"], "--others", f"[{places['faded']}]", "--context_seconds", 1,
+            "--training", places["training"],
+        )  # fmt: skip
+        assert status == 0, err
+        found = report()
+        measures = found["measures"]
+        assert list(measures) == ["real", "good", "faded", "white noise", "silence", "seed repeated"]
+        assert measures["faded"]["loudness"]["median"][-1] < measures["good"]["loudness"]["median"][-1] - 8
+        mmd = {name: column["mmd"]["random network"]["value"] for name, column in measures.items()}
+        assert mmd["good"] < mmd["faded"] < mmd["silence"]
+        assert measures["white noise"]["flatness"]["median"][0] == pytest.approx(0.56, abs=0.03)
+        met = {row["what"]: row["met"] for row in found["targets"]}
+        assert met["loudness at second 4 against the real median"]
+        assert "NOT met" in out or all(met.values())
+
+    def test_of_copies(self, judged, places):
+        status, _, err = judged(places["copied"], places["real"], "--training", places["training"])
+        assert status == 0, err
+        nearest = {name: column["nearest"]["first_percentile"] for name, column in report()["measures"].items()}
+        assert nearest["copied"] < 1e-3 < nearest["real"]
+        (row,) = [row for row in report()["targets"] if "training window" in row["what"]]
+        assert not row["met"]
+
+    def test_of_silence(self, judged, places):
+        status, _, err = judged(places["silent"], places["real"], "--seconds", 2)
+        assert status == 0, err
+        assert set(report()["measures"]["silent"]["loudness"]["median"]) == {-100.0}
+
+    def test_the_same_again(self, judged, places):
+        for out in ("a", "b"):
+            assert judged(places["good"], places["real"], "--out", out, "--seconds", 2)[0] == 0
+        assert report("a") == report("b")
+
+    def test_the_page_holds_everything_itself(self, judged, places):
+        assert judged(places["good"], places["real"], "--seconds", 2)[0] == 0
+        page = Path("judged/judge.html").read_text()
+        assert page.count("<audio") == 2 * 4
+        assert page.count("data:image/png;base64,") == 3 + 2 * 4
+        assert not re.search(r"""(src|href)=["'](?!data:)""", page)
+        assert "<script" not in page
+
+    def test_one_classifier_as_judge(self, judged, places, monkeypatch):
+        monkeypatch.setattr("sys.argv", ["musiccli"])
+        small = ["--data.seconds", "1", "--data.fractions", "[0.5,0.25,0.25]", "--model.network.width", "4"]
+        small += ["--data.sample_rate", str(RATE), "--trainer.max_epochs", "6", "--data.n_mels", "24"]
+        small += ["--trainer.enable_progress_bar", "false", "--model.network.pairs", "2"]
+        source = ["--data.source", "Folder", "--data.source.root", str(places["training"])]
+        config = Path(__file__).parents[1] / "configs" / "vgg.yaml"
+        assert main(["fit", "--config", str(config), *source, *small]) == 0
+        checkpoint = "lightning_logs/vgg/version_0/checkpoints/best.ckpt"
+        status, out, err = judged(places["good"], places["real"], "--judge", checkpoint, "--seconds", 2)
+        assert status == 0, err
+        measures = report()["measures"]
+        assert 0 <= measures["good"]["recognised"]["low"] <= measures["good"]["recognised"]["high"] <= 1
+        assert "judge (best.ckpt)" in measures["good"]["mmd"]
+        assert "genre recognised" in out
+
+
+class TestBadInput:
+    def test_folders(self, judged, places, tmp_path):
+        (tmp_path / "empty").mkdir()
+        for args, match in (
+            (("nowhere", places["real"]), "nowhere: 0 wav files"),
+            (("empty", places["real"]), "empty: 0 wav files"),
+            ((places["good"], "nowhere"), "nowhere: no such folder"),
+            ((places["good"], "empty"), "empty: no audio"),
+            ((places["good"], places["real"], "--judge", "no.ckpt"), "no.ckpt: no such checkpoint"),
+            ((places["good"], places["real"], "--seconds", 0.5), "at least 1 s"),
+            ((places["good"], places["real"], "--context_seconds", 4.5), "at least 1 s"),
+            ((places["good"], places["real"], "--sed", 1), "sed"),
+            ((places["good"],), "real"),
+        ):
+            status, _, err = judged(*args)
+            assert status == 2, args
+            assert match in err
+            assert len(err.strip().splitlines()[-1]) < 400
+            assert "Traceback" not in err
+
+    def test_genres_that_real_music_lacks(self, judged, places, tmp_path):
+        for n in range(2):
+            (tmp_path / "odd/polka").mkdir(parents=True, exist_ok=True)
+            soundfile.write(tmp_path / f"odd/polka/{n}.wav", np.sin(np.arange(5 * RATE)), RATE)
+        status, _, err = judged("odd", places["real"])
+        assert status == 2
+        assert "0 tracks of genre 'polka'" in err
+
+    def test_rates_that_differ(self, judged, places, tmp_path):
+        soundfile.write(tmp_path / "x.wav", np.sin(np.arange(9000)), 8000)
+        (tmp_path / "mixed/jazz").mkdir(parents=True)
+        for n, rate in enumerate((4000, 8000)):
+            soundfile.write(tmp_path / f"mixed/jazz/{n}.wav", np.sin(np.arange(9000)), rate)
+        status, _, err = judged("mixed", places["real"])
+        assert status == 2
+        assert "8000 Hz, but" in err
+
+    def test_out_cannot_be_written(self, judged, places, tmp_path):
+        (tmp_path / "file").write_text("x")
+        status, _, err = judged(places["good"], places["real"], "--out", "file/x")
+        assert status == 2
+        assert "--out" in err
+
+
+def test_what_a_generator_left_is_read(tmp_path):
+    folder = write(tmp_path / "made")
+    lines = [{"file": f"jazz/jazz.{n:05d}.wav", "context_seconds": 0.9, "checkpoint": "gone.ckpt"} for n in range(4)]
+    (folder / "continuations.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    found = load_generated(folder)
+    assert found.context_seconds == 0.9
+    assert found.sample_rate == RATE
+    assert found.checkpoint == "gone.ckpt"
+    assert len(found.beginnings["jazz"][0]) == 3600
