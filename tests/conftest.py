@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import soundfile
 import soxr
+import torch
 
 from musicgen_cls.audio.synth import render
 from musicgen_cls.collection import Collection, collect
@@ -31,6 +32,8 @@ RATE = 22050
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A cache folder of this session's own: no test reads or writes the user's."""
+    if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are taken by other workers
+        torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(CACHE_VARIABLE, str(folder))

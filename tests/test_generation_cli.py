@@ -126,6 +126,35 @@ class TestFit:
         assert "4 held-out tracks" in out
 
 
+SMALL = {
+    "generator_gru": ["--model.network.hidden", "8", "--model.network.channels", "8"],
+    "generator": ["--model.network.hidden", "16", "--model.network.width", "16"],
+    "generator_flow": [
+        *("--model.network.width", "16", "--model.network.n_fft", "256", "--model.network.hop_length", "64"),
+        *("--model.network.n_mels", "24", "--model.network.steps", "2", "--model.network.griffin_lim", "2"),
+        *("--data.target_seconds", "1.1"),
+    ],
+}
+
+
+@pytest.mark.parametrize("config", SMALL)
+def test_each_config_fits_tests_continues_and_resumes(run, songs, config):
+    source = ["--data.source", "Folder", "--data.source.root", songs, "--data.sample_rate", RATE]
+    share = ["--data.fractions", "[0.6, 0.0, 0.4]", "--model.seconds", "2.5"]
+    fit = ["fit", "--config", CONFIGS / f"{config}.yaml", *source, *share, *SMALL[config], *QUIET]
+    status, out, err = run(*fit, "--trainer.max_epochs", 1)
+    assert status == 0, err
+    assert "4 held-out tracks" in out
+    status, out, err = run(*fit, "--trainer.max_epochs", 2, "--ckpt_path", "last")
+    assert status == 0, err
+    best = f"lightning_logs/{config}/version_0/checkpoints/best.ckpt"
+    assert read_checkpoint(Path(best).with_name("last.ckpt")).epoch == 1
+    status, out, err = run("predict", "--ckpt_path", best)
+    assert status == 0, err
+    made = [soundfile.read(path)[0] for path in sorted(Path("generated").rglob("*.wav"))]
+    assert [len(y) for y in made] == [2.5 * RATE] * 4
+
+
 class TestPredict:
     def test_writes_what_folder_reads(self, run, checkpoint, songs):
         status, out, err = run("predict", "--ckpt_path", checkpoint, "--model.seconds", 2.5, *QUIET)
@@ -228,6 +257,31 @@ class TestPredict:
         assert done.returncode == 0, done.stderr[-2000:]
         assert len(wavs(tmp_path / "generated")) == 4
         assert len((tmp_path / "generated/continuations.jsonl").read_text().splitlines()) == 4
+
+
+class TestJudging:
+    def test_a_classifier_over_generated_music_beside_real_music(self, run, checkpoint, songs):
+        small = ["--data.seconds", "1", "--data.fractions", "[0.6,0.2,0.2]", "--model.network.width", "2"]
+        small += ["--data.sample_rate", str(RATE), "--trainer.max_epochs", "1", *QUIET]
+        source = ["--data.source", "Folder", "--data.source.root", str(songs)]
+        assert run("fit", "--config", CONFIGS / "vgg.yaml", *source, *small)[0] == 0
+        assert run("predict", "--ckpt_path", checkpoint, "--model.seconds", 3)[0] == 0
+        vgg = "lightning_logs/vgg/version_0/checkpoints/best.ckpt"
+        places = ["--data.source.root", "generated", "--beside.root", str(songs), "--data.span", "[0.9, 3.0]"]
+        judged = ["test", "--config", CONFIGS / "judge_generated.yaml", "--ckpt_path", vgg, *places, *QUIET]
+        status, out, err = run(*judged, "--out", "judged")
+        assert status == 0, err
+        reports = [json.loads(Path(f"judged/{name}report.json").read_text()) for name in ("", "beside/")]
+        assert [report["tracks"] for report in reports] == [4, 10]
+        assert [report["windows"] for report in reports] == [8, 20]
+        assert Path("judged/beside.png").read_bytes()[:4] == b"\x89PNG"
+        assert "Side by side: judged/beside.png" in out
+
+    def test_a_span_shorter_than_a_window(self, run, songs):
+        args = ["--config", CONFIGS / "vgg.yaml", "--data.source", "Folder", "--data.source.root", songs]
+        status, _, err = run("fit", *args, "--data.span", "[1, 2]")
+        assert status == 2
+        assert "--data.span [1.0, 2.0]" in err
 
 
 class TestBadInput:

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import soundfile
 
+from musicgen_cls import judging
 from musicgen_cls.__main__ import main
 from musicgen_cls.audio.synth import render
-from musicgen_cls.judging import load_generated
+from musicgen_cls.judging import Music, _related, load_generated, targets
 
 RATE = 4000
 GENRES = ("jazz", "metal")
 SECONDS = 5.0
+QUIET = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
 
 
 def write(folder: Path, change=lambda y, n: y, first: int = 0, count: int = 4) -> Path:
@@ -43,8 +45,11 @@ def places(tmp_path_factory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def judged(tmp_path, monkeypatch, capsys):
+def judged(tmp_path, monkeypatch, capsys, request):
+    """Runs the command in an empty folder; pages, slow to draw, are made for tests with "page" in their names."""
     monkeypatch.chdir(tmp_path)
+    if "page" not in request.function.__name__:
+        monkeypatch.setattr(judging, "write_page", lambda *_: None)
 
     def call(*args: object) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -73,7 +78,7 @@ class TestWhatItSays:
         assert mmd["good"] < mmd["faded"] < mmd["silence"]
         assert measures["white noise"]["flatness"]["median"][0] == pytest.approx(0.56, abs=0.03)
         met = {row["what"]: row["met"] for row in found["targets"]}
-        assert met["loudness at second 4 against the real median"]
+        assert met["loudness at second 5 against the real median"]
         assert "NOT met" in out or all(met.values())
 
     def test_of_copies(self, judged, places):
@@ -97,6 +102,7 @@ class TestWhatItSays:
     def test_the_page_holds_everything_itself(self, judged, places):
         assert judged(places["good"], places["real"], "--seconds", 2)[0] == 0
         page = Path("judged/judge.html").read_text()
+        assert "copying cannot be told" in page
         assert page.count("<audio") == 2 * 4
         assert page.count("data:image/png;base64,") == 3 + 2 * 4
         assert not re.search(r"""(src|href)=["'](?!data:)""", page)
@@ -172,3 +178,93 @@ def test_what_a_generator_left_is_read(tmp_path):
     assert found.sample_rate == RATE
     assert found.checkpoint == "gone.ckpt"
     assert len(found.beginnings["jazz"][0]) == 3600
+
+
+class TestWhoHeardWhat:
+    def test_a_generators_training_tracks_are_told_by_its_checkpoint(self, judged, tmp_path, monkeypatch):
+        monkeypatch.setattr("sys.argv", ["musiccli"])
+        songs = write(tmp_path / "songs", count=5)
+        data = ["--data", "WaveformWindows", "--data.sample_rate", str(RATE), "--data.batch", "track"]
+        data += ["--data.source", "Folder", "--data.source.root", str(songs), "--data.fractions", "[0.6, 0.0, 0.4]"]
+        rest = ["--trainer.max_epochs", "1", "--trainer.logger.name", "echo", *QUIET]
+        assert main(["fit", "--model", "GenreGenerator", "--model.network", "echo.Echo", *data, *rest]) == 0
+        (checkpoint,) = tmp_path.rglob("best.ckpt")
+        assert main(["predict", "--ckpt_path", str(checkpoint), "--model.seconds", "4", *QUIET]) == 0
+        status, _, err = judged("generated", songs)
+        assert status == 0, err
+        found = report()
+        assert found["checkpoint"] == str(checkpoint)
+        assert found["judged_s"] == [0.9, 4.0]
+        assert (found["training_tracks"], found["tracks"]["real"], found["tracks"]["generated"]) == (6, 4, 4)
+        assert found["notes"] == []
+        made, real = load_generated(Path("generated")), found["measures"]["real"]
+        assert {Path(seed).parent.parent for seed in made.seeds} == {songs}
+        assert real["nearest"]["low"] <= real["nearest"]["first_percentile"] <= real["nearest"]["high"]
+
+        status, _, err = judged("generated", write(tmp_path / "others", first=30))
+        assert status == 0, err
+        assert "copying cannot be told" in report()["notes"][0]
+
+        heard = tmp_path / "heard"
+        trained = set(map(str, songs.rglob("*.wav"))) - set(made.seeds)
+        for file in map(Path, trained):
+            (heard / file.parent.name).mkdir(parents=True, exist_ok=True)
+            (heard / file.parent.name / file.name).write_bytes(file.read_bytes())
+        status, _, err = judged("generated", heard)
+        assert status == 2
+        assert "0 tracks of genre 'jazz'" in err
+        assert "(3 that it was)" in err
+
+    def test_a_checkpoint_that_is_gone(self, judged, places, tmp_path):
+        folder = write(tmp_path / "made", first=10)
+        line = {"file": "jazz/jazz.00010.wav", "context_seconds": 0.9, "checkpoint": "gone.ckpt"}
+        (folder / "continuations.jsonl").write_text(json.dumps(line) + '\n{"file": "jazz/jazz.0')
+        status, out, err = judged(folder, places["real"])
+        assert status == 0, err
+        assert "Note: gone.ckpt is not there" in out
+
+    def test_sets_of_one_seed_are_not_compared_with_it(self):
+        paths = [str(Path("a/1.wav")), str(Path("a/2.wav"))]
+        assert _related(["a/2.wav", None, "b/1.wav", "a/../a/1.wav"], paths) == [(0, 1), (3, 0)]
+        assert _related(["a/2.wav"], [None, None]) == []
+
+
+def test_copies_out_of_step_are_found(judged, places, tmp_path):
+    write(tmp_path / "shifted", lambda y, n: np.roll(y, 700), first=20)
+    status, _, err = judged("shifted", places["real"], "--training", places["training"])
+    assert status == 0, err
+    nearest = {name: column["nearest"]["first_percentile"] for name, column in report()["measures"].items()}
+    assert nearest["shifted"] < 0.5 * nearest["real"]
+    assert nearest["silence"] is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "rival", "met", "reached"),
+    [(0.1, 0.4, True, "0.250 times"), (0.2, 0.4, False, "0.500 times"), (-0.1, -0.2, False, "-0.1 to -0.2, no times")],
+)
+def test_a_rival_that_is_no_worse_than_real_music_cannot_be_beaten(ours, rival, met, reached):
+    curves = {"median": [-20.0], "low": [-30.0], "high": [-10.0]}
+
+    def column(value):
+        return Music("x", {}, measures={"loudness": curves, "flatness": curves, "mmd": {"net": {"value": value}}})
+
+    row = targets(column(0.0), column(ours), column(rival))[-1]
+    assert (row["met"], row["reached"]) == (met, reached)
+
+
+def test_a_judge_that_recognises_no_real_music_tells_nothing():
+    curves = {"median": [-20.0], "low": [-30.0], "high": [-10.0]}
+    columns = [
+        Music("x", {}, measures={"loudness": curves, "flatness": curves, "recognised": {"value": share}})
+        for share in (0.0, 0.5)
+    ]
+    assert not targets(*columns, None)[-1]["met"]
+
+
+def test_a_file_that_is_no_audio(judged, places, tmp_path):
+    folder = write(tmp_path / "made")
+    (folder / "jazz" / "jazz.00001.wav").write_text("no audio")
+    status, _, err = judged(folder, places["real"])
+    assert status == 2
+    assert "jazz.00001.wav: not audio" in err
+    assert "Traceback" not in err

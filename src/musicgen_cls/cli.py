@@ -25,7 +25,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from musicgen_cls.callbacks.continuations import ContinuationWriter
 from musicgen_cls.callbacks.figures import ContinuationFigures, TensorBoardFigures
-from musicgen_cls.callbacks.report import LossReport, TestReport
+from musicgen_cls.callbacks.report import LossReport, TestReport, write_pair
 from musicgen_cls.callbacks.seeding import SeedEachEpoch
 from musicgen_cls.callbacks.writers import PredictionWriter
 from musicgen_cls.checkpoints import Checkpoint, Described, WholeCheckpoints, read_checkpoint
@@ -40,10 +40,11 @@ from musicgen_cls.models.mel_flow import MelFlow
 from musicgen_cls.models.sample_rnn import SampleRNN
 from musicgen_cls.models.vgg import VGG
 from musicgen_cls.models.waveform_rnn import WaveformRNN
-from musicgen_cls.plain import resolve
+from musicgen_cls.plain import init_arguments, resolve
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.gtzan import GTZAN
 from musicgen_cls.sources.synthetic import SyntheticGenres
+from musicgen_cls.sources.track import Source
 from musicgen_cls.tasks.base import Task
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
@@ -130,6 +131,12 @@ class MusicCLI(LightningCLI):
         )
         parser.add_argument("--out", type=str | None, help="Folder for the report of test or what predict writes.")
         parser.add_argument("--overwrite", type=bool, default=False, help="Let predict write over generated audio.")
+        parser.add_argument(
+            "--beside",
+            type=Source | None,
+            default=None,
+            help="Test these tracks too, as real ones beside generated ones.",
+        )
         parser.add_argument("--figures_every_n_epochs", type=PositiveInt, default=5, help="For TensorBoard.")
         parser.add_argument("--test_after_fit", type=bool, default=True, help="Test the best checkpoint after fit.")
 
@@ -248,6 +255,23 @@ class MusicCLI(LightningCLI):
     def before_predict(self) -> None:
         """Find the files before other processes are started."""
         rank_zero_only(self.datamodule.prepare_predict)()
+
+    def after_test(self) -> None:
+        """Test what is to stand beside it, in the same way, and draw both."""
+        source = self._get(self.config_init, "beside")
+        if source is None:
+            return
+        trainer, first = self.trainer, self.model.results["test"]
+        report = next(c for c in trainer.callbacks if isinstance(c, TestReport))  # type: ignore[attr-defined]
+        folder = report.folder
+        arguments = {name: value for name, value in init_arguments(self.datamodule).items() if name != "augment"}
+        datamodule = type(self.datamodule)(**{**arguments, "source": source})
+        report.out = str(folder / "beside")
+        trainer.test(self.model, datamodule=datamodule, ckpt_path=trainer.ckpt_path, weights_only=True, verbose=False)
+        if trainer.is_global_zero:
+            names = [str(part.source.location) for part in (self.datamodule, datamodule)]
+            pair = list(zip(names, (first, self.model.results["test"]), strict=True))
+            write_pair(folder / "beside.png", pair, datamodule.genres)
 
     def after_fit(self) -> None:
         """Test the best checkpoint and say where things are."""

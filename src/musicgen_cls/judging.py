@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from musicgen_cls import __version__
 from musicgen_cls.audio.io import PCM_SCALE, stream
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.checkpoints import read_checkpoint
-from musicgen_cls.collection import collect
+from musicgen_cls.collection import Collection, collect
 from musicgen_cls.embeddings import ClassifierFeatures, Embedding, RandomNetwork, Spectra, at_rate
 from musicgen_cls.errors import AudioError, SourceError, UsageError
 from musicgen_cls.inference import GenreRecogniser
@@ -30,15 +31,22 @@ Waveform = npt.NDArray[np.float32]
 Sounds = dict[str, list[Waveform]]
 """Waveforms by genre."""
 
-REAL, HALVES, NOISE, SILENCE, REPEATED = "real", "real, halves", "white noise", "silence", "seed repeated"
+REAL, NOISE, SILENCE, REPEATED = "real", "white noise", "silence", "seed repeated"
+
+_BANK_HOP_S = 1 / 16  # from one training window to the next: a copy is never far from the beat of the bank
+_QUIET_DB = -60.0  # windows below are nobody's
 
 
 @dataclass
 class Music:
-    """One column of the judgement: sounds of the same length and rate, and the measures on them."""
+    """One column of the judgement: sounds of the same length and rate, and the measures on them.
+
+    `seeds` are the real files that they continue, in the order of `tracks`; None where that is not known.
+    """
 
     name: str
     sounds: Sounds
+    seeds: list[str | None] = field(default_factory=list)
     measures: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -55,9 +63,26 @@ class Generated:
     sample_rate: int
     context_seconds: float
     seconds: float
-    checkpoint: str | None
+    checkpoints: list[str]
     sounds: Sounds
     beginnings: Sounds
+    seeds: list[str | None]
+
+    @property
+    def checkpoint(self) -> str | None:
+        """The one generator that made it; None if that is not known, or several did."""
+        return self.checkpoints[0] if len(self.checkpoints) == 1 else None
+
+
+@dataclass(frozen=True)
+class Real:
+    """Real music at the rate of the generated: what it is held against, and what the generators have heard."""
+
+    held_out: Sounds
+    heard: Sounds
+    paths: list[str]
+    """Files of the held-out tracks, genre after genre."""
+    notes: list[str]
 
 
 def judge(
@@ -65,6 +90,7 @@ def judge(
     real: str,
     others: list[str] | None = None,
     judge: str | None = None,
+    embed: str | None = None,
     training: str | None = None,
     context_seconds: float | None = None,
     seconds: float | None = None,
@@ -78,7 +104,8 @@ def judge(
         real: a folder of genre folders of real music. The tracks that the generator was trained on are told by its
             checkpoint; the others are what it is held against.
         others: more generated folders, to stand beside it; the first one is the one to beat.
-        judge: checkpoint of a classifier that had no part in training: tells genres, and how near they are to it.
+        judge: checkpoint of a classifier that had no part in training: tells genres.
+        embed: checkpoint of a classifier among whose features distances are measured; the judge's if not given.
         training: a folder of the music that the generator was trained on, where its checkpoint cannot tell.
         context_seconds: how much at the start of each file is not generated; where the folder does not tell.
         seconds: judge so much of each file only.
@@ -86,44 +113,46 @@ def judge(
         seed: of noise and of the random network.
     """
     check_writable(Path(out), "--out DIR")
-    first = load_generated(Path(generated), context_seconds)
-    columns = [first, *(load_generated(Path(folder), context_seconds) for folder in others or [])]
-    for column in columns:
-        if column.sample_rate != first.sample_rate:
-            raise UsageError(
-                f"{column.folder}: {column.sample_rate} Hz, but {first.folder} has {first.sample_rate} Hz; judge like "
-                "with like"
-            )
-    length = min([column.seconds for column in columns] + ([seconds] if seconds else []))
-    context = max(column.context_seconds for column in columns)
-    if length - context < 1:
-        raise UsageError(f"{generated}: {length - context:.2f} s were generated; at least 1 s is needed to judge")
-    held_out, heard = load_real(Path(real), first, training, context, length)
+    columns = [load_generated(Path(folder), context_seconds) for folder in (generated, *(others or []))]
+    first, names = columns[0], list(_names(columns))
+    context, length = _stretch(columns, seconds)
     recogniser = GenreRecogniser(judge) if judge else None
-    music = [Music(REAL, held_out)]
-    music += [Music(name, _cut(column, context, length)) for name, column in zip(_names(columns), columns, strict=True)]
-    music += _ceilings(first, held_out, context, length, seed)
+    for genre in first.sounds:
+        if recogniser is not None and genre not in recogniser.genres:
+            raise UsageError(f"--judge: it knows no '{genre}', only {', '.join(recogniser.genres)}")
+    embedder = GenreRecogniser(embed) if embed else recogniser
+    truth = load_real(Path(real), columns, training, length)
+    notes = truth.notes + (_known_to_judge(recogniser, Path(real), truth.paths) if recogniser else [])
+    for name, classifier in {"judge": recogniser, "embed": embedder}.items():
+        if classifier is not None and classifier.sample_rate > first.sample_rate and (name == "judge" or embed):
+            notes.append(f"--{name} was trained at {classifier.sample_rate} Hz, and hears nothing above "
+                         f"{first.sample_rate / 2:g} Hz here: better train one at {first.sample_rate} Hz")  # fmt: skip
+    music = [Music(REAL, truth.held_out, [*truth.paths])]
+    music += [Music(n, _cut(c, length), c.seeds) for n, c in zip(names, columns, strict=True)]
+    music += _ceilings(first, truth.held_out, length, seed)
     embeddings: dict[str, Embedding] = {"random network": RandomNetwork(first.sample_rate, seed)}
-    if recogniser is not None:
-        embeddings[f"judge ({Path(str(judge)).name})"] = ClassifierFeatures(recogniser, first.sample_rate)
-    _measure(music, heard, embeddings, recogniser, first.sample_rate)
-    names = [column.name for column in music[1 : 1 + len(columns)]]
+    if embedder is not None:
+        name = f"{'embed' if embed else 'judge'} ({Path(str(embed or judge)).name})"
+        embeddings[name] = ClassifierFeatures(embedder, first.sample_rate)
+    _measure(music, truth.heard, embeddings, recogniser, first.sample_rate, context)
     report = {
         "version": __version__,
         "generated": str(first.folder),
         "checkpoint": first.checkpoint,
         "real": real,
         "judge": judge,
+        "embed": embed,
         "sample_rate": first.sample_rate,
         "judged_s": [context, length],
         "tracks": {column.name: len(column.tracks) for column in music},
-        "training_tracks": sum(map(len, heard.values())),
+        "training_tracks": sum(map(len, truth.heard.values())),
         "measures": {column.name: column.measures for column in music},
         "targets": targets(music[0], music[1], music[2] if len(columns) > 1 else None),
+        "notes": notes,
     }
     print(format_judgement(report))
     with writing(Path(out) / "judge.json") as temporary:
-        temporary.write_text(json.dumps(report, indent=1) + "\n")
+        temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     players = [(column.name, column.tracks) for column in music if column.name in (REAL, *names)]
     write_page(Path(out) / "judge.html", report, format_judgement(report), players, first.sample_rate)
     print(f"Report:      {Path(out) / 'judge.html'} and judge.json")
@@ -133,77 +162,81 @@ def load_generated(folder: Path, context_seconds: float | None = None) -> Genera
     """Read a folder of generated music: silence is a result, and read too.
 
     Raises:
+        AudioError: a file is damaged.
         UsageError: it holds nothing to judge, or files of different rates.
     """
-    import soundfile
-
     files = sorted(folder.glob("*/*.wav")) if folder.is_dir() else []
     if len(files) < 2:
         raise UsageError(f"{folder}: {len(files)} wav files in genre folders; at least two are needed to judge")
-    told = folder / "continuations.jsonl"
-    lines = [json.loads(line) for line in told.read_text(encoding="utf-8").splitlines()] if told.is_file() else []
-    facts = {line["file"]: line for line in lines}
-    rates = {file: soundfile.info(file).samplerate for file in files}
-    for file, rate in rates.items():
-        if rate != rates[files[0]]:
-            raise UsageError(f"{file}: {rate} Hz, but {files[0]} has {rates[files[0]]} Hz; judge like with like")
-    rate = rates[files[0]]
-    known = [facts[name]["context_seconds"] for file in files if (name := file.relative_to(folder).as_posix()) in facts]
+    told = _told(folder / "continuations.jsonl")
+    facts = [told.get(file.relative_to(folder).as_posix(), {}) for file in files]
+    rates = [_rate(file) for file in files]
+    for file, rate in zip(files, rates, strict=True):
+        if rate != rates[0]:
+            raise UsageError(f"{file}: {rate} Hz, but {files[0]} has {rates[0]} Hz; judge like with like")
+    known = [fact["context_seconds"] for fact in facts if "context_seconds" in fact]
     context = context_seconds if context_seconds is not None else max(known, default=0.0)
-    begun = to_samples(context, rate)
-    waveforms = {file: np.concatenate(list(stream(file, rate))) for file in files}
+    begun = to_samples(context, rates[0])
+    waveforms = [np.concatenate(list(stream(file, rates[0]))) for file in files]
     sounds: Sounds = {}
     beginnings: Sounds = {}
-    for file, waveform in waveforms.items():
+    for file, waveform in zip(files, waveforms, strict=True):
         sounds.setdefault(file.parent.name, []).append(waveform)
         beginnings.setdefault(file.parent.name, []).append(waveform[:begun])
-    checkpoints = {line["checkpoint"] for line in lines}
     return Generated(
         folder=folder,
-        sample_rate=rate,
+        sample_rate=rates[0],
         context_seconds=context,
-        seconds=min(len(waveform) for waveform in waveforms.values()) / rate,
-        checkpoint=checkpoints.pop() if len(checkpoints) == 1 else None,
+        seconds=min(map(len, waveforms)) / rates[0],
+        checkpoints=sorted({fact["checkpoint"] for fact in facts if fact.get("checkpoint")}),
         sounds=sounds,
         beginnings=beginnings,
+        seeds=[fact.get("seed") for fact in facts],
     )
 
 
-def load_real(
-    folder: Path, generated: Generated, training: str | None, context: float, length: float
-) -> tuple[Sounds, Sounds]:
-    """Real music of the same genres, rate and stretch that the generator has not heard, and whole what it has.
+def load_real(folder: Path, columns: Sequence[Generated], training: str | None, length: float) -> Real:
+    """Real music of the same genres, rate and length that no generator has heard, and whole what one has.
 
     Raises:
         SourceError: there is none of it.
     """
-    rate = generated.sample_rate
-    digests = _heard_digests(generated.checkpoint)
-    collection = collect(Folder(str(folder)), rate, min_seconds=length)
-    held_out: Sounds = {genre: [] for genre in generated.sounds}
-    heard: Sounds = {genre: [] for genre in generated.sounds}
-    for track, start, samples, digest in zip(
-        collection.tracks, collection.offset, collection.samples, collection.digests, strict=True
-    ):
-        if track.genre not in held_out:
+    rate, genres = columns[0].sample_rate, columns[0].sounds
+    checkpoints = sorted({checkpoint for column in columns for checkpoint in column.checkpoints})
+    digests = frozenset[str]().union(*map(_heard_digests, checkpoints))
+    collection = _collect(folder, rate, length)
+    held_out: Sounds = {genre: [] for genre in genres}
+    heard: Sounds = {genre: [] for genre in genres}
+    paths: dict[str, list[str]] = {genre: [] for genre in genres}
+    for row, track in enumerate(collection.tracks):
+        if track.genre not in genres:
             continue
-        waveform = collection.audio[start : start + samples].astype(np.float32) / np.float32(PCM_SCALE)
-        if digest in digests:
-            heard[track.genre].append(waveform)
+        if collection.digests[row] in digests:
+            heard[track.genre].append(_waveform(collection, row))
         else:
-            held_out[track.genre].append(waveform[to_samples(context, rate) : to_samples(length, rate)])
+            held_out[track.genre].append(_waveform(collection, row)[: to_samples(length, rate)])
+            paths[track.genre].append(str(track.path))
     for genre, waveforms in held_out.items():
         if len(waveforms) < 2:
+            trained = f" ({len(heard[genre])} that it was)" if heard[genre] else ""
             raise SourceError(
                 f"{folder}: {len(waveforms)} tracks of genre '{genre}' that are {length:g} s long and that the "
-                "generator was not trained on; at least two are needed"
+                f"generator was not trained on{trained}; at least two are needed"
             )
+    notes = []
+    if short := [problem for problem in collection.problems if "too short" in problem.reason]:
+        notes.append(f"{len(short)} real tracks are shorter than {length:g} s and left out")
     if training is not None:
-        taught = collect(Folder(training), rate)
-        for track, start, samples in zip(taught.tracks, taught.offset, taught.samples, strict=True):
-            waveform = taught.audio[start : start + samples].astype(np.float32) / np.float32(PCM_SCALE)
-            heard.setdefault(track.genre, []).append(waveform)
-    return held_out, heard
+        taught = _collect(Path(training), rate)
+        for row, track in enumerate(taught.tracks):
+            heard.setdefault(track.genre, []).append(_waveform(taught, row))
+    elif gone := [name for name in checkpoints if not Path(name).is_file()]:
+        notes.append(f"{gone[0]} is not there: real tracks it was trained on may stand among the held-out ones; "
+                     "--training DIR names them")  # fmt: skip
+    elif not any(heard.values()):
+        notes.append(f"none of the tracks of {folder} is known to have been trained on, so that copying cannot be "
+                     "told; --training DIR names them")  # fmt: skip
+    return Real(held_out, heard, [path for genre in genres for path in paths[genre]], notes)
 
 
 def targets(real: Music, ours: Music, rival: Music | None) -> list[dict[str, Any]]:
@@ -219,17 +252,19 @@ def targets(real: Music, ours: Music, rival: Music | None) -> list[dict[str, Any
         rows.append(_target(f"flatness at second {second}", f"{flat:.4f}", f"{low:.4f} to {high:.4f}, real 5 to 95 %",
                             low <= flat <= high))  # fmt: skip
     if "recognised" in ours.measures:
-        share = ours.measures["recognised"]["value"] / max(real.measures["recognised"]["value"], 1e-9)
-        rows.append(_target("genre recognised, against real music", f"{share:.2f} times", ">= 0.8 times", share >= 0.8))
+        share, base = (column.measures["recognised"]["value"] for column in (ours, real))
+        rows.append(_target("genre recognised, against real music", f"{_ratio(share, base)} times", ">= 0.8 times",
+                            base > 0 and share >= 0.8 * base))  # fmt: skip
     if rival is not None:
         for name in ours.measures["mmd"]:
-            ratio = ours.measures["mmd"][name]["value"] / rival.measures["mmd"][name]["value"]
-            rows.append(_target(f"MMD, {name}, against {rival.name}", f"{ratio:.3f} times", "<= 0.333 times",
-                                ratio <= 1 / 3))  # fmt: skip
+            at, beaten = (column.measures["mmd"][name]["value"] for column in (ours, rival))
+            rows.append(_target(f"MMD^2, {name}, against {rival.name}", f"{_ratio(at, beaten)} times",
+                                "<= 0.333 times", beaten > 0 and at <= beaten / 3))  # fmt: skip
     if "nearest" in ours.measures:
-        at, floor = (column.measures["nearest"]["first_percentile"] for column in (ours, real))
-        rows.append(_target("nearest training window, 1st percentile", f"{at:.2f} dB", f">= {floor:.2f} dB, as real",
-                            at >= floor))  # fmt: skip
+        near, floor = ours.measures["nearest"]["first_percentile"], real.measures["nearest"]
+        wanted = f">= {floor['first_percentile']:.2f} dB, as real [{floor['low']:.2f}, {floor['high']:.2f}]"
+        rows.append(_target("nearest training window, 1st percentile", "silent" if near is None else f"{near:.2f} dB",
+                            wanted, near is None or near >= floor["first_percentile"]))  # fmt: skip
     return rows
 
 
@@ -238,14 +273,15 @@ def format_judgement(report: dict[str, Any]) -> str:
     columns = report["measures"]
     rows: list[tuple[str, list[str]]] = []
     seconds = len(columns[REAL]["loudness"]["median"])
-    for second in sorted({1, min(5, seconds), seconds}):
+    made = min(math.ceil(report["judged_s"][0]) + 1, seconds)  # the first second without anything of the beginning
+    for second in sorted({made, max(made, min(5, seconds)), seconds}):
         for name, unit in sound.MEASURES.items():
             cells = [_at(column.get(name), second, unit) for column in columns.values()]
             rows.append((f"{name} at second {second}", cells))
     for kind in ("mmd", "frechet"):
         for name in columns[REAL][kind]:
-            cells = [str(distances.Distance(**column[kind][name])) for column in columns.values()]
-            rows.append((f"{'MMD' if kind == 'mmd' else 'Frechet'}, {name}", cells))
+            cells = [_cell(column[kind][name]) for column in columns.values()]
+            rows.append((f"{'MMD^2' if kind == 'mmd' else 'Frechet'}, {name}", cells))
     if "recognised" in columns[REAL]:
         cells = [
             "{:.0f} % [{:.0f}, {:.0f}]".format(*(100 * share[key] for key in ("value", "low", "high"))) if share else ""
@@ -253,7 +289,8 @@ def format_judgement(report: dict[str, Any]) -> str:
         ]
         rows.append(("genre recognised", cells))
     if "nearest" in columns[REAL]:
-        cells = [f"{column['nearest']['first_percentile']:.2f} dB" for column in columns.values()]
+        nearest = [column["nearest"]["first_percentile"] for column in columns.values()]
+        cells = ["" if near is None else f"{near:.2f} dB" for near in nearest]
         rows.append(("nearest training window, 1st %", cells))
     head = [f"{name} ({report['tracks'].get(name, '')})" for name in columns]
     wide = [max(len(text) for text in (title, *(cells[i] for _, cells in rows))) for i, title in enumerate(head)]
@@ -262,6 +299,8 @@ def format_judgement(report: dict[str, Any]) -> str:
     lines += ["", "  ".join([" " * first, *(f"{title:>{w}}" for title, w in zip(head, wide, strict=True))])]
     for name, cells in rows:
         lines.append("  ".join([f"{name:<{first}}", *(f"{cell:>{w}}" for cell, w in zip(cells, wide, strict=True))]))
+    lines += ["", f"MMD^2 and Frechet distance under '{REAL}': one half of its tracks from the other."]
+    lines += [f"Note: {note}." for note in report["notes"]]
     lines += ["", "Targets:"]
     for row in report["targets"]:
         mark = "met    " if row["met"] else "NOT met"
@@ -288,51 +327,76 @@ def _measure(
     embeddings: dict[str, Embedding],
     recogniser: GenreRecogniser | None,
     rate: int,
+    context: float,
 ) -> None:
     """Fill in the measures of every column; the first is the real one, that the others are held against."""
     from tqdm import tqdm
 
-    spectra = Spectra(rate)
-    bank = [spectra(waveform) for waveforms in heard.values() for waveform in waveforms]
-    real: dict[str, list[npt.NDArray[np.float64]]] = {}
-    scale: dict[str, tuple[Any, Any, float]] = {}
+    begun = to_samples(context, rate)
+    dense = Spectra(rate, _BANK_HOP_S)
+    bank = [dense(waveform).astype(np.float32) for waveforms in heard.values() for waveform in waveforms]
+    windows = np.concatenate(bank) if bank else None
+    scale: dict[str, tuple[Any, Any]] = {}
+    real: dict[str, tuple[list[Any], float]] = {}
     for column in tqdm(music, desc="Judging", unit="set"):
+        made = [waveform[begun:] for waveform in column.tracks]
         for name, values in _by_second(column, rate).items():
-            low, median, high = sound.bands(values, (0.05, 0.5, 0.95)).tolist()
-            column.measures[name] = {"median": median, "low": low, "high": high}
+            low, q25, median, q75, high = sound.bands(values).tolist()
+            column.measures[name] = {"median": median, "low": low, "high": high, "q25": q25, "q75": q75}
         column.measures |= {"mmd": {}, "frechet": {}}
         for name, embed in embeddings.items():
-            vectors = [embed(waveform) for waveform in column.tracks]
+            vectors = [embed(waveform) for waveform in made]
             if column.name == REAL:
                 every = np.concatenate(vectors)
-                scale[name] = (every.mean(axis=0), every.std(axis=0) + 1e-6, 0.0)
-            mean, spread, bandwidth = scale[name]
-            vectors = [(vector - mean) / spread for vector in vectors]
+                scale[name] = every.mean(axis=0), every.std(axis=0) + 1e-6
+            vectors = [(vector - scale[name][0]) / scale[name][1] for vector in vectors]
             if column.name == REAL:
-                real[name] = vectors
-                scale[name] = (mean, spread, distances.median_distance(vectors))
-                half, other = vectors[::2], vectors[1::2]
-                found = _halves(half, other, scale[name][2])
+                real[name] = vectors, distances.median_distance(vectors)
+                found = _halves(*real[name])
             else:
-                found = distances.mmd(vectors, real[name], bandwidth), distances.frechet(vectors, real[name])
+                related = _related(column.seeds, music[0].seeds)
+                found = distances.mmd(vectors, *real[name], related), distances.frechet(vectors, real[name][0])
             column.measures["mmd"][name], column.measures["frechet"][name] = map(_plain, found)
         if recogniser is not None:
-            column.measures["recognised"] = _recognised(column, recogniser, rate)
-        if bank:
-            near = distances.nearest(
-                np.concatenate([spectra(waveform) for waveform in column.tracks]), np.concatenate(bank)
-            )
-            column.measures["nearest"] = {
-                "first_percentile": float(np.percentile(near, 1)),
-                "median": float(np.median(near)),
-            }
+            column.measures["recognised"] = _recognised(column, recogniser, rate, begun)
+        if windows is not None:
+            column.measures["nearest"] = _nearest(made, windows, rate)
 
 
-def _halves(half: list[Any], other: list[Any], bandwidth: float) -> tuple[distances.Distance, distances.Distance]:
-    """The floor: one half of the real tracks against the other."""
-    if min(len(half), len(other)) < 2:
-        return distances.Distance(float("nan")), distances.frechet(half, other)
-    return distances.mmd(half, other, bandwidth), distances.frechet(half, other)
+def _nearest(made: Sequence[Waveform], training: Any, rate: int) -> dict[str, float | None]:
+    """How near windows come to training windows, dB, with an interval over tracks; None where all are quiet."""
+    spectra = Spectra(rate)
+    near = []
+    for waveform in made:
+        vectors = spectra(waveform)
+        vectors = vectors[vectors.max(axis=1) > _QUIET_DB]
+        if len(vectors):
+            near.append(distances.nearest(vectors, training))
+    if not near:
+        return dict.fromkeys(("first_percentile", "low", "high", "median"))
+    every = np.concatenate(near)
+    rng = np.random.default_rng(0)
+    drawn = [np.concatenate([near[i] for i in rng.integers(len(near), size=len(near))]) for _ in range(1000)]
+    low, high = np.quantile([np.percentile(sample, 1) for sample in drawn], (0.025, 0.975))
+    return {
+        "first_percentile": float(np.percentile(every, 1)),
+        "low": float(low),
+        "high": float(high),
+        "median": float(np.median(every)),
+    }
+
+
+def _halves(vectors: list[Any], bandwidth: float) -> tuple[distances.Distance | None, distances.Distance]:
+    """The floor: one half of the real tracks against the other; no MMD of fewer than four tracks."""
+    half, other = vectors[::2], vectors[1::2]
+    return distances.mmd(half, other, bandwidth) if len(other) > 1 else None, distances.frechet(half, other)
+
+
+def _related(seeds: Sequence[str | None], real: Sequence[str | None]) -> list[tuple[int, int]]:
+    """Pairs of a generated and a real track, by number, of which one continues the beginning of the other."""
+    place = {Path(path).resolve(): number for number, path in enumerate(real) if path}
+    begun = [(number, place.get(Path(seed).resolve())) for number, seed in enumerate(seeds) if seed]
+    return [(number, other) for number, other in begun if other is not None]
 
 
 def _by_second(column: Music, rate: int) -> dict[str, list[Any]]:
@@ -340,15 +404,13 @@ def _by_second(column: Music, rate: int) -> dict[str, list[Any]]:
     return {name: [track[name] for track in tracks] for name in sound.MEASURES}
 
 
-def _recognised(column: Music, recogniser: GenreRecogniser, rate: int) -> dict[str, float]:
+def _recognised(column: Music, recogniser: GenreRecogniser, rate: int, begun: int) -> dict[str, float]:
     """Share of tracks that the judge takes for the genre that was intended."""
     right, total = 0, 0
     for genre, waveforms in column.sounds.items():
-        if genre not in recogniser.genres:
-            raise UsageError(f"--judge: it knows no '{genre}', only {', '.join(recogniser.genres)}")
         for waveform in waveforms:
             try:
-                said = recogniser(at_rate(waveform, rate, recogniser.sample_rate))
+                said = recogniser(at_rate(waveform[begun:], rate, recogniser.sample_rate))
             except AudioError:  # silence is of no genre
                 said = {"": 1.0}
             right += max(said, key=lambda name: said[name]) == genre
@@ -357,26 +419,44 @@ def _recognised(column: Music, recogniser: GenreRecogniser, rate: int) -> dict[s
     return {"value": share.value, "low": share.low, "high": share.high}
 
 
-def _ceilings(first: Generated, real: Sounds, context: float, length: float, seed: int) -> list[Music]:
+def _ceilings(first: Generated, real: Sounds, length: float, seed: int) -> list[Music]:
     """Music that is none: noise as loud as the real tracks, silence, and the beginning over and over."""
     rng = np.random.default_rng(seed)
-    samples = to_samples(length, first.sample_rate) - to_samples(context, first.sample_rate)
+    samples = to_samples(length, first.sample_rate)
     noise = {
         genre: [rng.normal(0, float(np.sqrt(np.mean(y**2))), samples).astype(np.float32) for y in waveforms]
         for genre, waveforms in real.items()
     }
     silence = {genre: [np.zeros(samples, np.float32)] * 2 for genre in real}
     found = [Music(NOISE, noise), Music(SILENCE, silence)]
-    if context > 0:
+    if first.context_seconds > 0:
         repeated = {g: [np.resize(y, samples) for y in waveforms] for g, waveforms in first.beginnings.items()}
-        found.append(Music(REPEATED, repeated))
+        found.append(Music(REPEATED, repeated, first.seeds))
     return found
 
 
-def _cut(generated: Generated, context: float, length: float) -> Sounds:
-    rate = generated.sample_rate
-    first, last = to_samples(context, rate), to_samples(length, rate)
-    return {genre: [y[first:last] for y in waveforms] for genre, waveforms in generated.sounds.items()}
+def _cut(generated: Generated, length: float) -> Sounds:
+    last = to_samples(length, generated.sample_rate)
+    return {genre: [y[:last] for y in waveforms] for genre, waveforms in generated.sounds.items()}
+
+
+def _stretch(columns: Sequence[Generated], seconds: float | None) -> tuple[float, float]:
+    """From where to where all columns are judged, s."""
+    for column in columns:
+        if column.sample_rate != columns[0].sample_rate:
+            raise UsageError(
+                f"{column.folder}: {column.sample_rate} Hz, but {columns[0].folder} has {columns[0].sample_rate} Hz; "
+                "judge like with like"
+            )
+    shortest = min(columns, key=lambda column: column.seconds)
+    length = shortest.seconds if seconds is None else min(shortest.seconds, seconds)
+    context = max(column.context_seconds for column in columns)
+    if context < 0 or length - context < 1:
+        raise UsageError(
+            f"{shortest.folder}: its shortest file leaves {length - context:.2f} s to judge, from {context:g} to "
+            f"{length:g} s; at least 1 s is needed"
+        )
+    return context, length
 
 
 def _names(columns: Sequence[Generated]) -> Iterator[str]:
@@ -386,17 +466,72 @@ def _names(columns: Sequence[Generated]) -> Iterator[str]:
         yield name if names.count(name) == 1 and name != REAL else str(column.folder)
 
 
-def _heard_digests(checkpoint: str | None) -> frozenset[str]:
-    """Digests of the tracks that a generator was trained on; none if its checkpoint is not there."""
-    if checkpoint is None or not Path(checkpoint).is_file():
+def _told(path: Path) -> dict[str, dict[str, Any]]:
+    """What the generator says of its files, by name; a line that a kill cut short says nothing."""
+    found = {}
+    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            line = json.loads(text)
+            found[line["file"]] = line
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def _rate(file: Path) -> int:
+    import soundfile
+
+    try:
+        return int(soundfile.info(file).samplerate)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{file}: not audio that can be read; take it away or make it anew") from error
+
+
+def _collect(folder: Path, rate: int, min_seconds: float = 0.0) -> Collection:
+    if not folder.is_dir():
+        raise SourceError(f"{folder}: no such folder; name one with a sub-folder of music for each genre")
+    return collect(Folder(str(folder)), rate, min_seconds=min_seconds)
+
+
+def _waveform(collection: Collection, row: int) -> Waveform:
+    start = collection.offset[row]
+    pcm = collection.audio[start : start + collection.samples[row]]
+    waveform: Waveform = pcm.astype(np.float32) / np.float32(PCM_SCALE)
+    return waveform
+
+
+def _heard_digests(checkpoint: str | Path) -> frozenset[str]:
+    """Digests of the tracks that a network was trained on, at its sample rate; none if its checkpoint is not there."""
+    if not Path(checkpoint).is_file():
         return frozenset()
     name = read_checkpoint(checkpoint).data["class_path"].rpartition(".")[2]
     content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
     return frozenset(content.get(name, {}).get("heard", ()))
 
 
-def _plain(distance: distances.Distance) -> dict[str, float | None]:
-    return {"value": distance.value, "low": distance.low, "high": distance.high}
+def _known_to_judge(recogniser: GenreRecogniser, folder: Path, held_out: Sequence[str]) -> list[str]:
+    """A note if the judge was trained on real tracks that it now judges."""
+    digests = _heard_digests(recogniser.checkpoint.path)
+    if not digests:
+        return []
+    collection = _collect(folder, recogniser.sample_rate)
+    heard = {str(t.path) for t, digest in zip(collection.tracks, collection.digests, strict=True) if digest in digests}
+    known = len(heard & set(held_out))
+    if not known:
+        return []
+    return [f"the judge was trained on {known} of the {len(held_out)} real tracks, which flatters its share of them"]
+
+
+def _plain(distance: distances.Distance | None) -> dict[str, float | None] | None:
+    return {"value": distance.value, "low": distance.low, "high": distance.high} if distance else None
+
+
+def _cell(distance: dict[str, Any] | None) -> str:
+    return str(distances.Distance(**distance)) if distance else ""
+
+
+def _ratio(value: float, base: float) -> str:
+    return f"{value / base:.3f}" if base > 0 else f"{value:.3g} to {base:.3g}, no"
 
 
 def _target(what: str, reached: str, wanted: str, met: bool) -> dict[str, Any]:

@@ -29,13 +29,29 @@ def confusion_matrix(confusion: ArrayLike, genres: Sequence[str], title: str | N
         title: of the figure.
 
     """
-    counts = np.asarray(confusion, dtype=np.int64)
+    return confusion_matrices([(title or "", np.asarray(confusion))], genres)
+
+
+def confusion_matrices(matrices: Sequence[tuple[str, ArrayLike]], genres: Sequence[str]) -> "Figure":
+    """Draw confusion matrices as `confusion_matrix` does, side by side.
+
+    Args:
+        matrices: pairs of a title and counts `[genres, genres]`.
+        genres: their names, in order.
+
+    """
+    side = max(3.0, 0.46 * len(genres))  # of the square of cells, in inches
+    fig = _figure(len(matrices) * (side + 2.4), side + 1.7)
+    for ax, (title, confusion) in zip(fig.subplots(1, len(matrices), squeeze=False)[0], matrices, strict=True):
+        _confusion(ax, np.asarray(confusion, dtype=np.int64), genres, title)
+    return fig
+
+
+def _confusion(ax: "Axes", counts: "np.ndarray", genres: Sequence[str], title: str) -> None:
+    """Draw one confusion matrix."""
     total = counts.sum(axis=1)
     share = counts / np.maximum(total, 1)[:, None]
     k = len(genres)
-    side = max(3.0, 0.46 * k)  # of the square of cells, in inches
-    fig = _figure(side + 2.4, side + 1.7)
-    ax = fig.add_subplot()
     ax.imshow(share, cmap=_light(), vmin=0, vmax=1)
     for (i, j), count in np.ndenumerate(counts):
         colour = FAINT if not count else "white" if share[i, j] > 0.75 else INK
@@ -55,7 +71,6 @@ def confusion_matrix(confusion: ArrayLike, genres: Sequence[str], title: str | N
     ax.spines[:].set_visible(False)
     if title:
         ax.set_title(title, pad=22, parse_math=False)
-    return fig
 
 
 def spectrogram_page(

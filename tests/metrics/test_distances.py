@@ -60,3 +60,22 @@ def test_nearest_is_the_nearest():
 def test_median_distance():
     points = [np.array([[0.0], [1.0]]), np.array([[3.0]])]
     assert distances.median_distance(points) == 2
+
+
+def test_a_track_and_what_continues_it_are_no_independent_samples():
+    rng = np.random.default_rng(3)
+    plain, left_out = [], []
+    for _ in range(40):
+        real = tracks(rng, 8)
+        ours = [track + 0.1 * rng.normal(size=track.shape) for track in real]
+        plain.append(distances.mmd(ours, real, 3.0).value)
+        left_out.append(distances.mmd(ours, real, 3.0, [(i, i) for i in range(8)]).value)
+    assert np.mean(plain) < -3 * np.std(plain) / np.sqrt(40)
+    assert abs(np.mean(left_out)) < 3 * np.std(left_out) / np.sqrt(40)
+
+
+def test_frechet_distance_of_sets_that_do_not_vary():
+    rng = np.random.default_rng(0)
+    silent, real = [np.zeros((9, 5))] * 2, [rng.normal(1, 1, (50, 5))]
+    assert distances.frechet(silent, silent).value == 0
+    assert distances.frechet(silent, real).value == pytest.approx(10, rel=0.3)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from musicgen_cls import __version__, plots
@@ -34,6 +36,7 @@ class TestReport(Callback):
 
     def __init__(self, out: str | None = None) -> None:
         self.out = out
+        self.folder = Path()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find out, before the work, whether the report can be written."""
@@ -50,7 +53,7 @@ class TestReport(Callback):
         scores = pl_module.results["test"]
         report = describe_test(trainer, datamodule) | summarise(scores, datamodule.genres)
         print(format_report(report))
-        folder = Path(self.out) if self.out else _folder(trainer, report)
+        self.folder = folder = Path(self.out) if self.out else _folder(trainer, report)
         try:
             write_report(folder, report, scores, datamodule)
         except OSError as error:
@@ -58,6 +61,21 @@ class TestReport(Callback):
                 f"{folder}: cannot write the report there ({error.strerror}); give another folder with --out DIR"
             ) from error
         print(f"Report:      {folder}")
+
+
+def write_pair(path: Path, tests: Sequence[tuple[str, Scores]], genres: Sequence[str]) -> None:
+    """Draw the confusion matrices of several tests of one network side by side, and say how they compare."""
+    matrices = []
+    for name, scores in tests:
+        confusion = np.zeros((len(genres), len(genres)), dtype=int)
+        np.add.at(confusion, (scores.track_y, scores.track_pred), 1)
+        matrices.append((f"{name}: {100 * scores.track_accuracy:.0f} % of {len(scores.track_y)} tracks", confusion))
+    plots.save(plots.confusion_matrices(matrices, genres), path)
+    (name, ours), (other, theirs) = tests
+    share = (
+        f"{ours.track_accuracy / theirs.track_accuracy:.2f} times" if theirs.track_accuracy else "not comparable with"
+    )
+    print(f"Side by side: {path}\n  the genre of {name} is told {share} as often as that of {other}")
 
 
 class LossReport(Callback):

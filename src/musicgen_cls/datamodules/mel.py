@@ -10,8 +10,9 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from musicgen_cls.audio.mel import MelFrontEnd
-from musicgen_cls.audio.windows import spaced_starts
+from musicgen_cls.audio.windows import spaced_starts, to_samples
 from musicgen_cls.datamodules.base import AudioDataModule, check_positive
+from musicgen_cls.errors import UsageError
 from musicgen_cls.sources.splits import SplitName
 from musicgen_cls.sources.track import Side, Source
 
@@ -32,6 +33,7 @@ class MelSlices(AudioDataModule):
         hop_length: samples from frame to frame.
         n_mels: bands.
         sample_rate: Hz; other rates are resampled.
+        span: of each track only the stretch from this second to that one, as [0.9, 5]; all of it if not set.
         split: `track`, `artist`, `fault_filtered` (GTZAN), `segment` (leaks), `external`.
         fractions: shares of training, validation and test tracks, for `track`, `artist` and `segment`.
         fold: "i of n" instead of fractions: part i tests, the next validates, the others train.
@@ -58,6 +60,7 @@ class MelSlices(AudioDataModule):
         hop_length: int = 256,
         n_mels: int = 64,
         sample_rate: int = 22050,
+        span: tuple[float, float] | None = None,
         split: SplitName = "track",
         fractions: Sequence[float] = (0.7, 0.15, 0.15),
         fold: str | None = None,
@@ -73,6 +76,9 @@ class MelSlices(AudioDataModule):
     ) -> None:
         check_positive(n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, windows_per_track=windows_per_track)
         check_positive(crops_per_track=1 if crops_per_track is None else crops_per_track)
+        if span is not None and not 0 <= span[0] <= span[1] - seconds:
+            raise UsageError(f"--data.span {list(span)}: give two seconds, as [0.9, 5], at least {seconds:g} s apart")
+        self.span = span
         self.windows_per_track = windows_per_track
         self.crops_per_track = crops_per_track
         self.n_fft = n_fft
@@ -99,9 +105,13 @@ class MelSlices(AudioDataModule):
 
     def places(self, samples: int, side: Side | None) -> tuple[npt.NDArray[np.int64], int]:
         """Evenly spaced windows; for training, if asked for, crops that may start anywhere."""
+        first, last = (0, samples) if self.span is None else (to_samples(s, self.sample_rate) for s in self.span)
+        length = min(last, samples) - first
+        if length < self.window_samples:
+            return np.zeros(0, dtype=np.int64), 0
         if side == "train" and self.crops_per_track is not None:
-            return np.zeros(self.crops_per_track, dtype=np.int64), samples - self.window_samples
-        return spaced_starts(samples, self.window_samples, self.windows_per_track), 0
+            return np.full(self.crops_per_track, first), length - self.window_samples
+        return first + spaced_starts(length, self.window_samples, self.windows_per_track), 0
 
     def level_offset(self) -> float | None:
         """How much louder the test windows are than the training windows were, dB, averaged over bands."""

@@ -23,8 +23,10 @@ class Distance:
         return f"{self.value:.4g}" + (f" [{self.low:.3g}, {self.high:.3g}]" if self.low is not None else "")
 
 
-def mmd(ours: Sequence[Floats], real: Sequence[Floats], bandwidth: float) -> Distance:
-    """Unbiased squared maximum mean discrepancy, with a Gaussian kernel.
+def mmd(
+    ours: Sequence[Floats], real: Sequence[Floats], bandwidth: float, related: Sequence[tuple[int, int]] = ()
+) -> Distance:
+    """Unbiased estimate of the squared maximum mean discrepancy (MMD^2), with a Gaussian kernel.
 
     Gretton et al. 2012, "A Kernel Two-Sample Test", Journal of Machine Learning Research 13, 723-773, lemma 6, with
     tracks as the samples: the kernel of two tracks is the mean over pairs of their windows, so that windows of one
@@ -35,8 +37,12 @@ def mmd(ours: Sequence[Floats], real: Sequence[Floats], bandwidth: float) -> Dis
         ours: a track each, vectors of its windows `[windows, features]`; at least two tracks.
         real: likewise.
         bandwidth: distance at which the kernel has fallen to exp(-1/2); see `median_distance`.
+        related: pairs of a track of ours and a real one, by number, that are left out: a recording and what was made
+            from its beginning are no independent samples, and would make the distance too small.
     """
     xx, yy, xy = (_kernels(a, b, bandwidth) for a, b in ((ours, ours), (real, real), (ours, real)))
+    for pair in related:
+        xy[pair] = np.nan
     value = _mmd(xx, yy, xy)
     without = [_mmd(np.delete(np.delete(xx, i, 0), i, 1), yy, np.delete(xy, i, 0)) for i in _spare(xx)]
     variance = _jackknife(without)
@@ -46,7 +52,7 @@ def mmd(ours: Sequence[Floats], real: Sequence[Floats], bandwidth: float) -> Dis
 
 
 def median_distance(tracks: Sequence[Floats]) -> float:
-    """Median distance between windows of different tracks, at most 2,000 of them."""
+    """Median distance between windows, of at most 2,000 of them."""
     from scipy.spatial.distance import pdist
 
     windows = np.concatenate(list(tracks))
@@ -85,14 +91,20 @@ def nearest(ours: Floats, training: Floats, chunk: int = 512) -> Floats:
 
 def _kernels(a: Sequence[Floats], b: Sequence[Floats], bandwidth: float) -> Floats:
     """Mean kernel between windows of each pair of tracks, `[tracks of a, tracks of b]`."""
-    from scipy.spatial.distance import cdist
-
-    return np.array([[np.exp(-(cdist(x, y) ** 2) / (2 * bandwidth**2)).mean() for y in b] for x in a])
+    y = np.concatenate(list(b))
+    lengths = np.einsum("ij,ij->i", y, y)
+    counts = np.array([len(track) for track in b])
+    firsts = np.cumsum(counts) - counts
+    means = []
+    for x in a:
+        squares = (np.einsum("ij,ij->i", x, x)[:, None] + lengths - 2 * x @ y.T).clip(0)
+        means.append(np.add.reduceat(np.exp(squares / (-2 * bandwidth**2)).mean(axis=0), firsts) / counts)
+    return np.array(means)
 
 
 def _mmd(xx: Floats, yy: Floats, xy: Floats) -> float:
     apart = [(k.sum() - np.trace(k)) / (len(k) * (len(k) - 1)) for k in (xx, yy)]
-    return float(apart[0] + apart[1] - 2 * xy.mean())
+    return float(apart[0] + apart[1] - 2 * np.nanmean(xy))
 
 
 def _spare(kernels: Floats) -> range:
