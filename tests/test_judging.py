@@ -66,7 +66,7 @@ def report(folder: str = "judged") -> dict:
 class TestWhatItSays:
     def test_of_music_that_fades_and_music_that_does_not(self, judged, places):
         status, out, err = judged(
-            places["good"], places["real"], "--others", f"[{places['faded']}]", "--context_seconds", 1,
+            places["good"], places["real"], "--others", places["faded"], "--context_seconds", 1,
             "--training", places["training"],
         )  # fmt: skip
         assert status == 0, err
@@ -214,6 +214,16 @@ class TestWhoHeardWhat:
         assert status == 2
         assert "0 tracks of genre 'jazz'" in err
         assert "(3 that it was)" in err
+
+    def test_training_music_among_the_real_is_not_held_out(self, judged, places, tmp_path):
+        for genre in GENRES:
+            (tmp_path / "part" / genre).mkdir(parents=True)
+            for file in sorted((places["real"] / genre).iterdir())[:2]:
+                (tmp_path / "part" / genre / file.name).write_bytes(file.read_bytes())
+        status, _, err = judged(places["good"], places["real"], "--training", "part")
+        assert status == 0, err
+        assert (report()["tracks"]["real"], report()["training_tracks"]) == (4, 4)
+        assert judged(places["good"], places["real"], "--training", places["real"])[0] == 2
 
     def test_a_checkpoint_that_is_gone(self, judged, places, tmp_path):
         folder = write(tmp_path / "made", first=10)

@@ -88,7 +88,7 @@ class Real:
 def judge(
     generated: str,
     real: str,
-    others: list[str] | None = None,
+    others: list[str] | str | None = None,
     judge: str | None = None,
     embed: str | None = None,
     training: str | None = None,
@@ -103,17 +103,19 @@ def judge(
         generated: a folder of genre folders, as predict writes it with a generator.
         real: a folder of genre folders of real music. The tracks that the generator was trained on are told by its
             checkpoint; the others are what it is held against.
-        others: more generated folders, to stand beside it; the first one is the one to beat.
+        others: one more generated folder, or a list, as [a,b], to stand beside it; the first is the one to beat.
         judge: checkpoint of a classifier that had no part in training: tells genres.
         embed: checkpoint of a classifier among whose features distances are measured; the judge's if not given.
-        training: a folder of the music that the generator was trained on, where its checkpoint cannot tell.
+        training: a folder of the music that the generator was trained on, where its checkpoint cannot tell; what of
+            it is in the real folder too is not held against the generated.
         context_seconds: how much at the start of each file is not generated; where the folder does not tell.
         seconds: judge so much of each file only.
         out: folder for the report.
         seed: of noise and of the random network.
     """
     check_writable(Path(out), "--out DIR")
-    columns = [load_generated(Path(folder), context_seconds) for folder in (generated, *(others or []))]
+    rivals = [others] if isinstance(others, str) else others or []
+    columns = [load_generated(Path(folder), context_seconds) for folder in (generated, *rivals)]
     first, names = columns[0], list(_names(columns))
     context, length = _stretch(columns, seconds)
     recogniser = GenreRecogniser(judge) if judge else None
@@ -204,6 +206,9 @@ def load_real(folder: Path, columns: Sequence[Generated], training: str | None, 
     rate, genres = columns[0].sample_rate, columns[0].sounds
     checkpoints = sorted({checkpoint for column in columns for checkpoint in column.checkpoints})
     digests = frozenset[str]().union(*map(_heard_digests, checkpoints))
+    taught = _collect(Path(training), rate) if training else None
+    if taught is not None:
+        digests |= frozenset(taught.digests)
     collection = _collect(folder, rate, length)
     held_out: Sounds = {genre: [] for genre in genres}
     heard: Sounds = {genre: [] for genre in genres}
@@ -226,10 +231,10 @@ def load_real(folder: Path, columns: Sequence[Generated], training: str | None, 
     notes = []
     if short := [problem for problem in collection.problems if "too short" in problem.reason]:
         notes.append(f"{len(short)} real tracks are shorter than {length:g} s and left out")
-    if training is not None:
-        taught = _collect(Path(training), rate)
+    if taught is not None:
         for row, track in enumerate(taught.tracks):
-            heard.setdefault(track.genre, []).append(_waveform(taught, row))
+            if taught.digests[row] not in collection.digests:  # else it is there already
+                heard.setdefault(track.genre, []).append(_waveform(taught, row))
     elif gone := [name for name in checkpoints if not Path(name).is_file()]:
         notes.append(f"{gone[0]} is not there: real tracks it was trained on may stand among the held-out ones; "
                      "--training DIR names them")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Mu-law: 256 levels, fine near silence and coarse near full scale."""
+"""Mu-law companding: samples to levels that are finer near silence, and back."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ import torch
 from torch import Tensor
 
 LEVELS = 256
+MU = LEVELS - 1
 
 
-def encode(waveform: Tensor) -> Tensor:
-    """Samples from -1 to 1, of any shape, to levels 0 to 255, int64: companding of ITU-T G.711 with mu = 255."""
-    mu = LEVELS - 1
-    companded = torch.sign(waveform) * torch.log1p(mu * waveform.abs().clamp(max=1.0)) / math.log1p(mu)
-    return ((companded + 1) / 2 * mu + 0.5).long()
+def encode(x: Tensor) -> Tensor:
+    """Samples to levels, by the continuous law of ITU-T G.711 with mu = 255, rounded to the nearest.
+
+    Args:
+        x: full scale 1, any shape; what lies beyond is clipped.
+
+    Returns:
+        int64 of the same shape, 0 for -1 to 255 for 1.
+    """
+    compressed = x.sign() * torch.log1p(MU * x.abs().clamp(max=1.0)) / math.log1p(MU)
+    return ((compressed + 1) * (MU / 2) + 0.5).floor().long()
 
 
-def decode(level: Tensor) -> Tensor:
-    """Levels 0 to 255 to samples from -1 to 1, float32: the inverse of `encode`, but for the rounding."""
-    mu = LEVELS - 1
-    companded = 2 * level.float() / mu - 1
-    return torch.sign(companded) * torch.expm1(companded.abs() * math.log1p(mu)) / mu
+def decode(levels: Tensor) -> Tensor:
+    """Levels 0 to 255 to float32 samples from -1 to 1, of the same shape; `encode` gives the levels back."""
+    compressed = levels / MU * 2 - 1
+    return compressed.sign() * torch.expm1(compressed.abs() * math.log1p(MU)) / MU
