@@ -70,7 +70,10 @@ def report_of(folder: Path) -> dict:
     return json.loads((folder / "report.json").read_text())
 
 
-@pytest.mark.parametrize("config", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+CLASSIFIERS = [path for path in sorted(CONFIGS.glob("*.yaml")) if "class_path: GenreClassifier" in path.read_text()]
+
+
+@pytest.mark.parametrize("config", CLASSIFIERS, ids=lambda path: path.stem)
 def test_each_config_fits_tests_predicts_and_resumes(config: Path, music: Path, run: Run) -> None:
     settings = ["--config", config, *folder(music), *SMALL, *QUIET]
     printed = run("fit", *settings)
@@ -418,7 +421,9 @@ def test_help_and_version_need_no_lightning(capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as leaving:
-        main([command, "--help"])
-    assert leaving.value.code == 0
-    assert "--data" in capsys.readouterr().out
+    try:
+        status = main([command, "--help"])
+    except SystemExit as leaving:
+        status = leaving.code
+    assert status == 0
+    assert ("REAL" if command == "judge" else "--data").casefold() in capsys.readouterr().out.casefold()

@@ -60,7 +60,7 @@ def test_instances():
         "seconds": 30.0,
         "seed": 7,
         "sample_rate": 22050,
-        "root": None,
+        "folder": None,
     }
 
 

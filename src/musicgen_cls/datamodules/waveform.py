@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from musicgen_cls.audio.io import PCM_SCALE, Waveform, check_sound, stream
 from musicgen_cls.audio.windows import to_samples
@@ -161,9 +161,11 @@ class WaveformWindows(AudioDataModule):
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """What is to be continued: the beginnings of held-out tracks, or of `files`."""
-        seeds = self._seeds()
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return DataLoader(seeds[rank::world], batch_size=self.batch_size, collate_fn=_together)  # type: ignore[arg-type]
+        seeds = self._seeds()[rank::world]
+        starts = range(0, len(seeds), self.batch_size)
+        batches = SeedBatches([_together(seeds[start : start + self.batch_size]) for start in starts])
+        return DataLoader(batches, batch_size=None)
 
     def _sampler(self, dataset: WindowDataset, **options: Any) -> WindowSampler:
         by_track = self.batch == "track" and options["shuffle"]
@@ -251,6 +253,19 @@ class WaveformWindows(AudioDataModule):
 
     def _check(self, path: Path, context: Waveform) -> None:
         check_sound(f"{path} (its first {self.context_seconds:g} s)", context)
+
+
+class SeedBatches(IterableDataset[Batch]):
+    """Batches of beginnings: iterated over, so that the trainer does not divide among processes what is divided."""
+
+    def __init__(self, batches: list[Batch]) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
 
 
 def _together(seeds: list[dict[str, Any]]) -> Batch:
