@@ -113,6 +113,12 @@ class TestFit:
         assert "jazz: finished before" in err
         assert (folder / "jazz" / "checkpoints/last.ckpt").stat().st_mtime_ns == stamp
 
+    def test_fit_genres_trains_generators(self, run, songs):
+        source = ["--data.source", "Folder", "--data.source.root", songs]
+        status, _, err = run("fit-genres", "--config", CONFIGS / "vgg.yaml", *source)
+        assert status == 2
+        assert "fit-genres trains generators" in err
+
     def test_fit_genres_takes_no_checkpoint(self, run, songs):
         status, _, err = run("fit-genres", *fit_args(songs), "--ckpt_path", "x.ckpt")
         assert status == 2

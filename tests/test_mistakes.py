@@ -42,6 +42,10 @@ def test_ours_goes_before_the_systems() -> None:
         ("Option 'widht' is not accepted", "no option 'widht'; did you mean 'width'?"),
         ("Unrecognized arguments: --data.sorce x", "no option '--data.sorce'; did you mean 'source'?"),
         (
+            "Option 'width' is not accepted",
+            "no option 'width' here: the class or command that is named does not take it",
+        ),
+        (
             'Parser key "network":\n - Expected a dot import path string: VGGG',
             "network: no class 'VGGG'; did you mean 'VGG'?",
         ),

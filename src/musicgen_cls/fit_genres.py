@@ -16,6 +16,7 @@ from musicgen_cls.cli import MusicCLI, option, start
 from musicgen_cls.errors import UsageError
 from musicgen_cls.paths import check_writable, writing
 from musicgen_cls.plain import resolve
+from musicgen_cls.tasks.generation import GenreGenerator
 
 FINISHED = "finished.json"
 HELP = """\
@@ -72,6 +73,8 @@ def run(args: Sequence[str]) -> None:
     if option(rest, "ckpt_path"):
         raise UsageError("--ckpt_path: fit-genres goes on by itself, genre by genre; leave it out")
     config = start(["fit", *rest], Settings).config["fit"]
+    if not issubclass(resolve(config.model.class_path), GenreGenerator):
+        raise UsageError("fit-genres trains generators, one a genre; name such a config, as configs/generator_gru.yaml")
     logger = config.trainer.logger
     if not hasattr(logger, "init_args") or "version" not in logger.init_args:
         raise UsageError("--trainer.logger: fit-genres needs one with folders, such as TensorBoardLogger")

@@ -7,7 +7,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from musicgen_cls.errors import MusicClsError, UsageError
 
@@ -37,12 +37,12 @@ def told(command: Callable[[], object]) -> int:
     return 0
 
 
-def explain(message: str, options: Iterable[str] = (), classes: Iterable[str] = ()) -> str:
+def explain(message: str, options: Collection[str] = (), classes: Iterable[str] = ()) -> str:
     """A parser's message as one line that names the argument, the value and the remedy.
 
     Args:
         message: as jsonargparse words it.
-        options: names of arguments, of which the nearest is offered for a misspelt one.
+        options: names of the arguments of all classes, of which the nearest is offered for a misspelt one.
         classes: names of classes, likewise.
     """
     keys = re.findall(r'Parser key "([^"]+)"', message)
@@ -51,7 +51,10 @@ def explain(message: str, options: Iterable[str] = (), classes: Iterable[str] = 
         name = next(group for group in found.groups() if group)
         if not name.startswith("-") and "recognized arguments" in message:
             return f"'{name}' belongs to no option; files to predict are named after --data.files"
-        return f"no option '{name}'{_nearest(name.lstrip('-').split('=')[0].rpartition('.')[2], options)}"
+        last = name.lstrip("-").split("=")[0].rpartition(".")[2]
+        if last in options:  # of another class than the one that was named
+            return f"no option '{name}' here: the class or command that is named does not take it"
+        return f"no option '{name}'{_nearest(last, options)}"
     if "are required" in message and ".model" in message:
         return "no model and data: name a config, as --config configs/quickstart.yaml"
     if found := _CLASS.search(message):
