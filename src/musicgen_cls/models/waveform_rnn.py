@@ -73,6 +73,7 @@ class WaveformRNN(Continuation):
         """Mean squared error, in squares of full scale."""
         return nn.functional.mse_loss(self(context), target)
 
+    @torch.inference_mode()
     def stream(self, context: Tensor, genre: Tensor, draw: Draw) -> Iterator[Tensor]:
         """The window slides: each prediction `[batch, target_samples]` is heard as if it were real."""
         while True:
