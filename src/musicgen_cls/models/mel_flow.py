@@ -11,29 +11,39 @@ from torch.nn import functional
 
 from musicgen_cls.audio.mel import LogMel
 from musicgen_cls.audio.vocoder import GriffinLim
+from musicgen_cls.errors import UsageError
 from musicgen_cls.models.blocks import check_sizes
 from musicgen_cls.models.continuation import Continuation, Draw
 
+_FAR = 1e6  # dB: no transform goes there
 _FLOOR = 1e-7  # of power: -70 dB, about what 16 bits leave
-_LIMIT = 4.0  # spreads from the mean, beyond which nothing is believed
 
 
 class MelFlow(Continuation):
     """Draws the spectrogram of what follows, given that of what was heard, and makes sound of it.
 
     Conditional flow matching (Lipman et al. 2023, https://arxiv.org/abs/2210.02747) on the straight path
-    x_t = (1 - t) noise + t mel, whose velocity mel - noise the network learns; frames that were heard are given to it
-    as they are, as in inpainting. Long continuations are made window by window, each going on from the last frames of
-    the one before. The level of each band is drawn, not fed back sample by sample: it cannot run away.
+    x_t = (1 - t) noise + t music, whose velocity music - noise the network learns; what was heard is given to it
+    beside, as in inpainting. Music is here a row of tokens: patches of the log-mel spectrogram, their two-dimensional
+    cosine transforms scaled to a spread of 1. Neighbouring bands and frames go together, and the transform takes most
+    of that out (as cepstra do), so that even white noise in place of tokens is sound of a musical colour, level and
+    pace, and the network learns the rest.
+
+    Long continuations are made window by window, each going on from the last half of the one before. So that no error
+    in level or colour is handed on and grows, the network learns from tokens that are heard too loud, too quiet and
+    coloured, by as much as `noise` says: it goes back to where music is.
 
     Args:
         num_genres: genres.
         sample_rate: Hz.
-        target_samples: length of what is made at once.
+        target_samples: length of what is made at once after the first context.
         n_fft: samples in a frame.
-        hop_length: samples from frame to frame.
+        hop_length: samples from frame to frame; a divisor of half of `n_fft`.
         n_mels: bands.
-        width: channels at the finest of three time scales; the others have 1.5 and 2 times as many.
+        patch: frames in a token.
+        width: channels.
+        blocks: residual blocks with attention.
+        noise: standard deviation of the error in level and colour of what is heard in training, in those of the music.
         steps: of the solver (midpoint rule), two evaluations of the network each.
         griffin_lim: iterations of the phases.
     """
@@ -48,185 +58,240 @@ class MelFlow(Continuation):
         n_fft: int = 1024,
         hop_length: int = 256,
         n_mels: int = 96,
-        width: int = 128,
+        patch: int = 8,
+        width: int = 256,
+        blocks: int = 4,
+        noise: float = 0.2,
         steps: int = 16,
         griffin_lim: int = 32,
     ) -> None:
         super().__init__()
-        check_sizes(n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, width=width, steps=steps)
-        check_sizes(griffin_lim=griffin_lim, **{"target frames": target_samples // hop_length - 1})
-        self.steps, self.target_samples = steps, target_samples
+        check_sizes(n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, patch=patch, width=width, blocks=blocks)
+        check_sizes(steps=steps, griffin_lim=griffin_lim, **{"target tokens": target_samples // (hop_length * patch)})
+        if n_fft // 2 % hop_length:
+            raise UsageError(f"network.hop_length {hop_length}: must divide half of n_fft, {n_fft // 2}")
+        if not noise >= 0:
+            raise UsageError(f"network.noise {noise}: must be 0 or more")
+        self.patch, self.noise, self.steps = patch, noise, steps
+        self.edge = n_fft // 2 // hop_length  # frames whose other half lies beyond the end of the sound
+        self.fresh = target_samples // (hop_length * patch)
         self.log_mel = LogMel(sample_rate, n_fft, hop_length, n_mels)
         self.vocoder = GriffinLim(self.log_mel, griffin_lim)
-        self.statistics = nn.BatchNorm1d(n_mels, affine=False, momentum=None)  # mean over all training batches
-        self.velocity = UNet(n_mels, num_genres, width)
+        self.over_bands: Tensor
+        self.over_frames: Tensor
+        self.register_buffer("over_bands", _cosines(n_mels), persistent=False)
+        self.register_buffer("over_frames", _cosines(patch), persistent=False)
+        self.statistics = nn.BatchNorm1d(n_mels * patch, affine=False, momentum=None)  # mean over all training batches
+        self.lowest: Tensor
+        self.highest: Tensor
+        self.register_buffer("lowest", torch.full((n_mels * patch,), _FAR))  # of all training batches
+        self.register_buffer("highest", torch.full((n_mels * patch,), -_FAR))
+        self.persistence = nn.BatchNorm1d(n_mels * patch, affine=False, momentum=None)  # from token to token
+        self.network = Denoiser(n_mels * patch, num_genres, width, blocks)
 
     def loss(self, context: Tensor, target: Tensor, genre: Tensor) -> Tensor:
-        """Mean squared error of the velocity, in standardised dB, over the frames that are to be made."""
-        decibels = self._decibels(torch.cat([context, target], dim=1))
-        if self.training:
-            with torch.no_grad():
-                self.statistics(decibels)
-        mel = self._standardised(decibels)  # [batch, n_mels, frames]
-        frames, hop = mel.shape[2], self.log_mel.hop_length
-        given = torch.full((len(mel),), context.shape[1] // hop, device=mel.device)
-        if self.training:  # sometimes nothing was heard, sometimes more: then a window can follow any other
-            given = (given * torch.randint(0, 4, given.shape, device=mel.device) / 2).round().long()
-        heard = (torch.arange(frames, device=mel.device) < given[:, None])[:, None].to(mel.dtype)
-        time = torch.rand(len(mel), device=mel.device)
-        noise = torch.randn_like(mel)
-        mixed = torch.lerp(noise, mel, time[:, None, None])
-        error = (self.velocity(mixed, mel * heard, heard, time, genre) - (mel - noise)).square() * (1 - heard)
-        loss: Tensor = error.sum() / ((1 - heard).sum() * mel.shape[1])
+        """Mean squared error of the velocity over the tokens that are to be made, each part weighed by its spread."""
+        with torch.no_grad():
+            raw = self._transformed(self._whole_frames(torch.cat([context, target], dim=1)))
+            if self.training:
+                self.statistics(raw)
+                self.lowest.copy_(torch.minimum(self.lowest, raw.amin(dim=(0, 2))))
+                self.highest.copy_(torch.maximum(self.highest, raw.amax(dim=(0, 2))))
+            mean, spread = self._moments()
+            tokens = (raw - mean) / spread  # [batch, n_mels * patch, tokens]
+            if self.training:
+                self.persistence(tokens[:, :, 1:] * tokens[:, :, :-1])
+        batch, _, length = tokens.shape
+        heard_frames = context.shape[1] // self.log_mel.hop_length - 2 * self.edge + 1
+        given = torch.full((batch,), heard_frames // self.patch, device=tokens.device)
+        heard = tokens
+        if self.training:  # half of the time any other length: then a window can follow any other
+            other = torch.randint(0, length * 2 // 3, (batch,), device=tokens.device)
+            given = torch.where(torch.rand(batch, device=tokens.device) < 0.5, given, other)
+            heard = self._disturbed(tokens)
+        mask = (torch.arange(length, device=tokens.device) < given[:, None])[:, None].to(tokens.dtype)
+        # spread evenly over the batch: the loss differs more from time to time than from window to window
+        time = (torch.randperm(batch, device=tokens.device) + torch.rand(batch, device=tokens.device)) / batch
+        expected, noise = self._prior(heard, mask, torch.randn_like(tokens))
+        surprise = tokens - expected
+        mixed = torch.lerp(noise, surprise, time[:, None, None])
+        velocity = self._velocity(mixed, heard, mask, time, genre)
+        error = (velocity - (surprise - noise)).square() * (1 - mask) * spread.square()
+        loss: Tensor = error.sum() / ((1 - mask).sum() * spread.square().sum())
         return loss
 
+    @torch.inference_mode()
     def stream(self, context: Tensor, genre: Tensor, draw: Draw) -> Iterator[Tensor]:
-        """Window after window: frames drawn, then sound made that goes on from the sound before."""
-        hop = self.log_mel.hop_length
-        held = context.shape[1] // hop * hop  # sound that a window goes on from
-        sound = context
-        while True:
-            known = sound[:, sound.shape[1] - held :]
-            heard = self._standardised(self._decibels(known))[:, :, : held // hop]
-            fresh = self.target_samples // hop
-            made = self._solve(heard, fresh, genre, draw)
-            power = self._power(torch.cat([heard, made], dim=2))
-            whole = self.vocoder(torch.cat([power, power[:, :, -1:]], dim=2), known)
-            yield whole[:, held:]
-            sound = whole[:, -held:]
+        """Window after window: tokens drawn, then sound made that goes on from the sound before.
 
-    def _solve(self, heard: Tensor, frames: int, genre: Tensor, draw: Draw) -> Tensor:
-        """Draw `[batch, n_mels, frames]` to follow `heard` `[batch, n_mels, heard frames]`."""
-        noise = draw.normal(heard.shape[1], heard.shape[2] + frames).to(heard.device)
+        The first frame is centred on the first sample throughout; the last frames wait for those that overlap them.
+        """
+        hop, edge = self.log_mel.hop_length, self.edge
+        frames = self._whole_frames(context[:, context.shape[1] % hop :])
+        skipped = frames.shape[2] % self.patch
+        tokens = self._tokens(frames[:, :, skipped:])
+        sound = context[:, context.shape[1] % hop + (edge + skipped) * hop :]
+        window = tokens.shape[2] + self.fresh
+        while True:
+            tokens = torch.cat([tokens, self._solve(tokens, window - tokens.shape[2], genre, draw)], dim=2)
+            power = self._power(tokens)
+            whole = self.vocoder(torch.cat([power, power[:, :, -1:].expand(-1, -1, edge)], dim=2), sound)
+            whole = whole[:, : (power.shape[2] - 1 - edge) * hop]
+            yield whole[:, sound.shape[1] :]
+            past = window - window // 2
+            tokens, sound = tokens[:, :, past:], whole[:, past * self.patch * hop :]
+
+    def _solve(self, heard: Tensor, fresh: int, genre: Tensor, draw: Draw) -> Tensor:
+        """Draw `[batch, n_mels * patch, fresh]` to follow `heard` `[batch, n_mels * patch, known]`."""
+        given = functional.pad(heard, (0, fresh))
+        mask = functional.pad(torch.ones_like(heard[:, :1]), (0, fresh))
+        expected, noise = self._prior(given, mask, draw.normal(*given.shape[1:]).to(heard.device))
         x = draw.temperature * noise
-        given = functional.pad(heard, (0, frames))
-        mask = torch.zeros_like(given[:, :1])
-        mask[:, :, : heard.shape[2]] = 1.0
         step = 1.0 / self.steps
         for i in range(self.steps):
-            x = torch.where(mask > 0, torch.lerp(noise, given, i * step), x)
-            now = torch.full((len(x),), i * step, device=x.device)
-            halfway = x + step / 2 * self.velocity(x, given, mask, now, genre)
-            x = x + step * self.velocity(halfway, given, mask, now + step / 2, genre)
-        return x[:, :, heard.shape[2] :].clamp(-_LIMIT, _LIMIT)
+            now = x.new_full((len(x),), i * step)
+            halfway = x + step / 2 * self._velocity(x, given, mask, now, genre)
+            x = x + step * self._velocity(halfway, given, mask, now + step / 2, genre)
+        mean, spread = self._moments()
+        met = torch.stack([self.lowest, self.highest]).sort(dim=0).values  # untrained, the wrong way round: no limits
+        low, high = (met[:, :, None] - mean) / spread
+        drawn: Tensor = (expected + x)[:, :, heard.shape[2] :].clamp(low, high)
+        return drawn
 
-    def _decibels(self, waveform: Tensor) -> Tensor:
-        decibels: Tensor = 10.0 * torch.log10(self.log_mel.power(waveform).clamp_min(_FLOOR))
+    def _velocity(self, x: Tensor, heard: Tensor, mask: Tensor, time: Tensor, genre: Tensor) -> Tensor:
+        """What is known without learning, and what the network adds, both at the scale of 1.
+
+        Were the surprises spread as the noise is, E[surprise - noise | x] = (2t - 1) x / (t^2 + (1 - t)^2) would be the
+        answer, and the spread of x the root of that sum (the preconditioning of Karras et al. 2022,
+        https://arxiv.org/abs/2206.00364, for this path).
+        """
+        at = time[:, None, None]
+        power = at.square() + (1 - at).square()
+        seen = torch.cat([x * power.rsqrt() * (1 - mask), heard * mask, mask], dim=1)
+        velocity: Tensor = (2 * at - 1) / power * x + self.network(seen, time, genre) * power.rsqrt()
+        return velocity
+
+    def _prior(self, heard: Tensor, mask: Tensor, white: Tensor) -> tuple[Tensor, Tensor]:
+        """What is to be expected after the last token heard, and noise around it, by a first-order autoregression."""
+        keep = self.persistence.running_mean
+        assert keep is not None
+        keep = keep.clamp(-0.99, 0.99)
+        fresh = (1 - keep.square()).sqrt()
+        expected, noise = [torch.zeros_like(white[:, :, 0])], [white[:, :, 0]]
+        for i in range(1, white.shape[2]):
+            known = mask[:, :, i - 1]
+            expected.append(keep * torch.lerp(expected[-1], heard[:, :, i - 1], known))
+            noise.append(keep * noise[-1] * (1 - known) + fresh * white[:, :, i])
+        return torch.stack(expected, dim=2), torch.stack(noise, dim=2)
+
+    def _disturbed(self, tokens: Tensor) -> Tensor:
+        """With an error that stays from frame to frame: one of the cosines over bands, the first being the level."""
+        error = torch.zeros(len(tokens), len(self.over_bands), self.patch, device=tokens.device)
+        error[:, :, 0] = self.noise * torch.randn(error.shape[:2], device=tokens.device)
+        return tokens + error.flatten(1)[:, :, None]
+
+    def _whole_frames(self, waveform: Tensor) -> Tensor:
+        """Mel power in dB, `[batch, n_mels, frames]`, of the frames that lie in the waveform, no half beyond it."""
+        end = waveform.shape[1] // self.log_mel.hop_length - self.edge + 1
+        power = self.log_mel.power(waveform)[:, :, self.edge : end]
+        decibels: Tensor = 10.0 * torch.log10(power.clamp_min(_FLOOR))
         return decibels
 
-    def _standardised(self, decibels: Tensor) -> Tensor:
-        mean, variance = self._moments()
-        return (decibels - mean) / variance.sqrt().clamp_min(1.0)
+    def _transformed(self, decibels: Tensor) -> Tensor:
+        """`[batch, n_mels, frames]` to cosine transforms of whole patches, `[batch, n_mels * patch, tokens]`."""
+        count = decibels.shape[2] // self.patch
+        patches = decibels[:, :, : count * self.patch].reshape(*decibels.shape[:2], count, self.patch)
+        return torch.einsum("cb,kf,nbtf->nckt", self.over_bands, self.over_frames, patches).flatten(1, 2)
 
-    def _power(self, mel: Tensor) -> Tensor:
-        mean, variance = self._moments()
-        return 10.0 ** ((mel * variance.sqrt().clamp_min(1.0) + mean) / 10.0)
+    def _tokens(self, decibels: Tensor) -> Tensor:
+        mean, spread = self._moments()
+        return (self._transformed(decibels) - mean) / spread
+
+    def _power(self, tokens: Tensor) -> Tensor:
+        """Tokens back to mel power, `[batch, n_mels, frames]`."""
+        mean, spread = self._moments()
+        patches = (tokens * spread + mean).reshape(len(tokens), -1, self.patch, tokens.shape[2])
+        decibels = torch.einsum("cb,kf,nckt->nbtf", self.over_bands, self.over_frames, patches).flatten(2)
+        return 10.0 ** (decibels / 10.0)
 
     def _moments(self) -> tuple[Tensor, Tensor]:
         mean, variance = self.statistics.running_mean, self.statistics.running_var
         assert mean is not None
         assert variance is not None
-        return mean[:, None], variance[:, None]
+        return mean[:, None], variance.sqrt().clamp_min(0.1)[:, None]
 
 
-class UNet(nn.Module):
-    """Convolutions in time at three scales, with attention at the coarsest; bands are channels.
-
-    After Ronneberger et al. 2015 (https://arxiv.org/abs/1505.04597), with the residual blocks and the conditioning that
-    are usual in diffusion (Dhariwal and Nichol 2021, https://arxiv.org/abs/2105.05233).
+class Denoiser(nn.Module):
+    """Residual convolutions and attention over tokens, told time and genre.
 
     Args:
-        bands: of the spectrogram.
+        size: of a token.
         num_genres: genres.
-        width: channels at the finest scale.
+        width: channels.
+        blocks: residual blocks.
     """
 
-    def __init__(self, bands: int, num_genres: int, width: int) -> None:
+    def __init__(self, size: int, num_genres: int, width: int, blocks: int) -> None:
         super().__init__()
-        widths = [width, width * 3 // 2, width * 2]
-        told = 4 * width
         self.width = width
-        self.genre = nn.Embedding(num_genres, told)
-        self.tell = nn.Sequential(nn.Linear(width, told), nn.SiLU(), nn.Linear(told, told))
-        self.enter = nn.Conv1d(2 * bands + 1, width, 3, padding=1)
-        self.down = nn.ModuleList(
-            Scale(a, b, told, attention=False) for a, b in zip([width, *widths], widths[:2], strict=False)
-        )
-        self.shrink = nn.ModuleList(nn.Conv1d(w, w, 4, stride=2, padding=1) for w in widths[:2])
-        self.middle = Scale(widths[1], widths[2], told, attention=True)
-        self.grow = nn.ModuleList(nn.ConvTranspose1d(w, w, 4, stride=2, padding=1) for w in (widths[2], widths[1]))
-        self.up = nn.ModuleList(
-            Scale(below + beside, beside, told, attention=False)
-            for below, beside in ((widths[2], widths[1]), (widths[1], widths[0]))
-        )
-        self.leave = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv1d(width, bands, 3, padding=1))
-        nn.init.zeros_(self.leave[2].weight)  # type: ignore[arg-type]
+        self.genre = nn.Embedding(num_genres, width)
+        self.tell = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.enter = nn.Conv1d(2 * size + 1, width, 1)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
+        self.norm = nn.GroupNorm(8, width)
+        self.leave = nn.Conv1d(width, size, 1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, given: Tensor, mask: Tensor, time: Tensor, genre: Tensor) -> Tensor:
-        """Velocity `[batch, bands, frames]`.
+    def forward(self, seen: Tensor, time: Tensor, genre: Tensor) -> Tensor:
+        """`[batch, size, tokens]`.
 
         Args:
-            x: spectrogram on its way from noise, `[batch, bands, frames]`.
-            given: the frames that are known, zeros elsewhere, like `x`.
-            mask: 1 where they are, `[batch, 1, frames]`.
+            seen: tokens on their way from noise, those heard, and where they are, `[batch, 2 * size + 1, tokens]`.
             time: from 0, noise, to 1, `[batch]`.
             genre: labels, `[batch]`.
         """
-        frames = x.shape[2]
-        padded = functional.pad(torch.cat([x, given, mask], dim=1), (0, -frames % 4))
-        told = self.tell(_waves(time, self.width)) + self.genre(genre)
-        h = self.enter(padded)
-        beside = []
-        for scale, shrink in zip(self.down, self.shrink, strict=True):
-            h = scale(h, told)
-            beside.append(h)
-            h = shrink(h)
-        h = self.middle(h, told)
-        for grow, scale in zip(self.grow, self.up, strict=True):
-            h = scale(torch.cat([grow(h), beside.pop()], dim=1), told)
-        velocity: Tensor = self.leave(h)
-        return velocity[:, :, :frames]
+        told = functional.silu(self.tell(_waves(time, self.width)) + self.genre(genre))
+        h = self.enter(seen)
+        for block in self.blocks:
+            h = block(h, told)
+        result: Tensor = self.leave(functional.silu(self.norm(h)))
+        return result
 
 
-class Scale(nn.Module):
-    """Two residual blocks, and attention over time if asked for: `[batch, channels, frames]`, frames kept."""
+class Block(nn.Module):
+    """Two convolutions beside a short cut, scaled and shifted by what is told, then attention.
 
-    def __init__(self, channels_in: int, channels_out: int, told: int, attention: bool) -> None:
+    The convolutions begin as nothing. `[batch, channels, tokens]`, all kept.
+    """
+
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = Residual(channels_in, channels_out, told)
-        self.second = Residual(channels_out, channels_out, told)
-        self.norm = nn.LayerNorm(channels_out) if attention else None
-        self.attention = nn.MultiheadAttention(channels_out, 4, batch_first=True) if attention else None
+        self.norms = nn.ModuleList(nn.GroupNorm(8, width) for _ in range(2))
+        self.convolutions = nn.ModuleList(nn.Conv1d(width, width, 3, padding=1) for _ in range(2))
+        self.tell = nn.Linear(width, 2 * width)
+        self.norm = nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, 4, batch_first=True)
+        for last in (self.convolutions[1], self.tell):
+            nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
     def forward(self, h: Tensor, told: Tensor) -> Tensor:
         """Apply."""
-        h = self.first(h, told)
-        if self.attention is not None and self.norm is not None:
-            tokens = self.norm(h.transpose(1, 2))
-            h = h + self.attention(tokens, tokens, tokens, need_weights=False)[0].transpose(1, 2)
-        result: Tensor = self.second(h, told)
-        return result
-
-
-class Residual(nn.Module):
-    """Two convolutions of 3 frames beside a short cut, scaled and shifted by time and genre."""
-
-    def __init__(self, channels_in: int, channels_out: int, told: int) -> None:
-        super().__init__()
-        self.norms = nn.ModuleList(nn.GroupNorm(8, channels) for channels in (channels_in, channels_out))
-        self.convolutions = nn.ModuleList(
-            nn.Conv1d(channels, channels_out, 3, padding=1) for channels in (channels_in, channels_out)
-        )
-        self.tell = nn.Linear(told, 2 * channels_out)
-        self.short = nn.Conv1d(channels_in, channels_out, 1) if channels_in != channels_out else nn.Identity()
-
-    def forward(self, h: Tensor, told: Tensor) -> Tensor:
-        """`[batch, channels_in, frames]` to `[batch, channels_out, frames]`."""
+        scale, shift = self.tell(told)[:, :, None].chunk(2, dim=1)
         inner = self.convolutions[0](functional.silu(self.norms[0](h)))
-        scale, shift = self.tell(functional.silu(told))[:, :, None].chunk(2, dim=1)
-        inner = self.convolutions[1](functional.silu(self.norms[1](inner) * (1 + scale) + shift))
-        result: Tensor = self.short(h) + inner
-        return result
+        h = h + self.convolutions[1](functional.silu(self.norms[1](inner) * (1 + scale) + shift))
+        row = self.norm(h.transpose(1, 2))
+        attended: Tensor = self.attention(row, row, row, need_weights=False)[0]
+        return h + attended.transpose(1, 2)
+
+
+def _cosines(size: int) -> Tensor:
+    """The orthonormal cosine transform (DCT-II) as a matrix `[size, size]`, a cosine a row."""
+    place = (torch.arange(size) + 0.5) / size
+    matrix = torch.cos(math.pi * torch.arange(size)[:, None] * place) * math.sqrt(2 / size)
+    matrix[0] /= math.sqrt(2)
+    return matrix
 
 
 def _waves(time: Tensor, width: int) -> Tensor:
