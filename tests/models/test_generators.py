@@ -133,6 +133,12 @@ class TestMelFlow:
         difference = 10 * torch.log10(out[:, -2000:].square().mean() / waveform.square().mean())
         assert abs(difference) < 6
 
+    def test_a_context_too_short(self):
+        network = SMALL["flow"]()
+        assert made(network, sines(1, 256 + 7 * 64), draw(1), 100).shape == (1, 100)
+        with pytest.raises(UsageError, match=r"patch 8: a token is longer than the context, 704 samples against 703"):
+            made(network, sines(1, 703), draw(1), 100)
+
     def test_no_click_where_pieces_meet(self):
         network = seen_sines()
         context = sines(1, 1800)

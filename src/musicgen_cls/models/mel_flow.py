@@ -22,16 +22,20 @@ _FLOOR = 1e-7  # of power: -70 dB, about what 16 bits leave
 class MelFlow(Continuation):
     """Draws the spectrogram of what follows, given that of what was heard, and makes sound of it.
 
-    Conditional flow matching (Lipman et al. 2023, https://arxiv.org/abs/2210.02747) on the straight path
-    x_t = (1 - t) noise + t music, whose velocity music - noise the network learns; what was heard is given to it
-    beside, as in inpainting. Music is here a row of tokens: patches of the log-mel spectrogram, their two-dimensional
-    cosine transforms scaled to a spread of 1. Neighbouring bands and frames go together, and the transform takes most
-    of that out (as cepstra do), so that even white noise in place of tokens is sound of a musical colour, level and
-    pace, and the network learns the rest.
+    Music is here a row of tokens: patches of the log-mel spectrogram, their two-dimensional cosine transforms scaled to
+    a spread of 1. Neighbouring bands and frames go together, and the transform takes most of that out (as cepstra do).
+    From token to token each part is expected to persist as far as it did in training, a first-order autoregression;
+    what is learned and drawn is the rest, the surprise. So even white noise in its place goes on where the music was,
+    with a musical colour, level and pace.
+
+    The surprise is drawn by conditional flow matching (Lipman et al. 2023, https://arxiv.org/abs/2210.02747) on the
+    straight path x_t = (1 - t) noise + t surprise, whose velocity surprise - noise the network learns; what was heard
+    is given to it beside, as in inpainting. The noise is one of the same persistence: a prior made from the data, as in
+    Lee et al. 2022, "PriorGrad" (https://arxiv.org/abs/2106.06406).
 
     Long continuations are made window by window, each going on from the last half of the one before. So that no error
     in level or colour is handed on and grows, the network learns from tokens that are heard too loud, too quiet and
-    coloured, by as much as `noise` says: it goes back to where music is.
+    coloured, by as much as `noise` says; and no part of a token goes beyond what was met in training.
 
     Args:
         num_genres: genres.
@@ -94,17 +98,12 @@ class MelFlow(Continuation):
         with torch.no_grad():
             raw = self._transformed(self._whole_frames(torch.cat([context, target], dim=1)))
             if self.training:
-                self.statistics(raw)
-                self.lowest.copy_(torch.minimum(self.lowest, raw.amin(dim=(0, 2))))
-                self.highest.copy_(torch.maximum(self.highest, raw.amax(dim=(0, 2))))
+                self._measure(raw)
             mean, spread = self._moments()
             tokens = (raw - mean) / spread  # [batch, n_mels * patch, tokens]
-            if self.training:
-                self.persistence(tokens[:, :, 1:] * tokens[:, :, :-1])
         batch, _, length = tokens.shape
-        heard_frames = context.shape[1] // self.log_mel.hop_length - 2 * self.edge + 1
-        given = torch.full((batch,), heard_frames // self.patch, device=tokens.device)
         heard = tokens
+        given = torch.full((batch,), self._count(context), device=tokens.device)
         if self.training:  # half of the time any other length: then a window can follow any other
             other = torch.randint(0, length * 2 // 3, (batch,), device=tokens.device)
             given = torch.where(torch.rand(batch, device=tokens.device) < 0.5, given, other)
@@ -128,7 +127,7 @@ class MelFlow(Continuation):
         """
         hop, edge = self.log_mel.hop_length, self.edge
         frames = self._whole_frames(context[:, context.shape[1] % hop :])
-        skipped = frames.shape[2] % self.patch
+        skipped = frames.shape[2] - self._count(context) * self.patch
         tokens = self._tokens(frames[:, :, skipped:])
         sound = context[:, context.shape[1] % hop + (edge + skipped) * hop :]
         window = tokens.shape[2] + self.fresh
@@ -183,6 +182,27 @@ class MelFlow(Continuation):
             expected.append(keep * torch.lerp(expected[-1], heard[:, :, i - 1], known))
             noise.append(keep * noise[-1] * (1 - known) + fresh * white[:, :, i])
         return torch.stack(expected, dim=2), torch.stack(noise, dim=2)
+
+    def _measure(self, raw: Tensor) -> None:
+        """Take the moments, limits and persistence of transforms `[batch, n_mels * patch, tokens]` into account."""
+        self.statistics(raw)
+        self.lowest.copy_(torch.minimum(self.lowest, raw.amin(dim=(0, 2))))
+        self.highest.copy_(torch.maximum(self.highest, raw.amax(dim=(0, 2))))
+        mean, spread = self._moments()
+        tokens = (raw - mean) / spread
+        self.persistence(tokens[:, :, 1:] * tokens[:, :, :-1])
+
+    def _count(self, context: Tensor) -> int:
+        """Tokens that lie whole in a context `[batch, samples]`."""
+        mel = self.log_mel
+        count = (context.shape[1] // mel.hop_length - 2 * self.edge + 1) // self.patch
+        if count < 1:
+            needed = mel.n_fft + (self.patch - 1) * mel.hop_length
+            raise UsageError(
+                f"network.patch {self.patch}: a token is longer than the context, {needed} samples against "
+                f"{context.shape[1]}; take less, or a smaller n_fft or hop_length"
+            )
+        return count
 
     def _disturbed(self, tokens: Tensor) -> Tensor:
         """With an error that stays from frame to frame: one of the cosines over bands, the first being the level."""
