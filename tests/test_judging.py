@@ -278,3 +278,12 @@ def test_a_file_that_is_no_audio(judged, places, tmp_path):
     assert status == 2
     assert "jazz.00001.wav: not audio" in err
     assert "Traceback" not in err
+
+
+def test_takes_of_one_beginning_count_as_one():
+    sounds = {"a": [np.full(3, 0.0), np.full(2, 1.0)], "b": [np.full(3, 2.0), np.full(1, 3.0)]}
+    music = Music("x", sounds, ["one.wav", "one.wav", "two.wav", None])
+    assert music.beginnings == ["one.wav", "two.wav", "track 3"]
+    together = music.takes_together([vector[:, None] for vector in music.tracks])
+    assert [rows[:, 0].tolist() for rows in together] == [[0, 0, 0, 1, 1], [2, 2, 2], [3]]
+    assert Music("noise", sounds).beginnings == ["track 0", "track 1", "track 2", "track 3"]

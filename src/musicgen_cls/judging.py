@@ -54,6 +54,23 @@ class Music:
         """All sounds, genre after genre."""
         return [waveform for sounds in self.sounds.values() for waveform in sounds]
 
+    @property
+    def beginnings(self) -> list[str]:
+        """What the tracks continue, each once; a track that continues nothing known is one of its own."""
+        return list(self._takes())
+
+    def takes_together(self, of_tracks: Sequence[Any]) -> list[Any]:
+        """Rows `[rows, ...]` of every track to rows of every beginning: its takes are no independent samples."""
+        return [np.concatenate([of_tracks[number] for number in numbers]) for numbers in self._takes().values()]
+
+    def _takes(self) -> dict[str, list[int]]:
+        """Numbers of the tracks that continue each beginning."""
+        takes: dict[str, list[int]] = {}
+        for number in range(len(self.tracks)):
+            seed = self.seeds[number] if number < len(self.seeds) else None
+            takes.setdefault(seed or f"track {number}", []).append(number)
+        return takes
+
 
 @dataclass(frozen=True)
 class Generated:
@@ -350,7 +367,7 @@ def _measure(
             column.measures[name] = {"median": median, "low": low, "high": high, "q25": q25, "q75": q75}
         column.measures |= {"mmd": {}, "frechet": {}}
         for name, embed in embeddings.items():
-            vectors = [embed(waveform) for waveform in made]
+            vectors = column.takes_together([embed(waveform) for waveform in made])
             if column.name == REAL:
                 every = np.concatenate(vectors)
                 scale[name] = every.mean(axis=0), every.std(axis=0) + 1e-6
@@ -359,21 +376,20 @@ def _measure(
                 real[name] = vectors, distances.median_distance(vectors)
                 found = _halves(*real[name])
             else:
-                related = _related(column.seeds, music[0].seeds)
+                related = _related(column.beginnings, music[0].seeds)
                 found = distances.mmd(vectors, *real[name], related), distances.frechet(vectors, real[name][0])
             column.measures["mmd"][name], column.measures["frechet"][name] = map(_plain, found)
         if recogniser is not None:
             column.measures["recognised"] = _recognised(column, recogniser, rate, begun)
         if windows is not None:
-            column.measures["nearest"] = _nearest(made, windows, rate)
+            spectra = Spectra(rate)
+            column.measures["nearest"] = _nearest(column.takes_together([spectra(w) for w in made]), windows)
 
 
-def _nearest(made: Sequence[Waveform], training: Any, rate: int) -> dict[str, float | None]:
+def _nearest(made: Sequence[Any], training: Any) -> dict[str, float | None]:
     """How near windows come to training windows, dB, with an interval over tracks; None where all are quiet."""
-    spectra = Spectra(rate)
     near = []
-    for waveform in made:
-        vectors = spectra(waveform)
+    for vectors in made:
         vectors = vectors[vectors.max(axis=1) > _QUIET_DB]
         if len(vectors):
             near.append(distances.nearest(vectors, training))
@@ -420,7 +436,8 @@ def _recognised(column: Music, recogniser: GenreRecogniser, rate: int, begun: in
                 said = {"": 1.0}
             right += max(said, key=lambda name: said[name]) == genre
             total += 1
-    share = wilson(right, total)
+    independent = len(column.beginnings)
+    share = wilson(right / total * independent, independent)
     return {"value": share.value, "low": share.low, "high": share.high}
 
 

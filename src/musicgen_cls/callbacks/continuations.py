@@ -194,6 +194,7 @@ def describe(trainer: Trainer, task: GenreGenerator) -> dict[str, Any]:
         "split": datamodule.split,
         "files": datamodule.files,
         "genre": datamodule.genre,
+        "takes": datamodule.takes,
         "seconds": task.seconds,
         "temperature": task.temperature,
         "top_p": task.top_p,

@@ -61,6 +61,7 @@ class WaveformWindows(AudioDataModule):
         genres: the genres to learn, of those of the source; all if not set.
         genre: continue tracks of this genre only; `files` are continued in it.
         files: what to continue instead of held-out tracks: files, folders, patterns.
+        takes: how often each beginning is continued, each time by another chance.
     """
 
     MIN_GENRES = 1
@@ -88,7 +89,10 @@ class WaveformWindows(AudioDataModule):
         genres: list[str] | None = None,
         genre: str | None = None,
         files: list[str] | str | None = None,
+        takes: int = 1,
     ) -> None:
+        if takes < 1:
+            raise UsageError(f"--data.takes {takes}: must be 1 or more")
         check_positive(context_seconds=context_seconds, target_seconds=target_seconds, hop_seconds=hop_seconds)
         for name, value in (("context", context_seconds), ("target", target_seconds), ("hop", hop_seconds)):
             if to_samples(value, sample_rate) < 1:
@@ -98,6 +102,7 @@ class WaveformWindows(AudioDataModule):
         self.hop_seconds = hop_seconds
         self.batch = batch
         self.genre = genre
+        self.takes = takes
         super().__init__(
             source=source,
             sample_rate=sample_rate,
@@ -187,7 +192,7 @@ class WaveformWindows(AudioDataModule):
     def _seeds(self) -> list[dict[str, Any]]:
         """The beginnings that can be continued, each under its number among all; the others are named."""
         seeds: list[dict[str, Any]] = []
-        for position, (path, name, genre, hear) in enumerate(self._candidates()):
+        for number, (path, name, genre, hear) in enumerate(self._candidates()):
             try:
                 context = hear()
             except AudioError as error:
@@ -195,8 +200,8 @@ class WaveformWindows(AudioDataModule):
                 refused = error
             else:
                 sound = torch.from_numpy(np.ascontiguousarray(context, dtype=np.float32))
-                label = self.genres.index(genre)
-                seeds.append({"position": position, "context": sound, "genre": label, "file": str(path), "id": name})
+                seed = {"context": sound, "genre": self.genres.index(genre), "file": str(path), "id": name}
+                seeds += [{"position": number * self.takes + take, **seed} for take in range(self.takes)]
         if not seeds:
             raise refused
         return seeds

@@ -172,8 +172,8 @@ class Interval:
         return f"{100 * self.value:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
-def wilson(correct: int, n: int, level: float = 0.95) -> Interval:
-    """Share of `correct` out of `n` independent trials, with Wilson's score interval.
+def wilson(correct: float, n: int, level: float = 0.95) -> Interval:
+    """Share of `correct` (a mean need not be whole) out of `n` independent trials, with Wilson's score interval.
 
     Raises:
         ValueError: unless 0 <= `correct` <= `n` and `n` > 0.
