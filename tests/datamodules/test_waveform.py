@@ -95,6 +95,14 @@ class TestGenres:
         assert set(batch["genre"].tolist()) == {0}
         assert {data.collection.tracks[row].genre for row in batch["track"].tolist()} == {"b"}
 
+    def test_held_out_are_the_same_tracks_as_of_a_network_of_all(self, tracks):
+        def held_out(**options):
+            data = make(tracks, fractions=(0.5, 0.0, 0.5), **options)
+            return {data.collection.tracks[row].id for row in data.windows["test"].track}
+
+        assert len(held_out()) == 10
+        assert held_out(genres=["a"]) | held_out(genres=["b"]) == held_out()
+
     def test_an_unknown_one_is_told_with_the_nearest(self, tmp_path):
         for genre, pitch in (("reggae", 1.0), ("jazz", 0.5)):
             (tmp_path / genre).mkdir()
@@ -121,7 +129,7 @@ class TestSeeds:
         assert batch["position"].tolist() == [0, 1, 2, 3, 4, 5]
         assert batch["file"] == sorted(batch["file"])
         assert len(set(batch["file"])) == 2
-        with pytest.raises(UsageError, match="--data.takes 0"):
+        with pytest.raises(UsageError, match=r"--data\.takes 0"):
             make(tracks, takes=0)
 
     def test_one_genre_of_a_network_of_several(self, tracks):

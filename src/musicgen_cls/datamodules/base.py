@@ -285,11 +285,12 @@ class AudioDataModule(LightningDataModule, ABC):
             every = self._lay(collection, rows, None)
             sides: list[Side | None] = [*splits.segment_sides(every.genre, self.fractions, self.split_seed)]
             return {side: every[np.array([s == side for s in sides])] for side in SIDES}
-        tracks = [collection.tracks[row] for row in rows]
-        sides = splits.assign(self._source(), tracks, self.split, self.fractions, self.fold, self.split_seed)
-        if unsided := sum(side is None for side in sides):
+        # All tracks are divided, not only those of our genres: networks of one genre and of all then hear the same.
+        division = self._source(), collection.tracks, self.split, self.fractions, self.fold, self.split_seed
+        sides = splits.assign(*division, genres=self.genres)
+        if unsided := sum(sides[row] is None for row in rows):
             log.warning("split '%s' leaves out %d tracks: unlisted, or of unknown artists", self.split, unsided)
-        rows_of = {side: [row for row, s in zip(rows, sides, strict=True) if s == side] for side in SIDES}
+        rows_of = {side: [row for row in rows if sides[row] == side] for side in SIDES}
         return {side: self._lay(collection, self._rows_to_lay(rows_of, side), side) for side in SIDES}
 
     def _rows_to_lay(self, rows_of: dict[Side, list[int]], side: Side) -> list[int]:

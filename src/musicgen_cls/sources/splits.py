@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Literal
 
 import numpy as np
@@ -29,6 +29,7 @@ def assign(
     fractions: Sequence[float],
     fold: str | None,
     seed: int,
+    genres: Container[str] | None = None,
 ) -> list[Side | None]:
     """Side of every track; None for a track that the split leaves out.
 
@@ -43,6 +44,7 @@ def assign(
         fractions: shares of training, validation and test.
         fold: "i of n", i from 1: the i-th of n equal parts tests, the next one validates, the others train.
         seed: of the shuffle.
+        genres: that must have tracks on every side; all, if not said.
 
     Raises:
         SplitError: the split does not exist for these tracks, or leaves a genre without tracks on a side.
@@ -65,7 +67,8 @@ def assign(
         side_of = {track.id: order[part] for track, part in zip(divided, parts, strict=True)}
         sides = [side_of.get(track.id) for track in tracks]
     spared = split in ("track", "artist") and fold is None and not shares(fractions)[1]
-    _check(tracks, sides, split, [side for side in SIDES if not (spared and side == "validation")])
+    needed = [side for side in SIDES if not (spared and side == "validation")]
+    _check(tracks, sides, split, needed, {t.genre for t in tracks if genres is None or t.genre in genres})
     return sides
 
 
@@ -156,11 +159,11 @@ def _divide(tracks: Sequence[Track], groups: npt.NDArray[np.int64], fractions: S
 
 
 def _check(
-    tracks: Sequence[Track], sides: Sequence[Side | None], split: SplitName, needed: Sequence[Side] = SIDES
+    tracks: Sequence[Track], sides: Sequence[Side | None], split: SplitName, needed: Sequence[Side], genres: set[str]
 ) -> None:
-    """Every genre is on every side that is needed, and nothing that belongs together is on two."""
+    """Every one of `genres` is on every side that is needed, and nothing that belongs together is on two."""
     found = Counter((track.genre, side) for track, side in zip(tracks, sides, strict=True))
-    for genre in sorted({track.genre for track in tracks}):
+    for genre in sorted(genres):
         for side in needed:
             if not found[genre, side]:
                 total = sum(track.genre == genre for track in tracks)
