@@ -280,6 +280,13 @@ def test_a_file_that_is_no_audio(judged, places, tmp_path):
     assert "Traceback" not in err
 
 
+def test_a_feature_that_real_music_hardly_has_is_not_blown_up():
+    vectors = np.random.default_rng(0).normal(size=(200, 5)) * [1, 2, 3, 4, 0]
+    mean, spread = judging._scale(vectors)
+    np.testing.assert_allclose(mean, vectors.mean(axis=0))
+    np.testing.assert_allclose(spread, [1, 2, 3, 4, 0.2], rtol=0.15)
+
+
 def test_takes_of_one_beginning_count_as_one():
     sounds = {"a": [np.full(3, 0.0), np.full(2, 1.0)], "b": [np.full(3, 2.0), np.full(1, 3.0)]}
     music = Music("x", sounds, ["one.wav", "one.wav", "two.wav", None])

@@ -369,8 +369,7 @@ def _measure(
         for name, embed in embeddings.items():
             vectors = column.takes_together([embed(waveform) for waveform in made])
             if column.name == REAL:
-                every = np.concatenate(vectors)
-                scale[name] = every.mean(axis=0), every.std(axis=0) + 1e-6
+                scale[name] = _scale(np.concatenate(vectors))
             vectors = [(vector - scale[name][0]) / scale[name][1] for vector in vectors]
             if column.name == REAL:
                 real[name] = vectors, distances.median_distance(vectors)
@@ -384,6 +383,16 @@ def _measure(
         if windows is not None:
             spectra = Spectra(rate)
             column.measures["nearest"] = _nearest(column.takes_together([spectra(w) for w in made]), windows)
+
+
+def _scale(vectors: Any) -> tuple[Any, Any]:
+    """Mean and spread of features `[windows, features]`.
+
+    One that hardly varies in real music, as a unit that is nearly always off, is not blown up: any other music that
+    wakes it would be infinitely far.
+    """
+    spread = vectors.std(axis=0)
+    return vectors.mean(axis=0), np.maximum(spread, 0.1 * np.median(spread)) + 1e-6
 
 
 def _nearest(made: Sequence[Any], training: Any) -> dict[str, float | None]:
