@@ -15,6 +15,7 @@ import torch
 
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.collection import collect
+from musicgen_cls.errors import MusicClsError
 from musicgen_cls.sources.folder import Folder
 
 
@@ -39,7 +40,10 @@ def main() -> None:
     """Run what the command line says."""
     if len(sys.argv) != 4:
         sys.exit(__doc__)
-    divide(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    try:
+        divide(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    except MusicClsError as error:
+        sys.exit(f"divide.py: {error}")
 
 
 if __name__ == "__main__":

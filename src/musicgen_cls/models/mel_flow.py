@@ -45,7 +45,7 @@ class MelFlow(Continuation):
         hop_length: samples from frame to frame; a divisor of half of `n_fft`.
         n_mels: bands.
         patch: frames in a token.
-        width: channels.
+        width: channels; a multiple of 8.
         blocks: residual blocks with attention.
         noise: standard deviation of the error in level and colour of what is heard in training, in those of the music.
         steps: of the solver (midpoint rule), two evaluations of the network each.
@@ -71,11 +71,8 @@ class MelFlow(Continuation):
     ) -> None:
         super().__init__()
         check_sizes(n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, patch=patch, width=width, blocks=blocks)
-        check_sizes(steps=steps, griffin_lim=griffin_lim, **{"target tokens": target_samples // (hop_length * patch)})
-        if n_fft // 2 % hop_length:
-            raise UsageError(f"network.hop_length {hop_length}: must divide half of n_fft, {n_fft // 2}")
-        if not noise >= 0:
-            raise UsageError(f"network.noise {noise}: must be 0 or more")
+        check_sizes(steps=steps, griffin_lim=griffin_lim)
+        _check_fit(target_samples, n_fft, hop_length, patch, width, noise)
         self.patch, self.noise, self.steps = patch, noise, steps
         self.edge = n_fft // 2 // hop_length  # frames whose other half lies beyond the end of the sound
         self.fresh = target_samples // (hop_length * patch)
@@ -304,6 +301,20 @@ class Block(nn.Module):
         row = self.norm(h.transpose(1, 2))
         attended: Tensor = self.attention(row, row, row, need_weights=False)[0]
         return h + attended.transpose(1, 2)
+
+
+def _check_fit(target_samples: int, n_fft: int, hop_length: int, patch: int, width: int, noise: float) -> None:
+    if target_samples < patch * hop_length:
+        raise UsageError(
+            f"network.patch {patch}: a token is longer than the target, {patch * hop_length} samples against "
+            f"{target_samples}; take less, or a longer --data.target_seconds"
+        )
+    if width % 8:
+        raise UsageError(f"network.width {width}: must be a multiple of 8")
+    if n_fft // 2 % hop_length:
+        raise UsageError(f"network.hop_length {hop_length}: must divide half of n_fft, {n_fft // 2}")
+    if not noise >= 0:
+        raise UsageError(f"network.noise {noise}: must be 0 or more")
 
 
 def _cosines(size: int) -> Tensor:
