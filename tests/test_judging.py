@@ -184,7 +184,7 @@ class TestWhoHeardWhat:
     def test_a_generators_training_tracks_are_told_by_its_checkpoint(self, judged, tmp_path, monkeypatch):
         monkeypatch.setattr("sys.argv", ["musiccli"])
         songs = write(tmp_path / "songs", count=5)
-        data = ["--data", "WaveformWindows", "--data.sample_rate", str(RATE), "--data.batch", "track"]
+        data = ["--data", "WaveformWindows", "--data.sample_rate", str(RATE), "--data.target_seconds", "0.1"]
         data += ["--data.source", "Folder", "--data.source.root", str(songs), "--data.fractions", "[0.6, 0.0, 0.4]"]
         rest = ["--trainer.max_epochs", "1", "--trainer.logger.name", "echo", *QUIET]
         assert main(["fit", "--model", "GenreGenerator", "--model.network", "echo.Echo", *data, *rest]) == 0
@@ -253,7 +253,7 @@ def test_copies_out_of_step_are_found(judged, places, tmp_path):
     [(0.1, 0.4, True, "0.250 times"), (0.2, 0.4, False, "0.500 times"), (-0.1, -0.2, False, "-0.1 to -0.2, no times")],
 )
 def test_a_rival_that_is_no_worse_than_real_music_cannot_be_beaten(ours, rival, met, reached):
-    curves = {"median": [-20.0], "low": [-30.0], "high": [-10.0]}
+    curves = {"median": [-20.0], "low": [-30.0], "high": [-10.0], "error": [1.0]}
 
     def column(value):
         return Music("x", {}, measures={"loudness": curves, "flatness": curves, "mmd": {"net": {"value": value}}})
@@ -262,8 +262,17 @@ def test_a_rival_that_is_no_worse_than_real_music_cannot_be_beaten(ours, rival, 
     assert (row["met"], row["reached"]) == (met, reached)
 
 
+def test_a_gap_in_loudness_comes_with_its_interval():
+    def column(median, error):
+        curves = {"median": [median], "low": [-30.0], "high": [-10.0], "error": [error]}
+        return Music("x", {}, measures={"loudness": curves, "flatness": curves})
+
+    row = targets(column(-20.0, 0.3), column(-24.0, 0.4), None)[0]
+    assert (row["met"], row["reached"]) == (False, "-4.0 dB [-5.0, -3.0]")
+
+
 def test_a_judge_that_recognises_no_real_music_tells_nothing():
-    curves = {"median": [-20.0], "low": [-30.0], "high": [-10.0]}
+    curves = {"median": [-20.0], "low": [-30.0], "high": [-10.0], "error": [1.0]}
     columns = [
         Music("x", {}, measures={"loudness": curves, "flatness": curves, "recognised": {"value": share}})
         for share in (0.0, 0.5)

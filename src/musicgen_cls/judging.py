@@ -266,8 +266,12 @@ def targets(real: Music, ours: Music, rival: Music | None) -> list[dict[str, Any
     rows: list[dict[str, Any]] = []
     seconds = len(real.measures["loudness"]["median"])
     for second in sorted({min(5, seconds), seconds}):
-        gap = ours.measures["loudness"]["median"][second - 1] - real.measures["loudness"]["median"][second - 1]
-        rows.append(_target(f"loudness at second {second} against the real median", f"{gap:+.1f} dB", "within 3 dB",
+        (median, error), (goal, doubt) = (
+            [column.measures["loudness"][name][second - 1] for name in ("median", "error")] for column in (ours, real)
+        )
+        gap, wide = median - goal, 1.96 * math.hypot(error, doubt)
+        rows.append(_target(f"loudness at second {second} against the real median",
+                            f"{gap:+.1f} dB [{gap - wide:+.1f}, {gap + wide:+.1f}]", "within 3 dB",
                             abs(gap) <= 3))  # fmt: skip
         flat = ours.measures["flatness"]["median"][second - 1]
         low, high = (real.measures["flatness"][name][second - 1] for name in ("low", "high"))
@@ -364,7 +368,8 @@ def _measure(
         made = [waveform[begun:] for waveform in column.tracks]
         for name, values in _by_second(column, rate).items():
             low, q25, median, q75, high = sound.bands(values).tolist()
-            column.measures[name] = {"median": median, "low": low, "high": high, "q25": q25, "q75": q75}
+            error = sound.median_error(column.takes_together([value[None] for value in values])).tolist()
+            column.measures[name] = {"median": median, "low": low, "high": high, "q25": q25, "q75": q75, "error": error}
         column.measures |= {"mmd": {}, "frechet": {}}
         for name, embed in embeddings.items():
             vectors = column.takes_together([embed(waveform) for waveform in made])

@@ -27,7 +27,8 @@ def tracks(tmp_path_factory) -> Path:
 
 
 def make(root: Path, **options) -> WaveformWindows:
-    data = WaveformWindows(Folder(str(root)), **({"sample_rate": RATE} | options))
+    studys = {"sample_rate": RATE, "target_seconds": 0.1, "hop_seconds": 1.0}
+    data = WaveformWindows(Folder(str(root)), **(studys | options))
     if data.files is None:
         data.prepare_data()
         data.setup("fit")

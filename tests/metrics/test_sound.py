@@ -31,3 +31,13 @@ def test_only_whole_seconds_count():
 def test_bands_are_quantiles_over_tracks():
     tracks = np.arange(101)[:, None] * np.array([1.0, 2.0])
     np.testing.assert_allclose(sound.bands(tracks, (0.05, 0.5)), [[5, 10], [50, 100]])
+
+
+def test_the_median_is_known_better_from_more_beginnings_but_not_from_more_takes():
+    beginnings = np.random.default_rng(0).normal(size=(400, 1, 1))
+    error = sound.median_error(list(beginnings))
+    assert error.shape == (1,)
+    assert error[0] == pytest.approx(np.sqrt(np.pi / 2) / 20, rel=0.25)  # of normal numbers, as many go to infinity
+    few = sound.median_error(list(beginnings[:25]))[0]
+    assert few == pytest.approx(np.sqrt(np.pi / 2) / 5, rel=0.4)
+    assert sound.median_error(list(np.repeat(beginnings[:25], 8, axis=1)))[0] == pytest.approx(few, rel=0.05)

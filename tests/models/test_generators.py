@@ -80,7 +80,7 @@ class TestMelFlow:
         network, waveform, genre = SMALL["flow"](), music(8, 3800), torch.zeros(8, dtype=torch.long)
         optimiser = torch.optim.Adam(network.parameters(), lr=0.005)
         losses = []
-        for _ in range(80):
+        for _ in range(160):
             losses.append(float((loss := network.loss(waveform[:, :1800], waveform[:, 1800:], genre)).detach()))
             optimiser.zero_grad()
             loss.backward()
@@ -112,19 +112,6 @@ class TestMelFlow:
         fresh = SMALL["flow"]()
         fresh.loss(waveform[:, :1800], waveform[:, 1800:], torch.zeros(16, dtype=torch.long))
         assert fresh._tokens(decibels).square().mean() == pytest.approx(1, abs=0.02)
-
-    def test_expects_less_and_less_of_what_was_heard(self):
-        network = SMALL["flow"]()
-        network.persistence.running_mean.fill_(0.5)
-        heard, mask = torch.zeros(2000, 24 * 8, 5), torch.tensor([1.0, 1, 0, 0, 0]).expand(2000, 1, 5)
-        heard[:, :, 1] = 4.0
-        white = torch.randn(heard.shape, generator=torch.Generator().manual_seed(0))
-        expected, noise = network._prior(heard, mask, white)
-        assert expected[0, 0, 2:].tolist() == [2, 1, 0.5]
-        # what is left open grows to the spread of music: 1 - keep ** 2 after one token, all of 1 after many
-        torch.testing.assert_close(
-            noise[:, :, 2:].var(dim=(0, 1)), torch.tensor([0.75, 0.9375, 0.984375]), atol=0.02, rtol=0
-        )
 
     def test_untrained_it_is_as_loud_as_what_it_has_seen(self):
         network, waveform = SMALL["flow"](), music(16, 3800)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -43,6 +45,20 @@ def by_second(waveform: npt.NDArray[np.float32], sample_rate: int) -> dict[str, 
         found["flatness"].append(float(spectral_flatness(S=magnitude).mean()))
         found["centroid"].append(float(spectral_centroid(S=magnitude, sr=sample_rate).mean()))
     return {name: np.array(values) for name, values in found.items()}
+
+
+def median_error(beginnings: Sequence[Floats], draws: int = 1000) -> Floats:
+    """Standard error of the median over tracks of each second, `[seconds]`, by bootstrap over beginnings.
+
+    Args:
+        beginnings: the takes of each, `[takes, seconds]`: they are no independent samples, and are drawn together.
+        draws: with replacement, of as many beginnings as there are.
+    """
+    rng = np.random.default_rng(0)
+    count = len(beginnings)
+    chosen = (rng.integers(count, size=count) for _ in range(draws))
+    medians = [np.median(np.concatenate([beginnings[i] for i in chance]), axis=0) for chance in chosen]
+    return np.std(medians, axis=0)
 
 
 def bands(tracks: npt.ArrayLike, shares: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> Floats:

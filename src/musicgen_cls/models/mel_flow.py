@@ -14,6 +14,7 @@ from musicgen_cls.audio.vocoder import GriffinLim
 from musicgen_cls.errors import UsageError
 from musicgen_cls.models.blocks import check_sizes
 from musicgen_cls.models.continuation import Continuation, Draw
+from musicgen_cls.models.persistence import Past, Persistence
 
 _FAR = 1e6  # dB: no transform goes there
 _FLOOR = 1e-7  # of power: -70 dB, about what 16 bits leave
@@ -24,17 +25,17 @@ class MelFlow(Continuation):
 
     Music is here a row of tokens: patches of the log-mel spectrogram, their two-dimensional cosine transforms scaled to
     a spread of 1. Neighbouring bands and frames go together, and the transform takes most of that out (as cepstra do).
-    From token to token each part is expected to persist as far as it did in training, a first-order autoregression;
-    what is learned and drawn is the rest, the surprise. So even white noise in its place goes on where the music was,
-    with a musical colour, level and pace.
+    Each part is expected to persist as far as it did in training (see `Persistence`); what is learned and drawn is the
+    rest, the surprise. So even white noise in its place goes on where the music was, with a musical colour, level and
+    pace.
 
     The surprise is drawn by conditional flow matching (Lipman et al. 2023, https://arxiv.org/abs/2210.02747) on the
     straight path x_t = (1 - t) noise + t surprise, whose velocity surprise - noise the network learns; what was heard
     is given to it beside, as in inpainting. The noise is one of the same persistence: a prior made from the data, as in
     Lee et al. 2022, "PriorGrad" (https://arxiv.org/abs/2106.06406).
 
-    Long continuations are made window by window, each going on from the last half of the one before. So that no error
-    in level or colour is handed on and grows, the network learns from tokens that are heard too loud, too quiet and
+    Long continuations are made window by window, each going on from the last half of the one before, and knowing what
+    stayed of all of them. So that no error in level or colour is handed on and grows, the network learns from tokens that are heard too loud, too quiet and
     coloured, by as much as `noise` says; and no part of a token goes beyond what was met in training.
 
     Args:
@@ -87,7 +88,7 @@ class MelFlow(Continuation):
         self.highest: Tensor
         self.register_buffer("lowest", torch.full((n_mels * patch,), _FAR))  # of all training batches
         self.register_buffer("highest", torch.full((n_mels * patch,), -_FAR))
-        self.persistence = nn.BatchNorm1d(n_mels * patch, affine=False, momentum=None)  # from token to token
+        self.persistence = Persistence(n_mels * patch)
         self.network = Denoiser(n_mels * patch, num_genres, width, blocks)
 
     def loss(self, context: Tensor, target: Tensor, genre: Tensor) -> Tensor:
@@ -108,10 +109,11 @@ class MelFlow(Continuation):
         mask = (torch.arange(length, device=tokens.device) < given[:, None])[:, None].to(tokens.dtype)
         # spread evenly over the batch: the loss differs more from time to time than from window to window
         time = (torch.randperm(batch, device=tokens.device) + torch.rand(batch, device=tokens.device)) / batch
-        expected, noise = self._prior(heard, mask, torch.randn_like(tokens))
+        white = torch.randn(*tokens.shape[:2], length + 1, device=tokens.device)
+        expected, noise, _ = self.persistence.follow(heard, mask, white)
         surprise = tokens - expected
         mixed = torch.lerp(noise, surprise, time[:, None, None])
-        velocity = self._velocity(mixed, heard, mask, time, genre)
+        velocity = self._velocity(mixed, torch.lerp(expected, heard, mask), mask, time, genre)
         error = (velocity - (surprise - noise)).square() * (1 - mask) * spread.square()
         loss: Tensor = error.sum() / ((1 - mask).sum() * spread.square().sum())
         return loss
@@ -128,20 +130,24 @@ class MelFlow(Continuation):
         tokens = self._tokens(frames[:, :, skipped:])
         sound = context[:, context.shape[1] % hop + (edge + skipped) * hop :]
         window = tokens.shape[2] + self.fresh
+        before: Past | None = None
         while True:
-            tokens = torch.cat([tokens, self._solve(tokens, window - tokens.shape[2], genre, draw)], dim=2)
+            tokens = torch.cat([tokens, self._solve(tokens, window - tokens.shape[2], before, genre, draw)], dim=2)
             power = self._power(tokens)
             whole = self.vocoder(torch.cat([power, power[:, :, -1:].expand(-1, -1, edge)], dim=2), sound)
             whole = whole[:, : (power.shape[2] - 1 - edge) * hop]
             yield whole[:, sound.shape[1] :]
-            past = window - window // 2
-            tokens, sound = tokens[:, :, past:], whole[:, past * self.patch * hop :]
+            gone = window - window // 2
+            before = self.persistence.remember(tokens[:, :, :gone], before)
+            tokens, sound = tokens[:, :, gone:], whole[:, gone * self.patch * hop :]
 
-    def _solve(self, heard: Tensor, fresh: int, genre: Tensor, draw: Draw) -> Tensor:
+    def _solve(self, heard: Tensor, fresh: int, before: Past | None, genre: Tensor, draw: Draw) -> Tensor:
         """Draw `[batch, n_mels * patch, fresh]` to follow `heard` `[batch, n_mels * patch, known]`."""
         given = functional.pad(heard, (0, fresh))
         mask = functional.pad(torch.ones_like(heard[:, :1]), (0, fresh))
-        expected, noise = self._prior(given, mask, draw.normal(*given.shape[1:]).to(heard.device))
+        white = draw.normal(given.shape[1], given.shape[2] + 1).to(heard.device)
+        expected, noise, _ = self.persistence.follow(given, mask, white, before)
+        given = torch.lerp(expected, given, mask)
         x = draw.temperature * noise
         step = 1.0 / self.steps
         for i in range(self.steps):
@@ -154,7 +160,7 @@ class MelFlow(Continuation):
         drawn: Tensor = (expected + x)[:, :, heard.shape[2] :].clamp(low, high)
         return drawn
 
-    def _velocity(self, x: Tensor, heard: Tensor, mask: Tensor, time: Tensor, genre: Tensor) -> Tensor:
+    def _velocity(self, x: Tensor, given: Tensor, mask: Tensor, time: Tensor, genre: Tensor) -> Tensor:
         """What is known without learning, and what the network adds, both at the scale of 1.
 
         Were the surprises spread as the noise is, E[surprise - noise | x] = (2t - 1) x / (t^2 + (1 - t)^2) would be the
@@ -163,22 +169,9 @@ class MelFlow(Continuation):
         """
         at = time[:, None, None]
         power = at.square() + (1 - at).square()
-        seen = torch.cat([x * power.rsqrt() * (1 - mask), heard * mask, mask], dim=1)
+        seen = torch.cat([x * power.rsqrt() * (1 - mask), given, mask], dim=1)
         velocity: Tensor = (2 * at - 1) / power * x + self.network(seen, time, genre) * power.rsqrt()
         return velocity
-
-    def _prior(self, heard: Tensor, mask: Tensor, white: Tensor) -> tuple[Tensor, Tensor]:
-        """What is to be expected after the last token heard, and noise around it, by a first-order autoregression."""
-        keep = self.persistence.running_mean
-        assert keep is not None
-        keep = keep.clamp(-0.99, 0.99)
-        fresh = (1 - keep.square()).sqrt()
-        expected, noise = [torch.zeros_like(white[:, :, 0])], [white[:, :, 0]]
-        for i in range(1, white.shape[2]):
-            known = mask[:, :, i - 1]
-            expected.append(keep * torch.lerp(expected[-1], heard[:, :, i - 1], known))
-            noise.append(keep * noise[-1] * (1 - known) + fresh * white[:, :, i])
-        return torch.stack(expected, dim=2), torch.stack(noise, dim=2)
 
     def _measure(self, raw: Tensor) -> None:
         """Take the moments, limits and persistence of transforms `[batch, n_mels * patch, tokens]` into account."""
@@ -186,8 +179,7 @@ class MelFlow(Continuation):
         self.lowest.copy_(torch.minimum(self.lowest, raw.amin(dim=(0, 2))))
         self.highest.copy_(torch.maximum(self.highest, raw.amax(dim=(0, 2))))
         mean, spread = self._moments()
-        tokens = (raw - mean) / spread
-        self.persistence(tokens[:, :, 1:] * tokens[:, :, :-1])
+        self.persistence.measure((raw - mean) / spread)
 
     def _count(self, context: Tensor) -> int:
         """Tokens that lie whole in a context `[batch, samples]`."""
@@ -264,7 +256,7 @@ class Denoiser(nn.Module):
         """`[batch, size, tokens]`.
 
         Args:
-            seen: tokens on their way from noise, those heard, and where they are, `[batch, 2 * size + 1, tokens]`.
+            seen: tokens on their way from noise, those heard or expected, and which were heard, `[batch, 2 * size + 1, tokens]`.
             time: from 0, noise, to 1, `[batch]`.
             genre: labels, `[batch]`.
         """

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from musicgen_cls.errors import UsageError
 from musicgen_cls.models.continuation import Continuation, Draw
+from musicgen_cls.models.mel_flow import MelFlow
 from musicgen_cls.tasks.base import Task
 
 
@@ -34,8 +35,8 @@ class GenreGenerator(Task):
 
     def __init__(
         self,
-        network: Callable[[int, int, int], Continuation],
-        lr: float = 0.001,
+        network: Callable[[int, int, int], Continuation] = MelFlow,
+        lr: float = 0.002,
         weight_decay: float = 0.0,
         seconds: float = 5.0,
         temperature: float = 1.0,

@@ -1,0 +1,95 @@
+"""What the past of a piece of music tells of what follows, before anything is learned."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Past(NamedTuple):
+    """What is kept of the tokens gone by, float32 `[batch, size]` each.
+
+    Attributes:
+        last: the last of them.
+        pull: what they say of the part that stays, each say weighed by its sureness.
+        sureness: how sure that is, an inverse variance.
+    """
+
+    last: Tensor
+    pull: Tensor
+    sureness: Tensor
+
+
+class Persistence(nn.Module):
+    """Tokens as what stays for a whole piece and what passes.
+
+    Each part z of a token, of mean 0 and variance 1, is taken as z_t = m + a_t: m, of variance s, belongs to the piece;
+    a, of variance 1 - s, is a first-order autoregression, a_t = k a_{t-1} + e_t. Neighbours are then correlated by
+    s + (1 - s) k, tokens far apart by s; both correlations are measured, the latter from end to end of the windows
+    trained on. What is heard tells of m token by token: z_t - k z_{t-1} = (1 - k) m + e_t, an observation of m with the
+    error e_t of variance (1 - k^2)(1 - s), and sums of such observations are all that need be remembered
+    (a Kalman filter with one state that does not move).
+
+    Args:
+        size: of a token.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.products: Tensor
+        self.batches: Tensor
+        self.register_buffer("products", torch.zeros(2, size))  # of neighbours, of ends; means over all batches
+        self.register_buffer("batches", torch.zeros(()))
+
+    def measure(self, tokens: Tensor) -> None:
+        """Take windows of tokens `[batch, size, tokens]`, two tokens or more, into account."""
+        end = max(tokens.shape[2] // 8, 1)
+        near = tokens[:, :, 1:] * tokens[:, :, :-1]
+        far = tokens[:, :, -end:] * tokens[:, :, :end]
+        self.batches += 1
+        self.products.lerp_(torch.stack([near.mean(dim=(0, 2)), far.mean(dim=(0, 2))]), 1 / self.batches)
+
+    def follow(
+        self, heard: Tensor, mask: Tensor, white: Tensor, past: Past | None = None
+    ) -> tuple[Tensor, Tensor, Past]:
+        """What is to be expected after what was heard, and noise around it that has the right spread and pace.
+
+        Args:
+            heard: tokens, `[batch, size, tokens]`, of which those that `mask` has are known, the first so many.
+            mask: 1 where known, else 0, `[batch, 1, tokens]`.
+            white: independent normal numbers, `[batch, size, tokens + 1]`.
+            past: what went before.
+
+        Returns:
+            Expected tokens and noise, `[batch, size, tokens]`, to be used where the mask has 0, and the past of what
+            would follow.
+        """
+        keep, stays = self._split()
+        carried, error = 1 - keep, (1 - keep.square()) * (1 - stays)
+        nothing = torch.zeros_like(white[:, :, 0])
+        last, pull, sureness = past or Past(nothing, nothing, nothing + 1 / stays)
+        astray, expected, noise = nothing, [], []
+        for i in range(heard.shape[2]):
+            known, token = mask[:, :, i], heard[:, :, i]
+            first = past is None and i == 0  # nothing passes on to it: it is m + a_0
+            share, variance = (torch.ones_like(stays), 1 - stays) if first else (carried, error)
+            expected.append(keep * last + share * pull / sureness)
+            astray = keep * astray + share * white[:, :, -1] * sureness.rsqrt() + variance.sqrt() * white[:, :, i]
+            noise.append(astray)
+            pull = pull + known * share * (token - keep * last) / variance
+            sureness = sureness + known * share.square() / variance
+            last, astray = torch.lerp(expected[-1], token, known), astray * (1 - known)
+        return torch.stack(expected, dim=2), torch.stack(noise, dim=2), Past(last, pull, sureness)
+
+    def remember(self, tokens: Tensor, past: Past | None = None) -> Past:
+        """The past, when tokens `[batch, size, tokens]` have gone by too."""
+        white = torch.zeros(*tokens.shape[:2], tokens.shape[2] + 1, device=tokens.device)
+        return self.follow(tokens, torch.ones_like(tokens[:, :1]), white, past)[2]
+
+    def _split(self) -> tuple[Tensor, Tensor]:
+        """What of what passes is left a token later, and the variance of what stays, `[size]`."""
+        near, far = self.products.clamp(-0.98, 0.98)
+        stays = torch.minimum(far, near).clamp(0.01, 0.95)
+        return ((near - stays) / (1 - stays)).clamp(-0.98, 0.98), stays

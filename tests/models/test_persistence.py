@@ -1,0 +1,83 @@
+"""Persistence against the Gaussian process that it describes, conditioned by brute force."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from musicgen_cls.models.persistence import Persistence
+
+KEEP, STAYS, LENGTH, HEARD = 0.8, 0.4, 9, 4
+
+
+def covariance() -> Tensor:
+    """Of nine tokens of one part: what stays, and what decays with their distance."""
+    place = torch.arange(LENGTH, dtype=torch.float64)
+    return STAYS + (1 - STAYS) * KEEP ** (place[:, None] - place).abs()
+
+
+@pytest.fixture
+def persistence() -> Persistence:
+    made = Persistence(1).double()
+    made.products.copy_(torch.tensor([[STAYS + (1 - STAYS) * KEEP], [STAYS]], dtype=torch.float64))
+    return made
+
+
+def follow(persistence: Persistence, heard: Tensor, known: int, white: Tensor) -> tuple[Tensor, Tensor]:
+    mask = (torch.arange(LENGTH) < known).double().expand(len(heard), 1, LENGTH)
+    expected, noise, _ = persistence.follow(heard[:, None], mask, white)
+    return expected[:, 0, known:], noise[:, 0, known:]
+
+
+def drawn(count: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    white = torch.randn(count, LENGTH, generator=generator, dtype=torch.float64)
+    return white @ torch.linalg.cholesky(covariance()).T
+
+
+@pytest.mark.parametrize("known", [0, 1, HEARD, LENGTH - 1])
+def test_what_is_expected_is_the_conditional_mean(persistence: Persistence, known: int) -> None:
+    tokens = drawn(5)
+    among = covariance()
+    mean = tokens[:, :known] @ torch.linalg.solve(among[:known, :known], among[:known, known:])
+    expected, _ = follow(persistence, tokens, known, torch.zeros(5, 1, LENGTH + 1).double())
+    torch.testing.assert_close(expected, mean)
+
+
+@pytest.mark.parametrize("known", [0, 1, HEARD])
+def test_the_noise_has_the_conditional_covariance(persistence: Persistence, known: int) -> None:
+    among = covariance()
+    inner = torch.linalg.solve(among[:known, :known], among[:known, known:])
+    spread = among[known:, known:] - among[known:, :known] @ inner
+    # the noise is linear in the white numbers: its covariance is that of the map, exactly
+    each = torch.eye(LENGTH + 1).double()[:, None]
+    _, noise = follow(persistence, torch.zeros(LENGTH + 1, LENGTH).double(), known, each)
+    torch.testing.assert_close(noise.T @ noise, spread)
+
+
+def test_the_past_is_all_that_must_be_remembered(persistence: Persistence) -> None:
+    tokens, white = drawn(5)[:, None], torch.randn(5, 1, LENGTH + 1).double()
+    mask = (torch.arange(LENGTH) < HEARD).double().expand(5, 1, LENGTH)
+    at_once, noise, end = persistence.follow(tokens, mask, white)
+    past = persistence.remember(tokens[:, :, :2])
+    later = persistence.follow(tokens[:, :, 2:], mask[:, :, 2:], white[:, :, 2:], past)
+    torch.testing.assert_close(at_once[:, :, 2:], later[0])
+    torch.testing.assert_close(noise[:, :, HEARD:], later[1][:, :, HEARD - 2 :])
+    torch.testing.assert_close(end, later[2])
+
+
+def test_measures_what_it_is_made_of() -> None:
+    persistence = Persistence(1)
+    for seed in range(20):
+        persistence.measure(drawn(500, seed)[:, None].float())
+    near, far = persistence.products[:, 0]
+    assert float(near) == pytest.approx(STAYS + (1 - STAYS) * KEEP, abs=0.03)
+    assert float(far) == pytest.approx(STAYS + (1 - STAYS) * KEEP ** (LENGTH - 1), abs=0.03)
+
+
+def test_unmeasured_it_expects_nothing() -> None:
+    persistence = Persistence(3)
+    expected, noise, _ = persistence.follow(torch.ones(2, 3, 5), torch.ones(2, 1, 5), torch.randn(2, 3, 6))
+    assert torch.isfinite(noise).all()
+    assert expected.abs().max() < 0.05
