@@ -87,6 +87,18 @@ class TestMelFlow:
             optimiser.step()
         assert sum(losses[-20:]) < 0.9 * sum(losses[:20])
 
+    def test_half_precision_measures_the_same(self):
+        networks, losses = [SMALL["flow"](), SMALL["flow"]()], []
+        for network, half in zip(networks, (False, True), strict=True):
+            torch.manual_seed(0)
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                loss = network.loss(sines(4, 1800), sines(4, 2000), torch.zeros(4, dtype=torch.long))
+            loss.backward()
+            losses.append(float(loss.detach()))
+        assert losses[1] == pytest.approx(losses[0], rel=0.02)
+        for name, buffer in networks[0].moments.named_buffers():
+            torch.testing.assert_close(networks[1].moments.get_buffer(name), buffer)
+
     def test_what_it_has_seen_travels_in_the_state(self):
         network, other = seen_sines(), SMALL["flow"]()
         other.load_state_dict(network.state_dict())
@@ -104,14 +116,15 @@ class TestMelFlow:
         network, waveform = seen_sines(), music(16, 3800)
         network.loss(waveform[:, :1800], waveform[:, 1800:], torch.zeros(16, dtype=torch.long))
         decibels = network._whole_frames(waveform)
-        tokens = network._tokens(decibels)
+        genre = torch.zeros(16, dtype=torch.long)
+        tokens = network._tokens(decibels, genre)
         whole = tokens.shape[2] * 8
         torch.testing.assert_close(
-            10 * torch.log10(network._power(tokens)), decibels[:, :, :whole], atol=1e-3, rtol=1e-4
+            10 * torch.log10(network._power(tokens, genre)), decibels[:, :, :whole], atol=1e-3, rtol=1e-4
         )
         fresh = SMALL["flow"]()
         fresh.loss(waveform[:, :1800], waveform[:, 1800:], torch.zeros(16, dtype=torch.long))
-        assert fresh._tokens(decibels).square().mean() == pytest.approx(1, abs=0.02)
+        assert fresh._tokens(decibels, genre).square().mean() == pytest.approx(1, abs=0.02)
 
     def test_untrained_it_is_as_loud_as_what_it_has_seen(self):
         network, waveform = SMALL["flow"](), music(16, 3800)

@@ -58,7 +58,7 @@ def median_error(beginnings: Sequence[Floats], draws: int = 1000) -> Floats:
     count = len(beginnings)
     chosen = (rng.integers(count, size=count) for _ in range(draws))
     medians = [np.median(np.concatenate([beginnings[i] for i in chance]), axis=0) for chance in chosen]
-    return np.std(medians, axis=0)
+    return np.asarray(np.std(medians, axis=0))
 
 
 def bands(tracks: npt.ArrayLike, shares: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> Floats:

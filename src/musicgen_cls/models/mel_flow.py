@@ -14,9 +14,9 @@ from musicgen_cls.audio.vocoder import GriffinLim
 from musicgen_cls.errors import UsageError
 from musicgen_cls.models.blocks import check_sizes
 from musicgen_cls.models.continuation import Continuation, Draw
+from musicgen_cls.models.moments import Moments
 from musicgen_cls.models.persistence import Past, Persistence
 
-_FAR = 1e6  # dB: no transform goes there
 _FLOOR = 1e-7  # of power: -70 dB, about what 16 bits leave
 
 
@@ -24,10 +24,10 @@ class MelFlow(Continuation):
     """Draws the spectrogram of what follows, given that of what was heard, and makes sound of it.
 
     Music is here a row of tokens: patches of the log-mel spectrogram, their two-dimensional cosine transforms scaled to
-    a spread of 1. Neighbouring bands and frames go together, and the transform takes most of that out (as cepstra do).
-    Each part is expected to persist as far as it did in training (see `Persistence`); what is learned and drawn is the
-    rest, the surprise. So even white noise in its place goes on where the music was, with a musical colour, level and
-    pace.
+    a spread of 1 within their genre. Neighbouring bands and frames go together, and the transform takes most of that
+    out (as cepstra do). Each part is expected to persist as far as it did in training (see `Persistence`); what is
+    learned and drawn is the rest, the surprise. So even white noise in its place goes on where the music was, with a
+    musical colour, level and pace.
 
     The surprise is drawn by conditional flow matching (Lipman et al. 2023, https://arxiv.org/abs/2210.02747) on the
     straight path x_t = (1 - t) noise + t surprise, whose velocity surprise - noise the network learns; what was heard
@@ -35,8 +35,9 @@ class MelFlow(Continuation):
     Lee et al. 2022, "PriorGrad" (https://arxiv.org/abs/2106.06406).
 
     Long continuations are made window by window, each going on from the last half of the one before, and knowing what
-    stayed of all of them. So that no error in level or colour is handed on and grows, the network learns from tokens that are heard too loud, too quiet and
-    coloured, by as much as `noise` says; and no part of a token goes beyond what was met in training.
+    stayed of all of them. So that no error in level or colour is handed on and grows, the network learns from tokens
+    that are heard too loud, too quiet and coloured, by as much as `noise` says; and no part of a token goes beyond what
+    was met in training.
 
     Args:
         num_genres: genres.
@@ -83,21 +84,17 @@ class MelFlow(Continuation):
         self.over_frames: Tensor
         self.register_buffer("over_bands", _cosines(n_mels), persistent=False)
         self.register_buffer("over_frames", _cosines(patch), persistent=False)
-        self.statistics = nn.BatchNorm1d(n_mels * patch, affine=False, momentum=None)  # mean over all training batches
-        self.lowest: Tensor
-        self.highest: Tensor
-        self.register_buffer("lowest", torch.full((n_mels * patch,), _FAR))  # of all training batches
-        self.register_buffer("highest", torch.full((n_mels * patch,), -_FAR))
+        self.moments = Moments(num_genres, n_mels * patch, least=0.1)
         self.persistence = Persistence(n_mels * patch)
         self.network = Denoiser(n_mels * patch, num_genres, width, blocks)
 
     def loss(self, context: Tensor, target: Tensor, genre: Tensor) -> Tensor:
         """Mean squared error of the velocity over the tokens that are to be made, each part weighed by its spread."""
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(context.device.type, enabled=False):  # moments need all digits
             raw = self._transformed(self._whole_frames(torch.cat([context, target], dim=1)))
             if self.training:
-                self._measure(raw)
-            mean, spread = self._moments()
+                self._measure(raw, genre)
+            mean, spread = self.moments(genre)
             tokens = (raw - mean) / spread  # [batch, n_mels * patch, tokens]
         batch, _, length = tokens.shape
         heard = tokens
@@ -115,7 +112,7 @@ class MelFlow(Continuation):
         mixed = torch.lerp(noise, surprise, time[:, None, None])
         velocity = self._velocity(mixed, torch.lerp(expected, heard, mask), mask, time, genre)
         error = (velocity - (surprise - noise)).square() * (1 - mask) * spread.square()
-        loss: Tensor = error.sum() / ((1 - mask).sum() * spread.square().sum())
+        loss: Tensor = error.sum() / ((1 - mask) * spread.square()).sum()
         return loss
 
     @torch.inference_mode()
@@ -127,13 +124,13 @@ class MelFlow(Continuation):
         hop, edge = self.log_mel.hop_length, self.edge
         frames = self._whole_frames(context[:, context.shape[1] % hop :])
         skipped = frames.shape[2] - self._count(context) * self.patch
-        tokens = self._tokens(frames[:, :, skipped:])
+        tokens = self._tokens(frames[:, :, skipped:], genre)
         sound = context[:, context.shape[1] % hop + (edge + skipped) * hop :]
         window = tokens.shape[2] + self.fresh
         before: Past | None = None
         while True:
             tokens = torch.cat([tokens, self._solve(tokens, window - tokens.shape[2], before, genre, draw)], dim=2)
-            power = self._power(tokens)
+            power = self._power(tokens, genre)
             whole = self.vocoder(torch.cat([power, power[:, :, -1:].expand(-1, -1, edge)], dim=2), sound)
             whole = whole[:, : (power.shape[2] - 1 - edge) * hop]
             yield whole[:, sound.shape[1] :]
@@ -154,9 +151,8 @@ class MelFlow(Continuation):
             now = x.new_full((len(x),), i * step)
             halfway = x + step / 2 * self._velocity(x, given, mask, now, genre)
             x = x + step * self._velocity(halfway, given, mask, now + step / 2, genre)
-        mean, spread = self._moments()
-        met = torch.stack([self.lowest, self.highest]).sort(dim=0).values  # untrained, the wrong way round: no limits
-        low, high = (met[:, :, None] - mean) / spread
+        mean, spread = self.moments(genre)
+        low, high = ((limit - mean) / spread for limit in self.moments.limits(genre))
         drawn: Tensor = (expected + x)[:, :, heard.shape[2] :].clamp(low, high)
         return drawn
 
@@ -173,12 +169,10 @@ class MelFlow(Continuation):
         velocity: Tensor = (2 * at - 1) / power * x + self.network(seen, time, genre) * power.rsqrt()
         return velocity
 
-    def _measure(self, raw: Tensor) -> None:
-        """Take the moments, limits and persistence of transforms `[batch, n_mels * patch, tokens]` into account."""
-        self.statistics(raw)
-        self.lowest.copy_(torch.minimum(self.lowest, raw.amin(dim=(0, 2))))
-        self.highest.copy_(torch.maximum(self.highest, raw.amax(dim=(0, 2))))
-        mean, spread = self._moments()
+    def _measure(self, raw: Tensor, genre: Tensor) -> None:
+        """Take the moments and persistence of transforms `[batch, n_mels * patch, tokens]` into account."""
+        self.moments.measure(raw, genre)
+        mean, spread = self.moments(genre)
         self.persistence.measure((raw - mean) / spread)
 
     def _count(self, context: Tensor) -> int:
@@ -212,22 +206,17 @@ class MelFlow(Continuation):
         patches = decibels[:, :, : count * self.patch].reshape(*decibels.shape[:2], count, self.patch)
         return torch.einsum("cb,kf,nbtf->nckt", self.over_bands, self.over_frames, patches).flatten(1, 2)
 
-    def _tokens(self, decibels: Tensor) -> Tensor:
-        mean, spread = self._moments()
-        return (self._transformed(decibels) - mean) / spread
+    def _tokens(self, decibels: Tensor, genre: Tensor) -> Tensor:
+        mean, spread = self.moments(genre)
+        tokens: Tensor = (self._transformed(decibels) - mean) / spread
+        return tokens
 
-    def _power(self, tokens: Tensor) -> Tensor:
+    def _power(self, tokens: Tensor, genre: Tensor) -> Tensor:
         """Tokens back to mel power, `[batch, n_mels, frames]`."""
-        mean, spread = self._moments()
+        mean, spread = self.moments(genre)
         patches = (tokens * spread + mean).reshape(len(tokens), -1, self.patch, tokens.shape[2])
         decibels = torch.einsum("cb,kf,nckt->nbtf", self.over_bands, self.over_frames, patches).flatten(2)
         return 10.0 ** (decibels / 10.0)
-
-    def _moments(self) -> tuple[Tensor, Tensor]:
-        mean, variance = self.statistics.running_mean, self.statistics.running_var
-        assert mean is not None
-        assert variance is not None
-        return mean[:, None], variance.sqrt().clamp_min(0.1)[:, None]
 
 
 class Denoiser(nn.Module):
@@ -256,7 +245,8 @@ class Denoiser(nn.Module):
         """`[batch, size, tokens]`.
 
         Args:
-            seen: tokens on their way from noise, those heard or expected, and which were heard, `[batch, 2 * size + 1, tokens]`.
+            seen: tokens on their way from noise, those heard or expected, and which were heard,
+                `[batch, 2 * size + 1, tokens]`.
             time: from 0, noise, to 1, `[batch]`.
             genre: labels, `[batch]`.
         """
