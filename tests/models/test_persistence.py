@@ -26,7 +26,7 @@ def persistence() -> Persistence:
 
 def follow(persistence: Persistence, heard: Tensor, known: int, white: Tensor) -> tuple[Tensor, Tensor]:
     mask = (torch.arange(LENGTH) < known).double().expand(len(heard), 1, LENGTH)
-    expected, noise, _ = persistence.follow(heard[:, None], mask, white)
+    expected, noise, *_ = persistence.follow(heard[:, None], mask, white)
     return expected[:, 0, known:], noise[:, 0, known:]
 
 
@@ -59,12 +59,13 @@ def test_the_noise_has_the_conditional_covariance(persistence: Persistence, know
 def test_the_past_is_all_that_must_be_remembered(persistence: Persistence) -> None:
     tokens, white = drawn(5)[:, None], torch.randn(5, 1, LENGTH + 1).double()
     mask = (torch.arange(LENGTH) < HEARD).double().expand(5, 1, LENGTH)
-    at_once, noise, end = persistence.follow(tokens, mask, white)
+    at_once, noise, wider, end = persistence.follow(tokens, mask, white)
     past = persistence.remember(tokens[:, :, :2])
     later = persistence.follow(tokens[:, :, 2:], mask[:, :, 2:], white[:, :, 2:], past)
     torch.testing.assert_close(at_once[:, :, 2:], later[0])
     torch.testing.assert_close(noise[:, :, HEARD:], later[1][:, :, HEARD - 2 :])
-    torch.testing.assert_close(end, later[2])
+    torch.testing.assert_close(wider, later[2])
+    torch.testing.assert_close(end, later[3])
 
 
 def test_measures_what_it_is_made_of() -> None:
@@ -78,6 +79,22 @@ def test_measures_what_it_is_made_of() -> None:
 
 def test_unmeasured_it_expects_nothing() -> None:
     persistence = Persistence(3)
-    expected, noise, _ = persistence.follow(torch.ones(2, 3, 5), torch.ones(2, 1, 5), torch.randn(2, 3, 6))
+    expected, noise, *_ = persistence.follow(torch.ones(2, 3, 5), torch.ones(2, 1, 5), torch.randn(2, 3, 6))
     assert torch.isfinite(noise).all()
     assert expected.abs().max() < 0.05
+
+
+def test_what_was_surprising_stays_so():
+    persistence = Persistence(64, torch.arange(64) // 32).double()
+    persistence.products.copy_(torch.tensor([STAYS + (1 - STAYS) * KEEP, STAYS], dtype=torch.float64)[:, None])
+    chance = torch.Generator().manual_seed(0)
+    white = torch.randn(3, 64, LENGTH, generator=chance, dtype=torch.float64)
+    heard = white @ torch.linalg.cholesky(covariance()).T
+    heard[1, 32:] *= 3
+    heard[2, 32:] *= 0.3
+    mask = torch.ones(3, 1, LENGTH).double()
+    _, _, wider, _ = persistence.follow(heard, mask, torch.zeros(3, 64, LENGTH + 1).double())
+    assert wider[:, 0, 0].tolist() == pytest.approx([1, 1, 1], abs=0.1)
+    assert wider[:, -1, 0].tolist() == pytest.approx([1, 2.9, 0.4], rel=0.15)  # shrunk by what is taken for granted
+    _, _, wider, _ = persistence.follow(heard, 0 * mask, torch.zeros(3, 64, LENGTH + 1).double())
+    assert (wider == 1).all()

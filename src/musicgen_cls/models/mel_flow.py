@@ -85,7 +85,9 @@ class MelFlow(Continuation):
         self.register_buffer("over_bands", _cosines(n_mels), persistent=False)
         self.register_buffer("over_frames", _cosines(patch), persistent=False)
         self.moments = Moments(num_genres, n_mels * patch, least=0.1)
-        self.persistence = Persistence(n_mels * patch)
+        orders = torch.arange(n_mels * patch)
+        coarseness = orders // patch * 4 // n_mels  # over bands, in four steps
+        self.persistence = Persistence(n_mels * patch, coarseness * patch + orders % patch)
         self.network = Denoiser(n_mels * patch, num_genres, width, blocks)
 
     def loss(self, context: Tensor, target: Tensor, genre: Tensor) -> Tensor:
@@ -107,8 +109,8 @@ class MelFlow(Continuation):
         # spread evenly over the batch: the loss differs more from time to time than from window to window
         time = (torch.randperm(batch, device=tokens.device) + torch.rand(batch, device=tokens.device)) / batch
         white = torch.randn(*tokens.shape[:2], length + 1, device=tokens.device)
-        expected, noise, _ = self.persistence.follow(heard, mask, white)
-        surprise = tokens - expected
+        expected, noise, wider, _ = self.persistence.follow(heard, mask, white)
+        surprise = (tokens - expected) / wider
         mixed = torch.lerp(noise, surprise, time[:, None, None])
         velocity = self._velocity(mixed, torch.lerp(expected, heard, mask), mask, time, genre)
         error = (velocity - (surprise - noise)).square() * (1 - mask) * spread.square()
@@ -143,7 +145,7 @@ class MelFlow(Continuation):
         given = functional.pad(heard, (0, fresh))
         mask = functional.pad(torch.ones_like(heard[:, :1]), (0, fresh))
         white = draw.normal(given.shape[1], given.shape[2] + 1).to(heard.device)
-        expected, noise, _ = self.persistence.follow(given, mask, white, before)
+        expected, noise, wider, _ = self.persistence.follow(given, mask, white, before)
         given = torch.lerp(expected, given, mask)
         x = draw.temperature * noise
         step = 1.0 / self.steps
@@ -153,7 +155,7 @@ class MelFlow(Continuation):
             x = x + step * self._velocity(halfway, given, mask, now + step / 2, genre)
         mean, spread = self.moments(genre)
         low, high = ((limit - mean) / spread for limit in self.moments.limits(genre))
-        drawn: Tensor = (expected + x)[:, :, heard.shape[2] :].clamp(low, high)
+        drawn: Tensor = (expected + wider * x)[:, :, heard.shape[2] :].clamp(low, high)
         return drawn
 
     def _velocity(self, x: Tensor, given: Tensor, mask: Tensor, time: Tensor, genre: Tensor) -> Tensor:

@@ -7,6 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+_GRANTED = 24.0  # squares: about what one token tells of a group
+_WIDEST = 4.0
+
 
 class Past(NamedTuple):
     """What is kept of the tokens gone by, float32 `[batch, size]` each.
@@ -15,11 +18,16 @@ class Past(NamedTuple):
         last: the last of them.
         pull: what they say of the part that stays, each say weighed by its sureness.
         sureness: how sure that is, an inverse variance.
+        surprise: squares of how far they were from what was expected, in the spread of that, summed group by group,
+            `[batch, groups]`.
+        squares: how many that are, `[batch, groups]`.
     """
 
     last: Tensor
     pull: Tensor
     sureness: Tensor
+    surprise: Tensor
+    squares: Tensor
 
 
 class Persistence(nn.Module):
@@ -32,12 +40,20 @@ class Persistence(nn.Module):
     error e_t of variance (1 - k^2)(1 - s), and sums of such observations are all that need be remembered
     (a Kalman filter with one state that does not move).
 
+    Pieces differ, too, in how much surprise there is in them: beats are steep, strings are smooth. What was heard tells
+    of it, group by group of parts: s^2 = (c + sum of squares) / (c + number of squares), the squares being those of
+    how far tokens were from what was expected, in the spread of that, and c what is taken for granted before.
+
     Args:
         size: of a token.
+        groups: the group that each part belongs to, `[size]`, from 0; all to one if None.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, groups: Tensor | None = None) -> None:
         super().__init__()
+        groups = torch.zeros(size, dtype=torch.long) if groups is None else groups
+        self.members: Tensor
+        self.register_buffer("members", nn.functional.one_hot(groups).float(), persistent=False)  # [size, groups]
         self.products: Tensor
         self.batches: Tensor
         self.register_buffer("products", torch.zeros(2, size))  # of neighbours, of ends; means over all batches
@@ -53,8 +69,8 @@ class Persistence(nn.Module):
 
     def follow(
         self, heard: Tensor, mask: Tensor, white: Tensor, past: Past | None = None
-    ) -> tuple[Tensor, Tensor, Past]:
-        """What is to be expected after what was heard, and noise around it that has the right spread and pace.
+    ) -> tuple[Tensor, Tensor, Tensor, Past]:
+        """What is to be expected after what was heard, noise around it that has the right pace, and how wide it is.
 
         Args:
             heard: tokens, `[batch, size, tokens]`, of which those that `mask` has are known, the first so many.
@@ -63,13 +79,15 @@ class Persistence(nn.Module):
             past: what went before.
 
         Returns:
-            Expected tokens and noise, `[batch, size, tokens]`, to be used where the mask has 0, and the past of what
-            would follow.
+            Expected tokens and noise, `[batch, size, tokens]`, to be used where the mask has 0; how many times wider
+            than on average what follows is spread around the former, `[batch, size, 1]`; and the past of what would
+            follow.
         """
         keep, stays = self._split()
         carried, error = 1 - keep, (1 - keep.square()) * (1 - stays)
         nothing = torch.zeros_like(white[:, :, 0])
-        last, pull, sureness = past or Past(nothing, nothing, nothing + 1 / stays)
+        none = torch.zeros_like(nothing @ self.members)
+        last, pull, sureness, surprise, squares = past or Past(nothing, nothing, nothing + 1 / stays, none, none)
         astray, expected, noise = nothing, [], []
         for i in range(heard.shape[2]):
             known, token = mask[:, :, i], heard[:, :, i]
@@ -78,15 +96,20 @@ class Persistence(nn.Module):
             expected.append(keep * last + share * pull / sureness)
             astray = keep * astray + share * white[:, :, -1] * sureness.rsqrt() + variance.sqrt() * white[:, :, i]
             noise.append(astray)
+            far = (token - expected[-1]).square() / (variance + share.square() / sureness)
+            surprise = surprise + known * (far @ self.members)
+            squares = squares + known * self.members.sum(dim=0)
             pull = pull + known * share * (token - keep * last) / variance
             sureness = sureness + known * share.square() / variance
             last, astray = torch.lerp(expected[-1], token, known), astray * (1 - known)
-        return torch.stack(expected, dim=2), torch.stack(noise, dim=2), Past(last, pull, sureness)
+        wider = ((_GRANTED + surprise) / (_GRANTED + squares)).sqrt().clamp(1 / _WIDEST, _WIDEST) @ self.members.T
+        after = Past(last, pull, sureness, surprise, squares)
+        return torch.stack(expected, dim=2), torch.stack(noise, dim=2), wider[:, :, None], after
 
     def remember(self, tokens: Tensor, past: Past | None = None) -> Past:
         """The past, when tokens `[batch, size, tokens]` have gone by too."""
-        white = torch.zeros(*tokens.shape[:2], tokens.shape[2] + 1, device=tokens.device)
-        return self.follow(tokens, torch.ones_like(tokens[:, :1]), white, past)[2]
+        white = tokens.new_zeros(*tokens.shape[:2], tokens.shape[2] + 1)
+        return self.follow(tokens, torch.ones_like(tokens[:, :1]), white, past)[3]
 
     def _split(self) -> tuple[Tensor, Tensor]:
         """What of what passes is left a token later, and the variance of what stays, `[size]`."""
