@@ -22,6 +22,7 @@ RATE = 4000
 QUIET = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
 LOGS = ["--trainer.logger.name", "echo"]
 DATA = ["--data", "WaveformWindows", "--data.sample_rate", str(RATE), "--data.batch", "track"]
+DATA += ["--data.target_seconds", "0.1", "--data.hop_seconds", "1.0"]
 
 
 @pytest.fixture(scope="module")
