@@ -201,8 +201,10 @@ class TestPredict:
         assert sorted(path.name for path in Path.cwd().iterdir()) == ["mine", "mine-1", "mine-2"]
         assert list(Path("mine").iterdir()) == [Path("mine/diary.txt")]
         assert wavs(Path("mine-1")) == wavs(Path("mine-2"))
-        status, _, err = run("predict", "--ckpt_path", checkpoint, "--out", "mine", "--overwrite", "true")
-        assert status == 0, err
+        for _ in range(2):
+            status, _, err = run("predict", "--ckpt_path", checkpoint, "--out", "mine", "--overwrite", "true")
+            assert status == 0, err
+        assert len(Path("mine/continuations.jsonl").read_text().splitlines()) == 4
         assert len(wavs(Path("mine"))) == 4
         assert Path("mine/diary.txt").read_text() == "dear"
 

@@ -115,6 +115,8 @@ class ContinuationWriter(Callback):
         """Say what was made."""
         trainer.strategy.barrier()
         if trainer.is_global_zero:
+            with writing(self.out / LINES) as temporary:  # one line a recording, not one a time it was made
+                temporary.write_text("".join(f"{json.dumps(line)}\n" for line in read_lines(self.out)))
             self._sign(finished=True)
             print(format_lines(sorted(self._lines(), key=lambda line: line["position"])))
             print(f"Written:     {self.out} (recordings, pictures, {LINES})")
