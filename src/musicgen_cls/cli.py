@@ -35,9 +35,13 @@ from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.datamodules.waveform import WaveformWindows
 from musicgen_cls.errors import CheckpointError, UsageError
 from musicgen_cls.mistakes import explain, told
+from musicgen_cls.models.cnn import CNN
 from musicgen_cls.models.cnn5 import CNN5
+from musicgen_cls.models.conv_lstm import ConvLSTM
 from musicgen_cls.models.mel_flow import MelFlow
+from musicgen_cls.models.recurrent import Recurrent
 from musicgen_cls.models.sample_rnn import SampleRNN
+from musicgen_cls.models.temporal_pooling import TemporalPooling
 from musicgen_cls.models.vgg import VGG
 from musicgen_cls.models.waveform_rnn import WaveformRNN
 from musicgen_cls.plain import init_arguments, resolve
@@ -54,7 +58,7 @@ log = logging.getLogger("musicgen_cls")
 TASKS = (GenreClassifier, GenreGenerator)
 DATAMODULES = (MelSlices, WaveformWindows)
 SOURCES = (Folder, GTZAN, SyntheticGenres)
-NETWORKS = (VGG, CNN5, WaveformRNN, SampleRNN, MelFlow)
+NETWORKS = (VGG, CNN5, CNN, Recurrent, ConvLSTM, TemporalPooling, WaveformRNN, SampleRNN, MelFlow)
 
 CLASSES = {cls.__name__: cls for cls in (*TASKS, *DATAMODULES, *SOURCES, *NETWORKS)}
 """What configs may name without a path."""

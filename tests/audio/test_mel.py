@@ -108,3 +108,17 @@ def test_what_was_fitted_travels_in_the_state(waveforms):
     assert not torch.equal(fitted(waveforms), fresh(waveforms))
     fresh.load_state_dict(fitted.state_dict())
     assert torch.equal(fitted(waveforms), fresh(waveforms))
+
+
+def test_natural_logarithms_as_librosa_would_give_them(waveforms):
+    import librosa
+
+    front = MelFrontEnd(RATE, 2048, 1024, 128, "natural")
+    power = librosa.feature.melspectrogram(
+        y=waveforms[0].numpy(), sr=RATE, n_fft=2048, hop_length=1024, n_mels=128, pad_mode="constant"
+    )
+    front.fit(waveforms)  # not standardised, whatever it was fitted on
+    x = front(waveforms)
+    np.testing.assert_allclose(x[0], np.log(power), atol=5e-3)
+    np.testing.assert_allclose(front.to_db(x)[0], 10 * np.log10(power), atol=0.02)
+    assert (front(torch.zeros(1, RATE)) == np.log(np.float32(1e-6))).all()

@@ -5,11 +5,12 @@ import torch
 from torch import nn
 
 from musicgen_cls.models.blocks import ConvBlock, GlobalAverage
+from musicgen_cls.models.cnn import CNN
 from musicgen_cls.models.cnn5 import CNN5
 from musicgen_cls.models.vgg import VGG
 
-NETWORKS = [VGG, CNN5]
-SMALL = {VGG: {"width": 4, "pairs": 3}, CNN5: {"width": 4}}
+NETWORKS = [VGG, CNN5, CNN]
+SMALL = {VGG: {"width": 4, "pairs": 3}, CNN5: {"width": 4}, CNN: {"width": 4, "hidden": 8}}
 
 
 def count(module: nn.Module) -> int:
@@ -71,6 +72,15 @@ def test_cnn5_is_five_convolutions_each_followed_by_pooling():
     expected = sum(conv_block(a, b) for a, b in zip([1, *widths], widths, strict=False))
     assert count(network) == expected + 4 * 128 * 10 + 10
     assert network.head[1].p == 0.5
+
+
+def test_cnn_is_plain():
+    network = CNN(10)
+    order = [type(m) for m in network.modules() if isinstance(m, nn.Conv2d | nn.MaxPool2d | nn.Dropout | nn.Linear)]
+    assert order == [nn.Conv2d, nn.MaxPool2d] * 3 + [nn.Linear, nn.Dropout, nn.Linear]
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
+    convolutions = sum(9 * a * b + b for a, b in ((1, 32), (32, 64), (64, 128)))
+    assert count(network) == convolutions + (16 * 128 * 64 + 64) + (64 * 10 + 10)
 
 
 def test_gradient_reaches_every_parameter(network):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -62,26 +65,44 @@ class LogMel(nn.Module):
         return torch.maximum(db, db.amax(dim=(-2, -1), keepdim=True) - self.top_db)
 
 
+Logarithm = Literal["decibel", "natural"]
+
+
 class MelFrontEnd(nn.Module):
-    """Log-mel pictures, each band standardised with the mean and spread of the training tracks."""
+    """Log-mel pictures, each band standardised with the mean and spread of the training tracks.
+
+    Args:
+        sample_rate: Hz.
+        n_fft: samples in a frame.
+        hop_length: samples from frame to frame.
+        n_mels: bands.
+        logarithm: `decibel`; or `natural`, the natural logarithm of the power, zeros taken as 1e-6, not standardised:
+            as Titus, "Neural networks for music genre recognition", had it.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int) -> None:
+    def __init__(
+        self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, logarithm: Logarithm = "decibel"
+    ) -> None:
         super().__init__()
+        self.logarithm = logarithm
         self.log_mel = LogMel(sample_rate, n_fft, hop_length, n_mels)
         self.register_buffer("mean", torch.zeros(n_mels, 1))
         self.register_buffer("std", torch.ones(n_mels, 1))
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Waveform `[batch, samples]` to standardised bands `[batch, n_mels, frames]`."""
+        """Waveform `[batch, samples]` to bands `[batch, n_mels, frames]`, standardised unless natural."""
+        if self.logarithm == "natural":
+            power = self.log_mel.power(waveform)
+            return torch.where(power > 0, power, 1e-6).log()
         standardised: Tensor = (self.log_mel(waveform) - self.mean) / self.std
         return standardised
 
     def to_db(self, x: Tensor) -> Tensor:
-        """Undo the standardisation: `[batch, n_mels, frames]` in dB, for pictures."""
-        return x * self.std + self.mean
+        """What the network is fed, `[batch, n_mels, frames]`, back in dB, for pictures."""
+        return x * (10.0 / math.log(10.0)) if self.logarithm == "natural" else x * self.std + self.mean
 
     @torch.no_grad()
     def fit(self, waveforms: Tensor) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from musicgen_cls.audio.mel import MelFrontEnd
+from musicgen_cls.audio.mel import Logarithm, MelFrontEnd
 from musicgen_cls.audio.windows import spaced_starts, to_samples
 from musicgen_cls.datamodules.base import AudioDataModule, check_positive
 from musicgen_cls.errors import UsageError
@@ -20,9 +20,9 @@ from musicgen_cls.sources.track import Side, Source
 class MelSlices(AudioDataModule):
     """Log-mel pictures of windows of a source's tracks, made on the device as they are needed.
 
-    Batches: `x` `[batch, n_mels, frames]`, dB standardised band by band with the training tracks' mean and spread;
-    `y`, `track`, `index` `[batch]` int64; `start_s` `[batch]` s. Frames are 1 + samples // hop_length: 2 s at 22050 Hz
-    with hop 256 give 173.
+    Batches: `x` `[batch, n_mels, frames]`, dB standardised band by band with the training tracks' mean and spread (or
+    natural logarithms as they are); `y`, `track`, `index` `[batch]` int64; `start_s` `[batch]` s. Frames are
+    1 + samples // hop_length: 2 s at 22050 Hz with hop 256 give 173.
 
     Args:
         source: the tracks: `Folder`, `GTZAN` or `SyntheticGenres`. Not needed to predict files.
@@ -32,6 +32,7 @@ class MelSlices(AudioDataModule):
         n_fft: samples in a frame.
         hop_length: samples from frame to frame.
         n_mels: bands.
+        logarithm: `decibel`, standardised; or `natural`, as it is, with zeros as 1e-6.
         sample_rate: Hz; other rates are resampled.
         span: of each track only the stretch from this second to that one, as [0.9, 5]; all of it if not set.
         split: `track`, `artist`, `fault_filtered` (GTZAN), `segment` (leaks), `external`.
@@ -48,7 +49,13 @@ class MelSlices(AudioDataModule):
         files: what to predict: files, folders, patterns.
     """
 
-    INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = (*AudioDataModule.INPUT_ARGUMENTS, "n_fft", "hop_length", "n_mels")
+    INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = (
+        *AudioDataModule.INPUT_ARGUMENTS,
+        "n_fft",
+        "hop_length",
+        "n_mels",
+        "logarithm",
+    )
 
     def __init__(
         self,
@@ -59,6 +66,7 @@ class MelSlices(AudioDataModule):
         n_fft: int = 512,
         hop_length: int = 256,
         n_mels: int = 64,
+        logarithm: Logarithm = "decibel",
         sample_rate: int = 22050,
         span: tuple[float, float] | None = None,
         split: SplitName = "track",
@@ -84,6 +92,7 @@ class MelSlices(AudioDataModule):
         self.n_fft = n_fft
         self.hop_length = hop_length
         self.n_mels = n_mels
+        self.logarithm: Logarithm = logarithm
         super().__init__(
             source=source,
             sample_rate=sample_rate,
@@ -101,7 +110,7 @@ class MelSlices(AudioDataModule):
             genres=genres,
             files=files,
         )
-        self.front_end: MelFrontEnd = MelFrontEnd(sample_rate, n_fft, hop_length, n_mels)
+        self.front_end: MelFrontEnd = MelFrontEnd(sample_rate, n_fft, hop_length, n_mels, logarithm)
 
     def places(self, samples: int, side: Side | None) -> tuple[npt.NDArray[np.int64], int]:
         """Evenly spaced windows; for training, if asked for, crops that may start anywhere."""

@@ -31,3 +31,19 @@ class GlobalAverage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Average."""
         return x.mean(dim=(2, 3))
+
+
+class TimeConvolutions(nn.Sequential):
+    """One-dimensional convolutions over time, each with ReLU and max-pooling over 2 frames.
+
+    `[batch, n_mels, frames]` to `[batch, filters, steps]`: bands are channels, since what a band means does not move.
+    """
+
+    def __init__(self, n_mels: int, filters: int, kernel: int, convolutions: int, stride: int = 1) -> None:
+        check_sizes(filters=filters, kernel=kernel, convolutions=convolutions, stride=stride)
+        layers: list[nn.Module] = []
+        channels = n_mels
+        for _ in range(convolutions):
+            layers += [nn.Conv1d(channels, filters, kernel, stride), nn.ReLU(inplace=True), nn.MaxPool1d(2)]
+            channels = filters
+        super().__init__(*layers)
