@@ -23,6 +23,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from musicgen_cls.audio.augment import AddNoise, NoiseAndPitch, ShiftPitch
 from musicgen_cls.callbacks.continuations import ContinuationWriter
 from musicgen_cls.callbacks.figures import ContinuationFigures, TensorBoardFigures
 from musicgen_cls.callbacks.report import LossReport, TestReport, write_pair
@@ -60,7 +61,9 @@ DATAMODULES = (MelSlices, WaveformWindows)
 SOURCES = (Folder, GTZAN, SyntheticGenres)
 NETWORKS = (VGG, CNN5, CNN, Recurrent, ConvLSTM, TemporalPooling, WaveformRNN, SampleRNN, MelFlow)
 
-CLASSES = {cls.__name__: cls for cls in (*TASKS, *DATAMODULES, *SOURCES, *NETWORKS)}
+AUGMENTATIONS = (AddNoise, ShiftPitch, NoiseAndPitch)
+
+CLASSES = {cls.__name__: cls for cls in (*TASKS, *DATAMODULES, *SOURCES, *NETWORKS, *AUGMENTATIONS)}
 """What configs may name without a path."""
 
 SCORED_WITH_CHECKPOINT = ("validate", "test", "predict")
@@ -268,7 +271,9 @@ class MusicCLI(LightningCLI):
         trainer, first = self.trainer, self.model.results["test"]
         report = next(c for c in trainer.callbacks if isinstance(c, TestReport))  # type: ignore[attr-defined]
         folder = report.folder
-        arguments = {name: value for name, value in init_arguments(self.datamodule).items() if name != "augment"}
+        arguments = {
+            name: value for name, value in init_arguments(self.datamodule).items() if name not in ("augment", "mask")
+        }
         datamodule = type(self.datamodule)(**{**arguments, "source": source})
         report.out = str(folder / "beside")
         trainer.test(self.model, datamodule=datamodule, ckpt_path=trainer.ckpt_path, weights_only=True, verbose=False)

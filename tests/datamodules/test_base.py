@@ -340,6 +340,26 @@ def test_augmentation_in_training_only(music, data, training, change):
     assert other.hparams["augment"]["init_args"] == {"factor": 0.1}
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_pictures_are_masked_in_training_only(music, data, training):
+    from torchaudio.transforms import SpecAugment
+
+    torch.manual_seed(0)
+    mask = SpecAugment(n_time_masks=1, time_mask_param=20, n_freq_masks=1, freq_mask_param=20, zero_masking=True)
+    other = make(music, mask=mask)
+    other.trainer = SimpleNamespace(training=training)
+    batch = joined(data._loader("train"))
+    got, want = (module.on_after_batch_transfer(dict(batch), 0)["x"] for module in (other, data))
+    if training:
+        masked = got == 0
+        assert 0 < masked.float().mean() < 0.6
+        assert torch.equal(got, torch.where(masked, 0.0, want))
+        columns = masked.all(dim=1).sum(dim=1)
+        assert len(set(columns.tolist())) > 1  # of each window its own
+    else:
+        assert torch.equal(got, want)
+
+
 def test_batches_without_a_picture_pass_through(data):
     batch = {"file": "a.wav", "error": "a.wav: no such file", "last": True}
     assert data.on_after_batch_transfer(dict(batch), 0) == batch

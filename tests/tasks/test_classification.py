@@ -208,3 +208,23 @@ def test_predictions_are_probabilities():
     assert probabilities.shape == (5, 3)
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(5))
     assert task.predict_step({"file": "a.wav", "error": "a.wav: empty file", "last": True}, 0) is None
+
+
+def test_mixup_learns_from_both_labels(monkeypatch):
+    torch.manual_seed(0)
+    task = GenreClassifier(TINY, mixup=0.2, num_classes=3)
+    x, y = torch.randn(6, 32, 40), torch.arange(6) % 3
+    seen = []
+    monkeypatch.setattr(task, "forward", lambda x: seen.append(x) or x[:, 0, :3])
+    monkeypatch.setattr(torch.distributions.Beta, "sample", lambda self: torch.tensor(0.75))
+    monkeypatch.setattr(torch, "randperm", lambda size, device: torch.arange(size).roll(1))
+    loss = task.training_step({"x": x, "y": y}, 0)
+    torch.testing.assert_close(seen[0], 0.75 * x + 0.25 * x.roll(1, 0))
+    logits = seen[0][:, 0, :3]
+    soft = 0.75 * torch.nn.functional.one_hot(y, 3) + 0.25 * torch.nn.functional.one_hot(y.roll(1), 3)
+    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, soft))
+
+
+def test_mixup_is_a_number_from_0():
+    with pytest.raises(UsageError, match=r"--model.mixup -1: must be 0 or more"):
+        GenreClassifier(TINY, mixup=-1, num_classes=3)

@@ -48,6 +48,9 @@ class AudioDataModule(LightningDataModule, ABC):
 
     front_end: nn.Module
 
+    mask: nn.Module | None = None
+    """Applied to training input after the front end."""
+
     target_samples: int | None = None
     """How much of a window is to be foretold, samples; None where windows are for classifying."""
 
@@ -194,9 +197,12 @@ class AudioDataModule(LightningDataModule, ABC):
         if "x" not in batch:
             return batch
         waveform = batch["x"].float() / PCM_SCALE
-        if self.augment is not None and self.trainer is not None and self.trainer.training:
+        training = self.trainer is not None and self.trainer.training
+        if self.augment is not None and training:
             waveform = self.augment.to(waveform.device)(waveform)
         batch["x"] = self.front_end.to(waveform.device)(waveform)
+        if training and self.mask is not None:
+            batch["x"] = self.mask(batch["x"])
         return batch
 
     def state_dict(self) -> dict[str, Any]:

@@ -42,6 +42,8 @@ class MelSlices(AudioDataModule):
         duplicates: of tracks equal bit for bit `drop` all but the first, or `keep` them on one side.
         strict: stop at unusable files instead of going on without them.
         augment: a module `[batch, samples]` -> `[batch, samples]`, applied to training waveforms on the device.
+        mask: a module `[batch, n_mels, frames]` -> the same, applied to training pictures on the device, as
+            `torchaudio.transforms.SpecAugment`.
         batch_size: windows in a batch.
         num_workers: loader processes; none is fastest here, since a batch is a few slices of a memory map.
         cache_dir: where decoded audio is kept; the user's cache folder if not set.
@@ -76,6 +78,7 @@ class MelSlices(AudioDataModule):
         duplicates: Literal["drop", "keep"] = "drop",
         strict: bool = False,
         augment: nn.Module | None = None,
+        mask: nn.Module | None = None,
         batch_size: int = 64,
         num_workers: int = 0,
         cache_dir: str | None = None,
@@ -92,6 +95,7 @@ class MelSlices(AudioDataModule):
         self.n_fft = n_fft
         self.hop_length = hop_length
         self.n_mels = n_mels
+        self.mask = mask
         self.logarithm: Logarithm = logarithm
         super().__init__(
             source=source,

@@ -22,6 +22,8 @@ class GenreClassifier(Task):
         network: a network class, or a partial of one, called with the number of classes.
         lr: Adam's learning rate.
         weight_decay: Adam's L2 penalty.
+        mixup: of how even mixtures of two training inputs and their labels are, the alpha of Zhang et al. 2018
+            (https://arxiv.org/abs/1710.09412); 0 for none.
         num_classes: genres; from the command line it is taken from the datamodule.
     """
 
@@ -30,11 +32,16 @@ class GenreClassifier(Task):
         network: Callable[[int], nn.Module],
         lr: float = 0.001,
         weight_decay: float = 0.0,
+        mixup: float = 0.0,
         num_classes: int | None = None,
     ) -> None:
         if num_classes is None:
             raise UsageError("num_classes is not set: give the number of genres")
-        super().__init__({"network": network, "lr": lr, "weight_decay": weight_decay, "num_classes": num_classes})
+        if not mixup >= 0:
+            raise UsageError(f"--model.mixup {mixup}: must be 0 or more")
+        hyperparameters = {"lr": lr, "weight_decay": weight_decay, "mixup": mixup, "num_classes": num_classes}
+        super().__init__({"network": network, **hyperparameters})
+        self.mixup = mixup
         # Convolutions on CPU run a third faster with channels last; other layers do not mind.
         self.network = network(num_classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
@@ -48,13 +55,24 @@ class GenreClassifier(Task):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Cross-entropy of a batch."""
-        logits = self(batch["x"])
-        loss = functional.cross_entropy(logits, batch["y"])
+        if self.mixup:
+            logits, loss = self._mixed(batch["x"], batch["y"])
+        else:
+            logits = self(batch["x"])
+            loss = functional.cross_entropy(logits, batch["y"])
         self.train_accuracy(logits, batch["y"])
         size = len(batch["y"])
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=size, sync_dist=True)
         self.log("train_accuracy", self.train_accuracy, on_step=False, on_epoch=True, batch_size=size)
         return loss
+
+    def _mixed(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of each input mixed with another of the batch, and the loss against both labels."""
+        share = float(torch.distributions.Beta(self.mixup, self.mixup).sample())
+        other = torch.randperm(len(x), device=x.device)
+        logits = self(torch.lerp(x[other], x, share))
+        losses = [functional.cross_entropy(logits, label) for label in (y, y[other])]
+        return logits, share * losses[0] + (1 - share) * losses[1]
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Collect what the network says of a batch."""
