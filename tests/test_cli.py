@@ -28,10 +28,16 @@ QUIET = [
     "--trainer.accelerator",
     "cpu",
 ]
-SMALL = [
+SHORT = [
     *("--data.seconds", "2", "--data.windows_per_track", "2", "--data.fractions", "[0.5, 0.25, 0.25]"),
-    *("--model.network.width", "2", "--data.batch_size", "8", "--trainer.max_epochs", "1"),
+    *("--data.batch_size", "8", "--trainer.max_epochs", "1"),
 ]
+SMALL = [*SHORT, "--model.network.width", "2"]
+NARROW = {
+    "Recurrent": ["--model.network.hidden", "4"],
+    "ConvLSTM": ["--model.network.filters", "4", "--model.network.hidden", "4", "--data.hop_length", "256"],
+    "TemporalPooling": ["--model.network.filters", "4", "--data.hop_length", "256"],
+}
 Run = Callable[..., str]
 
 
@@ -75,7 +81,9 @@ CLASSIFIERS = [path for path in sorted(CONFIGS.glob("*.yaml")) if "class_path: G
 
 @pytest.mark.parametrize("config", CLASSIFIERS, ids=lambda path: path.stem)
 def test_each_config_fits_tests_predicts_and_resumes(config: Path, music: Path, run: Run) -> None:
-    settings = ["--config", config, *folder(music), *SMALL, *QUIET]
+    network = yaml.safe_load(config.read_text())["model"]["init_args"]["network"]["class_path"]
+    small = [*SHORT, *NARROW[network]] if network in NARROW else SMALL
+    settings = ["--config", config, *folder(music), *small, *QUIET]
     printed = run("fit", *settings)
     (version,) = Path("lightning_logs").glob("*/version_0")
     best = version / "checkpoints" / "best.ckpt"

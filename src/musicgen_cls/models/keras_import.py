@@ -29,7 +29,7 @@ def temporal_pooling(path: str | PathLike[str]) -> TemporalPooling:
     try:
         import h5py
     except ImportError as error:
-        raise CheckpointError(f"{path}: reading it takes h5py; python -m pip install 'musicgen_cls[keras]'") from error
+        raise CheckpointError(f"{path}: reading it takes h5py: python -m pip install h5py") from error
     try:
         with h5py.File(path, "r") as file:
             layers = [
