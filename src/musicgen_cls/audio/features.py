@@ -34,8 +34,8 @@ def feature_row(waveform: npt.NDArray[np.float32], sample_rate: int) -> dict[str
     """Means and variances over time of what librosa tells of a sound, by `COLUMNS`.
 
     Frames of 2048 samples every 512; 20 MFCC of 128 bands; harmony and perceptr are samples of the harmonic and the
-    percussive part (Fitzgerald 2010); tempo in beats a minute. The edges are mirrored, as librosa did before 0.10: with
-    it the numbers are those of the published table, which was made with such a version.
+    percussive part (Fitzgerald 2010); tempo in beats a minute. Edges are mirrored, as librosa did before 0.10: so the
+    numbers are those of the published table, which was made with such a version.
 
     Args:
         waveform: full scale 1, mono, float32 `[samples]`.
@@ -53,7 +53,8 @@ def feature_row(waveform: npt.NDArray[np.float32], sample_rate: int) -> dict[str
     spectrum = librosa.stft(y, pad_mode="reflect")
     magnitude = np.abs(spectrum)
     mel = librosa.power_to_db(feature.melspectrogram(S=magnitude**2, sr=rate))
-    parts = (librosa.istft(part, length=len(y)) for part in librosa.decompose.hpss(spectrum))
+    # Whole frames only, the rest silent, as that version left it: told the length, istft would fill the end otherwise.
+    parts = (librosa.util.fix_length(librosa.istft(h), size=len(y)) for h in librosa.decompose.hpss(spectrum))
     series = [
         feature.chroma_stft(S=magnitude**2, sr=rate),
         feature.rms(y=y, pad_mode="reflect"),
