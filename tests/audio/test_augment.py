@@ -4,6 +4,7 @@ import torch
 
 from musicgen_cls.audio.augment import AddNoise, NoiseAndPitch, ShiftPitch
 from musicgen_cls.errors import UsageError
+from musicgen_cls.plain import init_arguments
 
 RATE = 22050
 
@@ -67,6 +68,12 @@ def test_chance_has_a_seed():
 
     assert torch.equal(once(1), once(1))
     assert not torch.equal(once(1), once(2))
+
+
+@pytest.mark.parametrize("module", [AddNoise(0.01), ShiftPitch(1.0), NoiseAndPitch(0.01, 1.0, 0.3, 0.2)])
+def test_a_checkpoint_can_rebuild_it(module):
+    arguments = init_arguments(module)
+    assert init_arguments(type(module)(**arguments)) == arguments
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,7 @@ class NoiseAndPitch(nn.Module):
         for name, chance in (("noise_probability", noise_probability), ("pitch_probability", pitch_probability)):
             if not 0 <= chance <= 1:
                 raise UsageError(f"augment.{name} {chance}: must be from 0 to 1")
+        self.level, self.semitones = level, semitones
         self.noise, self.noise_probability = AddNoise(level), noise_probability
         self.pitch, self.pitch_probability = ShiftPitch(semitones), pitch_probability
 
