@@ -33,7 +33,7 @@ def test_defaults_are_two_seconds_in_64_bands(music):
 
 def test_the_input_is_described_by_arguments_it_has(music):
     names = inspect.signature(MelSlices.__init__).parameters
-    assert set(MelSlices.INPUT_ARGUMENTS) == {"sample_rate", "seconds", "n_fft", "hop_length", "n_mels"}
+    assert set(MelSlices.INPUT_ARGUMENTS) == {"sample_rate", "seconds", "n_fft", "hop_length", "n_mels", "logarithm"}
     assert set(MelSlices.INPUT_ARGUMENTS) <= set(names)
     assert set(names) - {"self"} <= set(MelSlices(Folder(str(music))).hparams)
 
