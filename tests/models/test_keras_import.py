@@ -1,9 +1,9 @@
 """Weights published for Keras, against a plain NumPy forward pass of the file's layers."""
 
 import json
-import os
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -12,10 +12,8 @@ from scipy.special import softmax
 from musicgen_cls.errors import CheckpointError
 from musicgen_cls.models.keras_import import temporal_pooling
 
-h5py = pytest.importorskip("h5py")
-
-SHARED = Path(os.environ.get("MUSICLI_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
-PUBLISHED = SHARED / "titus_fma" / "weights_fma_model.h5"
+POOL = {"pool_size": [2], "strides": [2], "padding": "valid"}
+PLAIN = {"activation": "linear", "use_bias": True}
 
 
 def forward(path: Path, x: np.ndarray) -> np.ndarray:
@@ -58,13 +56,14 @@ def write(path: Path, kinds: tuple[str, ...] = ("GlobalAveragePooling1D", "Globa
 
         for i in range(3):
             config = {"name": f"conv_{i}", "filters": 5, "kernel_size": [4], "strides": [2], "padding": "valid"}
+            config |= {"dilation_rate": [1], "activation": "linear", "use_bias": True}
             layers.append({"class_name": "Conv1D", "config": config})
             layers.append({"class_name": "Activation", "config": {"name": f"relu_{i}", "activation": "relu"}})
-            layers.append({"class_name": "MaxPooling1D", "config": {"name": f"pool_{i}"}})
+            layers.append({"class_name": "MaxPooling1D", "config": {"name": f"pool_{i}", **POOL}})
             add(f"conv_{i}", (4, 6 if i == 0 else 5, 5))
         layers += [{"class_name": kind, "config": {"name": kind}} for kind in kinds]
         layers.append({"class_name": "Concatenate", "config": {"name": "both"}})
-        layers.append({"class_name": "Dense", "config": {"name": "dense", "units": 3}})
+        layers.append({"class_name": "Dense", "config": {"name": "dense", "units": 3, **PLAIN}})
         layers.append({"class_name": "Activation", "config": {"name": "softmax", "activation": "softmax"}})
         add("dense", (10, 3))
         file.attrs["model_config"] = json.dumps({"class_name": "Model", "config": {"layers": layers}})
@@ -84,24 +83,47 @@ def test_as_numpy_says(tmp_path):
     agrees(write(tmp_path / "small.h5"), 6, 0.0)
 
 
-@pytest.mark.skipif(not PUBLISHED.is_file(), reason=f"{PUBLISHED} is not there")
-def test_the_published_weights():
-    network = temporal_pooling(PUBLISHED)
+def test_the_published_weights(shared_data):
+    path = shared_data / "titus_fma" / "weights_fma_model.h5"
+    network = temporal_pooling(path)
     assert (network.convolutions[0].kernel_size, network.convolutions[0].stride) == ((4,), (2,))
     assert network.dense.out_features == 8
-    agrees(PUBLISHED, 128, -4.0)
+    agrees(path, 128, -4.0)
 
 
 def test_files_that_are_something_else(tmp_path):
     (tmp_path / "text.h5").write_text("no")
-    with pytest.raises(CheckpointError, match=r"text\.h5: not a Keras 2 model"):
+    with pytest.raises(CheckpointError, match=r"text\.h5: not a whole Keras 2 model"):
         temporal_pooling(tmp_path / "text.h5")
     with pytest.raises(CheckpointError, match=r"gone\.h5"):
         temporal_pooling(tmp_path / "gone.h5")
     with h5py.File(tmp_path / "empty.h5", "w"):
         pass
-    with pytest.raises(CheckpointError, match=r"empty\.h5: not a Keras 2 model"):
+    with pytest.raises(CheckpointError, match=r"empty\.h5: not a whole Keras 2 model"):
         temporal_pooling(tmp_path / "empty.h5")
     other = write(tmp_path / "other.h5", ("GlobalMaxPooling1D",))
     with pytest.raises(CheckpointError, match=r"other\.h5: not the network with global temporal pooling"):
         temporal_pooling(other)
+
+
+@pytest.mark.parametrize(
+    ("layer", "setting", "message"),
+    [
+        ("pool_1", {"pool_size": [3]}, r"pool_size of MaxPooling1D pool_1 is \[3\], not \[2\]"),
+        ("relu_0", {"activation": "tanh"}, "activation of Activation relu_0 is tanh, not relu"),
+        ("conv_2", {"strides": [1]}, r"strides of Conv1D conv_2 is \[1\], not \[2\]"),
+        ("conv_0", {"use_bias": False}, "use_bias of Conv1D conv_0 is False"),
+        ("conv_1", {"name": "conv_9"}, r"not a whole Keras 2 model in HDF5 \('conv_9'\)"),
+        ("dense", {"units": 4}, r"not a whole Keras 2 model in HDF5 \(weights of shape \[3, 10\]\)"),
+        ("dense", {"units": "many"}, "not a whole Keras 2 model"),
+    ],
+)
+def test_settings_that_would_change_the_result_in_silence(tmp_path, layer, setting, message):
+    path = write(tmp_path / "model.h5")
+    with h5py.File(path, "a") as file:
+        model = json.loads(file.attrs["model_config"])
+        (found,) = [each for each in model["config"]["layers"] if each["config"]["name"] == layer]
+        found["config"] |= setting
+        file.attrs["model_config"] = json.dumps(model)
+    with pytest.raises(CheckpointError, match=rf"model\.h5: .*{message}"):
+        temporal_pooling(path)

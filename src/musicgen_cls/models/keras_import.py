@@ -32,43 +32,68 @@ def temporal_pooling(path: str | PathLike[str]) -> TemporalPooling:
         raise CheckpointError(f"{path}: reading it takes h5py: python -m pip install h5py") from error
     try:
         with h5py.File(path, "r") as file:
-            layers = [
-                (layer["class_name"], layer["config"]) for layer in _layers(json.loads(file.attrs["model_config"]))
-            ]
+            layers = _layers(json.loads(file.attrs["model_config"]))
             weights = {name: _arrays(file["model_weights"][name]) for name in file["model_weights"]}
-    except (OSError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a Keras 2 model in HDF5 ({error}); get it anew") from error
-    convolutions = [config for kind, config in layers if kind == "Conv1D"]
-    dense = [config for kind, config in layers if kind == "Dense"]
-    pooling = {kind for kind, _ in layers if kind.startswith("Global")}
-    like = pooling == {"GlobalAveragePooling1D", "GlobalMaxPooling1D"} and convolutions and len(dense) == 1
-    shapes = {(c["filters"], *c["kernel_size"], *c["strides"], c["padding"]) for c in convolutions}
-    if not like or len(shapes) > 1 or any(shape[-1] != "valid" for shape in shapes):
-        raise CheckpointError(
-            f"{path}: not the network with global temporal pooling, but {[kind for kind, _ in layers]}"
+        first = next(config for kind, config in layers if kind == "Conv1D")
+        network = TemporalPooling(
+            next(config["units"] for kind, config in layers if kind == "Dense"),
+            n_mels=weights[first["name"]]["kernel"].shape[1],
+            filters=first["filters"],
+            kernel=first["kernel_size"][0],
+            stride=first["strides"][0],
+            convolutions=sum(kind == "Conv1D" for kind, _ in layers),
         )
-    first = weights[convolutions[0]["name"]]["kernel"]  # [kernel, n_mels, filters]
-    network = TemporalPooling(
-        dense[0]["units"],
-        n_mels=first.shape[1],
-        filters=first.shape[2],
-        kernel=first.shape[0],
-        stride=convolutions[0]["strides"][0],
-        convolutions=len(convolutions),
-    )
-    ours = [layer for layer in network.modules() if isinstance(layer, nn.Conv1d | nn.Linear)]
-    for layer, config in zip(ours, [*convolutions, *dense], strict=True):
-        arrays = weights[config["name"]]
-        layer.weight.data = torch.from_numpy(np.ascontiguousarray(arrays["kernel"].T))
-        layer.bias.data = torch.from_numpy(arrays["bias"])  # type: ignore[union-attr]
+        _check(layers, first)
+        _take(network, [weights[config["name"]] for kind, config in layers if kind in ("Conv1D", "Dense")])
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: not a whole Keras 2 model in HDF5 ({error}); get it anew") from error
+    except (StopIteration, _OtherNetwork) as error:
+        raise CheckpointError(
+            f"{path}: not the network with global temporal pooling; {error or 'no such layers'}"
+        ) from error
     return network.eval()
 
 
-def _layers(model: dict[str, Any]) -> list[dict[str, Any]]:
-    """The layers of a model, of either of the two kinds."""
-    config = model["config"]
-    layers: list[dict[str, Any]] = config["layers"] if isinstance(config, dict) else config
-    return layers
+class _OtherNetwork(Exception):
+    """What the layers are that they should not be."""
+
+
+def _check(layers: list[tuple[str, dict[str, Any]]], first: dict[str, Any]) -> None:
+    """Raise unless the layers are those of `TemporalPooling`, in their order; whatever only trains may lie between."""
+    count = sum(kind == "Conv1D" for kind, _ in layers)
+    like_first = {key: first[key] for key in ("filters", "kernel_size", "strides")}
+    convolution = {**like_first, "padding": "valid", "dilation_rate": [1], "activation": "linear", "use_bias": True}
+    pooling = {"pool_size": [2], "strides": [2], "padding": "valid"}
+    wanted: list[tuple[str, dict[str, Any]]] = [
+        *(("Conv1D", convolution), ("Activation", {"activation": "relu"}), ("MaxPooling1D", pooling)) * count,
+        ("GlobalAveragePooling1D", {}),
+        ("GlobalMaxPooling1D", {}),
+        ("Concatenate", {}),
+        ("Dense", {"activation": "linear", "use_bias": True}),
+        ("Activation", {"activation": "softmax"}),
+    ]
+    found = [layer for layer in layers if layer[0] not in ("InputLayer", "Dropout")]
+    if [kind for kind, _ in found] != [kind for kind, _ in wanted]:
+        raise _OtherNetwork(f"its layers are {', '.join(kind for kind, _ in found)}")
+    for (kind, config), (_, asked) in zip(found, wanted, strict=True):
+        for key, value in asked.items():
+            if config[key] != value:
+                raise _OtherNetwork(f"{key} of {kind} {config['name']} is {config[key]}, not {value}")
+
+
+def _take(network: TemporalPooling, weights: list[dict[str, Any]]) -> None:
+    """Raises ValueError for arrays of other shapes."""
+    ours = [layer for layer in network.modules() if isinstance(layer, nn.Conv1d | nn.Linear)]
+    for layer, arrays in zip(ours, weights, strict=True):
+        for parameter, array in ((layer.weight, arrays["kernel"].T), (layer.bias, arrays["bias"])):
+            if parameter is None or parameter.shape != array.shape:
+                raise ValueError(f"weights of shape {list(array.shape)}")
+            parameter.data = torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _layers(model: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Kinds and settings of the layers of a model."""
+    return [(layer["class_name"], layer["config"]) for layer in model["config"]["layers"]]
 
 
 def _arrays(group: Any) -> dict[str, Any]:
