@@ -217,6 +217,8 @@ class TestWords:
             (["--data.batch_size", "0"], "--data.batch_size 0: must be more than 0"),
             (["--data.seconds", "-2"], "--data.seconds -2.0: must be more than 0"),
             (["--model.lr", "-1"], "--model.lr -1.0: must be more than 0"),
+            (["--model.lr", ".inf"], "--model.lr inf: must be more than 0, and finite"),
+            (["--data.seconds", ".inf"], "--data.seconds inf: must be more than 0, and finite"),
             (["--trainer.accelerator", "gpu"], "accelerator"),
         ],
     )

@@ -1,5 +1,7 @@
 """The errors a user can cause, each one line that names what is wrong and the remedy."""
 
+import math
+
 
 class MusicClsError(Exception):
     """Root of every error that `musiccli` prints as one line, with exit status 2."""
@@ -31,3 +33,17 @@ class CheckpointError(MusicClsError):
 
 class UsageError(MusicClsError):
     """A command line or a config that says something impossible."""
+
+
+def check_positive(part: str, **arguments: float) -> None:
+    """Raise `UsageError` for the first argument of a part, such as `--data`, that is not a number above 0."""
+    for name, value in arguments.items():
+        if not 0 < value < math.inf:
+            raise UsageError(f"{part}.{name} {value}: must be more than 0, and finite")
+
+
+def check_not_negative(part: str, **arguments: float) -> None:
+    """Raise `UsageError` for the first argument of a part, such as `--data`, that is not 0 or a number above."""
+    for name, value in arguments.items():
+        if not 0 <= value < math.inf:
+            raise UsageError(f"{part}.{name} {value}: must be 0 or more, and finite")

@@ -81,6 +81,7 @@ def test_a_checkpoint_can_rebuild_it(module):
     [
         (lambda: AddNoise(-1), "augment.level -1"),
         (lambda: AddNoise(float("nan")), "augment.level nan"),
+        (lambda: AddNoise(float("inf")), "augment.level inf"),
         (lambda: ShiftPitch(30), "augment.semitones 30"),
         (lambda: NoiseAndPitch(noise_probability=1.5), "augment.noise_probability 1.5"),
     ],

@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.datamodules.mel import MelSlices
-from musicgen_cls.errors import UsageError
+from musicgen_cls.errors import CheckpointError, UsageError
 from musicgen_cls.models.cnn5 import CNN5
 from musicgen_cls.models.vgg import VGG
 from musicgen_cls.sources.folder import Folder
@@ -225,6 +225,16 @@ def test_mixup_learns_from_both_labels(monkeypatch):
     torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, soft))
 
 
-def test_mixup_is_a_number_from_0():
-    with pytest.raises(UsageError, match=r"--model.mixup -1: must be 0 or more"):
-        GenreClassifier(TINY, mixup=-1, num_classes=3)
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
+def test_mixup_is_a_number_from_0(value):
+    with pytest.raises(UsageError, match=rf"--model.mixup {value}: must be 0 or more, and finite"):
+        GenreClassifier(TINY, mixup=value, num_classes=3)
+
+
+def test_weights_of_another_network():
+    weights = GenreClassifier(TINY, num_classes=3).state_dict()
+    with pytest.raises(CheckpointError, match=r"^--ckpt_path: its weights are not .*size mismatch.*train afresh$"):
+        GenreClassifier(TINY, num_classes=4).load_state_dict(weights)
+    weights.pop(next(iter(weights)))
+    with pytest.raises(CheckpointError, match=r"^--ckpt_path: .*Missing key.*train afresh$"):
+        GenreClassifier(TINY, num_classes=3).load_state_dict(weights)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from musicgen_cls.errors import UsageError
+from musicgen_cls.errors import UsageError, check_not_negative
 
 
 class AddNoise(nn.Module):
@@ -21,8 +21,7 @@ class AddNoise(nn.Module):
 
     def __init__(self, level: float = 0.005) -> None:
         super().__init__()
-        if not level >= 0:
-            raise UsageError(f"augment.level {level}: must be 0 or more")
+        check_not_negative("augment", level=level)
         self.level = level
 
     def forward(self, waveform: Tensor) -> Tensor:

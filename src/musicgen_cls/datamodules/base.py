@@ -22,7 +22,7 @@ from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.collection import Collection, collect, describe_problems, write_tables
 from musicgen_cls.datamodules.files import FileWindows, find_files
 from musicgen_cls.datamodules.windows import Batch, TrackSampler, WindowDataset, Windows, WindowSampler
-from musicgen_cls.errors import SourceError, SplitError, UsageError
+from musicgen_cls.errors import SourceError, SplitError, UsageError, check_positive
 from musicgen_cls.plain import class_path, init_arguments
 from musicgen_cls.sources import splits
 from musicgen_cls.sources.track import SIDES, Side, Source
@@ -48,9 +48,6 @@ class AudioDataModule(LightningDataModule, ABC):
 
     front_end: nn.Module
 
-    mask: nn.Module | None = None
-    """Applied to training input after the front end."""
-
     target_samples: int | None = None
     """How much of a window is to be foretold, samples; None where windows are for classifying."""
 
@@ -73,7 +70,7 @@ class AudioDataModule(LightningDataModule, ABC):
         files: Sequence[str] | str | None,
     ) -> None:
         super().__init__()
-        check_positive(sample_rate=sample_rate, seconds=seconds, batch_size=batch_size)
+        check_positive("--data", sample_rate=sample_rate, seconds=seconds, batch_size=batch_size)
         if to_samples(seconds, sample_rate) < 1:
             raise UsageError(f"--data.seconds {seconds}: shorter than one sample at {sample_rate} Hz")
         fold = None if split == "external" else fold  # left over from how the checkpoint was trained
@@ -112,6 +109,11 @@ class AudioDataModule(LightningDataModule, ABC):
     def leaks(self) -> bool:
         """Whether tracks of the test set may have been, or were, trained on."""
         return self.split in splits.LEAKY or bool(self.heard_before("test"))
+
+    @property
+    def trains(self) -> bool:
+        """Whether the next batch is one to train on."""
+        return self.trainer is not None and self.trainer.training
 
     def heard_before(self, side: Side) -> list[str]:
         """Ids of the tracks of a side that the loaded checkpoint was trained or selected on."""
@@ -197,12 +199,9 @@ class AudioDataModule(LightningDataModule, ABC):
         if "x" not in batch:
             return batch
         waveform = batch["x"].float() / PCM_SCALE
-        training = self.trainer is not None and self.trainer.training
-        if self.augment is not None and training:
+        if self.augment is not None and self.trains:
             waveform = self.augment.to(waveform.device)(waveform)
         batch["x"] = self.front_end.to(waveform.device)(waveform)
-        if training and self.mask is not None:
-            batch["x"] = self.mask(batch["x"])
         return batch
 
     def state_dict(self) -> dict[str, Any]:
@@ -364,10 +363,3 @@ def _letters(name: str) -> str:
 
 def _as_is(batch: Batch) -> Batch:
     return batch
-
-
-def check_positive(**arguments: float) -> None:
-    """Raise `UsageError` for the first argument of `data` that is not more than 0."""
-    for name, value in arguments.items():
-        if not value > 0:
-            raise UsageError(f"--data.{name} {value}: must be more than 0")

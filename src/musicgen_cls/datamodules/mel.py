@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from musicgen_cls.audio.mel import Logarithm, MelFrontEnd
 from musicgen_cls.audio.windows import spaced_starts, to_samples
-from musicgen_cls.datamodules.base import AudioDataModule, check_positive
-from musicgen_cls.errors import UsageError
+from musicgen_cls.datamodules.base import AudioDataModule
+from musicgen_cls.datamodules.windows import Batch
+from musicgen_cls.errors import UsageError, check_positive
 from musicgen_cls.sources.splits import SplitName
 from musicgen_cls.sources.track import Side, Source
 
@@ -85,8 +86,8 @@ class MelSlices(AudioDataModule):
         genres: list[str] | None = None,
         files: list[str] | str | None = None,
     ) -> None:
-        check_positive(n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, windows_per_track=windows_per_track)
-        check_positive(crops_per_track=1 if crops_per_track is None else crops_per_track)
+        check_positive("--data", n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, windows_per_track=windows_per_track)
+        check_positive("--data", crops_per_track=1 if crops_per_track is None else crops_per_track)
         if span is not None and not 0 <= span[0] <= span[1] - seconds:
             raise UsageError(f"--data.span {list(span)}: give two seconds, as [0.9, 5], at least {seconds:g} s apart")
         self.span = span
@@ -131,6 +132,13 @@ class MelSlices(AudioDataModule):
         front_end = self.front_end.cpu()
         decibels = front_end.log_mel(self.sample_waveforms(self.windows["test"], limit=64))
         return float((decibels - front_end.mean).mean())
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Int16 windows to pictures; in training with parts of them masked."""
+        batch = super().on_after_batch_transfer(batch, dataloader_idx)
+        if self.mask is not None and self.trains:
+            batch["x"] = self.mask(batch["x"])
+        return batch
 
     def fit_front_end(self, waveforms: Tensor) -> None:
         """Mean and spread of each band over training windows `[windows, samples]`."""

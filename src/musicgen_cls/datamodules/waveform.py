@@ -19,10 +19,10 @@ from torch.utils.data import DataLoader, IterableDataset
 from musicgen_cls.audio.io import PCM_SCALE, Waveform, check_sound, stream
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.collection import Collection
-from musicgen_cls.datamodules.base import AudioDataModule, check_positive
+from musicgen_cls.datamodules.base import AudioDataModule
 from musicgen_cls.datamodules.files import find_files
 from musicgen_cls.datamodules.windows import Batch, TrackSampler, WindowDataset, WindowSampler
-from musicgen_cls.errors import AudioError, SourceError, UsageError
+from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive
 from musicgen_cls.sources.splits import SplitName
 from musicgen_cls.sources.track import Side, Source
 
@@ -91,12 +91,11 @@ class WaveformWindows(AudioDataModule):
         files: list[str] | str | None = None,
         takes: int = 1,
     ) -> None:
-        if takes < 1:
-            raise UsageError(f"--data.takes {takes}: must be 1 or more")
-        check_positive(context_seconds=context_seconds, target_seconds=target_seconds, hop_seconds=hop_seconds)
-        for name, value in (("context", context_seconds), ("target", target_seconds), ("hop", hop_seconds)):
+        lengths = {"context_seconds": context_seconds, "target_seconds": target_seconds, "hop_seconds": hop_seconds}
+        check_positive("--data", takes=takes, **lengths)
+        for name, value in lengths.items():
             if to_samples(value, sample_rate) < 1:
-                raise UsageError(f"--data.{name}_seconds {value}: shorter than one sample at {sample_rate} Hz")
+                raise UsageError(f"--data.{name} {value}: shorter than one sample at {sample_rate} Hz")
         self.context_seconds = context_seconds
         self.target_seconds = target_seconds
         self.hop_seconds = hop_seconds

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from musicgen_cls.audio.mulaw import LEVELS, MU, decode, encode
-from musicgen_cls.errors import UsageError
+from musicgen_cls.errors import UsageError, check_not_negative
 from musicgen_cls.models.blocks import check_sizes
 from musicgen_cls.models.continuation import Continuation, Draw
 
@@ -75,8 +75,7 @@ class SampleRNN(Continuation):
             raise UsageError(f"network.look_back {look_back}: must be even, and at least order + taps {order + taps}")
         if not (0 < anchor <= 1 and 0 < share <= 1):
             raise UsageError(f"network.anchor {anchor}, network.share {share}: must be more than 0 and at most 1")
-        if not (noise >= 0 and loudness_noise >= 0):
-            raise UsageError(f"network.noise {noise}, network.loudness_noise {loudness_noise}: must be 0 or more")
+        check_not_negative("network", noise=noise, loudness_noise=loudness_noise)
         self.frame, self.look_back, self.order, self.taps = frame, look_back, order, taps
         self.anchor, self.noise, self.loudness_noise, self.share = anchor, noise, loudness_noise, share
         self.forget = frame / sample_rate

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import nn
 
-from musicgen_cls.errors import UsageError
+from musicgen_cls.errors import CheckpointError, check_positive
 from musicgen_cls.plain import class_path, plain
 
 
@@ -25,8 +26,7 @@ class Task(LightningModule, ABC):
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__()
         self.lr, self.weight_decay = settings["lr"], settings["weight_decay"]
-        if not self.lr > 0:
-            raise UsageError(f"--model.lr {self.lr}: must be more than 0")
+        check_positive("--model", lr=self.lr)
         origin = {
             "_class_path": class_path(type(self)),
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
@@ -36,6 +36,21 @@ class Task(LightningModule, ABC):
     @abstractmethod
     def dry_run(self, batch: dict[str, Any]) -> None:
         """Send a batch through the network; raises `RuntimeError` if it is too small for it."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Take a checkpoint's weights.
+
+        Raises:
+            CheckpointError: they are not of this network, as those that an older version wrote may be.
+        """
+        try:
+            return super().load_state_dict(state_dict, strict, assign)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip().rstrip(".")
+            raise CheckpointError(
+                f"--ckpt_path: its weights are not those of today's {type(self.network).__name__} "
+                f"({reason}); use the version of musicgen_cls that wrote it, or train afresh"
+            ) from error
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980)."""

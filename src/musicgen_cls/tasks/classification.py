@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
-from musicgen_cls.errors import UsageError
+from musicgen_cls.errors import UsageError, check_not_negative
 from musicgen_cls.metrics.scores import Scores, TrackScores
 from musicgen_cls.tasks.base import Task
 
@@ -37,8 +37,7 @@ class GenreClassifier(Task):
     ) -> None:
         if num_classes is None:
             raise UsageError("num_classes is not set: give the number of genres")
-        if not mixup >= 0:
-            raise UsageError(f"--model.mixup {mixup}: must be 0 or more")
+        check_not_negative("--model", mixup=mixup)
         hyperparameters = {"lr": lr, "weight_decay": weight_decay, "mixup": mixup, "num_classes": num_classes}
         super().__init__({"network": network, **hyperparameters})
         self.mixup = mixup

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from musicgen_cls.errors import UsageError
+from musicgen_cls.errors import UsageError, check_positive
 from musicgen_cls.models.continuation import Continuation, Draw
 from musicgen_cls.models.mel_flow import MelFlow
 from musicgen_cls.tasks.base import Task
@@ -60,10 +60,7 @@ class GenreGenerator(Task):
                 "target_samples": target_samples,
             }
         )
-        if not seconds > 0:
-            raise UsageError(f"--model.seconds {seconds}: must be more than 0")
-        if not temperature > 0:
-            raise UsageError(f"--model.temperature {temperature}: must be more than 0")
+        check_positive("--model", seconds=seconds, temperature=temperature)
         if not 0 < top_p <= 1:
             raise UsageError(f"--model.top_p {top_p}: must be more than 0 and at most 1")
         self.seconds, self.temperature, self.top_p = seconds, temperature, top_p
