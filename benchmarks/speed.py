@@ -39,7 +39,7 @@ from torch.nn import functional
 from musicgen_cls.audio import synth
 from musicgen_cls.cli import run
 from musicgen_cls.collection import collect
-from musicgen_cls.datamodules.base import AudioDataModule
+from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.models.vgg import VGG
 from musicgen_cls.sources.synthetic import SyntheticGenres
 
@@ -124,7 +124,7 @@ def bench_prepare(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
         begin = time.perf_counter()
         with quiet():
             collection = collect(source, RATE, cache_dir=str(cache))
-        rate = float(collection.samples.sum()) / RATE / (time.perf_counter() - begin)
+        rate = float(collection.lengths.sum()) / RATE / (time.perf_counter() - begin)
         shutil.rmtree(cache)
         return rate
 

@@ -56,13 +56,13 @@ def gather(root: Path, stores: Path, **options) -> Collection:
 
 def audio_of(collection: Collection, row: int) -> np.ndarray:
     start = collection.offset[row]
-    return np.asarray(collection.audio[start : start + collection.samples[row]])
+    return np.asarray(collection.items[start : start + collection.lengths[row]])
 
 
 def assert_sound(collection: Collection) -> None:
     """Every track holds what decoding its file gives."""
     for row, track in enumerate(collection.tracks):
-        np.testing.assert_array_equal(audio_of(collection, row), to_pcm(read(track.path, collection.sample_rate)))
+        np.testing.assert_array_equal(audio_of(collection, row), to_pcm(read(track.path, collection.rate)))
 
 
 def contents(folder: Path) -> tuple[bytes, bytes]:
@@ -80,18 +80,18 @@ def test_content_is_bit_exact(collection):
     """The small collection: five formats, four rates, mono and stereo."""
     assert len(collection.tracks) == 18
     assert_sound(collection)
-    for track, samples in zip(collection.tracks, collection.samples, strict=True):
-        assert track.seconds == samples / collection.sample_rate
+    for track, samples in zip(collection.tracks, collection.lengths, strict=True):
+        assert track.seconds == samples / collection.rate
         assert 3.9 < track.seconds < 6.1
 
 
 def test_tracks_lie_one_after_another_in_the_order_of_the_source(root, stores):
     found = gather(root, stores)
     assert [track.id for track in found.tracks] == [f"{'ab'[n % 2]}/{n}.wav" for n in (0, 2, 4, 6, 8, 1, 3, 5, 7)]
-    assert found.offset.tolist() == [0, *np.cumsum(found.samples)[:-1]]
-    assert len(found.audio) == found.samples.sum()
-    assert found.audio.dtype == np.int16
-    assert not found.audio.flags.writeable
+    assert found.offset.tolist() == [0, *np.cumsum(found.lengths)[:-1]]
+    assert len(found.items) == found.lengths.sum()
+    assert found.items.dtype == np.int16
+    assert not found.items.flags.writeable
     assert_sound(found)
 
 
@@ -188,7 +188,7 @@ def test_leavings_of_a_kill_do_no_harm_where_nothing_is_missing(root, stores, ju
     assert_sound(gather(root, stores))
     write(root / "a" / "0a.wav", 77)
     found = gather(root, stores)
-    assert found.offset[1] == len(first.audio)
+    assert found.offset[1] == len(first.items)
     assert_sound(found)
 
 
@@ -250,7 +250,7 @@ def test_an_added_file_is_appended(root, stores):
     assert all(new.startswith(old) for old, new in zip(before, after, strict=True))
     assert len(after[1].splitlines()) == len(before[1].splitlines()) + 1
     assert found.tracks[1].id == "a/0a.wav"
-    assert found.offset[1] == len(first.audio)
+    assert found.offset[1] == len(first.items)
     assert_sound(found)
 
 
@@ -275,7 +275,7 @@ def test_a_removed_file_is_gone_though_its_samples_stay(root, stores):
     (root / "a" / "2.wav").unlink()
     found = gather(root, stores)
     assert len(found.tracks) == TRACKS - 1
-    assert len(found.audio) == len(first.audio)
+    assert len(found.items) == len(first.items)
     assert_sound(found)
 
 
@@ -302,7 +302,7 @@ def test_a_file_that_vanished_since_it_was_listed_is_a_problem(root, stores):
 def collect_in_process(root: str, stores: str, ready: str) -> tuple[str, list[int], int]:
     Path(ready).touch()
     found = collect(Folder(root), RATE, cache_dir=stores, workers=1)
-    return str(found.folder), found.offset.tolist(), int(found.audio.sum(dtype=np.int64))
+    return str(found.folder), found.offset.tolist(), int(found.items.sum(dtype=np.int64))
 
 
 def test_processes_at_once_make_one_store(root, stores, tmp_path):
@@ -317,7 +317,7 @@ def test_processes_at_once_make_one_store(root, stores, tmp_path):
                 time.sleep(0.01)
         results = [job.result(timeout=60) for job in jobs]
     assert results[0] == results[1]
-    assert results[0] == (str(folder), unbroken.offset.tolist(), int(unbroken.audio.sum(dtype=np.int64)))
+    assert results[0] == (str(folder), unbroken.offset.tolist(), int(unbroken.items.sum(dtype=np.int64)))
     assert contents(folder) == contents(unbroken.folder)
 
 

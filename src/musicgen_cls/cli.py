@@ -31,7 +31,7 @@ from musicgen_cls.callbacks.seeding import SeedEachEpoch
 from musicgen_cls.callbacks.writers import PredictionWriter
 from musicgen_cls.checkpoints import Checkpoint, Described, WholeCheckpoints, read_checkpoint
 from musicgen_cls.collection import describe_problems, write_tables
-from musicgen_cls.datamodules.base import AudioDataModule
+from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.datamodules.waveform import WaveformWindows
 from musicgen_cls.errors import CheckpointError, UsageError
@@ -87,10 +87,8 @@ class MusicTrainer(Trainer):
         """
         collection = datamodule.open_collection()
         tables = write_tables(collection)
-        hours = float(collection.samples.sum()) / collection.sample_rate / 3600
-        print(
-            f"{len(collection.tracks)} tracks, {hours:.2f} hours, at {collection.sample_rate} Hz: {collection.folder}"
-        )
+        hours = float(collection.lengths.sum()) / collection.rate / 3600
+        print(f"{len(collection.tracks)} tracks, {hours:.2f} hours, at {collection.rate} Hz: {collection.folder}")
         if collection.problems:
             print(describe_problems(collection.problems))
         print(f"Tables:      {tables[0]}\n             {tables[1]}")
@@ -240,7 +238,7 @@ class MusicCLI(LightningCLI):
         """Say what was resolved; refuse a checkpoint of other genres, and pictures too small for the network."""
         if self.checkpoint is not None:
             datamodule = self.datamodule
-            if isinstance(datamodule, AudioDataModule) and datamodule.genres != self.checkpoint.genres:
+            if isinstance(datamodule, GenreDataModule) and datamodule.genres != self.checkpoint.genres:
                 raise CheckpointError(
                     f"{self.checkpoint.path}: trained on the genres {', '.join(self.checkpoint.genres)}, the data has "
                     f"{', '.join(datamodule.genres)}; leave out --ckpt_path to train afresh"
@@ -376,7 +374,7 @@ def check_agreement(checkpoint: Checkpoint, config: Any) -> None:
         "data": (checkpoint.data, resolve(checkpoint.data["class_path"]).INPUT_ARGUMENTS),
     }
     if config.data.init_args.get("split") != "external":
-        compared["data"] = (checkpoint.data, (*compared["data"][1], *AudioDataModule.DIVISION_ARGUMENTS))
+        compared["data"] = (checkpoint.data, (*compared["data"][1], *GenreDataModule.DIVISION_ARGUMENTS))
     for part, (saved, names) in compared.items():
         given = config[part].as_dict()
         pairs = {f"{part}": (saved["class_path"], given["class_path"])}
@@ -400,7 +398,7 @@ def _short(value: Any) -> str:
 
 def check_network(model: Any, datamodule: Any) -> None:
     """Send one silent window through front end and network, which may find it too small."""
-    if not isinstance(datamodule, AudioDataModule) or not isinstance(model, Task):
+    if not isinstance(datamodule, GenreDataModule) or not isinstance(model, Task):
         return
     batch = datamodule.silent_batch()
     model.network.eval()
@@ -409,7 +407,9 @@ def check_network(model: Any, datamodule: Any) -> None:
             model.dry_run(batch)
         except RuntimeError as error:
             name = type(model.network).__name__
-            shape = " x ".join(map(str, batch["x"].shape[1:])) if "x" in batch else f"{datamodule.seconds:g} s"
+            shape = (
+                " x ".join(map(str, batch["x"].shape[1:])) if "x" in batch else f"{datamodule.window_length} samples"
+            )
             raise UsageError(
                 f"{name} cannot take input of {shape} ({str(error).splitlines()[0]}); give longer --data.seconds or "
                 "other bands and frames"

@@ -1,11 +1,11 @@
-"""A source's usable tracks, decoded, and the report on its files that are not."""
+"""A source's usable tracks with what is in them, and the report on its files that are not."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,19 +18,19 @@ from musicgen_cls.store import Entry, Store, file_key
 
 @dataclass(frozen=True)
 class Collection:
-    """A source's usable tracks, decoded.
+    """A source's usable tracks: decoded audio, or whatever else stands in a row in time.
 
-    `audio` is the int16 memory map `[samples of all tracks]`; track `i` is `audio[offset[i]:offset[i] + samples[i]]`,
-    and `digests[i]` is a hash of its samples.
+    `items` are those of all tracks, of audio the int16 memory map `[samples]`; track `i` is
+    `items[offset[i]:offset[i] + lengths[i]]`, and `digests[i]` is a hash of that. `rate` is in items a second.
     """
 
     tracks: list[Track]
     problems: list[Problem]
-    audio: npt.NDArray[np.int16]
+    items: npt.NDArray[Any]
     offset: npt.NDArray[np.int64]
-    samples: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
     digests: list[str]
-    sample_rate: int
+    rate: float
     folder: Path
 
 
@@ -65,7 +65,7 @@ def collect(
     entries = store.fill(keys, workers)
     problems, notes = source.problems(), source.notes()
     decoded = [entries[key] for key in keys]
-    groups = _groups_of_copies(listed, decoded)
+    groups = groups_of_copies(listed, [entry.digest if entry.error is None else None for entry in decoded])
     tracks: list[Track] = []
     rows: list[Entry] = []
     first: dict[str, Track] = {}
@@ -93,25 +93,30 @@ def collect(
     return Collection(
         tracks=tracks,
         problems=problems,
-        audio=np.memmap(
+        items=np.memmap(
             store.audio_file,
             dtype=np.int16,
             mode="r",
             shape=(max(entry.offset + entry.samples for entry in rows),),  # past it another process may be writing
         ),
         offset=np.array([entry.offset for entry in rows]),
-        samples=np.array([entry.samples for entry in rows]),
+        lengths=np.array([entry.samples for entry in rows]),
         digests=[entry.digest for entry in rows],
-        sample_rate=sample_rate,
+        rate=sample_rate,
         folder=store.folder,
     )
 
 
-def _groups_of_copies(tracks: Sequence[Track], entries: Sequence[Entry]) -> list[str | None]:
-    """A name for every set of tracks that are the same recording: known to be, or equal bit for bit."""
+def groups_of_copies(tracks: Sequence[Track], digests: Sequence[str | None]) -> list[str | None]:
+    """A name for every set of tracks that are the same recording: known to be, or equal bit for bit.
+
+    Args:
+        tracks: the tracks.
+        digests: a hash of what is in each; None for one that cannot be read.
+    """
     ties = [
-        [("known", track.group)] * (track.group is not None) + [("digest", entry.digest)] * (entry.error is None)
-        for track, entry in zip(tracks, entries, strict=True)
+        [("known", track.group)] * (track.group is not None) + [("digest", digest)] * (digest is not None)
+        for track, digest in zip(tracks, digests, strict=True)
     ]
     labels = connected(ties)
     sizes = np.bincount(labels)

@@ -16,7 +16,7 @@ from torch.nn import functional
 from musicgen_cls.audio.io import PCM_SCALE, check_sound, to_pcm
 from musicgen_cls.audio.windows import sliding_starts
 from musicgen_cls.checkpoints import read_checkpoint
-from musicgen_cls.datamodules.base import AudioDataModule
+from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.files import batches
 from musicgen_cls.errors import AudioError, CheckpointError, UsageError
 from musicgen_cls.plain import resolve
@@ -42,6 +42,8 @@ class GenreRecogniser:
         file = self.checkpoint.path
         self.task = GenreClassifier.load_from_checkpoint(file, map_location=self.device, weights_only=True).eval()
         data_class = resolve(self.checkpoint.data["class_path"])
+        if not issubclass(data_class, AudioDataModule):
+            raise CheckpointError(f"{path}: trained on {data_class.__name__}, not on audio; let musiccli test use it")
         self.data: AudioDataModule = data_class.load_from_checkpoint(file, map_location=self.device, weights_only=True)
         self.data.front_end.to(self.device).eval()
 

@@ -531,7 +531,7 @@ def _collect(folder: Path, rate: int, min_seconds: float = 0.0) -> Collection:
 
 def _waveform(collection: Collection, row: int) -> Waveform:
     start = collection.offset[row]
-    pcm = collection.audio[start : start + collection.samples[row]]
+    pcm = collection.items[start : start + collection.lengths[row]]
     waveform: Waveform = pcm.astype(np.float32) / np.float32(PCM_SCALE)
     return waveform
 

@@ -81,7 +81,7 @@ def test_a_batch_holds_what_it_says(data, side):
     assert found["index"].tolist() == list(range(len(data.windows[side])))
     for x, y, track, start_s in zip(found["x"], found["y"], found["track"], found["start_s"], strict=True):
         start = int(data.collection.offset[track]) + round(float(start_s) * RATE)
-        assert np.array_equal(x, data.collection.audio[start : start + RATE])
+        assert np.array_equal(x, data.collection.items[start : start + RATE])
         assert data.collection.tracks[track].genre == data.genres[y]
 
 
@@ -150,7 +150,7 @@ def test_windows_do_not_overlap_and_stay_in_their_track(data):
         for track in np.unique(windows.track):
             starts = windows.start[windows.track == track] - data.collection.offset[track]
             assert starts.min() >= 0
-            assert starts.max() + RATE <= data.collection.samples[track]
+            assert starts.max() + RATE <= data.collection.lengths[track]
             assert (np.diff(starts) >= RATE).all()
 
 
@@ -213,9 +213,9 @@ def test_crops_stay_in_their_track(cropped):
         assert Counter(found["track"].tolist()) == dict.fromkeys(set(cropped.windows["train"].track.tolist()), 6)
         for x, track, start_s in zip(found["x"], found["track"], found["start_s"], strict=True):
             start = round(float(start_s) * RATE)
-            assert 0 <= start <= cropped.collection.samples[track] - RATE
+            assert 0 <= start <= cropped.collection.lengths[track] - RATE
             start += int(cropped.collection.offset[track])
-            assert np.array_equal(x, cropped.collection.audio[start : start + RATE])
+            assert np.array_equal(x, cropped.collection.items[start : start + RATE])
 
 
 def test_crops_differ_by_epoch_and_seed_and_are_reproducible(cropped, monkeypatch):
@@ -231,7 +231,7 @@ def test_crops_reach_both_ends(small):
     found = crops(data, 0)
     for row in np.unique(data.windows["train"].track):
         starts = found["start_s"][found["track"] == row]
-        room = (data.collection.samples[row] - 4000) / 8000
+        room = (data.collection.lengths[row] - 4000) / 8000
         assert starts.min() < 0.05 * room
         assert starts.max() > 0.95 * room
 
@@ -239,7 +239,7 @@ def test_crops_reach_both_ends(small):
 def test_a_crop_may_be_the_whole_track(small):
     data = make(small, sample_rate=8000, seconds=1.0, crops_per_track=3)
     rows = data.windows["train"]
-    assert (rows.room == data.collection.samples[rows.track] - 8000).all()
+    assert (rows.room == data.collection.lengths[rows.track] - 8000).all()
     shortest = [row for row in range(len(rows)) if rows.room[row] == rows.room.min()]
     x = data._loader("train").dataset.__getitems__([(row, 1 - 1e-12) for row in shortest])["x"]
     assert x.shape == (len(shortest), 8000)

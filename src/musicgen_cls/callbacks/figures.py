@@ -11,7 +11,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from musicgen_cls import plots
 from musicgen_cls.audio.mel import LogMel, MelFrontEnd
-from musicgen_cls.datamodules.base import AudioDataModule
+from musicgen_cls.datamodules.audio import AudioDataModule
+from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.metrics.scores import Scores
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
@@ -85,7 +86,7 @@ class TensorBoardFigures(Callback):
         if not (trainer.is_global_zero and isinstance(logger, TensorBoardLogger)):
             return
         assert isinstance(pl_module, GenreClassifier)
-        assert isinstance(datamodule, AudioDataModule)
+        assert isinstance(datamodule, GenreDataModule)
         scores = pl_module.results.get(stage)
         if scores is None:
             return
@@ -96,8 +97,9 @@ class TensorBoardFigures(Callback):
         board.add_figure(f"{stage}/precision_recall", plots.pr_curves(scores.y, np.exp(scores.log_probs), genres), step)
         for label, genre in enumerate(genres):
             board.add_pr_curve(f"{stage}/{genre}", scores.y == label, np.exp(scores.log_probs[:, label]), step)
-        if self._page is not None and isinstance(datamodule.front_end, MelFrontEnd):
-            page = spectrograms(self._page, scores, datamodule, datamodule.front_end)
+        front = datamodule.front_end
+        if self._page is not None and isinstance(datamodule, AudioDataModule) and isinstance(front, MelFrontEnd):
+            page = spectrograms(self._page, scores, datamodule, front)
             board.add_figure(f"{stage}/spectrograms", page, step)
 
 

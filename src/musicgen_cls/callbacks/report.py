@@ -11,7 +11,7 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from musicgen_cls import __version__, plots
-from musicgen_cls.datamodules.base import AudioDataModule
+from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError
 from musicgen_cls.metrics.scores import Interval, Scores, predictions_table, summarise
 from musicgen_cls.paths import check_writable, writing
@@ -49,7 +49,7 @@ class TestReport(Callback):
             return
         datamodule = getattr(trainer, "datamodule", None)
         assert isinstance(pl_module, GenreClassifier)
-        assert isinstance(datamodule, AudioDataModule)
+        assert isinstance(datamodule, GenreDataModule)
         scores = pl_module.results["test"]
         report = describe_test(trainer, datamodule) | summarise(scores, datamodule.genres)
         print(format_report(report))
@@ -94,7 +94,7 @@ class LossReport(Callback):
             return
         datamodule = getattr(trainer, "datamodule", None)
         assert isinstance(pl_module, GenreGenerator)
-        assert isinstance(datamodule, AudioDataModule)
+        assert isinstance(datamodule, GenreDataModule)
         report = describe_test(trainer, datamodule) | summarise_losses(pl_module.track_losses)
         apart = "LEAKS" if report["can_leak"] else "none of them trained on"
         print(
@@ -123,14 +123,13 @@ def summarise_losses(losses: list[float]) -> dict[str, Any]:
     }
 
 
-def describe_test(trainer: Trainer, datamodule: AudioDataModule) -> dict[str, Any]:
+def describe_test(trainer: Trainer, datamodule: GenreDataModule) -> dict[str, Any]:
     """What was tested, on what, as plain values."""
-    assert datamodule.source is not None
     return {
         "version": __version__,
         "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
-        "source": datamodule.source.name,
-        "location": str(datamodule.source.location),
+        "source": datamodule.source_name,
+        "location": str(datamodule.location),
         "split": datamodule.split,
         "fold": datamodule.fold,
         "split_seed": datamodule.split_seed,
@@ -176,7 +175,7 @@ def format_report(report: dict[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
-def write_report(folder: Path, report: dict[str, Any], scores: Scores, datamodule: AudioDataModule) -> None:
+def write_report(folder: Path, report: dict[str, Any], scores: Scores, datamodule: GenreDataModule) -> None:
     """Write every file of the report folder, each whole or not at all."""
     import pandas as pd
 

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from musicgen_cls.datamodules.base import AudioDataModule
+from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import AudioError, UsageError
 from musicgen_cls.paths import check_writable, writing
 
@@ -138,5 +138,5 @@ def _shortened(files: list[str], width: int = 60) -> list[str]:
 
 def _genres(trainer: Trainer) -> list[str]:
     datamodule = getattr(trainer, "datamodule", None)
-    assert isinstance(datamodule, AudioDataModule)
+    assert isinstance(datamodule, GenreDataModule)
     return datamodule.genres

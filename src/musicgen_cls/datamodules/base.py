@@ -1,4 +1,4 @@
-"""What every datamodule over decoded audio shares: collection, split, windows, loaders."""
+"""What every datamodule shares: a collection of tracks, its split, windows, loaders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from musicgen_cls.audio.io import PCM_SCALE
-from musicgen_cls.audio.windows import to_samples
-from musicgen_cls.collection import Collection, collect, describe_problems, write_tables
-from musicgen_cls.datamodules.files import FileWindows, find_files
+from musicgen_cls.collection import Collection, describe_problems, write_tables
 from musicgen_cls.datamodules.windows import Batch, TrackSampler, WindowDataset, Windows, WindowSampler
 from musicgen_cls.errors import SourceError, SplitError, UsageError, check_positive
 from musicgen_cls.plain import class_path, init_arguments
@@ -30,17 +28,17 @@ from musicgen_cls.sources.track import SIDES, Side, Source
 log = logging.getLogger(__name__)
 
 
-class AudioDataModule(LightningDataModule, ABC):
-    """A source, decoded, split by tracks and cut into windows; subclasses say what networks are fed.
+class GenreDataModule(LightningDataModule, ABC):
+    """Tracks with genres, split, and cut into windows; subclasses say what is in tracks and what networks are fed.
 
-    The arguments are those of `MelSlices`. Batches are made of int16 windows; on the device `front_end` turns them into
-    what the network eats, after `augment` in training.
+    The arguments are those of `MelSlices`. On the device `front_end` turns batches of windows into what the network
+    eats.
     """
 
     MIN_GENRES: ClassVar[int] = 2
     """How many genres there must be."""
 
-    INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("sample_rate", "seconds")
+    INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ()
     """Arguments that a network's input depends on: a checkpoint's cannot be changed."""
 
     DIVISION_ARGUMENTS: ClassVar[tuple[str, ...]] = ("split", "fractions", "fold", "split_seed")
@@ -48,62 +46,61 @@ class AudioDataModule(LightningDataModule, ABC):
 
     front_end: nn.Module
 
+    sample_rate: int | None = None
+    """Of the audio, Hz; None where there is none."""
+
     target_samples: int | None = None
     """How much of a window is to be foretold, samples; None where windows are for classifying."""
 
     def __init__(
         self,
         source: Source | None,
-        sample_rate: int,
-        seconds: float,
         split: splits.SplitName,
         fractions: Sequence[float],
         fold: str | None,
         split_seed: int,
-        duplicates: Literal["drop", "keep"],
-        strict: bool,
-        augment: nn.Module | None,
         batch_size: int,
         num_workers: int,
-        cache_dir: str | None,
         genres: Sequence[str] | None,
         files: Sequence[str] | str | None,
     ) -> None:
         super().__init__()
-        check_positive("--data", sample_rate=sample_rate, seconds=seconds, batch_size=batch_size)
-        if to_samples(seconds, sample_rate) < 1:
-            raise UsageError(f"--data.seconds {seconds}: shorter than one sample at {sample_rate} Hz")
+        check_positive("--data", batch_size=batch_size)
         fold = None if split == "external" else fold  # left over from how the checkpoint was trained
         if fold is not None and split not in ("track", "artist"):
             raise UsageError(f"--data.fold '{fold}': split '{split}' has no folds; use split 'track' or 'artist'")
         self.source = source
-        self.sample_rate = sample_rate
-        self.seconds = seconds
         self.split: splits.SplitName = split
         self.fractions = fractions
         self.fold = fold
         self.split_seed = split_seed
-        self.duplicates: Literal["drop", "keep"] = duplicates
-        self.strict = strict
-        self.augment = augment
         self.batch_size = batch_size
         self.num_workers = num_workers
-        self.cache_dir = cache_dir
         self.files = files
         self.collection: Collection | None = None
         self._prepared = False
         self.windows: dict[Side, Windows] = {}
         self.heard: frozenset[str] = frozenset()
         """Digests of the tracks that the checkpoint was trained and selected on."""
-        self.genres = list(genres) if genres else self._source_genres()
+        self.genres = list(genres) if genres else self._all_genres()
         self.num_classes: int | None = len(self.genres)
         origin = {"_class_path": class_path(type(self)), "_instantiator": "lightning.pytorch.cli.instantiate_module"}
         self.save_hyperparameters(origin | init_arguments(self) | {"files": None}, logger=False)
 
     @property
-    def window_samples(self) -> int:
-        """Length of a window, samples."""
-        return to_samples(self.seconds, self.sample_rate)
+    @abstractmethod
+    def window_length(self) -> int:
+        """Length of a window, in items of the collection."""
+
+    @property
+    def source_name(self) -> str:
+        """Short name of where the tracks come from, for folders and reports."""
+        return self._source().name
+
+    @property
+    def location(self) -> Path:
+        """Where they lie."""
+        return self._source().location
 
     @property
     def leaks(self) -> bool:
@@ -123,8 +120,8 @@ class AudioDataModule(LightningDataModule, ABC):
         return [self.collection.tracks[row].id for row in rows if self.collection.digests[row] in self.heard]
 
     @abstractmethod
-    def fit_front_end(self, waveforms: Tensor) -> None:
-        """Fit what the front end takes from data, on training waveforms `[windows, samples]`."""
+    def fit_front_end(self, items: Tensor) -> None:
+        """Fit what the front end takes from data, on training windows `[windows, length, ...]`."""
 
     def level_offset(self) -> float | None:
         """How much louder the test windows are than the training windows were, dB; None if that is not known."""
@@ -141,8 +138,7 @@ class AudioDataModule(LightningDataModule, ABC):
             log.warning("%s\n  the whole list: %s", describe_problems(collection.problems), tables[1])
 
     def open_collection(self) -> Collection:
-        """The collection, fetched and decoded where it is not yet."""
-        self._source().prepare()
+        """The collection, fetched and read where it is not yet."""
         collection = self._collect()
         return self._matched(collection) if self.split == "external" else collection
 
@@ -153,7 +149,7 @@ class AudioDataModule(LightningDataModule, ABC):
         if self.collection is None:
             self._open()
         if stage == "fit":
-            self.fit_front_end(self.sample_waveforms(self.windows["train"]))
+            self.fit_front_end(self.sample_windows(self.windows["train"]))
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled training windows."""
@@ -168,40 +164,33 @@ class AudioDataModule(LightningDataModule, ABC):
         return self._loader("test")
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """Windows of the `files`, streamed, none of which needs to belong to a source."""
-        if self.files is None:
-            raise UsageError("predict needs files: name them, folders or patterns after --data.files")
-        paths = find_files(self.files)
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        dataset = FileWindows(paths, self.sample_rate, self.window_samples, self.batch_size, rank, world)
-        return DataLoader(dataset, batch_size=None)
+        """Nothing, unless a subclass can read files."""
+        raise UsageError(
+            f"predict takes audio, and this checkpoint was trained on {type(self).__name__}; let `musiccli test` judge "
+            "it, or train on MelSlices"
+        )
 
     def prepare_predict(self) -> None:
         """Find out, before other processes are started, what there is to predict."""
         self.predict_dataloader()
 
+    @abstractmethod
     def silent_batch(self) -> Batch:
-        """A batch of one silent window, as a task gets it, to try out sizes on."""
-        silence = torch.zeros(1, self.window_samples, dtype=torch.int16)
-        return self.on_after_batch_transfer({"x": silence, "y": torch.zeros(1, dtype=torch.int64)}, 0)
+        """A batch of one empty window, as a task gets it, to try out sizes on."""
 
     @abstractmethod
-    def places(self, samples: int, side: Side | None) -> tuple[npt.NDArray[np.int64], int]:
-        """Where windows of a track lie: their first samples `[windows]`, and how much later each may start.
+    def places(self, length: int, side: Side | None) -> tuple[npt.NDArray[np.int64], int]:
+        """Where windows of a track lie: their first items `[windows]`, and how much later each may start.
 
         Args:
-            samples: length of the track.
+            length: of the track.
             side: its side; None where windows are divided afterwards.
         """
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Int16 windows to network input, on the device; training windows are augmented on the way."""
-        if "x" not in batch:
-            return batch
-        waveform = batch["x"].float() / PCM_SCALE
-        if self.augment is not None and self.trains:
-            waveform = self.augment.to(waveform.device)(waveform)
-        batch["x"] = self.front_end.to(waveform.device)(waveform)
+        """Windows to network input, on the device."""
+        if "x" in batch:
+            batch["x"] = self.front_end.to(batch["x"].device)(batch["x"])
         return batch
 
     def state_dict(self) -> dict[str, Any]:
@@ -222,7 +211,7 @@ class AudioDataModule(LightningDataModule, ABC):
         resuming = self.trainer is not None and self.trainer.state.fn == "fit" and self.trainer.training
         if resuming and (moved := self.heard_before("test")):
             raise SplitError(
-                f"{self._source().location}: the collection has changed since the checkpoint; {len(moved)} of "
+                f"{self.location}: the collection has changed since the checkpoint; {len(moved)} of "
                 f"its training tracks would be test tracks ({moved[0]} the first); train afresh, without --ckpt_path"
             )
 
@@ -236,28 +225,21 @@ class AudioDataModule(LightningDataModule, ABC):
         if self.leaks:
             log.warning(splits.LEAK_WARNING)
 
+    @abstractmethod
+    def _collect(self) -> Collection:
+        """Read the tracks."""
+
     def _source(self) -> Source:
         if self.source is None:
             raise UsageError("data.source is not set: name one, as --data.source Folder --data.source.root DIR")
         return self.source
 
-    def _source_genres(self) -> list[str]:
+    def _all_genres(self) -> list[str]:
+        """The genres, in label order."""
         genres = list(self._source().genres)
         if len(genres) < self.MIN_GENRES:
-            raise SourceError(
-                f"{self._source().location}: only one genre, {genres}; a classifier needs at least two sub-folders"
-            )
+            raise SourceError(f"{self.location}: only one genre, {genres}; a classifier needs at least two sub-folders")
         return genres
-
-    def _collect(self) -> Collection:
-        return collect(
-            self._source(),
-            self.sample_rate,
-            cache_dir=self.cache_dir,
-            min_seconds=self.seconds,
-            duplicates=self.duplicates,
-            strict=self.strict,
-        )
 
     def _matched(self, collection: Collection) -> Collection:
         """The collection with genres written as ours, where they differ in case, spaces or hyphens only."""
@@ -271,7 +253,7 @@ class AudioDataModule(LightningDataModule, ABC):
         unknown = Counter(track.genre for track in collection.tracks if track.genre not in self.genres)
         if not rows or (unknown and self.split != "external"):
             raise SourceError(
-                f"{self._source().location}: its genres ({', '.join(self._source().genres)}) are not those of the "
+                f"{self.location}: its genres ({', '.join(self._all_genres())}) are not those of the "
                 f"checkpoint or of --data.genres ({', '.join(self.genres)}); --data.split external judges the ones "
                 "they share"
             )
@@ -279,7 +261,7 @@ class AudioDataModule(LightningDataModule, ABC):
         missing = [genre for genre in self.genres if genre not in present]
         if missing and self.split != "external":
             raise SourceError(
-                f"{self._source().location}: genre '{missing[0]}' has no usable track ({len(collection.problems)} files"
+                f"{self.location}: genre '{missing[0]}' has no usable track ({len(collection.problems)} files"
                 " left out in all); mend or add some, or take the genre's folder away"
             )
         return rows, unknown
@@ -291,7 +273,7 @@ class AudioDataModule(LightningDataModule, ABC):
             sides: list[Side | None] = [*splits.segment_sides(every.genre, self.fractions, self.split_seed)]
             return {side: every[np.array([s == side for s in sides])] for side in SIDES}
         # All tracks are divided, not only those of our genres: networks of one genre and of all then hear the same.
-        division = self._source(), collection.tracks, self.split, self.fractions, self.fold, self.split_seed
+        division = self.source, collection.tracks, self.split, self.fractions, self.fold, self.split_seed
         sides = splits.assign(*division, genres=self.genres)
         if unsided := sum(sides[row] is None for row in rows):
             log.warning("split '%s' leaves out %d tracks: unlisted, or of unknown artists", self.split, unsided)
@@ -305,7 +287,7 @@ class AudioDataModule(LightningDataModule, ABC):
     def _lay(self, collection: Collection, rows: list[int], side: Side | None) -> Windows:
         track, start, room = [], [], []
         for row in rows:
-            starts, more = self.places(int(collection.samples[row]), side)
+            starts, more = self.places(int(collection.lengths[row]), side)
             track += [row] * len(starts)
             start += list(starts)
             room += [more] * len(starts)
@@ -317,20 +299,20 @@ class AudioDataModule(LightningDataModule, ABC):
             genre=genre,
             start=collection.offset[tracks] + offsets,
             room=np.array(room, dtype=np.int64),
-            start_s=(offsets / collection.sample_rate).astype(np.float32),
+            start_s=(offsets / collection.rate).astype(np.float32),
         )
 
-    def sample_waveforms(self, windows: Windows, limit: int = 512) -> Tensor:
-        """Up to `limit` windows, evenly taken, as waveforms `[windows, samples]`."""
+    def sample_windows(self, windows: Windows, limit: int = 512) -> Tensor:
+        """Up to `limit` windows, evenly taken, `[windows, length, ...]`."""
         rows = np.unique(np.linspace(0, len(windows) - 1, min(limit, len(windows))).astype(int))
         assert self.collection is not None
-        batch = WindowDataset(self.collection, windows, self.window_samples).__getitems__([(r, 0.5) for r in rows])
-        waveforms: Tensor = batch["x"].float() / PCM_SCALE
-        return waveforms
+        dataset = WindowDataset(self.collection, windows, self.window_length)
+        items: Tensor = dataset.__getitems__([(row, 0.5) for row in rows])["x"]
+        return items
 
     def _loader(self, side: Side, shuffle: bool = False) -> DataLoader[Any]:
         assert self.collection is not None
-        dataset = WindowDataset(self.collection, self.windows[side], self.window_samples)
+        dataset = WindowDataset(self.collection, self.windows[side], self.window_length)
         trainer = self.trainer
         rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
+from musicgen_cls.audio.io import PCM_SCALE
 from musicgen_cls.audio.mel import Logarithm, MelFrontEnd
 from musicgen_cls.audio.windows import spaced_starts, to_samples
-from musicgen_cls.datamodules.base import AudioDataModule
+from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.windows import Batch
 from musicgen_cls.errors import UsageError, check_positive
 from musicgen_cls.sources.splits import SplitName
@@ -117,10 +118,10 @@ class MelSlices(AudioDataModule):
         )
         self.front_end: MelFrontEnd = MelFrontEnd(sample_rate, n_fft, hop_length, n_mels, logarithm)
 
-    def places(self, samples: int, side: Side | None) -> tuple[npt.NDArray[np.int64], int]:
+    def places(self, length: int, side: Side | None) -> tuple[npt.NDArray[np.int64], int]:
         """Evenly spaced windows; for training, if asked for, crops that may start anywhere."""
-        first, last = (0, samples) if self.span is None else (to_samples(s, self.sample_rate) for s in self.span)
-        length = min(last, samples) - first
+        first, last = (0, length) if self.span is None else (to_samples(s, self.sample_rate) for s in self.span)
+        length = min(last, length) - first
         if length < self.window_samples:
             return np.zeros(0, dtype=np.int64), 0
         if side == "train" and self.crops_per_track is not None:
@@ -140,6 +141,6 @@ class MelSlices(AudioDataModule):
             batch["x"] = self.mask(batch["x"])
         return batch
 
-    def fit_front_end(self, waveforms: Tensor) -> None:
-        """Mean and spread of each band over training windows `[windows, samples]`."""
-        self.front_end.fit(waveforms)
+    def fit_front_end(self, items: Tensor) -> None:
+        """Mean and spread of each band over training windows, int16 `[windows, samples]`."""
+        self.front_end.fit(items.float() / PCM_SCALE)

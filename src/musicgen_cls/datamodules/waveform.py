@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from musicgen_cls.audio.io import PCM_SCALE, Waveform, check_sound, stream
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.collection import Collection
-from musicgen_cls.datamodules.base import AudioDataModule
+from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.files import find_files
 from musicgen_cls.datamodules.windows import Batch, TrackSampler, WindowDataset, WindowSampler
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive
@@ -134,17 +134,17 @@ class WaveformWindows(AudioDataModule):
         """Whether validation has no tracks of its own."""
         return self.split in ("track", "artist") and self.fold is None and self.fractions[1] == 0
 
-    def places(self, samples: int, side: Side | None) -> tuple[npt.NDArray[np.int64], int]:
+    def places(self, length: int, side: Side | None) -> tuple[npt.NDArray[np.int64], int]:
         """A window every `hop_seconds`, as many as fit; the last one, and what overlaps it, may be validation's."""
         hop = to_samples(self.hop_seconds, self.sample_rate)
-        starts = np.arange(0, samples - self.window_samples + 1, hop, dtype=np.int64)
+        starts = np.arange(0, length - self.window_samples + 1, hop, dtype=np.int64)
         if self.last_window_validates and side == "validation":
             return starts[-1:], 0
         if self.last_window_validates and side == "train":
             return starts[starts + self.window_samples <= starts[-1]], 0
         return starts, 0
 
-    def fit_front_end(self, waveforms: Tensor) -> None:
+    def fit_front_end(self, items: Tensor) -> None:
         """Nothing: networks hear waveforms as they are."""
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
@@ -234,7 +234,7 @@ class WaveformWindows(AudioDataModule):
         """The first `context_seconds` of a track of the collection."""
         assert self.collection is not None
         start = self.collection.offset[row]
-        pcm = self.collection.audio[start : start + self.context_samples]
+        pcm = self.collection.items[start : start + self.context_samples]
         context = pcm.astype(np.float32) / np.float32(PCM_SCALE)
         self._check(self.collection.tracks[row].path, context)
         return context

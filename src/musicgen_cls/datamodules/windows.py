@@ -20,8 +20,8 @@ Batch = dict[str, Any]
 class Windows:
     """Where windows lie in a collection: one row a window, of one side of a split.
 
-    `start` is the first sample in the collection's audio, `room` how many samples later it may start at most (0 where
-    windows are fixed), `start_s` its time in the track, s.
+    `start` is the first of the collection's items, `room` how many items later it may start at most (0 where windows
+    are fixed), `start_s` its time in the track, s.
     """
 
     track: npt.NDArray[np.int64]
@@ -38,7 +38,7 @@ class Windows:
 
 
 class WindowDataset(Dataset[Batch]):
-    """Windows as batches cut straight out of the memory map. A key is (row, where in its room, 0 to 1)."""
+    """Windows as batches cut straight out of a collection. A key is (row, where in its room, 0 to 1)."""
 
     def __init__(self, collection: Collection, windows: Windows, length: int) -> None:
         self.collection = collection
@@ -53,18 +53,16 @@ class WindowDataset(Dataset[Batch]):
         return self.__getitems__(keys)
 
     def __getitems__(self, keys: Sequence[tuple[int, float]]) -> Batch:
-        """A batch: `x` int16 `[batch, samples]`, and `y`, `track`, `index` int64, `start_s` float32, all `[batch]`."""
+        """A batch: `x` `[batch, length, ...]`; and `y`, `track`, `index` int64, `start_s` float32, all `[batch]`."""
         rows = np.array([row for row, _ in keys])
         shift = (np.array([place for _, place in keys]) * (self.windows.room[rows] + 1)).astype(np.int64)
         starts = self.windows.start[rows] + shift
-        x = np.stack([self.collection.audio[start : start + self.length] for start in starts])
+        x = np.stack([self.collection.items[start : start + self.length] for start in starts])
         return {
             "x": torch.from_numpy(x),
             "y": torch.from_numpy(self.windows.genre[rows]),
             "track": torch.from_numpy(self.windows.track[rows]),
-            "start_s": torch.from_numpy(
-                self.windows.start_s[rows] + (shift / self.collection.sample_rate).astype("f4")
-            ),
+            "start_s": torch.from_numpy(self.windows.start_s[rows] + (shift / self.collection.rate).astype("f4")),
             "index": torch.from_numpy(rows),
         }
 

@@ -23,7 +23,7 @@ LEAK_WARNING = (
 
 
 def assign(
-    source: Source,
+    source: Source | None,
     tracks: Sequence[Track],
     split: SplitName,
     fractions: Sequence[float],
@@ -38,7 +38,7 @@ def assign(
     `fault_filtered` is a published list. `external` makes every track a test track.
 
     Args:
-        source: where the tracks come from, for its published splits.
+        source: where the tracks come from, for its published splits, if that is known.
         tracks: usable tracks.
         split: name of the split; `segment` divides windows, not tracks, and is none of this function's business.
         fractions: shares of training, validation and test.
@@ -102,10 +102,11 @@ def segment_sides(genre: npt.NDArray[np.int64], fractions: Sequence[float], seed
     return [SIDES[p] for p in part]
 
 
-def _published(source: Source, tracks: Sequence[Track], split: SplitName) -> list[Side | None]:
-    listed = source.official_split(split)
+def _published(source: Source | None, tracks: Sequence[Track], split: SplitName) -> list[Side | None]:
+    listed = source.official_split(split) if source is not None else None
     if listed is None:
-        raise SplitError(f"split '{split}': {source.name} has no published lists of that name; use split 'track'")
+        name = source.name if source is not None else "this collection"
+        raise SplitError(f"split '{split}': {name} has no published lists of that name; use split 'track'")
     return [listed.get(track.id) for track in tracks]
 
 
