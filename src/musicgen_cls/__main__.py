@@ -17,10 +17,11 @@ COMMANDS = {
     "predict": "tell the genre of any audio files; with a generator, continue them",
     "prepare": "fetch, check and decode a collection; fit does it by itself when needed",
     "fit-genres": "train one generator a genre, in turn",
+    "features": "write the table of features of a collection, as of GTZAN on Kaggle",
     "judge": "hold generated music against real music, with floors and ceilings",
 }
 
-ROOMS = {"fit-genres": "musicgen_cls.fit_genres", "judge": "musicgen_cls.judging"}
+ROOMS = {"fit-genres": "musicgen_cls.fit_genres", "features": "musicgen_cls.extract", "judge": "musicgen_cls.judging"}
 """Where a command's `run` is, if not in `cli`, which is slow to import."""
 
 EXAMPLES = """\

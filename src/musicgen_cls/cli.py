@@ -32,13 +32,17 @@ from musicgen_cls.callbacks.writers import PredictionWriter
 from musicgen_cls.checkpoints import Checkpoint, Described, WholeCheckpoints, read_checkpoint
 from musicgen_cls.collection import describe_problems, write_tables
 from musicgen_cls.datamodules.base import GenreDataModule
+from musicgen_cls.datamodules.features import FeatureTable
 from musicgen_cls.datamodules.mel import MelSlices
+from musicgen_cls.datamodules.spectrograms import Spectrograms
 from musicgen_cls.datamodules.waveform import WaveformWindows
 from musicgen_cls.errors import CheckpointError, UsageError
 from musicgen_cls.mistakes import explain, told
 from musicgen_cls.models.cnn import CNN
 from musicgen_cls.models.cnn5 import CNN5
 from musicgen_cls.models.conv_lstm import ConvLSTM
+from musicgen_cls.models.feature_lstm import FeatureLSTM
+from musicgen_cls.models.feature_mlp import FeatureMLP
 from musicgen_cls.models.mel_flow import MelFlow
 from musicgen_cls.models.recurrent import Recurrent
 from musicgen_cls.models.sample_rnn import SampleRNN
@@ -57,9 +61,21 @@ from musicgen_cls.tasks.generation import GenreGenerator
 log = logging.getLogger("musicgen_cls")
 
 TASKS = (GenreClassifier, GenreGenerator)
-DATAMODULES = (MelSlices, WaveformWindows)
+DATAMODULES = (MelSlices, Spectrograms, FeatureTable, WaveformWindows)
 SOURCES = (Folder, GTZAN, SyntheticGenres)
-NETWORKS = (VGG, CNN5, CNN, Recurrent, ConvLSTM, TemporalPooling, WaveformRNN, SampleRNN, MelFlow)
+NETWORKS = (
+    VGG,
+    CNN5,
+    CNN,
+    Recurrent,
+    ConvLSTM,
+    TemporalPooling,
+    FeatureMLP,
+    FeatureLSTM,
+    WaveformRNN,
+    SampleRNN,
+    MelFlow,
+)
 
 AUGMENTATIONS = (AddNoise, ShiftPitch, NoiseAndPitch)
 
@@ -86,6 +102,9 @@ class MusicTrainer(Trainer):
         The last two arguments are there so that the config that a run left is taken; they are not used.
         """
         collection = datamodule.open_collection()
+        if datamodule.sample_rate is None:
+            print(f"{len(collection.tracks)} tracks; nothing to decode: {datamodule.location}")
+            return
         tables = write_tables(collection)
         hours = float(collection.lengths.sum()) / collection.rate / 3600
         print(f"{len(collection.tracks)} tracks, {hours:.2f} hours, at {collection.rate} Hz: {collection.folder}")

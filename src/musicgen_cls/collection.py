@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,7 +22,8 @@ class Collection:
     """A source's usable tracks: decoded audio, or whatever else stands in a row in time.
 
     `items` are those of all tracks, of audio the int16 memory map `[samples]`; track `i` is
-    `items[offset[i]:offset[i] + lengths[i]]`, and `digests[i]` is a hash of that. `rate` is in items a second.
+    `items[offset[i]:offset[i] + lengths[i]]`, and `digests[i]` is a hash of that. `rate` is in items a second; `folder` that
+    of the store, if they are kept in one.
     """
 
     tracks: list[Track]
@@ -31,7 +33,7 @@ class Collection:
     lengths: npt.NDArray[np.int64]
     digests: list[str]
     rate: float
-    folder: Path
+    folder: Path | None = None
 
 
 def collect(
@@ -107,6 +109,31 @@ def collect(
     )
 
 
+def join(
+    tracks: Sequence[Track], problems: list[Problem], parts: Sequence[npt.NDArray[Any]], rate: float
+) -> Collection:
+    """Put tracks together whose items are in memory; copies, equal bit for bit, become a group.
+
+    Args:
+        tracks: the tracks.
+        problems: files that were left out.
+        parts: of each track its items, `[items, ...]`.
+        rate: items a second.
+    """
+    digests = [hashlib.sha256(part.tobytes()).hexdigest() for part in parts]
+    lengths = np.array([len(part) for part in parts], dtype=np.int64)
+    groups = groups_of_copies(tracks, digests)
+    return Collection(
+        tracks=[replace(track, group=group) for track, group in zip(tracks, groups, strict=True)],
+        problems=problems,
+        items=np.concatenate(parts),
+        offset=np.cumsum(lengths) - lengths,
+        lengths=lengths,
+        digests=digests,
+        rate=rate,
+    )
+
+
 def groups_of_copies(tracks: Sequence[Track], digests: Sequence[str | None]) -> list[str | None]:
     """A name for every set of tracks that are the same recording: known to be, or equal bit for bit.
 
@@ -136,6 +163,7 @@ def write_tables(collection: Collection) -> tuple[Path, Path]:
     """Write `tracks.csv` and `integrity.csv` beside the store; return where they are."""
     import pandas as pd
 
+    assert collection.folder is not None
     tracks, integrity = collection.folder / "tracks.csv", collection.folder / "integrity.csv"
     tables = {
         tracks: pd.DataFrame([asdict(track) for track in collection.tracks]),

@@ -47,7 +47,7 @@ def test_every_argument_is_explained():
 def test_level_offset_is_that_of_the_test_windows(music):
     data = MelSlices(Folder(str(music)), fractions=(0.5, 0.25, 0.25))
     data.setup("fit")
-    data.fit_front_end(data.sample_windows(data.windows["test"], limit=64))
+    data.front_end.fit(data.sample_waveforms(data.windows["test"], limit=64))
     assert data.level_offset() == pytest.approx(0, abs=1e-3)
     data.front_end.mean -= 10
     assert data.level_offset() == pytest.approx(10, abs=1e-3)

@@ -68,7 +68,36 @@ class LogMel(nn.Module):
 Logarithm = Literal["decibel", "natural"]
 
 
-class MelFrontEnd(nn.Module):
+class Standardise(nn.Module):
+    """Pictures, each band less its mean and by its spread over the training tracks.
+
+    Args:
+        bands: rows of a picture.
+        least: spread below which none is believed: a band that hardly moves is not blown up.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, bands: int, least: float = 1.0) -> None:
+        super().__init__()
+        self.least = least
+        self.register_buffer("mean", torch.zeros(bands, 1))
+        self.register_buffer("std", torch.ones(bands, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[batch, bands, frames]` to the same."""
+        standardised: Tensor = (x - self.mean) / self.std
+        return standardised
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Take mean and spread of each band from training pictures `[windows, bands, frames]`."""
+        self.mean.copy_(x.mean(dim=(0, 2))[:, None])
+        self.std.copy_(x.std(dim=(0, 2))[:, None].clamp_min(self.least))
+
+
+class MelFrontEnd(Standardise):
     """Log-mel pictures, each band standardised with the mean and spread of the training tracks.
 
     Args:
@@ -80,25 +109,19 @@ class MelFrontEnd(nn.Module):
             as Titus, "Neural networks for music genre recognition", had it.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, logarithm: Logarithm = "decibel"
     ) -> None:
-        super().__init__()
+        super().__init__(n_mels)
         self.logarithm = logarithm
         self.log_mel = LogMel(sample_rate, n_fft, hop_length, n_mels)
-        self.register_buffer("mean", torch.zeros(n_mels, 1))
-        self.register_buffer("std", torch.ones(n_mels, 1))
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Waveform `[batch, samples]` to bands `[batch, n_mels, frames]`, standardised unless natural."""
         if self.logarithm == "natural":
             power = self.log_mel.power(waveform)
             return torch.where(power > 0, power, 1e-6).log()
-        standardised: Tensor = (self.log_mel(waveform) - self.mean) / self.std
-        return standardised
+        return super().forward(self.log_mel(waveform))
 
     def to_db(self, x: Tensor) -> Tensor:
         """What the network is fed, `[batch, n_mels, frames]`, back in dB, for pictures."""
@@ -107,6 +130,4 @@ class MelFrontEnd(nn.Module):
     @torch.no_grad()
     def fit(self, waveforms: Tensor) -> None:
         """Take mean and spread of each band from training waveforms `[windows, samples]`."""
-        db = torch.cat([self.log_mel(chunk) for chunk in torch.split(waveforms, 64)])
-        self.mean.copy_(db.mean(dim=(0, 2))[:, None])
-        self.std.copy_(db.std(dim=(0, 2))[:, None].clamp_min(1.0))  # a band that hardly moves is not blown up
+        super().fit(torch.cat([self.log_mel(chunk) for chunk in torch.split(waveforms, 64)]))

@@ -120,8 +120,8 @@ class GenreDataModule(LightningDataModule, ABC):
         return [self.collection.tracks[row].id for row in rows if self.collection.digests[row] in self.heard]
 
     @abstractmethod
-    def fit_front_end(self, items: Tensor) -> None:
-        """Fit what the front end takes from data, on training windows `[windows, length, ...]`."""
+    def fit_front_end(self) -> None:
+        """Fit what the front end takes from data, on training windows."""
 
     def level_offset(self) -> float | None:
         """How much louder the test windows are than the training windows were, dB; None if that is not known."""
@@ -134,8 +134,8 @@ class GenreDataModule(LightningDataModule, ABC):
         collection = self.open_collection()
         self._prepared = True
         if collection.problems:
-            tables = write_tables(collection)
-            log.warning("%s\n  the whole list: %s", describe_problems(collection.problems), tables[1])
+            where = f"\n  the whole list: {write_tables(collection)[1]}" if collection.folder else ""
+            log.warning("%s%s", describe_problems(collection.problems), where)
 
     def open_collection(self) -> Collection:
         """The collection, fetched and read where it is not yet."""
@@ -149,7 +149,7 @@ class GenreDataModule(LightningDataModule, ABC):
         if self.collection is None:
             self._open()
         if stage == "fit":
-            self.fit_front_end(self.sample_windows(self.windows["train"]))
+            self.fit_front_end()
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled training windows."""

@@ -7,9 +7,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor, nn
+from torch import nn
 
-from musicgen_cls.audio.io import PCM_SCALE
 from musicgen_cls.audio.mel import Logarithm, MelFrontEnd
 from musicgen_cls.audio.windows import spaced_starts, to_samples
 from musicgen_cls.datamodules.audio import AudioDataModule
@@ -37,7 +36,7 @@ class MelSlices(AudioDataModule):
         logarithm: `decibel`, standardised; or `natural`, as it is, with zeros as 1e-6.
         sample_rate: Hz; other rates are resampled.
         span: of each track only the stretch from this second to that one, as [0.9, 5]; all of it if not set.
-        split: `track`, `artist`, `fault_filtered` (GTZAN), `segment` (leaks), `external`.
+        split: `track`, `artist`, `fault_filtered` or `fault_filtered_dev` (GTZAN), `segment` (leaks), `external`.
         fractions: shares of training, validation and test tracks, for `track`, `artist` and `segment`.
         fold: "i of n" instead of fractions: part i tests, the next validates, the others train.
         split_seed: which division of the many with these shares.
@@ -141,6 +140,6 @@ class MelSlices(AudioDataModule):
             batch["x"] = self.mask(batch["x"])
         return batch
 
-    def fit_front_end(self, items: Tensor) -> None:
-        """Mean and spread of each band over training windows, int16 `[windows, samples]`."""
-        self.front_end.fit(items.float() / PCM_SCALE)
+    def fit_front_end(self) -> None:
+        """Mean and spread of each band over training windows."""
+        self.front_end.fit(self.sample_waveforms(self.windows["train"]))

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from musicgen_cls.audio.io import PCM_SCALE, Waveform, check_sound, stream
@@ -47,7 +47,7 @@ class WaveformWindows(AudioDataModule):
         hop_seconds: from one window of a track to the next, s; below the windows' length they overlap.
         batch: `track`, all windows of one track; `shuffled`, `batch_size` windows of any.
         sample_rate: Hz; other rates are resampled.
-        split: `track`, `artist`, `fault_filtered` (GTZAN), `segment` (leaks), `external`.
+        split: `track`, `artist`, `fault_filtered` or `fault_filtered_dev` (GTZAN), `segment` (leaks), `external`.
         fractions: shares of training, validation and held-out tracks. Where validation has 0, as in the study, the last
             window of each training track validates.
         fold: "i of n" instead of fractions: part i is held out, the next validates, the others train.
@@ -144,7 +144,7 @@ class WaveformWindows(AudioDataModule):
             return starts[starts + self.window_samples <= starts[-1]], 0
         return starts, 0
 
-    def fit_front_end(self, items: Tensor) -> None:
+    def fit_front_end(self) -> None:
         """Nothing: networks hear waveforms as they are."""
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:

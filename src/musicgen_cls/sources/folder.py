@@ -50,9 +50,10 @@ class Folder(Source):
 
     def problems(self) -> list[Problem]:
         """Files among the music whose names are not those of audio, and audio that lies in no sub-folder."""
-        known = (*AUDIO_SUFFIXES, *_PICTURES)
-        odd = [Problem(f, "not audio by its name") for f in self._files if f.suffix.lower() not in known]
-        loose = [file for file in sorted(self.location.iterdir()) if file.suffix.lower() in AUDIO_SUFFIXES]
+        known = (*self.suffixes, *_PICTURES)
+        kind = "audio" if self.suffixes == AUDIO_SUFFIXES else " or ".join(self.suffixes)
+        odd = [Problem(f, f"not {kind} by its name") for f in self._files if f.suffix.lower() not in known]
+        loose = [file for file in sorted(self.location.iterdir()) if file.suffix.lower() in self.suffixes]
         found = {track.id for track in self.tracks()}
         astray = [self.location / name for name in self._artists if name not in found]
         return [
@@ -70,13 +71,13 @@ class Folder(Source):
         files = (path for path in self.location.glob("*/**/*") if path.is_file())
         return sorted(f for f in files if not any(part.startswith(".") for part in f.relative_to(self.location).parts))
 
-    @cached_property
+    @property
     def _audio(self) -> list[Path]:
-        audio = [file for file in self._files if file.suffix.lower() in AUDIO_SUFFIXES]
+        audio = [file for file in self._files if file.suffix.lower() in self.suffixes]
         if not audio:
-            wanted = ", ".join(suffix[1:] for suffix in AUDIO_SUFFIXES)
+            wanted = ", ".join(suffix[1:] for suffix in self.suffixes)
             raise SourceError(
-                f"{self.location}: no audio in sub-folders; put {wanted} files into one sub-folder a genre"
+                f"{self.location}: no {wanted} files in sub-folders; put {wanted} files into one sub-folder a genre"
             )
         return audio
 

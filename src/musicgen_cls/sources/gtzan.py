@@ -11,7 +11,7 @@ from typing import Literal, cast, get_args
 
 from musicgen_cls.errors import SourceError
 from musicgen_cls.sources.download import fetch, unpack
-from musicgen_cls.sources.track import AUDIO_SUFFIXES, Side, Source, Track
+from musicgen_cls.sources.track import Side, Source, Track
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 
@@ -70,15 +70,16 @@ class GTZAN(Source):
         return GENRES
 
     def tracks(self) -> list[Track]:
-        """The tracks that are in `root`, by id; of one in two formats, the first in the order of `AUDIO_SUFFIXES`."""
+        """The tracks that are in `root`, by id; of one in two formats, the first in the order of `suffixes`."""
         paths = self._paths()
         if not paths:
             raise SourceError(f"{self._absence()}; {self._ways_on()}")
-        artists, groups = _column("artists", "artist"), _column("duplicates", "group")
-        return [
-            Track(id, path, genre=id.split(".")[0], artist=artists.get(id), group=groups.get(id))
-            for id, path in sorted(paths.items())
-        ]
+        return [self._track(id, path) for id, path in sorted(paths.items())]
+
+    def described(self) -> list[Track]:
+        """All 1000 tracks."""
+        ids = [f"{genre}.{number:05d}" for genre in GENRES for number in range(100)]
+        return [self._track(id, self.location / id.split(".")[0] / f"{id}.wav") for id in ids]
 
     def prepare(self) -> None:
         """Download the collection where `download` asks for it and no track is there."""
@@ -102,16 +103,21 @@ class GTZAN(Source):
             return None
         return cast("dict[str, Side]", dict(_column(name, "side")))
 
+    @staticmethod
+    def _track(id: str, path: Path) -> Track:
+        artist, group = _column("artists", "artist").get(id), _column("duplicates", "group").get(id)
+        return Track(id, path, genre=id.split(".")[0], artist=artist, group=group)
+
     def _paths(self) -> dict[str, Path]:
         """The file of each track id, in the first of the layouts that holds any."""
         for layout in LAYOUTS:
-            if paths := _paths_in(self.location / layout):
+            if paths := _paths_in(self.location / layout, self.suffixes):
                 return paths
         return {}
 
     def _absence(self) -> str:
         root = self.location
-        first, *others = AUDIO_SUFFIXES
+        first, *others = self.suffixes
         return (
             f"{root} {'holds no GTZAN' if root.exists() else 'does not exist'}: looked for GENRE/GENRE.00000{first} "
             f"(or {' '.join(others)}) in it and in its genres, genres_original and Data/genres_original"
@@ -126,13 +132,13 @@ class GTZAN(Source):
         )
 
 
-def _paths_in(folder: Path) -> dict[str, Path]:
+def _paths_in(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     """Track ids and files of `folder`/GENRE/GENRE.NNNNN.SUFFIX; anything else, as macOS's `._` files, is left."""
     paths: dict[str, Path] = {}
     for genre in GENRES:
         file_name = re.compile(rf"({genre}\.\d{{5}})(\.\w+)")
         matches = [m for path in folder.glob(f"{genre}/{genre}.*") if (m := file_name.fullmatch(path.name))]
-        for suffix in AUDIO_SUFFIXES:
+        for suffix in suffixes:
             for match in matches:
                 if match[2].lower() == suffix:
                     paths.setdefault(match[1], folder / genre / match[0])

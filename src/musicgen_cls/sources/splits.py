@@ -13,7 +13,7 @@ import numpy.typing as npt
 from musicgen_cls.errors import SplitError, UsageError
 from musicgen_cls.sources.track import SIDES, Side, Source, Track, connected
 
-SplitName = Literal["track", "artist", "fault_filtered", "segment", "external"]
+SplitName = Literal["track", "artist", "fault_filtered", "fault_filtered_dev", "segment", "external"]
 
 LEAKY: frozenset[SplitName] = frozenset({"segment"})
 LEAK_WARNING = (
@@ -35,7 +35,9 @@ def assign(
 
     `track` and `artist` are stratified by genre and keep together, on one side, tracks with the same `group` (exact
     duplicates), and with `artist` those of one artist too, leaving out tracks of unknown artists.
-    `fault_filtered` is a published list. `external` makes every track a test track.
+    `fault_filtered` is a published list. `fault_filtered_dev` leaves its test list alone: the published validation
+    list tests, and the published training list is divided into training and validation. `external` makes every track
+    a test track.
 
     Args:
         source: where the tracks come from, for its published splits, if that is known.
@@ -54,6 +56,8 @@ def assign(
         return ["test"] * len(tracks)
     if split == "fault_filtered":
         sides = _published(source, tracks, split)
+    elif split == "fault_filtered_dev":
+        sides = _development(source, tracks, fractions, seed)
     else:
         divided = _with_artists(tracks) if split == "artist" else tracks
         groups = _groups(divided, by_artist=split == "artist")
@@ -108,6 +112,22 @@ def _published(source: Source | None, tracks: Sequence[Track], split: SplitName)
         name = source.name if source is not None else "this collection"
         raise SplitError(f"split '{split}': {name} has no published lists of that name; use split 'track'")
     return [listed.get(track.id) for track in tracks]
+
+
+def _development(
+    source: Source | None, tracks: Sequence[Track], fractions: Sequence[float], seed: int
+) -> list[Side | None]:
+    """The published validation list as test; of the training list a part, as `fractions` say, validates."""
+    listed = _published(source, tracks, "fault_filtered")
+    training = [track for track, side in zip(tracks, listed, strict=True) if side == "train"]
+    train, validation, _ = shares(fractions)
+    parts = _divide(
+        training, _groups(training, False), [train / (train + validation), validation / (train + validation)], seed
+    )
+    part_of = {track.id: SIDES[part] for track, part in zip(training, parts, strict=True)}
+    return [
+        "test" if side == "validation" else part_of.get(track.id) for track, side in zip(tracks, listed, strict=True)
+    ]
 
 
 def _with_artists(tracks: Sequence[Track]) -> list[Track]:

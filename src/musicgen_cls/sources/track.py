@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,15 @@ class Source(ABC):
     read the disk and raise `SourceError`.
     """
 
+    suffixes: tuple[str, ...] = AUDIO_SUFFIXES
+    """Which files are tracks; of one in two formats the first is taken."""
+
+    def holding(self, suffixes: tuple[str, ...]) -> Self:
+        """The same folders and names, but with files of other kinds for tracks."""
+        other = copy(self)
+        other.suffixes = suffixes
+        return other
+
     @property
     def name(self) -> str:
         """Short lower-case name, for folders and reports."""
@@ -69,6 +79,10 @@ class Source(ABC):
     @abstractmethod
     def tracks(self) -> list[Track]:
         """Every track, in a fixed order, by name only: nothing is decoded."""
+
+    def described(self) -> list[Track]:
+        """What is known of every track, whether or not its file is there."""
+        return self.tracks()
 
     def prepare(self) -> None:
         """Download or render what is missing. Called once, on one process."""

@@ -1,0 +1,112 @@
+"""The studies' classifiers on splits that leak and splits that do not: `python benchmarks/studies.py --data ../shared/data`.
+
+Trains each config on each split with each seed (the seed divides the tracks, where the split is not a published list,
+and starts the network), tests the checkpoint that was best on validation, and prints a Markdown table. What a stopped
+run has done is kept in `--out`, a line a training, and not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+TEN = ["--data.table", "{data}/features/features_10_sec.csv", "--data.source", "GTZAN"]
+ACROSS = ["--data.look_back", "50", "--data.across_tracks", "true"]
+LOGMEL = ["--data", "Spectrograms", "--data.source", "GTZAN", "--data.source.root", "{data}/gtzan_logmel"]
+LOGMEL += ["--data.frame_seconds", "0.0775"]
+WHOLE = [*LOGMEL, "--data.frames", "387", "--data.windows_per_track", "1", "--data.batch_size", "32"]
+WHOLE += ["--model.lr", "0.0005", "--trainer.max_epochs", "60", "--early_stopping.patience", "15"]
+FIVE = [*LOGMEL, "--data.frames", "64", "--data.windows_per_track", "6", "--data.batch_size", "64"]
+FIVE += ["--trainer.max_epochs", "30", "--early_stopping.patience", "8"]
+TRACK, SEGMENT = "track", "segment"
+
+# name: config, arguments, splits
+ROWS: dict[str, tuple[str, list[str], tuple[str, ...]]] = {
+    "feature_mlp, 10 s": ("feature_mlp", TEN, (SEGMENT, TRACK, "fault_filtered")),
+    "feature_lstm, 10 s, 50 rows across tracks": ("feature_lstm", [*TEN, *ACROSS], (SEGMENT,)),
+    "feature_lstm, 10 s, 2 rows before": ("feature_lstm", [*TEN, "--data.look_back", "2"], (TRACK, "fault_filtered")),
+    "temporal_pooling, whole tracks": ("temporal_pooling", WHOLE, (TRACK, "fault_filtered_dev")),
+    "conv_lstm, whole tracks": ("conv_lstm", WHOLE, (TRACK, "fault_filtered_dev")),
+    **{
+        f"{name}, 5 s": (name, FIVE, (SEGMENT, TRACK, "fault_filtered_dev"))
+        for name in ("cnn", "cnn5", "vgg", "lstm", "gru")
+    },
+}
+
+
+def main() -> None:
+    """Train, test, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with features/ and gtzan_logmel/")
+    parser.add_argument("--out", type=Path, default=Path("studies.jsonl"), help="what was reached, a line a training")
+    parser.add_argument("--only", help="rows whose name begins so")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    done = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
+    for name, (config, arguments, splits) in ROWS.items():
+        for split in splits:
+            for seed in range(options.seeds):
+                key = {"row": name, "split": split, "seed": seed}
+                if (options.only and not name.startswith(options.only)) or any(key.items() <= r.items() for r in done):
+                    continue
+                extra = [argument.format(data=options.data) for argument in arguments]
+                reached = train(config, [*extra, "--data.split", split], seed, options.threads)
+                done.append(key | reached)
+                with options.out.open("a") as file:
+                    file.write(json.dumps(done[-1]) + "\n")
+                print(f"{name}, {split}, seed {seed}: {100 * reached['track']:.1f} %", file=sys.stderr, flush=True)
+    print(table(done))
+
+
+def train(config: str, arguments: list[str], seed: int, threads: int) -> dict[str, float]:
+    """Accuracies on test tracks and segments, and minutes."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "musicgen_cls", "fit", "--config", str(CONFIGS / f"{config}.yaml"), *arguments]
+        command += ["--seed_everything", str(seed), "--data.split_seed", str(seed)]
+        command += ["--trainer.enable_progress_bar", "false", "--figures_every_n_epochs", "100000"]
+        command += ["--trainer.logger.save_dir", folder, "--out", f"{folder}/test"]
+        begin = time.perf_counter()
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+        report = json.loads(Path(folder, "test", "report.json").read_text())
+    return {
+        "track": report["track_accuracy"]["value"],
+        "segment": report["segment_accuracy"]["value"],
+        "tracks": report["tracks"],
+        "leaks": report["can_leak"],
+        "minutes": (time.perf_counter() - begin) / 60,
+    }
+
+
+def table(done: list[dict[str, float]]) -> str:
+    """Mean and spread over seeds of each row and split."""
+    lines = [
+        "| config | split | tracks, % | segments, % | seeds | test tracks | minutes |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for key in dict.fromkeys((r["row"], r["split"]) for r in done):
+        runs = [r for r in done if (r["row"], r["split"]) == key]
+        spread = [
+            f"{100 * statistics.mean(values):.1f} ± {100 * statistics.stdev(values) if len(values) > 1 else 0:.1f}"
+            for values in ([r["track"] for r in runs], [r["segment"] for r in runs])
+        ]
+        split = f"{key[1]} (leaks)" if runs[0]["leaks"] else key[1]
+        minutes = statistics.mean(r["minutes"] for r in runs)
+        sizes = sorted({r["tracks"] for r in runs})
+        tested = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        lines.append(f"| {key[0]} | {split} | {' | '.join(spread)} | {len(runs)} | {tested} | {minutes:.1f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""Tables of features, such as those that go with GTZAN on Kaggle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from musicgen_cls.audio.features import COLUMNS
+from musicgen_cls.audio.mel import Standardise
+from musicgen_cls.collection import Collection, join
+from musicgen_cls.datamodules.base import GenreDataModule
+from musicgen_cls.datamodules.windows import Batch, Windows
+from musicgen_cls.errors import SourceError, UsageError, check_not_negative
+from musicgen_cls.sources.splits import SplitName
+from musicgen_cls.sources.track import Side, Source, Track
+
+RATE = 22050
+"""Of the audio that tables are made from, Hz."""
+
+
+class FeatureTable(GenreDataModule):
+    """Rows of a table of features, each of a part of a track: `features_3_sec.csv`, or what `musiccli features` wrote.
+
+    Columns are found by name: `filename`, the 58 of `musicgen_cls.audio.features.COLUMNS`, and `label`. Rows of one
+    track (`blues.00000.0.wav`, `blues.00000.1.wav`, ...) stay on one side of a split. Batches: `x` `[batch, 58]`, or
+    `[batch, look_back, 58]`, z-scored with mean and spread of the training rows; `y`, `track`, `index` `[batch]` int64;
+    `start_s` `[batch]` s.
+
+    Args:
+        table: the CSV file.
+        source: whose tracks the rows are of; it knows artists, copies and published splits. Without one rows tell all.
+        look_back: predict each row's genre from so many rows before it, as a recurrent network does; 0: from itself.
+        across_tracks: let windows run on from track to track, as rows stand in the table. This leaks, and needs split
+            `segment`: tables are sorted by genre, so that what precedes a row tells its genre.
+        split: `track`, `artist`, `fault_filtered` or `fault_filtered_dev` (GTZAN), `segment` (leaks), `external`.
+        fractions: shares of training, validation and test tracks, for `track`, `artist` and `segment`.
+        fold: "i of n" instead of fractions: part i tests, the next validates, the others train.
+        split_seed: which division of the many with these shares.
+        batch_size: rows or windows in a batch.
+        num_workers: loader processes; none is fastest here, since all is in memory.
+        genres: names of the classes in label order; those of the source or table if not set.
+        files: not read; predict takes audio.
+    """
+
+    INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("look_back",)
+
+    def __init__(
+        self,
+        table: str = "features_3_sec.csv",
+        source: Source | None = None,
+        look_back: int = 0,
+        across_tracks: bool = False,
+        split: SplitName = "track",
+        fractions: Sequence[float] = (0.7, 0.15, 0.15),
+        fold: str | None = None,
+        split_seed: int = 0,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        genres: list[str] | None = None,
+        files: list[str] | str | None = None,
+    ) -> None:
+        check_not_negative("--data", look_back=look_back)
+        if across_tracks and not (look_back and split == "segment"):
+            raise UsageError(
+                "--data.across_tracks true: windows that run over the whole table can only be divided at random; set "
+                "--data.look_back and --data.split segment too"
+            )
+        self.table = table
+        self.look_back = look_back
+        self.across_tracks = across_tracks
+        super().__init__(source, split, fractions, fold, split_seed, batch_size, num_workers, genres, files)
+        self.front_end: Standardise = Standardise(len(COLUMNS), least=1e-12)
+
+    @property
+    def window_length(self) -> int:
+        """Rows that a prediction is made from."""
+        return max(self.look_back, 1)
+
+    @property
+    def source_name(self) -> str:
+        """The table's own name."""
+        return self.location.stem.lower()
+
+    @property
+    def location(self) -> Path:
+        """The table."""
+        return Path(self.table).expanduser()
+
+    def places(self, length: int, side: Side | None) -> tuple[npt.NDArray[np.int64], int]:
+        """Every row; of windows, every one that has a row after it."""
+        return np.arange(length - self.look_back, dtype=np.int64), 0
+
+    def fit_front_end(self) -> None:
+        """Mean and spread of each column over the rows that training predicts the genre of."""
+        assert self.collection is not None
+        rows = self.collection.items[self.windows["train"].start + self.look_back]
+        self.front_end.fit(torch.from_numpy(rows.T[None]))
+
+    def silent_batch(self) -> Batch:
+        """A batch of one row, or window, of zeros."""
+        zeros = torch.zeros(1, self.window_length, len(COLUMNS))
+        return self.on_after_batch_transfer({"x": zeros, "y": torch.zeros(1, dtype=torch.int64)}, 0)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Rows to z-scores, on the device."""
+        batch["x"] = batch["x"].transpose(1, 2)
+        batch = super().on_after_batch_transfer(batch, dataloader_idx)
+        batch["x"] = batch["x"].transpose(1, 2) if self.look_back else batch["x"][:, :, 0]
+        return batch
+
+    def _all_genres(self) -> list[str]:
+        return super()._all_genres() if self.source is not None else sorted(set(read_table(self.location)["label"]))
+
+    def _lay(self, collection: Collection, rows: list[int], side: Side | None) -> Windows:
+        if self.across_tracks:
+            return self._lay_across(collection, rows)
+        longest = max((int(collection.lengths[row]) for row in rows), default=0)
+        if rows and longest <= self.look_back:
+            raise UsageError(
+                f"--data.look_back {self.look_back}: longer than any track, which have up to {longest} rows; take "
+                f"{longest - 1} or less, or --data.across_tracks true --data.split segment, which leaks"
+            )
+        return super()._lay(collection, rows, side)
+
+    def _lay_across(self, collection: Collection, rows: list[int]) -> Windows:
+        """A window before every row but the first, whatever its tracks; it counts as of the track of that row."""
+        track_of = np.repeat(np.arange(len(collection.tracks)), collection.lengths)
+        target = np.arange(self.look_back, len(track_of))
+        target = target[np.isin(track_of[target], rows)]
+        track = track_of[target]
+        genre = np.array([self.genres.index(collection.tracks[row].genre) for row in track], dtype=np.int64)
+        start_s = (target - collection.offset[track]) / collection.rate
+        return Windows(track, genre, target - self.look_back, np.zeros_like(target), start_s.astype(np.float32))
+
+    def _collect(self) -> Collection:
+        table = read_table(self.location)
+        known = None if self.source is None else {track.id: track for track in self.source.described()}
+        tracks: dict[str, Track] = {}
+        parts: dict[str, list[tuple[int, int]]] = {}
+        for row, (filename, label) in enumerate(zip(table["filename"], table["label"], strict=True)):
+            track, part = self._track(filename, label, known)
+            first = tracks.setdefault(track.id, track)
+            if first.genre != label:
+                raise SourceError(
+                    f"{self.location} line {row + 2}: {filename} has the label '{label}', but its track is "
+                    f"'{first.genre}'; mend the label"
+                )
+            parts.setdefault(track.id, []).append((part, row))
+        numbers = table[list(COLUMNS)].to_numpy(np.float32)
+        rows = [numbers[[row for _, row in sorted(own)]] for own in parts.values()]
+        seconds = float(np.median(table["length"])) / RATE
+        return join(list(tracks.values()), [], rows, 1 / seconds)
+
+    def _track(self, filename: str, label: str, known: dict[str, Track] | None) -> tuple[Track, int]:
+        """The track that a row is of, and which part of it: `blues.00000.3.wav` is part 3 of `blues.00000`."""
+        stem, dot, suffix = filename.rpartition(".")
+        name, _, number = stem.rpartition(".")
+        parted = name != "" and number.isdigit() and len(number) < 5  # those of GTZAN's own names have five digits
+        wholes = [(stem, 0), *([(name, int(number))] if parted else [])]
+        if known is None:
+            track, part = wholes[-1]
+            return Track(track, Path(filename), label), part
+        for whole, part in wholes:
+            for id in (whole, whole + dot + suffix):
+                if id in known:
+                    return known[id], part
+        assert self.source is not None
+        raise SourceError(
+            f"{self.location}: {filename} is of no track of {self.source.location}; take the row away, or leave out "
+            "--data.source"
+        )
+
+
+def read_table(path: Path) -> Any:
+    """A table of features as a pandas DataFrame, every number checked.
+
+    Raises:
+        SourceError: it cannot be read, has other columns, no rows, a label missing, or what is no finite number.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise SourceError(f"{path}: no such table; make one with musiccli features") from None
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise SourceError(f"{path}: not a table that can be read ({str(error).splitlines()[0]})") from error
+    wanted = {"filename", *COLUMNS, "label"}
+    missing, extra = sorted(wanted - set(table.columns)), sorted(set(table.columns) - wanted)
+    if missing or extra:
+        named = [f"{kind} {', '.join(names)}" for kind, names in (("missing", missing), ("extra", extra)) if names]
+        raise SourceError(f"{path}: columns {'; '.join(named)}; it needs those of features_3_sec.csv, in any order")
+    if not len(table):
+        raise SourceError(f"{path}: no rows; make it anew with musiccli features")
+    for name in ("filename", "label"):
+        if (empty := table.index[table[name].str.strip() == ""]).size:
+            raise SourceError(f"{path} line {empty[0] + 2}: no {name}; fill it in, or take the row away")
+    numbers = table[list(COLUMNS)].apply(pd.to_numeric, errors="coerce")
+    wrong = np.argwhere(~np.isfinite(numbers.to_numpy(dtype=float)))
+    if len(wrong):
+        row, column = wrong[0]
+        value = table[COLUMNS[column]].iloc[row]
+        raise SourceError(f"{path} line {row + 2}: {COLUMNS[column]} is '{value}', not a finite number; mend it")
+    table[list(COLUMNS)] = numbers
+    return table

@@ -1,0 +1,130 @@
+"""`musiccli features`: the table of features of any collection."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from musicgen_cls.audio.features import COLUMNS, feature_row
+from musicgen_cls.audio.io import Waveform, check_sound, read
+from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive
+from musicgen_cls.paths import check_writable, writing
+from musicgen_cls.sources.folder import Folder
+from musicgen_cls.sources.gtzan import GTZAN
+from musicgen_cls.sources.synthetic import SyntheticGenres
+from musicgen_cls.sources.track import Source, Track
+
+SOURCES = (Folder, GTZAN, SyntheticGenres)
+"""Imported so that a command line may name them without a path."""
+
+RATE = 22050
+"""Hz; of the published tables too."""
+
+Row = dict[str, Any]
+
+
+def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> Path:
+    """Write the table of features of a collection: what FeatureTable reads, and Kaggle has of GTZAN.
+
+    What a stopped run has done is not done again.
+
+    Args:
+        source: the tracks, as GTZAN or Folder.
+        out: the table, a CSV file.
+        seconds: length of the parts of tracks, s; what is left over at the end of a track belongs to none. A track of
+            less than two parts is one part, whole: at 30 s this gives the rows of features_30_sec.csv.
+        jobs: processes; -1 for as many as there are cores.
+
+    Raises:
+        SourceError: no track can be used.
+        UsageError: the table is there already, or cannot be written.
+    """
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
+    check_positive("-", seconds=seconds)
+    table = Path(out).expanduser()
+    if table.exists():
+        raise UsageError(f"--out {table}: is there already; take it away, or name another")
+    check_writable(table.parent, "--out TABLE.csv")
+    source.prepare()
+    tracks = source.tracks()
+    partial = table.with_name(table.name + ".partial")
+    done = _begun(partial, {"location": str(source.location), "seconds": seconds})
+    left = [track for track in tracks if track.id not in done]
+    run = Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(_rows)(track, seconds) for track in left)
+    with partial.open("a", encoding="utf-8") as journal:
+        for name, found in tqdm(run, total=len(tracks), initial=len(done), desc="Features", unit="track"):
+            done[name] = found
+            journal.write(json.dumps([name, found]) + "\n")
+            journal.flush()
+    _write(table, [row for track in tracks if isinstance(rows := done[track.id], list) for row in rows])
+    partial.unlink()
+    refused = [f"{track.path}: {done[track.id]}" for track in tracks if isinstance(done[track.id], str)]
+    count = sum(len(found) for found in done.values() if isinstance(found, list))
+    print(f"{count} rows of {len(tracks) - len(refused)} tracks: {table}")
+    if refused:
+        print("\n  ".join([f"{len(refused)} files left out:", *refused[:10]]))
+    return table
+
+
+def run(args: Sequence[str]) -> None:
+    """Write the table that the command line asks for."""
+    from jsonargparse import ArgumentParser
+
+    class Parser(ArgumentParser):
+        def error(self, message: str, ex: Exception | None = None) -> Any:
+            raise UsageError(" ".join(message.split())) from ex
+
+    parser = Parser(prog="musiccli features", description=(features.__doc__ or "").splitlines()[0])
+    parser.add_argument("--config", action="config")
+    parser.add_function_arguments(features)
+    options = parser.instantiate_classes(parser.parse_args(list(args)))
+    features(options.source, options.out, options.seconds, options.jobs)
+
+
+def _rows(track: Track, seconds: float) -> tuple[str, list[Row] | str]:
+    """The rows of a track, or why there are none; with its id."""
+    try:
+        waveform = read(track.path, RATE)
+        check_sound(track.path, waveform)
+        length = round(seconds * RATE)
+        count = len(waveform) // length
+        if count < 2:
+            return track.id, [_row(track, "", waveform)]
+        return track.id, [_row(track, f".{i}", waveform[i * length : (i + 1) * length]) for i in range(count)]
+    except AudioError as error:
+        return track.id, str(error).removeprefix(f"{track.path}: ")
+
+
+def _row(track: Track, part: str, waveform: Waveform) -> Row:
+    name = track.id.removesuffix(track.path.suffix)
+    return {
+        "filename": f"{name}{part}{track.path.suffix}",
+        **feature_row(waveform, RATE),
+        "length": len(waveform),
+        "label": track.genre,
+    }
+
+
+def _begun(partial: Path, what: dict[str, Any]) -> dict[str, list[Row] | str]:
+    """Rows by track that a stopped run of the same kind left; a line that a kill cut short is left away."""
+    lines = partial.read_text(encoding="utf-8").splitlines(keepends=True) if partial.is_file() else []
+    whole = [line for line in lines if line.endswith("\n")]
+    if not whole or json.loads(whole[0]) != what:
+        whole = [json.dumps(what) + "\n"]
+    with writing(partial) as temporary:
+        temporary.write_text("".join(whole), encoding="utf-8")
+    return dict(json.loads(line) for line in whole[1:])
+
+
+def _write(table: Path, rows: list[Row]) -> None:
+    if not rows:
+        raise SourceError(f"{table}: not written, since no track can be used; look at the collection with prepare")
+    with writing(table) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["filename", *COLUMNS, "label"])
+        writer.writeheader()
+        writer.writerows(rows)
