@@ -1,4 +1,4 @@
-"""The studies' classifiers on splits that leak and splits that do not: `python benchmarks/studies.py --data ../shared/data`.
+"""The studies' classifiers where the split leaks and where it does not: `python benchmarks/studies.py --data DATA`.
 
 Trains each config on each split with each seed (the seed divides the tracks, where the split is not a published list,
 and starts the network), tests the checkpoint that was best on validation, and prints a Markdown table. What a stopped

@@ -22,8 +22,8 @@ class Collection:
     """A source's usable tracks: decoded audio, or whatever else stands in a row in time.
 
     `items` are those of all tracks, of audio the int16 memory map `[samples]`; track `i` is
-    `items[offset[i]:offset[i] + lengths[i]]`, and `digests[i]` is a hash of that. `rate` is in items a second; `folder` that
-    of the store, if they are kept in one.
+    `items[offset[i]:offset[i] + lengths[i]]`, and `digests[i]` is a hash of that. `rate` is in items a second; `folder`
+    that of the store, if they are kept in one.
     """
 
     tracks: list[Track]

@@ -101,13 +101,8 @@ def _rows(track: Track, seconds: float) -> tuple[str, list[Row] | str]:
 
 
 def _row(track: Track, part: str, waveform: Waveform) -> Row:
-    name = track.id.removesuffix(track.path.suffix)
-    return {
-        "filename": f"{name}{part}{track.path.suffix}",
-        **feature_row(waveform, RATE),
-        "length": len(waveform),
-        "label": track.genre,
-    }
+    name = f"{track.id.removesuffix(track.path.suffix)}{part}{track.path.suffix}"
+    return {"filename": name, **feature_row(waveform, RATE), "length": len(waveform), "label": track.genre}
 
 
 def _begun(partial: Path, what: dict[str, Any]) -> dict[str, list[Row] | str]:
