@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import musicgen_cls
 from musicgen_cls.__main__ import COMMANDS, main
+from musicgen_cls.audio.synth import render
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 QUIET = [
@@ -30,7 +32,7 @@ QUIET = [
 ]
 SHORT = [
     *("--data.seconds", "2", "--data.windows_per_track", "2", "--data.fractions", "[0.5, 0.25, 0.25]"),
-    *("--data.batch_size", "8", "--trainer.max_epochs", "1"),
+    *("--data.batch_size", "8", "--trainer.max_epochs", "1", "--data.split", "track"),
 ]
 SMALL = [*SHORT, "--model.network.width", "2"]
 NARROW = {
@@ -76,7 +78,8 @@ def report_of(folder: Path) -> dict:
     return json.loads((folder / "report.json").read_text())
 
 
-CLASSIFIERS = [path for path in sorted(CONFIGS.glob("*.yaml")) if "class_path: GenreClassifier" in path.read_text()]
+CLASSIFIERS = [path for path in sorted(CONFIGS.glob("*.yaml")) if "class_path: MelSlices" in path.read_text()]
+TABLES = [path for path in sorted(CONFIGS.glob("*.yaml")) if "class_path: FeatureTable" in path.read_text()]
 
 
 @pytest.mark.parametrize("config", CLASSIFIERS, ids=lambda path: path.stem)
@@ -104,6 +107,59 @@ def test_each_config_fits_tests_predicts_and_resumes(config: Path, music: Path, 
     last = torch.load(version / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["epoch"] == 1
     assert not list(version.parent.glob("version_1"))
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The table of features of half-seconds of a few short tracks of two genres, as the command writes it."""
+    home = tmp_path_factory.mktemp("features")
+    for genre in ("blues", "metal"):
+        (home / "songs" / genre).mkdir(parents=True)
+        for index in range(4):
+            soundfile.write(home / "songs" / genre / f"{index}.wav", render(genre, index, seconds=2.0), 22050)
+    source = ["--source", "Folder", "--source.root", str(home / "songs")]
+    assert main(["features", *source, "--seconds", "0.5", "--out", str(home / "table.csv"), "--jobs", "1"]) == 0
+    return home / "table.csv"
+
+
+@pytest.mark.parametrize("config", TABLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("leaking", [False, True], ids=["track", "segment"])
+def test_each_config_on_tables(config: Path, leaking: bool, table: Path, run: Run) -> None:
+    settings = ["--config", config, "--data.table", table, *QUIET, "--trainer.max_epochs", "1"]
+    settings += ["--data.fractions", "[0.5, 0.25, 0.25]"]
+    if "FeatureLSTM" in config.read_text():
+        settings += ["--data.look_back", "2", "--data.across_tracks", str(leaking).lower()]
+    settings += ["--data.split", "segment"] if leaking else []
+    printed = run("fit", *settings)
+    assert ("LEAKS" in printed) is leaking
+    (best,) = Path("lightning_logs").glob("*/version_0/checkpoints/best.ckpt")
+    assert run("test", "--ckpt_path", best, *QUIET).count("track accuracy") == 1
+    assert "nothing to decode" in run("prepare", *settings)
+    assert main(["predict", "--ckpt_path", str(best), "--data.files", str(table)]) == 2
+
+
+def test_networks_on_pictures_take_ready_spectrograms(tmp_path: Path, run: Run) -> None:
+    rng = np.random.default_rng(0)
+    for label, genre in enumerate(("a", "b")):
+        (tmp_path / "pictures" / genre).mkdir(parents=True)
+        for n in range(4):
+            np.save(tmp_path / "pictures" / genre / f"{n}.npy", rng.normal(-40 + 20 * label, 3, (32, 96)))
+    pictures = ["--data", "Spectrograms", *folder(tmp_path / "pictures"), "--data.n_mels", "32"]
+    settings = [*pictures, "--data.frames", "96", "--data.windows_per_track", "1", *QUIET, "--trainer.max_epochs", "20"]
+    settings += ["--model", "GenreClassifier", "--model.network", "TemporalPooling", "--model.network.filters", "8"]
+    settings += [
+        "--model.network.n_mels",
+        "32",
+        "--model.network.stride",
+        "1",
+        "--data.fractions",
+        "[0.5, 0.25, 0.25]",
+        "--model.lr",
+        "0.01",
+    ]
+    assert "track accuracy    100.0 %" in run("fit", *settings)
+    (best,) = Path("lightning_logs").rglob("best.ckpt")
+    assert "track accuracy    100.0 %" in run("test", "--ckpt_path", best, *QUIET)
 
 
 def test_fit_leaves_everything_a_run_should(trained: Path) -> None:

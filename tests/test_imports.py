@@ -34,6 +34,7 @@ MAY_IMPORT["callbacks"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["inference"] = MAY_IMPORT.keys() - {"callbacks", "plots"}
 MAY_IMPORT["cli"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["fit_genres"] = {"errors", "paths", "plain", "tasks", "cli"}
+MAY_IMPORT["extract"] = {"errors", "paths", "audio", "sources"}
 MAY_IMPORT["embeddings"] = {"errors", "audio", "inference"}
 MAY_IMPORT["judgement_page"] = {"audio", "metrics", "paths", "plots"}
 MAY_IMPORT["judging"] = {
@@ -61,7 +62,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "cli",
     },
 }
-LATE = {"librosa", "matplotlib", "pandas", "soundfile", "soxr", "sklearn", "tinytag", "pooch", "tqdm"}
+LATE = {"librosa", "matplotlib", "pandas", "soundfile", "soxr", "sklearn", "tinytag", "pooch", "tqdm", "joblib"}
 
 
 def room(file: Path) -> str:

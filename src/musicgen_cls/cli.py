@@ -50,6 +50,7 @@ from musicgen_cls.models.temporal_pooling import TemporalPooling
 from musicgen_cls.models.vgg import VGG
 from musicgen_cls.models.waveform_rnn import WaveformRNN
 from musicgen_cls.plain import init_arguments, resolve
+from musicgen_cls.sources.fma import FMA
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.gtzan import GTZAN
 from musicgen_cls.sources.synthetic import SyntheticGenres
@@ -62,7 +63,7 @@ log = logging.getLogger("musicgen_cls")
 
 TASKS = (GenreClassifier, GenreGenerator)
 DATAMODULES = (MelSlices, Spectrograms, FeatureTable, WaveformWindows)
-SOURCES = (Folder, GTZAN, SyntheticGenres)
+SOURCES = (Folder, GTZAN, FMA, SyntheticGenres)
 NETWORKS = (
     VGG,
     CNN5,

@@ -36,14 +36,14 @@ class UsageError(MusicClsError):
 
 
 def check_positive(part: str, **arguments: float) -> None:
-    """Raise `UsageError` for the first argument of a part, such as `--data`, that is not a number above 0."""
+    """Raise `UsageError` for the first argument of a part, such as `--data.`, that is not a number above 0."""
     for name, value in arguments.items():
         if not 0 < value < math.inf:
-            raise UsageError(f"{part}.{name} {value}: must be more than 0, and finite")
+            raise UsageError(f"{part}{name} {value}: must be more than 0, and finite")
 
 
 def check_not_negative(part: str, **arguments: float) -> None:
-    """Raise `UsageError` for the first argument of a part, such as `--data`, that is not 0 or a number above."""
+    """Raise `UsageError` for the first argument of a part, such as `--data.`, that is not 0 or a number above."""
     for name, value in arguments.items():
         if not 0 <= value < math.inf:
-            raise UsageError(f"{part}.{name} {value}: must be 0 or more, and finite")
+            raise UsageError(f"{part}{name} {value}: must be 0 or more, and finite")

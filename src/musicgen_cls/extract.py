@@ -12,12 +12,13 @@ from musicgen_cls.audio.features import COLUMNS, feature_row
 from musicgen_cls.audio.io import Waveform, check_sound, read
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive
 from musicgen_cls.paths import check_writable, writing
+from musicgen_cls.sources.fma import FMA
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.gtzan import GTZAN
 from musicgen_cls.sources.synthetic import SyntheticGenres
 from musicgen_cls.sources.track import Source, Track
 
-SOURCES = (Folder, GTZAN, SyntheticGenres)
+SOURCES = (Folder, GTZAN, FMA, SyntheticGenres)
 """Imported so that a command line may name them without a path."""
 
 RATE = 22050
@@ -45,7 +46,7 @@ def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> 
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
-    check_positive("-", seconds=seconds)
+    check_positive("--", seconds=seconds)
     table = Path(out).expanduser()
     if table.exists():
         raise UsageError(f"--out {table}: is there already; take it away, or name another")

@@ -21,7 +21,7 @@ class AddNoise(nn.Module):
 
     def __init__(self, level: float = 0.005) -> None:
         super().__init__()
-        check_not_negative("augment", level=level)
+        check_not_negative("augment.", level=level)
         self.level = level
 
     def forward(self, waveform: Tensor) -> Tensor:

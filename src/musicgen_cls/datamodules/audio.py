@@ -48,7 +48,7 @@ class AudioDataModule(GenreDataModule):
         genres: Sequence[str] | None,
         files: Sequence[str] | str | None,
     ) -> None:
-        check_positive("--data", sample_rate=sample_rate, seconds=seconds)
+        check_positive("--data.", sample_rate=sample_rate, seconds=seconds)
         if to_samples(seconds, sample_rate) < 1:
             raise UsageError(f"--data.seconds {seconds}: shorter than one sample at {sample_rate} Hz")
         self.sample_rate = sample_rate

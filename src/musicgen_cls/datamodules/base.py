@@ -65,7 +65,7 @@ class GenreDataModule(LightningDataModule, ABC):
         files: Sequence[str] | str | None,
     ) -> None:
         super().__init__()
-        check_positive("--data", batch_size=batch_size)
+        check_positive("--data.", batch_size=batch_size)
         fold = None if split == "external" else fold  # left over from how the checkpoint was trained
         if fold is not None and split not in ("track", "artist"):
             raise UsageError(f"--data.fold '{fold}': split '{split}' has no folds; use split 'track' or 'artist'")

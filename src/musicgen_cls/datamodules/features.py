@@ -37,7 +37,8 @@ class FeatureTable(GenreDataModule):
         look_back: predict each row's genre from so many rows before it, as a recurrent network does; 0: from itself.
         across_tracks: let windows run on from track to track, as rows stand in the table. This leaks, and needs split
             `segment`: tables are sorted by genre, so that what precedes a row tells its genre.
-        split: `track`, `artist`, `fault_filtered` or `fault_filtered_dev` (GTZAN), `segment` (leaks), `external`.
+        split: `track`, `artist`, `official` (FMA), `fault_filtered` or `fault_filtered_dev` (GTZAN), `segment` (leaks),
+            `external`.
         fractions: shares of training, validation and test tracks, for `track`, `artist` and `segment`.
         fold: "i of n" instead of fractions: part i tests, the next validates, the others train.
         split_seed: which division of the many with these shares.
@@ -64,7 +65,7 @@ class FeatureTable(GenreDataModule):
         genres: list[str] | None = None,
         files: list[str] | str | None = None,
     ) -> None:
-        check_not_negative("--data", look_back=look_back)
+        check_not_negative("--data.", look_back=look_back)
         if across_tracks and not (look_back and split == "segment"):
             raise UsageError(
                 "--data.across_tracks true: windows that run over the whole table can only be divided at random; set "
@@ -201,7 +202,8 @@ def read_table(path: Path) -> Any:
         if (empty := table.index[table[name].str.strip() == ""]).size:
             raise SourceError(f"{path} line {empty[0] + 2}: no {name}; fill it in, or take the row away")
     numbers = table[list(COLUMNS)].apply(pd.to_numeric, errors="coerce")
-    wrong = np.argwhere(~np.isfinite(numbers.to_numpy(dtype=float)))
+    with np.errstate(over="ignore"):  # what is too large for 32 bits is infinite there
+        wrong = np.argwhere(~np.isfinite(numbers.to_numpy(dtype=float).astype(np.float32)))
     if len(wrong):
         row, column = wrong[0]
         value = table[COLUMNS[column]].iloc[row]

@@ -36,7 +36,8 @@ class MelSlices(AudioDataModule):
         logarithm: `decibel`, standardised; or `natural`, as it is, with zeros as 1e-6.
         sample_rate: Hz; other rates are resampled.
         span: of each track only the stretch from this second to that one, as [0.9, 5]; all of it if not set.
-        split: `track`, `artist`, `fault_filtered` or `fault_filtered_dev` (GTZAN), `segment` (leaks), `external`.
+        split: `track`, `artist`, `official` (FMA), `fault_filtered` or `fault_filtered_dev` (GTZAN), `segment` (leaks),
+            `external`.
         fractions: shares of training, validation and test tracks, for `track`, `artist` and `segment`.
         fold: "i of n" instead of fractions: part i tests, the next validates, the others train.
         split_seed: which division of the many with these shares.
@@ -86,8 +87,10 @@ class MelSlices(AudioDataModule):
         genres: list[str] | None = None,
         files: list[str] | str | None = None,
     ) -> None:
-        check_positive("--data", n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, windows_per_track=windows_per_track)
-        check_positive("--data", crops_per_track=1 if crops_per_track is None else crops_per_track)
+        check_positive(
+            "--data.", n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, windows_per_track=windows_per_track
+        )
+        check_positive("--data.", crops_per_track=1 if crops_per_track is None else crops_per_track)
         if span is not None and not 0 <= span[0] <= span[1] - seconds:
             raise UsageError(f"--data.span {list(span)}: give two seconds, as [0.9, 5], at least {seconds:g} s apart")
         self.span = span

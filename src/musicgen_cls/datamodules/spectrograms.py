@@ -38,7 +38,8 @@ class Spectrograms(GenreDataModule):
         frame_seconds: from frame to frame, s.
         windows_per_track: at most so many windows a track, evenly spaced, none overlapping.
         crops_per_track: train on so many windows a track and epoch, each at a random place, instead.
-        split: `track`, `artist`, `fault_filtered` or `fault_filtered_dev` (GTZAN), `segment` (leaks), `external`.
+        split: `track`, `artist`, `official` (FMA), `fault_filtered` or `fault_filtered_dev` (GTZAN), `segment` (leaks),
+            `external`.
         fractions: shares of training, validation and test tracks, for `track`, `artist` and `segment`.
         fold: "i of n" instead of fractions: part i tests, the next validates, the others train.
         split_seed: which division of the many with these shares.
@@ -73,9 +74,9 @@ class Spectrograms(GenreDataModule):
         genres: list[str] | None = None,
         files: list[str] | str | None = None,
     ) -> None:
-        check_positive("--data", frames=frames, n_mels=n_mels, range_db=range_db, frame_seconds=frame_seconds)
-        check_positive("--data", windows_per_track=windows_per_track)
-        check_positive("--data", crops_per_track=1 if crops_per_track is None else crops_per_track)
+        check_positive("--data.", frames=frames, n_mels=n_mels, range_db=range_db, frame_seconds=frame_seconds)
+        check_positive("--data.", windows_per_track=windows_per_track)
+        check_positive("--data.", crops_per_track=1 if crops_per_track is None else crops_per_track)
         self.frames = frames
         self.n_mels = n_mels
         self.range_db = range_db

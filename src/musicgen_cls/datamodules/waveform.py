@@ -47,7 +47,8 @@ class WaveformWindows(AudioDataModule):
         hop_seconds: from one window of a track to the next, s; below the windows' length they overlap.
         batch: `track`, all windows of one track; `shuffled`, `batch_size` windows of any.
         sample_rate: Hz; other rates are resampled.
-        split: `track`, `artist`, `fault_filtered` or `fault_filtered_dev` (GTZAN), `segment` (leaks), `external`.
+        split: `track`, `artist`, `official` (FMA), `fault_filtered` or `fault_filtered_dev` (GTZAN), `segment` (leaks),
+            `external`.
         fractions: shares of training, validation and held-out tracks. Where validation has 0, as in the study, the last
             window of each training track validates.
         fold: "i of n" instead of fractions: part i is held out, the next validates, the others train.
@@ -92,7 +93,7 @@ class WaveformWindows(AudioDataModule):
         takes: int = 1,
     ) -> None:
         lengths = {"context_seconds": context_seconds, "target_seconds": target_seconds, "hop_seconds": hop_seconds}
-        check_positive("--data", takes=takes, **lengths)
+        check_positive("--data.", takes=takes, **lengths)
         for name, value in lengths.items():
             if to_samples(value, sample_rate) < 1:
                 raise UsageError(f"--data.{name} {value}: shorter than one sample at {sample_rate} Hz")

@@ -75,7 +75,7 @@ class SampleRNN(Continuation):
             raise UsageError(f"network.look_back {look_back}: must be even, and at least order + taps {order + taps}")
         if not (0 < anchor <= 1 and 0 < share <= 1):
             raise UsageError(f"network.anchor {anchor}, network.share {share}: must be more than 0 and at most 1")
-        check_not_negative("network", noise=noise, loudness_noise=loudness_noise)
+        check_not_negative("network.", noise=noise, loudness_noise=loudness_noise)
         self.frame, self.look_back, self.order, self.taps = frame, look_back, order, taps
         self.anchor, self.noise, self.loudness_noise, self.share = anchor, noise, loudness_noise, share
         self.forget = frame / sample_rate

@@ -51,8 +51,7 @@ class Folder(Source):
     def problems(self) -> list[Problem]:
         """Files among the music whose names are not those of audio, and audio that lies in no sub-folder."""
         known = (*self.suffixes, *_PICTURES)
-        kind = "audio" if self.suffixes == AUDIO_SUFFIXES else " or ".join(self.suffixes)
-        odd = [Problem(f, f"not {kind} by its name") for f in self._files if f.suffix.lower() not in known]
+        odd = [Problem(f, f"not {self._kind} by its name") for f in self._files if f.suffix.lower() not in known]
         loose = [file for file in sorted(self.location.iterdir()) if file.suffix.lower() in self.suffixes]
         found = {track.id for track in self.tracks()}
         astray = [self.location / name for name in self._artists if name not in found]
@@ -61,6 +60,11 @@ class Folder(Source):
             *(Problem(file, "in no genre's sub-folder") for file in loose if not file.name.startswith(".")),
             *(Problem(file, "named in artists.csv, but not there") for file in astray),
         ]
+
+    @property
+    def _kind(self) -> str:
+        """What tracks are."""
+        return "audio" if self.suffixes == AUDIO_SUFFIXES else " or ".join(self.suffixes)
 
     @cached_property
     def _files(self) -> list[Path]:
@@ -77,7 +81,7 @@ class Folder(Source):
         if not audio:
             wanted = ", ".join(suffix[1:] for suffix in self.suffixes)
             raise SourceError(
-                f"{self.location}: no {wanted} files in sub-folders; put {wanted} files into one sub-folder a genre"
+                f"{self.location}: no {self._kind} in sub-folders; put {wanted} files into one sub-folder a genre"
             )
         return audio
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from musicgen_cls.errors import SplitError, UsageError
 from musicgen_cls.sources.track import SIDES, Side, Source, Track, connected
 
-SplitName = Literal["track", "artist", "fault_filtered", "fault_filtered_dev", "segment", "external"]
+SplitName = Literal["track", "artist", "official", "fault_filtered", "fault_filtered_dev", "segment", "external"]
 
 LEAKY: frozenset[SplitName] = frozenset({"segment"})
 LEAK_WARNING = (
@@ -35,9 +35,9 @@ def assign(
 
     `track` and `artist` are stratified by genre and keep together, on one side, tracks with the same `group` (exact
     duplicates), and with `artist` those of one artist too, leaving out tracks of unknown artists.
-    `fault_filtered` is a published list. `fault_filtered_dev` leaves its test list alone: the published validation
-    list tests, and the published training list is divided into training and validation. `external` makes every track
-    a test track.
+    `official` (FMA) and `fault_filtered` (GTZAN) are published lists. `fault_filtered_dev` leaves the test list of the
+    latter alone: the published validation list tests, and the published training list is divided into training and
+    validation. `external` makes every track a test track.
 
     Args:
         source: where the tracks come from, for its published splits, if that is known.
@@ -54,7 +54,7 @@ def assign(
     """
     if split == "external":
         return ["test"] * len(tracks)
-    if split == "fault_filtered":
+    if split in ("official", "fault_filtered"):
         sides = _published(source, tracks, split)
     elif split == "fault_filtered_dev":
         sides = _development(source, tracks, fractions, seed)

@@ -26,7 +26,7 @@ class Task(LightningModule, ABC):
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__()
         self.lr, self.weight_decay = settings["lr"], settings["weight_decay"]
-        check_positive("--model", lr=self.lr)
+        check_positive("--model.", lr=self.lr)
         origin = {
             "_class_path": class_path(type(self)),
             "_instantiator": "lightning.pytorch.cli.instantiate_module",

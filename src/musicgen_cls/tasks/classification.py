@@ -37,7 +37,7 @@ class GenreClassifier(Task):
     ) -> None:
         if num_classes is None:
             raise UsageError("num_classes is not set: give the number of genres")
-        check_not_negative("--model", mixup=mixup)
+        check_not_negative("--model.", mixup=mixup)
         hyperparameters = {"lr": lr, "weight_decay": weight_decay, "mixup": mixup, "num_classes": num_classes}
         super().__init__({"network": network, **hyperparameters})
         self.mixup = mixup

@@ -60,7 +60,7 @@ class GenreGenerator(Task):
                 "target_samples": target_samples,
             }
         )
-        check_positive("--model", seconds=seconds, temperature=temperature)
+        check_positive("--model.", seconds=seconds, temperature=temperature)
         if not 0 < top_p <= 1:
             raise UsageError(f"--model.top_p {top_p}: must be more than 0 and at most 1")
         self.seconds, self.temperature, self.top_p = seconds, temperature, top_p

@@ -1,0 +1,225 @@
+"""Tables of features: whose rows train, how they are scaled, and what is refused."""
+
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from musicgen_cls.audio.features import COLUMNS
+from musicgen_cls.datamodules.features import FeatureTable, read_table
+from musicgen_cls.errors import SourceError, SplitError, UsageError
+from musicgen_cls.sources.folder import Folder
+from musicgen_cls.sources.gtzan import GTZAN
+
+PARTS = 10
+
+
+def rows(tracks: int = 8, genres: tuple[str, ...] = ("blues", "rock"), parts: int = PARTS) -> pd.DataFrame:
+    """Ten parts of each of eight tracks of two genres, numbered at random."""
+    rng = np.random.default_rng(0)
+    names = [f"{g}.{n:05d}.{p}.wav" for g in genres for n in range(tracks) for p in range(parts)]
+    table = pd.DataFrame(
+        rng.normal(size=(len(names), len(COLUMNS))) * 10.0 ** np.linspace(-5, 8, 58), columns=list(COLUMNS)
+    )
+    table["length"] = 66150
+    table.insert(0, "filename", names)
+    table["label"] = [name.split(".")[0] for name in names]
+    return table
+
+
+@pytest.fixture
+def table(tmp_path) -> Path:
+    path = tmp_path / "features_3_sec.csv"
+    rows().to_csv(path, index=False)
+    return path
+
+
+def make(table: Path, **options) -> FeatureTable:
+    data = FeatureTable(str(table), **({"fractions": (0.5, 0.25, 0.25)} | options))
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def test_rows_carry_their_track_which_is_on_one_side(table):
+    data = make(table)
+    assert [track.id for track in data.collection.tracks][:2] == ["blues.00000", "blues.00001"]
+    tracks = {side: set(windows.track.tolist()) for side, windows in data.windows.items()}
+    assert [len(tracks[side]) for side in ("train", "validation", "test")] == [8, 4, 4]
+    assert len(set.union(*tracks.values())) == 16
+    assert {len(windows) / len(tracks[side]) for side, windows in data.windows.items()} == {PARTS}
+    assert not data.leaks
+    assert make(table, split="segment").leaks
+
+
+def test_columns_are_found_by_name(table, tmp_path):
+    shuffled = tmp_path / "shuffled.csv"
+    pd.read_csv(table).sample(frac=1, axis=1, random_state=0).to_csv(shuffled, index=False)
+    np.testing.assert_array_equal(make(table).collection.items, make(shuffled).collection.items)
+
+
+def test_rows_in_any_order_are_put_in_order(table, tmp_path):
+    shuffled = tmp_path / "shuffled.csv"
+    pd.read_csv(table).sample(frac=1, random_state=0).to_csv(shuffled, index=False)
+    whole, other = make(table).collection, make(shuffled).collection
+    place = {track.id: row for row, track in enumerate(other.tracks)}
+    for row, track in enumerate(whole.tracks):
+        a, b = whole.offset[row], other.offset[place[track.id]]
+        np.testing.assert_array_equal(whole.items[a : a + PARTS], other.items[b : b + PARTS])
+
+
+def test_z_scores_are_of_training_rows_only(table):
+    data = make(table)
+    rows_of = np.concatenate([np.arange(PARTS) + PARTS * track for track in np.unique(data.windows["train"].track)])
+    training = data.collection.items[rows_of].astype(float)
+    np.testing.assert_allclose(data.front_end.mean[:, 0], training.mean(axis=0), rtol=1e-3, atol=1e-12)
+    batches = [data.on_after_batch_transfer(batch, 0)["x"] for batch in data.train_dataloader()]
+    x = np.concatenate(batches)
+    assert x.shape == (80, 58)
+    np.testing.assert_allclose(x.mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose(x[:, 1:].std(axis=0), 1, atol=0.02)
+    assert (x[:, 0] == 0).all()  # all are equally long
+
+
+def test_windows_foretell_the_row_after_and_stay_within_a_track(table):
+    data = make(table, look_back=4)
+    assert len(data.windows["train"]) == 8 * (PARTS - 4)
+    collection, windows = data.collection, data.windows["test"]
+    for track, start, genre in zip(windows.track, windows.start, windows.genre, strict=True):
+        begin = collection.offset[track]
+        assert begin <= start
+        assert start + 4 < begin + PARTS
+        assert data.genres[genre] == collection.tracks[track].genre
+    batch = data.on_after_batch_transfer(next(iter(data.val_dataloader())), 0)
+    assert batch["x"].shape[1:] == (4, 58)
+    assert windows.start_s[:2].tolist() == [0, 3]
+
+
+def test_across_tracks_runs_on_and_says_that_it_leaks(table):
+    data = make(table, look_back=50, across_tracks=True, split="segment")
+    assert sum(len(windows) for windows in data.windows.values()) == 160 - 50
+    assert data.leaks
+    every = np.concatenate([windows.start for windows in data.windows.values()])
+    assert sorted(every) == list(range(110))
+    window = data.windows["train"]
+    np.testing.assert_array_equal(window.track, (window.start + 50) // PARTS)
+    with pytest.raises(UsageError, match=r"--data\.look_back and --data\.split segment too"):
+        make(table, look_back=50, across_tracks=True)
+
+
+def test_copies_are_on_one_side(tmp_path):
+    table = rows()
+    numbers = table[list(COLUMNS)].to_numpy().reshape(16, PARTS, 58)
+    numbers[1:8] = numbers[0]
+    table[list(COLUMNS)] = numbers.reshape(160, 58)
+    table.to_csv(tmp_path / "copies.csv", index=False)
+    with pytest.raises(SplitError, match="leaves genre 'blues' without"):
+        make(tmp_path / "copies.csv")
+
+
+def test_a_source_knows_published_lists_without_a_file_of_it(tmp_path):
+    table = rows(tracks=100, genres=("blues", "rock"), parts=1)
+    table["filename"] = table["filename"].str.replace(".0.wav", ".wav")
+    table.to_csv(tmp_path / "whole.csv", index=False)
+    data = make(tmp_path / "whole.csv", source=GTZAN("nowhere"), split="fault_filtered", genres=["blues", "rock"])
+    listed = GTZAN("nowhere").official_split("fault_filtered")
+    for side, windows in data.windows.items():
+        assert {listed[data.collection.tracks[row].id] for row in windows.track} == {side}
+    by_artist = make(tmp_path / "whole.csv", source=GTZAN("nowhere"), split="artist", genres=["blues", "rock"])
+    artists = [{by_artist.collection.tracks[r].artist for r in w.track} for w in by_artist.windows.values()]
+    assert not artists[0] & artists[2]
+
+
+def test_names_as_in_a_folder(music, tmp_path):
+    names = [track.id for track in Folder(str(music)).tracks()]
+    table = rows(tracks=9).head(2 * len(names))
+    table["filename"] = [f"{n.rpartition('.')[0]}.{part}.{n.rpartition('.')[2]}" for n in names for part in (0, 1)]
+    table["label"] = [n.split("/")[0] for n in names for _ in (0, 1)]
+    table.to_csv(tmp_path / "folder.csv", index=False)
+    data = make(tmp_path / "folder.csv", source=Folder(str(music)))
+    assert [track.id for track in data.collection.tracks] == names
+    assert data.genres == ["blues", "jazz", "metal"]
+
+
+def test_every_argument_is_explained():
+    names = set(inspect.signature(FeatureTable.__init__).parameters) - {"self"}
+    explained = {line.split(":")[0].strip() for line in (FeatureTable.__doc__ or "").splitlines() if ":" in line}
+    assert names <= explained
+
+
+def put(row, column, value):
+    def change(table):
+        table = table.astype({column: object})
+        table.loc[row, column] = value
+        return table
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda t: t.drop(columns="tempo"), "columns missing tempo; it needs those of"),
+        (lambda t: t.assign(loudness=1), "columns extra loudness"),
+        (lambda t: t.rename(columns={"tempo": "bpm"}), "columns missing tempo; extra bpm"),
+        (put(3, "rms_mean", "loud"), "line 5: rms_mean is 'loud', not a finite number"),
+        (put(3, "rms_mean", "inf"), "line 5: rms_mean is 'inf', not a finite number"),
+        (put(3, "rms_mean", ""), "line 5: rms_mean is '', not a finite number"),
+        (put(3, "rms_mean", "1e300"), "line 5: rms_mean is '1e300', not a finite number"),
+        (put(0, "mfcc1_mean", "nan"), "line 2: mfcc1_mean is 'nan'"),
+        (put(7, "label", ""), "line 9: no label"),
+        (put(7, "filename", " "), "line 9: no filename"),
+        (put(7, "label", "rock"), "line 9: blues.00000.7.wav has the label 'rock', but its track is 'blues'"),
+        (lambda t: t.head(0), "no rows"),
+    ],
+)
+def test_tables_that_are_not_right(table, spoil, said):
+    spoil(pd.read_csv(table)).to_csv(table, index=False)
+    with pytest.raises(SourceError, match=said):
+        make(table)
+
+
+def test_a_row_of_a_track_that_is_not_in_the_source(table):
+    changed = put(7, "filename", "blues.00100.0.wav")(pd.read_csv(table))
+    changed.to_csv(table, index=False)
+    with pytest.raises(SourceError, match=r"blues\.00100\.0\.wav is of no track of nowhere; take the row away"):
+        make(table, source=GTZAN("nowhere"))
+
+
+def test_a_label_that_is_none_of_the_genres(table):
+    changed = pd.read_csv(table)
+    changed.loc[changed["label"] == "rock", "label"] = "polka"
+    changed.to_csv(table, index=False)
+    with pytest.raises(SourceError, match="polka"):
+        make(table, genres=["blues", "rock"])
+
+
+def test_a_table_that_is_not_there_or_none(tmp_path):
+    with pytest.raises(SourceError, match=r"gone\.csv: no such table; make one with musiccli features"):
+        FeatureTable(str(tmp_path / "gone.csv"))
+    (tmp_path / "binary.csv").write_bytes(bytes(range(256)))
+    with pytest.raises(SourceError, match=r"binary\.csv: not a table that can be read"):
+        read_table(tmp_path / "binary.csv")
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(SourceError, match=r"empty\.csv: not a table that can be read"):
+        read_table(tmp_path / "empty.csv")
+
+
+def test_a_window_longer_than_the_track(table):
+    with pytest.raises(
+        UsageError, match=r"--data\.look_back 10: longer than any track, which have up to 10 rows; take 9"
+    ):
+        make(table, look_back=10)
+
+
+def test_predict_takes_audio(table):
+    with pytest.raises(UsageError, match="predict takes audio, and this checkpoint was trained on FeatureTable"):
+        make(table, files=["x.wav"]).predict_dataloader()
+
+
+def test_the_published_tables(shared_data):
+    data = make(shared_data / "features" / "features_10_sec.csv", source=GTZAN("nowhere"), split="fault_filtered")
+    assert (len(data.collection.tracks), len(data.collection.items)) == (1000, 2991)
+    assert len(np.unique(data.windows["test"].track)) == 290

@@ -1,0 +1,118 @@
+"""`musiccli features`: its table is what `feature_row` says, and goes on where it was stopped."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from musicgen_cls import extract
+from musicgen_cls.__main__ import main
+from musicgen_cls.audio.features import COLUMNS, feature_row
+from musicgen_cls.audio.io import read
+from musicgen_cls.audio.synth import render
+from musicgen_cls.datamodules.features import FeatureTable
+from musicgen_cls.errors import SourceError, UsageError
+from musicgen_cls.sources.folder import Folder
+
+RATE = 22050
+
+
+@pytest.fixture
+def songs(tmp_path) -> Path:
+    """Two genres of two tracks of 1.3 s, one at another rate; one silent file."""
+    root = tmp_path / "songs"
+    for genre in ("blues", "metal"):
+        (root / genre).mkdir(parents=True)
+        for index, rate in enumerate((RATE, 44100)):
+            soundfile.write(root / genre / f"{index}.wav", render(genre, index, seconds=1.3, sample_rate=rate), rate)
+    soundfile.write(root / "metal" / "silent.wav", np.zeros(RATE), RATE)
+    return root
+
+
+def test_a_row_a_part(songs, tmp_path, capsys):
+    path = extract.features(Folder(str(songs)), str(tmp_path / "table.csv"), seconds=0.5, jobs=1)
+    table = pd.read_csv(path)
+    assert list(table.columns) == ["filename", *COLUMNS, "label"]
+    assert table["filename"].tolist() == [
+        f"{g}/{i}.{part}.wav" for g in ("blues", "metal") for i in (0, 1) for part in (0, 1)
+    ]
+    assert set(table["length"]) == {RATE // 2}
+    waveform = read(songs / "metal" / "1.wav", RATE)
+    want = feature_row(waveform[RATE // 2 : RATE], RATE)
+    np.testing.assert_allclose(table.iloc[-1][list(COLUMNS)].astype(float), list(want.values()), rtol=1e-6)
+    assert list(tmp_path.glob("table.csv*")) == [path]
+    printed = capsys.readouterr().out
+    assert "8 rows of 4 tracks" in printed
+    assert "1 files left out:\n  " in printed
+    assert "silent.wav: " in printed
+    data = FeatureTable(str(path), Folder(str(songs)), split="track", fractions=(0.5, 0.0, 0.5))
+    data.setup("fit")
+    assert len(data.collection.tracks) == 4
+
+
+def test_a_track_of_less_than_two_parts_is_one_whole(songs, tmp_path):
+    table = pd.read_csv(extract.features(Folder(str(songs)), str(tmp_path / "table.csv"), seconds=1.0, jobs=1))
+    assert table["filename"].tolist() == ["blues/0.wav", "blues/1.wav", "metal/0.wav", "metal/1.wav"]
+    assert table["length"].between(1.29 * RATE, 1.31 * RATE).all()
+
+
+def test_goes_on_where_it_was_stopped(songs, tmp_path, monkeypatch):
+    whole = extract.features(Folder(str(songs)), str(tmp_path / "whole.csv"), seconds=0.5, jobs=1)
+    partial, asked, compute = tmp_path / "table.csv.partial", [], extract._rows
+
+    def stopping(track, seconds):
+        asked.append(track.id)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return compute(track, seconds)
+
+    monkeypatch.setattr(extract, "_rows", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        extract.features(Folder(str(songs)), str(tmp_path / "table.csv"), seconds=0.5, jobs=1)
+    assert len(partial.read_text().splitlines()) == 3
+    with partial.open("a") as file:
+        file.write('["metal/0.wav", [{"filena')  # as a kill leaves it
+    table = extract.features(Folder(str(songs)), str(tmp_path / "table.csv"), seconds=0.5, jobs=1)
+    assert len(asked) == 3 + 3
+    assert table.read_bytes() == whole.read_bytes()
+    assert not partial.exists()
+
+
+def test_parts_of_another_length_are_not_taken_over(songs, tmp_path):
+    partial = tmp_path / "table.csv.partial"
+    partial.write_text(
+        json.dumps({"location": str(songs), "seconds": 3.0}) + "\n" + json.dumps(["blues/0.wav", []]) + "\n"
+    )
+    table = extract.features(Folder(str(songs)), str(tmp_path / "table.csv"), seconds=0.5, jobs=1)
+    assert len(pd.read_csv(table)) == 8
+
+
+def test_what_is_refused(songs, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["musiccli"])
+    (tmp_path / "there.csv").write_text("mine")
+    with pytest.raises(UsageError, match=r"there\.csv: is there already"):
+        extract.features(Folder(str(songs)), str(tmp_path / "there.csv"))
+    assert (tmp_path / "there.csv").read_text() == "mine"
+    with pytest.raises(UsageError, match="--seconds 0: must be more than 0"):
+        extract.features(Folder(str(songs)), str(tmp_path / "x.csv"), seconds=0)
+    (songs / "metal" / "silent.wav").rename(tmp_path / "silent.wav")
+    silent = tmp_path / "quiet" / "a"
+    silent.mkdir(parents=True)
+    (tmp_path / "silent.wav").rename(silent / "silent.wav")
+    with pytest.raises(SourceError, match=r"x\.csv: not written, since no track can be used"):
+        extract.features(Folder(str(tmp_path / "quiet")), str(tmp_path / "x.csv"), jobs=1)
+    assert not (tmp_path / "x.csv").exists()
+    for args, said in (
+        ([], "required: source, out"),
+        (["--source", "Foldr", "--out", "x.csv"], "Foldr"),
+        (["--source", "Folder", "--source.root", "gone", "--out", str(tmp_path / "x.csv")], "gone: no such folder"),
+        (["--source", "Folder", "--source.root", str(songs), "--out", "x.csv", "--seconds", "soon"], "soon"),
+    ):
+        assert main(["features", *args]) == 2
+        err = capsys.readouterr().err
+        assert said in err
+        assert "Traceback" not in err
