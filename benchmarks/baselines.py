@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -26,7 +27,7 @@ from musicgen_cls.sources.splits import SplitName
 
 CLASSIFIERS = {
     "logistic regression": lambda seed: LogisticRegression(max_iter=2000, random_state=seed),
-    "SVM-RBF": lambda seed: SVC(C=10, probability=True, random_state=seed),
+    "SVM-RBF": lambda seed: CalibratedClassifierCV(SVC(C=10), ensemble=False),
     "kNN": lambda seed: KNeighborsClassifier(5),
     "random forest": lambda seed: RandomForestClassifier(500, random_state=seed, n_jobs=-1),
 }
