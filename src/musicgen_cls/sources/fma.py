@@ -144,7 +144,5 @@ class FMA(Source):
         )
 
     def _ways_on(self) -> str:
-        again = (
-            "get it by hand" if self.download else "let it download (--data.source.download true) or get it by hand"
-        )
+        again = "get it by hand" if self.download else "let it download (--data.source.download true) or get it by hand"
         return f"point --data.source.root at a copy, {again} from https://github.com/mdeff/fma"
