@@ -108,23 +108,25 @@ class TestMelFlow:
 
     def test_what_is_heard_holds_nothing_of_what_comes(self):
         network, waveform = SMALL["flow"](), sines(2, 3800)
-        heard, all_ = network._whole_frames(waveform[:, :1800]), network._whole_frames(waveform)
+        heard, all_ = network._cepstra(waveform[:, :1800]), network._cepstra(waveform)
         assert heard.shape[2] == (1800 - 256) // 64 + 1
         torch.testing.assert_close(heard, all_[:, :, : heard.shape[2]])
 
-    def test_tokens_are_spread_like_white_noise_and_give_the_sound_back(self):
-        network, waveform = seen_sines(), music(16, 3800)
+    def test_cepstra_give_the_power_back(self):
+        network, waveform = SMALL["flow"](), music(16, 3800)
+        power = network.log_mel.power(waveform)[:, :, 2:-2]
+        torch.testing.assert_close(network._power(network._cepstra(waveform)), power, atol=1e-6, rtol=1e-3)
+
+    def test_untrained_it_moves_from_frame_to_frame_as_what_it_has_seen(self):
+        network, waveform = SMALL["flow"](), music(16, 3800)
         network.loss(waveform[:, :1800], waveform[:, 1800:], torch.zeros(16, dtype=torch.long))
-        decibels = network._whole_frames(waveform)
-        genre = torch.zeros(16, dtype=torch.long)
-        tokens = network._tokens(decibels, genre)
-        whole = tokens.shape[2] * 8
-        torch.testing.assert_close(
-            10 * torch.log10(network._power(tokens, genre)), decibels[:, :, :whole], atol=1e-3, rtol=1e-4
-        )
-        fresh = SMALL["flow"]()
-        fresh.loss(waveform[:, :1800], waveform[:, 1800:], torch.zeros(16, dtype=torch.long))
-        assert fresh._tokens(decibels, genre).square().mean() == pytest.approx(1, abs=0.02)
+        powers, keep = [], network._power
+        network._power = lambda cepstra: powers.append(keep(cepstra)) or powers[-1]
+        made(network, waveform[:, :1800], draw(*range(16)), 2000)
+        steps = (10 * torch.log10(powers[0][:, :, 24:])).diff(dim=2).square().mean(dim=(0, 1)).sqrt()
+        real = network._cepstra(waveform).diff(dim=2).square().mean().sqrt()
+        assert (steps / real - 1).abs().max() < 0.35  # where patches meet, too
+        assert (steps / real).mean() == pytest.approx(1, abs=0.15)
 
     def test_untrained_it_is_as_loud_as_what_it_has_seen(self):
         network, waveform = SMALL["flow"](), music(16, 3800)
@@ -136,7 +138,7 @@ class TestMelFlow:
     def test_a_context_too_short(self):
         network = SMALL["flow"]()
         assert made(network, sines(1, 256 + 7 * 64), draw(1), 100).shape == (1, 100)
-        with pytest.raises(UsageError, match=r"patch 8: a token is longer than the context, 704 samples against 703"):
+        with pytest.raises(UsageError, match=r"patch 8: is longer than the context, 704 samples against 703"):
             made(network, sines(1, 703), draw(1), 100)
 
     def test_no_click_where_pieces_meet(self):
@@ -172,8 +174,8 @@ def music(count: int, samples: int) -> torch.Tensor:
         (lambda: WaveformRNN(1, RATE, 200, hidden=-1), "hidden"),
         (lambda: SampleRNN(1, RATE, 200, frame=0), "frame"),
         (lambda: MelFlow(1, RATE, 2000, steps=0), "steps"),
-        (lambda: MelFlow(1, RATE, 300), "patch 8: a token is longer than the target, 2048 samples against 300"),
-        (lambda: MelFlow(1, RATE, 20000, width=250), "width 250: must be a multiple of 8"),
+        (lambda: MelFlow(1, RATE, 300), "patch 8: is longer than the target, 2048 samples against 300"),
+        (lambda: MelFlow(1, RATE, 20000, width=250), "width 250: must be a multiple of 16"),
         (lambda: MelFlow(1, RATE, 20000, hop_length=300), "hop_length 300: must divide half of n_fft, 512"),
         (lambda: MelFlow(1, RATE, 20000, noise=float("nan")), "noise nan"),
     ],

@@ -19,14 +19,18 @@ def covariance() -> Tensor:
 
 @pytest.fixture
 def persistence() -> Persistence:
-    made = Persistence(1).double()
-    made.products.copy_(torch.tensor([[STAYS + (1 - STAYS) * KEEP], [STAYS]], dtype=torch.float64))
+    made = Persistence(2, 1).double()
+    made.products[1] = torch.tensor([[STAYS + (1 - STAYS) * KEEP], [STAYS]])  # of genre 1; of 0 nothing is known
     return made
+
+
+def genre(tokens: Tensor, label: int = 1) -> Tensor:
+    return torch.full((len(tokens),), label)
 
 
 def follow(persistence: Persistence, heard: Tensor, known: int, white: Tensor) -> tuple[Tensor, Tensor]:
     mask = (torch.arange(LENGTH) < known).double().expand(len(heard), 1, LENGTH)
-    expected, noise, *_ = persistence.follow(heard[:, None], mask, white)
+    expected, noise, *_ = persistence.follow(heard[:, None], mask, white, genre(heard))
     return expected[:, 0, known:], noise[:, 0, known:]
 
 
@@ -59,9 +63,9 @@ def test_the_noise_has_the_conditional_covariance(persistence: Persistence, know
 def test_the_past_is_all_that_must_be_remembered(persistence: Persistence) -> None:
     tokens, white = drawn(5)[:, None], torch.randn(5, 1, LENGTH + 1).double()
     mask = (torch.arange(LENGTH) < HEARD).double().expand(5, 1, LENGTH)
-    at_once, noise, wider, end = persistence.follow(tokens, mask, white)
-    past = persistence.remember(tokens[:, :, :2])
-    later = persistence.follow(tokens[:, :, 2:], mask[:, :, 2:], white[:, :, 2:], past)
+    at_once, noise, wider, end = persistence.follow(tokens, mask, white, genre(tokens))
+    past = persistence.remember(tokens[:, :, :2], genre(tokens))
+    later = persistence.follow(tokens[:, :, 2:], mask[:, :, 2:], white[:, :, 2:], genre(tokens), past)
     torch.testing.assert_close(at_once[:, :, 2:], later[0])
     torch.testing.assert_close(noise[:, :, HEARD:], later[1][:, :, HEARD - 2 :])
     torch.testing.assert_close(wider, later[2])
@@ -69,32 +73,37 @@ def test_the_past_is_all_that_must_be_remembered(persistence: Persistence) -> No
 
 
 def test_measures_what_it_is_made_of() -> None:
-    persistence = Persistence(1)
+    persistence = Persistence(2, 1)
     for seed in range(20):
-        persistence.measure(drawn(500, seed)[:, None].float())
-    near, far = persistence.products[:, 0]
+        labels = torch.arange(500) % 2
+        tokens = drawn(500, seed) * labels[:, None]  # of genre 0 nothing persists
+        persistence.measure(tokens[:, None].float(), labels)
+    assert persistence.products[0].tolist() == [[0], [0]]
+    near, far = persistence.products[1, :, 0]
     assert float(near) == pytest.approx(STAYS + (1 - STAYS) * KEEP, abs=0.03)
     assert float(far) == pytest.approx(STAYS + (1 - STAYS) * KEEP ** (LENGTH - 1), abs=0.03)
 
 
 def test_unmeasured_it_expects_nothing() -> None:
-    persistence = Persistence(3)
-    expected, noise, *_ = persistence.follow(torch.ones(2, 3, 5), torch.ones(2, 1, 5), torch.randn(2, 3, 6))
+    persistence = Persistence(1, 3)
+    ones = torch.ones(2, 3, 5)
+    expected, noise, *_ = persistence.follow(ones, ones[:, :1], torch.randn(2, 3, 6), genre(ones, 0))
     assert torch.isfinite(noise).all()
     assert expected.abs().max() < 0.05
 
 
 def test_what_was_surprising_stays_so():
-    persistence = Persistence(64, torch.arange(64) // 32).double()
+    persistence = Persistence(1, 64, torch.arange(64) // 32).double()
     persistence.products.copy_(torch.tensor([STAYS + (1 - STAYS) * KEEP, STAYS], dtype=torch.float64)[:, None])
+    told = genre(torch.zeros(3), 0)
     chance = torch.Generator().manual_seed(0)
     white = torch.randn(3, 64, LENGTH, generator=chance, dtype=torch.float64)
     heard = white @ torch.linalg.cholesky(covariance()).T
     heard[1, 32:] *= 3
     heard[2, 32:] *= 0.3
     mask = torch.ones(3, 1, LENGTH).double()
-    _, _, wider, _ = persistence.follow(heard, mask, torch.zeros(3, 64, LENGTH + 1).double())
+    _, _, wider, _ = persistence.follow(heard, mask, torch.zeros(3, 64, LENGTH + 1).double(), told)
     assert wider[:, 0, 0].tolist() == pytest.approx([1, 1, 1], abs=0.1)
     assert wider[:, -1, 0].tolist() == pytest.approx([1, 2.9, 0.4], rel=0.15)  # shrunk by what is taken for granted
-    _, _, wider, _ = persistence.follow(heard, 0 * mask, torch.zeros(3, 64, LENGTH + 1).double())
+    _, _, wider, _ = persistence.follow(heard, 0 * mask, torch.zeros(3, 64, LENGTH + 1).double(), told)
     assert (wider == 1).all()

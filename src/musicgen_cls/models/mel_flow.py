@@ -23,11 +23,10 @@ _FLOOR = 1e-7  # of power: -70 dB, about what 16 bits leave
 class MelFlow(Continuation):
     """Draws the spectrogram of what follows, given that of what was heard, and makes sound of it.
 
-    Music is here a row of tokens: patches of the log-mel spectrogram, their two-dimensional cosine transforms scaled to
-    a spread of 1 within their genre. Neighbouring bands and frames go together, and the transform takes most of that
-    out (as cepstra do). Each part is expected to persist as far as it did in training (see `Persistence`); what is
-    learned and drawn is the rest, the surprise. So even white noise in its place goes on where the music was, with a
-    musical colour, level and pace.
+    Music is here a row of cepstra: the cosine transform of each frame of the log-mel spectrogram, scaled to a spread of
+    1 within the genre. Neighbouring bands go together, and the transform takes most of that out. Each cepstrum is
+    expected to persist as far as it did in training (see `Persistence`); what is learned and drawn is the rest, the
+    surprise. So even white noise in its place goes on where the music was, with a musical colour, level and pace.
 
     The surprise is drawn by conditional flow matching (Lipman et al. 2023, https://arxiv.org/abs/2210.02747) on the
     straight path x_t = (1 - t) noise + t surprise, whose velocity surprise - noise the network learns; what was heard
@@ -35,9 +34,9 @@ class MelFlow(Continuation):
     Lee et al. 2022, "PriorGrad" (https://arxiv.org/abs/2106.06406).
 
     Long continuations are made window by window, each going on from the last half of the one before, and knowing what
-    stayed of all of them. So that no error in level or colour is handed on and grows, the network learns from tokens
-    that are heard too loud, too quiet and coloured, by as much as `noise` says; and no part of a token goes beyond what
-    was met in training.
+    stayed of all of them. So that no error in level or colour is handed on and grows, the network learns from music
+    that is heard too loud, too quiet and coloured, by as much as `noise` says; and no cepstrum goes beyond what was met
+    in training.
 
     Args:
         num_genres: genres.
@@ -46,8 +45,8 @@ class MelFlow(Continuation):
         n_fft: samples in a frame.
         hop_length: samples from frame to frame; a divisor of half of `n_fft`.
         n_mels: bands.
-        patch: frames in a token.
-        width: channels; a multiple of 8.
+        patch: frames that attention takes as one.
+        width: channels; a multiple of 16.
         blocks: residual blocks with attention.
         noise: standard deviation of the error in level and colour of what is heard in training, in those of the music.
         steps: of the solver (midpoint rule), two evaluations of the network each.
@@ -77,45 +76,46 @@ class MelFlow(Continuation):
         _check_fit(target_samples, n_fft, hop_length, patch, width, noise)
         self.patch, self.noise, self.steps = patch, noise, steps
         self.edge = n_fft // 2 // hop_length  # frames whose other half lies beyond the end of the sound
-        self.fresh = target_samples // (hop_length * patch)
+        self.fresh = target_samples // (hop_length * patch) * patch
         self.log_mel = LogMel(sample_rate, n_fft, hop_length, n_mels)
         self.vocoder = GriffinLim(self.log_mel, griffin_lim)
-        self.over_bands: Tensor
-        self.over_frames: Tensor
-        self.register_buffer("over_bands", _cosines(n_mels), persistent=False)
-        self.register_buffer("over_frames", _cosines(patch), persistent=False)
-        self.moments = Moments(num_genres, n_mels * patch, least=0.1)
-        orders = torch.arange(n_mels * patch)
-        coarseness = orders // patch * 4 // n_mels  # over bands, in four steps
-        self.persistence = Persistence(n_mels * patch, coarseness * patch + orders % patch)
-        self.network = Denoiser(n_mels * patch, num_genres, width, blocks)
+        self.cosines: Tensor
+        self.register_buffer("cosines", _cosines(n_mels), persistent=False)
+        self.moments = Moments(num_genres, n_mels, least=0.1)
+        self.persistence = Persistence(num_genres, n_mels, torch.arange(n_mels) * 4 // n_mels)
+        self.network = Denoiser(n_mels, num_genres, patch, width, blocks)
 
     def loss(self, context: Tensor, target: Tensor, genre: Tensor) -> Tensor:
-        """Mean squared error of the velocity over the tokens that are to be made, each part weighed by its spread."""
-        with torch.no_grad(), torch.autocast(context.device.type, enabled=False):  # moments need all digits
-            raw = self._transformed(self._whole_frames(torch.cat([context, target], dim=1)))
-            if self.training:
-                self._measure(raw, genre)
-            mean, spread = self.moments(genre)
-            tokens = (raw - mean) / spread  # [batch, n_mels * patch, tokens]
-        batch, _, length = tokens.shape
-        heard = tokens
-        given = torch.full((batch,), self._count(context), device=tokens.device)
-        if self.training:  # half of the time any other length: then a window can follow any other
-            other = torch.randint(0, length * 2 // 3, (batch,), device=tokens.device)
-            given = torch.where(torch.rand(batch, device=tokens.device) < 0.5, given, other)
-            heard = self._disturbed(tokens)
-        mask = (torch.arange(length, device=tokens.device) < given[:, None])[:, None].to(tokens.dtype)
-        # spread evenly over the batch: the loss differs more from time to time than from window to window
-        time = (torch.randperm(batch, device=tokens.device) + torch.rand(batch, device=tokens.device)) / batch
-        white = torch.randn(*tokens.shape[:2], length + 1, device=tokens.device)
-        expected, noise, wider, _ = self.persistence.follow(heard, mask, white)
-        surprise = (tokens - expected) / wider
-        mixed = torch.lerp(noise, surprise, time[:, None, None])
-        velocity = self._velocity(mixed, torch.lerp(expected, heard, mask), mask, time, genre)
-        error = (velocity - (surprise - noise)).square() * (1 - mask) * spread.square()
-        loss: Tensor = error.sum() / ((1 - mask) * spread.square()).sum()
+        """Mean squared error of the velocity over the frames that are to be made, each part weighed by its spread."""
+        with torch.no_grad(), torch.autocast(context.device.type, enabled=False):  # the past needs all digits
+            mixed, given, mask, time, wanted, weight = self._lesson(context, target, genre)
+        error = (self._velocity(mixed, given, mask, time, genre) - wanted).square() * weight
+        loss: Tensor = error.sum() / weight.sum()
         return loss
+
+    def _lesson(self, context: Tensor, target: Tensor, genre: Tensor) -> tuple[Tensor, ...]:
+        """What `_velocity` is asked in training but the genre, the answer, and how much it counts."""
+        raw = self._whole_patches(self._cepstra(torch.cat([context, target], dim=1)))
+        if self.training:
+            self._measure(raw, genre)
+        mean, spread = self.moments(genre)
+        cepstra = (raw - mean) / spread  # [batch, n_mels, frames]
+        batch, _, length = cepstra.shape
+        heard = cepstra
+        given = torch.full((batch,), self._count(context), device=cepstra.device)
+        if self.training:  # half of the time any other length: then a window can follow any other
+            other = torch.randint(0, length * 2 // 3, (batch,), device=cepstra.device)
+            given = torch.where(torch.rand(batch, device=cepstra.device) < 0.5, given, other)
+            # an error that stays from frame to frame: in one of the cosines over bands, the first being the level
+            heard = cepstra + self.noise * torch.randn_like(cepstra[:, :, :1])
+        mask = (torch.arange(length, device=cepstra.device) < given[:, None])[:, None].to(cepstra.dtype)
+        # spread evenly over the batch: the loss differs more from time to time than from window to window
+        time = (torch.randperm(batch, device=cepstra.device) + torch.rand(batch, device=cepstra.device)) / batch
+        white = torch.randn(*cepstra.shape[:2], length + 1, device=cepstra.device)
+        expected, noise, wider, _ = self.persistence.follow(heard, mask, white, genre)
+        surprise = (cepstra - expected) / wider
+        mixed = torch.lerp(noise, surprise, time[:, None, None])
+        return mixed, torch.lerp(expected, heard, mask), mask, time, surprise - noise, (1 - mask) * spread.square()
 
     @torch.inference_mode()
     def stream(self, context: Tensor, genre: Tensor, draw: Draw) -> Iterator[Tensor]:
@@ -124,28 +124,29 @@ class MelFlow(Continuation):
         The first frame is centred on the first sample throughout; the last frames wait for those that overlap them.
         """
         hop, edge = self.log_mel.hop_length, self.edge
-        frames = self._whole_frames(context[:, context.shape[1] % hop :])
-        skipped = frames.shape[2] - self._count(context) * self.patch
-        tokens = self._tokens(frames[:, :, skipped:], genre)
+        raw = self._cepstra(context[:, context.shape[1] % hop :])
+        skipped = raw.shape[2] - self._count(context)
+        mean, spread = self.moments(genre)
+        cepstra = (raw[:, :, skipped:] - mean) / spread
         sound = context[:, context.shape[1] % hop + (edge + skipped) * hop :]
-        window = tokens.shape[2] + self.fresh
+        window = cepstra.shape[2] + self.fresh
+        gone = window - window // 2 // self.patch * self.patch
         before: Past | None = None
         while True:
-            tokens = torch.cat([tokens, self._solve(tokens, window - tokens.shape[2], before, genre, draw)], dim=2)
-            power = self._power(tokens, genre)
+            cepstra = torch.cat([cepstra, self._solve(cepstra, window - cepstra.shape[2], before, genre, draw)], dim=2)
+            power = self._power(cepstra * spread + mean)
             whole = self.vocoder(torch.cat([power, power[:, :, -1:].expand(-1, -1, edge)], dim=2), sound)
             whole = whole[:, : (power.shape[2] - 1 - edge) * hop]
             yield whole[:, sound.shape[1] :]
-            gone = window - window // 2
-            before = self.persistence.remember(tokens[:, :, :gone], before)
-            tokens, sound = tokens[:, :, gone:], whole[:, gone * self.patch * hop :]
+            before = self.persistence.remember(cepstra[:, :, :gone], genre, before)
+            cepstra, sound = cepstra[:, :, gone:], whole[:, gone * hop :]
 
     def _solve(self, heard: Tensor, fresh: int, before: Past | None, genre: Tensor, draw: Draw) -> Tensor:
-        """Draw `[batch, n_mels * patch, fresh]` to follow `heard` `[batch, n_mels * patch, known]`."""
+        """Draw `[batch, n_mels, fresh]` to follow `heard` `[batch, n_mels, known]`."""
         given = functional.pad(heard, (0, fresh))
         mask = functional.pad(torch.ones_like(heard[:, :1]), (0, fresh))
         white = draw.normal(given.shape[1], given.shape[2] + 1).to(heard.device)
-        expected, noise, wider, _ = self.persistence.follow(given, mask, white, before)
+        expected, noise, wider, _ = self.persistence.follow(given, mask, white, genre, before)
         given = torch.lerp(expected, given, mask)
         x = draw.temperature * noise
         step = 1.0 / self.steps
@@ -172,107 +173,98 @@ class MelFlow(Continuation):
         return velocity
 
     def _measure(self, raw: Tensor, genre: Tensor) -> None:
-        """Take the moments and persistence of transforms `[batch, n_mels * patch, tokens]` into account."""
+        """Take the moments and persistence of cepstra `[batch, n_mels, frames]` into account."""
         self.moments.measure(raw, genre)
         mean, spread = self.moments(genre)
-        self.persistence.measure((raw - mean) / spread)
+        self.persistence.measure((raw - mean) / spread, genre)
 
     def _count(self, context: Tensor) -> int:
-        """Tokens that lie whole in a context `[batch, samples]`."""
+        """Frames that lie whole in a context `[batch, samples]`, in whole patches."""
         mel = self.log_mel
-        count = (context.shape[1] // mel.hop_length - 2 * self.edge + 1) // self.patch
+        count = (context.shape[1] // mel.hop_length - 2 * self.edge + 1) // self.patch * self.patch
         if count < 1:
             needed = mel.n_fft + (self.patch - 1) * mel.hop_length
             raise UsageError(
-                f"network.patch {self.patch}: a token is longer than the context, {needed} samples against "
+                f"network.patch {self.patch}: is longer than the context, {needed} samples against "
                 f"{context.shape[1]}; take less, or a smaller n_fft or hop_length"
             )
         return count
 
-    def _disturbed(self, tokens: Tensor) -> Tensor:
-        """With an error that stays from frame to frame: one of the cosines over bands, the first being the level."""
-        error = torch.zeros(len(tokens), len(self.over_bands), self.patch, device=tokens.device)
-        error[:, :, 0] = self.noise * torch.randn(error.shape[:2], device=tokens.device)
-        return tokens + error.flatten(1)[:, :, None]
-
-    def _whole_frames(self, waveform: Tensor) -> Tensor:
-        """Mel power in dB, `[batch, n_mels, frames]`, of the frames that lie in the waveform, no half beyond it."""
+    def _cepstra(self, waveform: Tensor) -> Tensor:
+        """Of the log-mel spectrogram in dB, `[batch, n_mels, frames]`, where frames lie whole in the waveform."""
         end = waveform.shape[1] // self.log_mel.hop_length - self.edge + 1
         power = self.log_mel.power(waveform)[:, :, self.edge : end]
-        decibels: Tensor = 10.0 * torch.log10(power.clamp_min(_FLOOR))
-        return decibels
+        cepstra: Tensor = self.cosines @ (10.0 * torch.log10(power.clamp_min(_FLOOR)))
+        return cepstra
 
-    def _transformed(self, decibels: Tensor) -> Tensor:
-        """`[batch, n_mels, frames]` to cosine transforms of whole patches, `[batch, n_mels * patch, tokens]`."""
-        count = decibels.shape[2] // self.patch
-        patches = decibels[:, :, : count * self.patch].reshape(*decibels.shape[:2], count, self.patch)
-        return torch.einsum("cb,kf,nbtf->nckt", self.over_bands, self.over_frames, patches).flatten(1, 2)
+    def _whole_patches(self, frames: Tensor) -> Tensor:
+        return frames[:, :, : frames.shape[2] // self.patch * self.patch]
 
-    def _tokens(self, decibels: Tensor, genre: Tensor) -> Tensor:
-        mean, spread = self.moments(genre)
-        tokens: Tensor = (self._transformed(decibels) - mean) / spread
-        return tokens
-
-    def _power(self, tokens: Tensor, genre: Tensor) -> Tensor:
-        """Tokens back to mel power, `[batch, n_mels, frames]`."""
-        mean, spread = self.moments(genre)
-        patches = (tokens * spread + mean).reshape(len(tokens), -1, self.patch, tokens.shape[2])
-        decibels = torch.einsum("cb,kf,nckt->nbtf", self.over_bands, self.over_frames, patches).flatten(2)
-        return 10.0 ** (decibels / 10.0)
+    def _power(self, cepstra: Tensor) -> Tensor:
+        """Cepstra back to mel power, `[batch, n_mels, frames]`."""
+        power: Tensor = 10.0 ** (self.cosines.T @ cepstra / 10.0)
+        return power
 
 
 class Denoiser(nn.Module):
-    """Residual convolutions and attention over tokens, told time and genre.
+    """Residual convolutions over frames, and inside them residual convolutions and attention over patches of frames.
+
+    Told time and genre. A small U-Net (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597).
 
     Args:
-        size: of a token.
+        size: numbers in a frame.
         num_genres: genres.
-        width: channels.
-        blocks: residual blocks.
+        patch: frames in a patch.
+        width: channels of patches; frames have half.
+        blocks: residual blocks over patches.
     """
 
-    def __init__(self, size: int, num_genres: int, width: int, blocks: int) -> None:
+    def __init__(self, size: int, num_genres: int, patch: int, width: int, blocks: int) -> None:
         super().__init__()
         self.width = width
         self.genre = nn.Embedding(num_genres, width)
         self.tell = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
-        self.enter = nn.Conv1d(2 * size + 1, width, 1)
-        self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
-        self.norm = nn.GroupNorm(8, width)
-        self.leave = nn.Conv1d(width, size, 1)
+        self.enter = nn.Conv1d(2 * size + 1, width // 2, 3, padding=1)
+        self.before, self.after = Residual(width // 2, width), Residual(width // 2, width)
+        self.down = nn.Conv1d(width // 2, width, patch, stride=patch)
+        self.residuals = nn.ModuleList(Residual(width, width) for _ in range(blocks))
+        self.attentions = nn.ModuleList(Attention(width) for _ in range(blocks))
+        self.up = nn.ConvTranspose1d(width, width // 2, patch, stride=patch)
+        self.norm = nn.GroupNorm(8, width // 2)
+        self.leave = nn.Conv1d(width // 2, size, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
 
     def forward(self, seen: Tensor, time: Tensor, genre: Tensor) -> Tensor:
-        """`[batch, size, tokens]`.
+        """`[batch, size, frames]`, whole patches.
 
         Args:
-            seen: tokens on their way from noise, those heard or expected, and which were heard,
-                `[batch, 2 * size + 1, tokens]`.
+            seen: frames on their way from noise, those heard or expected, and which were heard,
+                `[batch, 2 * size + 1, frames]`.
             time: from 0, noise, to 1, `[batch]`.
             genre: labels, `[batch]`.
         """
         told = functional.silu(self.tell(_waves(time, self.width)) + self.genre(genre))
-        h = self.enter(seen)
-        for block in self.blocks:
-            h = block(h, told)
-        result: Tensor = self.leave(functional.silu(self.norm(h)))
+        fine = self.before(self.enter(seen), told)
+        h = self.down(fine)
+        for residual, attention in zip(self.residuals, self.attentions, strict=True):
+            h = attention(residual(h, told))
+        fine = self.after(fine + self.up(h), told)
+        result: Tensor = self.leave(functional.silu(self.norm(fine)))
         return result
 
 
-class Block(nn.Module):
-    """Two convolutions beside a short cut, scaled and shifted by what is told, then attention.
+class Residual(nn.Module):
+    """Two convolutions beside a short cut, scaled and shifted by what is told; they begin as nothing.
 
-    The convolutions begin as nothing. `[batch, channels, tokens]`, all kept.
+    `[batch, channels, length]`, kept; told `[batch, width]`.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(nn.GroupNorm(8, width) for _ in range(2))
-        self.convolutions = nn.ModuleList(nn.Conv1d(width, width, 3, padding=1) for _ in range(2))
-        self.tell = nn.Linear(width, 2 * width)
-        self.norm = nn.LayerNorm(width)
-        self.attention = nn.MultiheadAttention(width, 4, batch_first=True)
+        self.norms = nn.ModuleList(nn.GroupNorm(8, channels) for _ in range(2))
+        self.convolutions = nn.ModuleList(nn.Conv1d(channels, channels, 3, padding=1) for _ in range(2))
+        self.tell = nn.Linear(width, 2 * channels)
         for last in (self.convolutions[1], self.tell):
             nn.init.zeros_(last.weight)  # type: ignore[arg-type]
             nn.init.zeros_(last.bias)  # type: ignore[arg-type]
@@ -281,20 +273,33 @@ class Block(nn.Module):
         """Apply."""
         scale, shift = self.tell(told)[:, :, None].chunk(2, dim=1)
         inner = self.convolutions[0](functional.silu(self.norms[0](h)))
-        h = h + self.convolutions[1](functional.silu(self.norms[1](inner) * (1 + scale) + shift))
+        changed: Tensor = h + self.convolutions[1](functional.silu(self.norms[1](inner) * (1 + scale) + shift))
+        return changed
+
+
+class Attention(nn.Module):
+    """Attention of four heads beside a short cut. `[batch, channels, length]`, kept."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.attention = nn.MultiheadAttention(channels, 4, batch_first=True)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Apply."""
         row = self.norm(h.transpose(1, 2))
-        attended: Tensor = self.attention(row, row, row, need_weights=False)[0]
-        return h + attended.transpose(1, 2)
+        attended: Tensor = h + self.attention(row, row, row, need_weights=False)[0].transpose(1, 2)
+        return attended
 
 
 def _check_fit(target_samples: int, n_fft: int, hop_length: int, patch: int, width: int, noise: float) -> None:
     if target_samples < patch * hop_length:
         raise UsageError(
-            f"network.patch {patch}: a token is longer than the target, {patch * hop_length} samples against "
+            f"network.patch {patch}: is longer than the target, {patch * hop_length} samples against "
             f"{target_samples}; take less, or a longer --data.target_seconds"
         )
-    if width % 8:
-        raise UsageError(f"network.width {width}: must be a multiple of 8")
+    if width % 16:
+        raise UsageError(f"network.width {width}: must be a multiple of 16")
     if n_fft // 2 % hop_length:
         raise UsageError(f"network.hop_length {hop_length}: must divide half of n_fft, {n_fft // 2}")
     if not noise >= 0:
