@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from musicgen_cls.audio.mel import LogMel
 from musicgen_cls.audio.vocoder import GriffinLim
-from musicgen_cls.errors import UsageError
+from musicgen_cls.errors import UsageError, check_not_negative
 from musicgen_cls.models.blocks import check_sizes
 from musicgen_cls.models.continuation import Continuation, Draw
 from musicgen_cls.models.moments import Moments
@@ -119,7 +119,7 @@ class MelFlow(Continuation):
 
     @torch.inference_mode()
     def stream(self, context: Tensor, genre: Tensor, draw: Draw) -> Iterator[Tensor]:
-        """Window after window: tokens drawn, then sound made that goes on from the sound before.
+        """Window after window: cepstra drawn, then sound made that goes on from the sound before.
 
         The first frame is centred on the first sample throughout; the last frames wait for those that overlap them.
         """
@@ -302,8 +302,7 @@ def _check_fit(target_samples: int, n_fft: int, hop_length: int, patch: int, wid
         raise UsageError(f"network.width {width}: must be a multiple of 16")
     if n_fft // 2 % hop_length:
         raise UsageError(f"network.hop_length {hop_length}: must divide half of n_fft, {n_fft // 2}")
-    if not noise >= 0:
-        raise UsageError(f"network.noise {noise}: must be 0 or more")
+    check_not_negative("network.", noise=noise)
 
 
 def _cosines(size: int) -> Tensor:
