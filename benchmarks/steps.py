@@ -1,0 +1,61 @@
+"""How bands move from frame to frame, in music and in what `MelFlow` draws: `python benchmarks/steps.py CHECKPOINT DIR`.
+
+DIR has held-out tracks, a folder a genre (`benchmarks/divide.py` makes one). One window is drawn after each; printed
+are the root mean square of the steps in dB, by place in a patch (a seam would stand out), and their kurtosis (a normal
+distribution has 3; music, with beginnings of notes, more).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from musicgen_cls.audio.io import read
+from musicgen_cls.audio.windows import to_samples
+from musicgen_cls.checkpoints import read_checkpoint
+from musicgen_cls.models.continuation import Draw
+from musicgen_cls.models.mel_flow import MelFlow
+from musicgen_cls.tasks.generation import GenreGenerator
+
+
+def steps(decibels: torch.Tensor, patch: int) -> str:
+    """Root mean squares by place in a patch, and kurtosis, of the steps of `[batch, n_mels, frames]`."""
+    moved = decibels.diff(dim=2)
+    whole = moved[:, :, : moved.shape[2] // patch * patch].square().mean(dim=(0, 1)).reshape(-1, patch).mean(dim=0)
+    kurtosis = float(moved.pow(4).mean() / moved.square().mean() ** 2)
+    return f"{' '.join(f'{value:5.1f}' for value in whole.sqrt())}   kurtosis {kurtosis:.1f}"
+
+
+@torch.inference_mode()
+def main() -> None:
+    """Draw and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("music", type=Path)
+    options = parser.parse_args()
+    checkpoint = read_checkpoint(options.checkpoint)
+    task = GenreGenerator.load_from_checkpoint(checkpoint.path, map_location="cpu", weights_only=True).eval()
+    network, data = task.network, checkpoint.data["init_args"]
+    assert isinstance(network, MelFlow)
+    rate = data["sample_rate"]
+    context, length = to_samples(data["context_seconds"], rate), to_samples(20.0, rate)
+    for label, genre in enumerate(checkpoint.genres):
+        sounds = [torch.from_numpy(read(path, rate)) for path in sorted((options.music / genre).glob("*"))]
+        music = torch.stack([sound[:length] for sound in sounds if len(sound) >= length])
+        labels = torch.full((len(music),), label)
+        mean, spread = network.moments(labels)
+        cepstra = network._cepstra(music)
+        heard = (cepstra[:, :, : network._count(music[:, :context])] - mean) / spread
+        draw = Draw([torch.Generator().manual_seed(seed) for seed in range(len(music))])
+        drawn = network._solve(heard, network.fresh, None, labels, draw)
+        both = torch.cat([heard[:, :, -1:], drawn], dim=2)  # the step into the first patch is at a seam
+        made = 10 * torch.log10(network._power(both * spread + mean))
+        real = 10 * torch.log10(network._power(cepstra))
+        for name, decibels in (("real", real), ("drawn", made)):
+            print(f"{genre:<12}{name:<7}{steps(decibels, network.patch)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
