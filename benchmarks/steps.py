@@ -1,4 +1,4 @@
-"""How bands move from frame to frame, in music and in what `MelFlow` draws: `python benchmarks/steps.py CHECKPOINT DIR`.
+"""How bands move from frame to frame in music and in what `MelFlow` draws: `python benchmarks/steps.py CHECKPOINT DIR`.
 
 DIR has held-out tracks, a folder a genre (`benchmarks/divide.py` makes one). One window is drawn after each; printed
 are the root mean square of the steps in dB, by place in a patch (a seam would stand out), and their kurtosis (a normal
