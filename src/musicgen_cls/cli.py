@@ -431,8 +431,8 @@ def check_network(model: Any, datamodule: Any) -> None:
                 " x ".join(map(str, batch["x"].shape[1:])) if "x" in batch else f"{datamodule.window_length} samples"
             )
             raise UsageError(
-                f"{name} cannot take input of {shape} ({str(error).splitlines()[0]}); give longer --data.seconds or "
-                "other bands and frames"
+                f"{name} cannot take input of {shape} ({str(error).splitlines()[0]}); give longer windows or "
+                "other bands and frames, or data of another kind"
             ) from error
         finally:
             model.network.train()

@@ -12,6 +12,7 @@ from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.errors import CheckpointError, UsageError
 from musicgen_cls.models.cnn5 import CNN5
+from musicgen_cls.models.feature_mlp import FeatureMLP
 from musicgen_cls.models.vgg import VGG
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.tasks.classification import GenreClassifier
@@ -229,6 +230,13 @@ def test_mixup_learns_from_both_labels(monkeypatch):
 def test_mixup_is_a_number_from_0(value):
     with pytest.raises(UsageError, match=rf"--model.mixup {value}: must be 0 or more, and finite"):
         GenreClassifier(TINY, mixup=value, num_classes=3)
+
+
+def test_a_network_that_answers_for_each_row_is_not_for_windows():
+    task = GenreClassifier(FeatureMLP, num_classes=3)
+    task.dry_run({"x": torch.zeros(1, 58)})
+    with pytest.raises(RuntimeError, match=r"it answers with \[1, 2, 3\], not with a row of genres for each window"):
+        task.dry_run({"x": torch.zeros(1, 2, 58)})
 
 
 def test_weights_of_another_network():

@@ -94,8 +94,10 @@ class GenreClassifier(Task):
         self._log_scores("test")
 
     def dry_run(self, batch: dict[str, Any]) -> None:
-        """Send a batch through the network."""
-        self(batch["x"])
+        """Send a batch through the network; raises `RuntimeError` if it is too small, or not of the network's kind."""
+        logits = self(batch["x"])
+        if logits.ndim != 2:
+            raise RuntimeError(f"it answers with {list(logits.shape)}, not with a row of genres for each window")
 
     def _collect(self, stage: str, batch: dict[str, Any]) -> None:
         log_probs = functional.log_softmax(self(batch["x"]).float(), dim=1)
