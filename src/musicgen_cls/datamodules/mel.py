@@ -7,18 +7,19 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
+from torch import Tensor, nn
 
+from musicgen_cls.audio.io import PCM_SCALE
 from musicgen_cls.audio.mel import Logarithm, MelFrontEnd
-from musicgen_cls.audio.windows import spaced_starts, to_samples
+from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.datamodules.audio import AudioDataModule
-from musicgen_cls.datamodules.windows import Batch
+from musicgen_cls.datamodules.pictures import Pictures
 from musicgen_cls.errors import UsageError, check_positive
 from musicgen_cls.sources.splits import SplitName
 from musicgen_cls.sources.track import Side, Source
 
 
-class MelSlices(AudioDataModule):
+class MelSlices(Pictures, AudioDataModule):
     """Log-mel pictures of windows of a source's tracks, made on the device as they are needed.
 
     Batches: `x` `[batch, n_mels, frames]`, dB standardised band by band with the training tracks' mean and spread (or
@@ -87,19 +88,14 @@ class MelSlices(AudioDataModule):
         genres: list[str] | None = None,
         files: list[str] | str | None = None,
     ) -> None:
-        check_positive(
-            "--data.", n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, windows_per_track=windows_per_track
-        )
-        check_positive("--data.", crops_per_track=1 if crops_per_track is None else crops_per_track)
+        check_positive("--data.", n_fft=n_fft, hop_length=hop_length, n_mels=n_mels)
+        self._keep_windows(windows_per_track, crops_per_track, mask)
         if span is not None and not 0 <= span[0] <= span[1] - seconds:
             raise UsageError(f"--data.span {list(span)}: give two seconds, as [0.9, 5], at least {seconds:g} s apart")
         self.span = span
-        self.windows_per_track = windows_per_track
-        self.crops_per_track = crops_per_track
         self.n_fft = n_fft
         self.hop_length = hop_length
         self.n_mels = n_mels
-        self.mask = mask
         self.logarithm: Logarithm = logarithm
         super().__init__(
             source=source,
@@ -121,27 +117,15 @@ class MelSlices(AudioDataModule):
         self.front_end: MelFrontEnd = MelFrontEnd(sample_rate, n_fft, hop_length, n_mels, logarithm)
 
     def places(self, length: int, side: Side | None) -> tuple[npt.NDArray[np.int64], int]:
-        """Evenly spaced windows; for training, if asked for, crops that may start anywhere."""
+        """As of all pictures, within `span`."""
         first, last = (0, length) if self.span is None else (to_samples(s, self.sample_rate) for s in self.span)
-        length = min(last, length) - first
-        if length < self.window_samples:
-            return np.zeros(0, dtype=np.int64), 0
-        if side == "train" and self.crops_per_track is not None:
-            return np.full(self.crops_per_track, first), length - self.window_samples
-        return first + spaced_starts(length, self.window_samples, self.windows_per_track), 0
+        starts, room = super().places(min(last, length) - first, side)
+        return first + starts, room
 
-    def level_offset(self) -> float | None:
-        """How much louder the test windows are than the training windows were, dB, averaged over bands."""
-        front_end = self.front_end.cpu()
-        decibels = front_end.log_mel(self.sample_waveforms(self.windows["test"], limit=64))
-        return float((decibels - front_end.mean).mean())
-
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Int16 windows to pictures; in training with parts of them masked."""
-        batch = super().on_after_batch_transfer(batch, dataloader_idx)
-        if self.mask is not None and self.trains:
-            batch["x"] = self.mask(batch["x"])
-        return batch
+    def decibels(self, items: Tensor) -> Tensor:
+        """Windows, int16 `[windows, samples]`, as log-mel pictures `[windows, n_mels, frames]`."""
+        log_mel: Tensor = self.front_end.log_mel(items.float() / PCM_SCALE)
+        return log_mel
 
     def fit_front_end(self) -> None:
         """Mean and spread of each band over training windows."""

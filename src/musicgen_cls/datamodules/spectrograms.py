@@ -12,18 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from musicgen_cls.audio.mel import Standardise
-from musicgen_cls.audio.windows import spaced_starts
 from musicgen_cls.collection import Collection, join
-from musicgen_cls.datamodules.base import GenreDataModule
+from musicgen_cls.datamodules.pictures import Pictures
 from musicgen_cls.datamodules.windows import Batch
 from musicgen_cls.errors import AudioError, SourceError, check_positive
 from musicgen_cls.sources.splits import SplitName
-from musicgen_cls.sources.track import Problem, Side, Source
+from musicgen_cls.sources.track import Problem, Source
 
 SUFFIXES = (".npy", ".png")
 
 
-class Spectrograms(GenreDataModule):
+class Spectrograms(Pictures):
     """Windows of spectrograms that lie in a folder a genre, one file a track.
 
     A file is an 8-bit grey PNG, its top row the highest band, or an array `[n_mels, frames]` in dB (`.npy`), its first
@@ -75,16 +74,12 @@ class Spectrograms(GenreDataModule):
         files: list[str] | str | None = None,
     ) -> None:
         check_positive("--data.", frames=frames, n_mels=n_mels, range_db=range_db, frame_seconds=frame_seconds)
-        check_positive("--data.", windows_per_track=windows_per_track)
-        check_positive("--data.", crops_per_track=1 if crops_per_track is None else crops_per_track)
+        self._keep_windows(windows_per_track, crops_per_track, mask)
         self.frames = frames
         self.n_mels = n_mels
         self.range_db = range_db
         self.frame_seconds = frame_seconds
-        self.windows_per_track = windows_per_track
-        self.crops_per_track = crops_per_track
         self.strict = strict
-        self.mask = mask
         source = None if source is None else source.holding(SUFFIXES)
         super().__init__(source, split, fractions, fold, split_seed, batch_size, num_workers, genres, files)
         self.front_end: Standardise = Standardise(n_mels)
@@ -94,20 +89,9 @@ class Spectrograms(GenreDataModule):
         """Length of a window, frames."""
         return self.frames
 
-    def places(self, length: int, side: Side | None) -> tuple[npt.NDArray[np.int64], int]:
-        """Evenly spaced windows; for training, if asked for, crops that may start anywhere."""
-        if side == "train" and self.crops_per_track is not None:
-            return np.zeros(self.crops_per_track, dtype=np.int64), length - self.frames
-        return spaced_starts(length, self.frames, self.windows_per_track), 0
-
     def fit_front_end(self) -> None:
         """Mean and spread of each band over training windows."""
-        self.front_end.fit(self._decibels(self.sample_windows(self.windows["train"])))
-
-    def level_offset(self) -> float | None:
-        """How much louder the test windows are than the training windows were, dB, averaged over bands."""
-        decibels = self._decibels(self.sample_windows(self.windows["test"], limit=64))
-        return float((decibels - self.front_end.cpu().mean).mean())
+        self.front_end.fit(self.decibels(self.sample_windows(self.windows["train"])))
 
     def silent_batch(self) -> Batch:
         """A batch of one black window."""
@@ -116,13 +100,10 @@ class Spectrograms(GenreDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Frames to pictures; in training with parts of them masked."""
-        batch["x"] = self._decibels(batch["x"])
-        batch = super().on_after_batch_transfer(batch, dataloader_idx)
-        if self.mask is not None and self.trains:
-            batch["x"] = self.mask(batch["x"])
-        return batch
+        batch["x"] = self.decibels(batch["x"])
+        return super().on_after_batch_transfer(batch, dataloader_idx)
 
-    def _decibels(self, items: Tensor) -> Tensor:
+    def decibels(self, items: Tensor) -> Tensor:
         """Frames `[batch, frames, n_mels]`, 8-bit or in dB, to pictures in dB `[batch, n_mels, frames]`."""
         decibels = items.float() / 255 * self.range_db - self.range_db if items.dtype == torch.uint8 else items
         return decibels.transpose(1, 2)
