@@ -24,10 +24,27 @@ ACROSS = ["--data.look_back", "50", "--data.across_tracks", "true"]
 LOGMEL = ["--data", "Spectrograms", "--data.source", "GTZAN", "--data.source.root", "{data}/gtzan_logmel"]
 LOGMEL += ["--data.frame_seconds", "0.0775"]
 WHOLE = [*LOGMEL, "--data.frames", "387", "--data.windows_per_track", "1", "--data.batch_size", "32"]
-WHOLE += ["--model.lr", "0.0005", "--trainer.max_epochs", "60", "--early_stopping.patience", "15"]
-FIVE = [*LOGMEL, "--data.frames", "64", "--data.windows_per_track", "6", "--data.batch_size", "64"]
-FIVE += ["--trainer.max_epochs", "30", "--early_stopping.patience", "8"]
+WHOLE += ["--model.lr", "0.0005", "--trainer.max_epochs", "25"]
+SLICES = [*LOGMEL, "--data.n_mels", "128", "--data.windows_per_track", "6", "--data.batch_size", "64"]
+TWO = [*SLICES, "--data.frames", "26", "--trainer.max_epochs", "12"]
+FIVE = [*SLICES, "--data.frames", "64", "--trainer.max_epochs", "20", "--model.lr", "0.0005"]
+BANDS = ["--model.network.n_mels", "128"]
 TRACK, SEGMENT = "track", "segment"
+ALL = (SEGMENT, TRACK, "fault_filtered_dev")
+
+CLIPS = ["--data.source", "GTZAN", "--data.source.root", "{data}/gtzan_clips", "--data.crops_per_track", "1"]
+CLIPS += ["--model.network.width", "8", "--trainer.max_epochs", "30", "--early_stopping.patience", "30"]
+MASKS = {"n_time_masks": 2, "time_mask_param": 20, "n_freq_masks": 2, "freq_mask_param": 8}
+SPEC_AUGMENT = ["--data.mask", "torchaudio.transforms.SpecAugment"]
+SPEC_AUGMENT += [part for name, value in MASKS.items() for part in (f"--data.mask.{name}", str(value))]
+CHANGES = {
+    "as they are": [],
+    "AddNoise": ["--data.augment", "AddNoise"],
+    "ShiftPitch": ["--data.augment", "ShiftPitch"],
+    "NoiseAndPitch": ["--data.augment", "NoiseAndPitch"],
+    "SpecAugment": SPEC_AUGMENT,
+    "mixup": ["--model.mixup", "0.2"],
+}
 
 # name: config, arguments, splits
 ROWS: dict[str, tuple[str, list[str], tuple[str, ...]]] = {
@@ -36,10 +53,12 @@ ROWS: dict[str, tuple[str, list[str], tuple[str, ...]]] = {
     "feature_lstm, 10 s, 2 rows before": ("feature_lstm", [*TEN, "--data.look_back", "2"], (TRACK, "fault_filtered")),
     "temporal_pooling, whole tracks": ("temporal_pooling", WHOLE, (TRACK, "fault_filtered_dev")),
     "conv_lstm, whole tracks": ("conv_lstm", WHOLE, (TRACK, "fault_filtered_dev")),
-    **{
-        f"{name}, 5 s": (name, FIVE, (SEGMENT, TRACK, "fault_filtered_dev"))
-        for name in ("cnn", "cnn5", "vgg", "lstm", "gru")
-    },
+    "cnn5, 5 s": ("cnn5", FIVE, ALL),
+    "vgg, 2 s": ("vgg", [*TWO, "--model.network.width", "16"], ALL),
+    "cnn, 2 s": ("cnn", TWO, ALL),
+    "lstm, 2 s": ("lstm", [*TWO, *BANDS], ALL),
+    "gru, 2 s": ("gru", [*TWO, *BANDS], ALL),
+    **{f"vgg on excerpts, {name}": ("vgg", [*CLIPS, *changed], (TRACK,)) for name, changed in CHANGES.items()},
 }
 
 

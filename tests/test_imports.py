@@ -34,11 +34,11 @@ MAY_IMPORT["callbacks"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["inference"] = MAY_IMPORT.keys() - {"callbacks", "plots"}
 MAY_IMPORT["cli"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["fit_genres"] = {"errors", "paths", "plain", "tasks", "cli"}
-MAY_IMPORT["extract"] = {"errors", "paths", "audio", "sources"}
+MAY_IMPORT["extract"] = {"errors", "mistakes", "paths", "audio", "sources"}
 MAY_IMPORT["embeddings"] = {"errors", "audio", "inference"}
 MAY_IMPORT["judgement_page"] = {"audio", "metrics", "paths", "plots"}
 MAY_IMPORT["judging"] = {
-    *("__init__", "errors", "paths", "audio", "sources", "collection", "checkpoints", "metrics", "plots"),
+    *("__init__", "errors", "mistakes", "paths", "audio", "sources", "collection", "checkpoints", "metrics", "plots"),
     *("inference", "embeddings", "judgement_page"),
 }
 MAY_IMPORT["__main__"] = {"__init__", "cli", "mistakes"}

@@ -11,15 +11,10 @@ from typing import Any
 from musicgen_cls.audio.features import COLUMNS, feature_row
 from musicgen_cls.audio.io import Waveform, check_sound, read
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive
+from musicgen_cls.mistakes import command_parser
 from musicgen_cls.paths import check_writable, writing
-from musicgen_cls.sources.fma import FMA
-from musicgen_cls.sources.folder import Folder
-from musicgen_cls.sources.gtzan import GTZAN
-from musicgen_cls.sources.synthetic import SyntheticGenres
+from musicgen_cls.sources import known  # noqa: F401, so that a command line may name them without a path
 from musicgen_cls.sources.track import Source, Track
-
-SOURCES = (Folder, GTZAN, FMA, SyntheticGenres)
-"""Imported so that a command line may name them without a path."""
 
 RATE = 22050
 """Hz; of the published tables too."""
@@ -74,15 +69,8 @@ def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> 
 
 def run(args: Sequence[str]) -> None:
     """Write the table that the command line asks for."""
-    from jsonargparse import ArgumentParser
-
-    class Parser(ArgumentParser):
-        def error(self, message: str, ex: Exception | None = None) -> Any:
-            raise UsageError(" ".join(message.split())) from ex
-
-    parser = Parser(prog="musiccli features", description=(features.__doc__ or "").splitlines()[0])
+    parser = command_parser(features)
     parser.add_argument("--config", action="config")
-    parser.add_function_arguments(features)
     options = parser.instantiate_classes(parser.parse_args(list(args)))
     features(options.source, options.out, options.seconds, options.jobs)
 

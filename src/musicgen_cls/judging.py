@@ -24,6 +24,7 @@ from musicgen_cls.inference import GenreRecogniser
 from musicgen_cls.judgement_page import write_page
 from musicgen_cls.metrics import distances, sound
 from musicgen_cls.metrics.scores import wilson
+from musicgen_cls.mistakes import command_parser
 from musicgen_cls.paths import check_writable, writing
 from musicgen_cls.sources.folder import Folder
 
@@ -336,15 +337,7 @@ def format_judgement(report: dict[str, Any]) -> str:
 
 def run(args: Sequence[str]) -> None:
     """Judge what the command line says."""
-    from jsonargparse import ArgumentParser
-
-    class Parser(ArgumentParser):
-        def error(self, message: str, ex: Exception | None = None) -> Any:
-            raise UsageError(message.replace("\n", " ")) from ex
-
-    parser = Parser(prog="musiccli judge", description=(judge.__doc__ or "").splitlines()[0])
-    parser.add_function_arguments(judge, as_positional=True)
-    judge(**vars(parser.parse_args(list(args))))
+    judge(**vars(command_parser(judge, as_positional=True).parse_args(list(args))))
 
 
 def _measure(

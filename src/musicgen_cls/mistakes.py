@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable
+from typing import Any, NoReturn
 
 from musicgen_cls.errors import MusicClsError, UsageError
 
@@ -35,6 +36,20 @@ def told(command: Callable[[], object]) -> int:
             print(f"musiccli: error: {one_line(cause)}", file=sys.stderr)
         return 2
     return 0
+
+
+def command_parser(command: Callable[..., object], as_positional: bool = False) -> Any:
+    """A jsonargparse parser for the arguments of a function, the command of its name; mistakes are `UsageError`."""
+    from jsonargparse import ArgumentParser
+
+    class Parser(ArgumentParser):
+        def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+            raise UsageError(explain(message)) from ex
+
+    description = (command.__doc__ or "").splitlines()[0]
+    parser = Parser(prog=f"musiccli {command.__name__}", description=description)
+    parser.add_function_arguments(command, as_positional=as_positional)
+    return parser
 
 
 def explain(message: str, options: Collection[str] = (), classes: Iterable[str] = ()) -> str:

@@ -49,6 +49,7 @@ class FeatureTable(GenreDataModule):
     """
 
     INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("look_back",)
+    DIVISION_ARGUMENTS: ClassVar[tuple[str, ...]] = (*GenreDataModule.DIVISION_ARGUMENTS, "across_tracks")
 
     def __init__(
         self,
