@@ -1,8 +1,10 @@
 """How bands move from frame to frame in music and in what `MelFlow` draws: `python benchmarks/steps.py CHECKPOINT DIR`.
 
 DIR has held-out tracks, a folder a genre (`benchmarks/divide.py` makes one). One window is drawn after each; printed
-are the root mean square of the steps in dB, by place in a patch (a seam would stand out), and their kurtosis (a normal
-distribution has 3; music, with beginnings of notes, more).
+are the root mean square of the steps in dB, by place in a patch (a seam would stand out); how a step is correlated with
+the next; their kurtosis (a normal distribution has 3; music, with beginnings of notes, more); and the root mean square
+of the steps in shorter frames of the sound that is made of them (more than in music: the frames drawn do not fit
+together, and what is made of them is rough).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from pathlib import Path
 import torch
 
 from musicgen_cls.audio.io import read
+from musicgen_cls.audio.mel import LogMel
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.models.continuation import Draw
@@ -21,11 +24,12 @@ from musicgen_cls.tasks.generation import GenreGenerator
 
 
 def steps(decibels: torch.Tensor, patch: int) -> str:
-    """Root mean squares by place in a patch, and kurtosis, of the steps of `[batch, n_mels, frames]`."""
+    """Root mean squares by place in a patch, correlation and kurtosis, of the steps of `[batch, n_mels, frames]`."""
     moved = decibels.diff(dim=2)
+    going_on = float((moved[:, :, 1:] * moved[:, :, :-1]).mean() / moved.square().mean())
     whole = moved[:, :, : moved.shape[2] // patch * patch].square().mean(dim=(0, 1)).reshape(-1, patch).mean(dim=0)
     kurtosis = float(moved.pow(4).mean() / moved.square().mean() ** 2)
-    return f"{' '.join(f'{value:5.1f}' for value in whole.sqrt())}   kurtosis {kurtosis:.1f}"
+    return f"{' '.join(f'{value:4.1f}' for value in whole.sqrt())}   next {going_on:+.2f}   kurtosis {kurtosis:4.1f}"
 
 
 @torch.inference_mode()
@@ -41,6 +45,7 @@ def main() -> None:
     assert isinstance(network, MelFlow)
     rate = data["sample_rate"]
     context, length = to_samples(data["context_seconds"], rate), to_samples(20.0, rate)
+    ear = LogMel(rate, network.log_mel.n_fft // 2, network.log_mel.hop_length, network.log_mel.n_mels // 2)
     for label, genre in enumerate(checkpoint.genres):
         sounds = [torch.from_numpy(read(path, rate)) for path in sorted((options.music / genre).glob("*"))]
         music = torch.stack([sound[:length] for sound in sounds if len(sound) >= length])
@@ -53,8 +58,11 @@ def main() -> None:
         both = torch.cat([heard[:, :, -1:], drawn], dim=2)  # the step into the first patch is at a seam
         made = 10 * torch.log10(network._power(both * spread + mean))
         real = 10 * torch.log10(network._power(cepstra))
-        for name, decibels in (("real", real), ("drawn", made)):
-            print(f"{genre:<12}{name:<7}{steps(decibels, network.patch)}", flush=True)
+        power = torch.cat([network._power(cepstra[:, :, : heard.shape[2]]), 10 ** (made[:, :, 1:] / 10)], dim=2)
+        sound = network.vocoder(power, music[:, :0])[:, heard.shape[2] * network.log_mel.hop_length :]
+        for name, decibels, waveform in (("real", real, music), ("drawn", made, sound)):
+            rough = float(ear(waveform).diff(dim=2).square().mean().sqrt())
+            print(f"{genre:<12}{name:<7}{steps(decibels, network.patch)}   sound {rough:4.1f}", flush=True)
 
 
 if __name__ == "__main__":

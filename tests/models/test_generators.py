@@ -123,10 +123,17 @@ class TestMelFlow:
         powers, keep = [], network._power
         network._power = lambda cepstra: powers.append(keep(cepstra)) or powers[-1]
         made(network, waveform[:, :1800], draw(*range(16)), 2000)
-        steps = (10 * torch.log10(powers[0][:, :, 24:])).diff(dim=2).square().mean(dim=(0, 1)).sqrt()
-        real = network._cepstra(waveform).diff(dim=2).square().mean().sqrt()
+        moved = (10 * torch.log10(powers[0][:, :, 24:])).diff(dim=2)
+        steps = moved.square().mean(dim=(0, 1)).sqrt()
+        really = network._cepstra(waveform).diff(dim=2)
+        real = really.square().mean().sqrt()
         assert (steps / real - 1).abs().max() < 0.35  # where patches meet, too
         assert (steps / real).mean() == pytest.approx(1, abs=0.15)
+        for later in (1, 2, 3):  # frames overlap: a step tells of the next ones
+            ours, theirs = (
+                float((x[:, :, later:] * x[:, :, :-later]).mean() / x.square().mean()) for x in (moved, really)
+            )
+            assert ours == pytest.approx(theirs, abs=0.1), later
 
     def test_untrained_it_is_as_loud_as_what_it_has_seen(self):
         network, waveform = SMALL["flow"](), music(16, 3800)
@@ -174,9 +181,10 @@ def music(count: int, samples: int) -> torch.Tensor:
         (lambda: WaveformRNN(1, RATE, 200, hidden=-1), "hidden"),
         (lambda: SampleRNN(1, RATE, 200, frame=0), "frame"),
         (lambda: MelFlow(1, RATE, 2000, steps=0), "steps"),
+        (lambda: MelFlow(1, RATE, 2048, order=9), "order 9: more than the 8 frames of the target"),
         (lambda: MelFlow(1, RATE, 300), "patch 8: is longer than the target, 2048 samples against 300"),
         (lambda: MelFlow(1, RATE, 20000, width=250), "width 250: must be a multiple of 16"),
-        (lambda: MelFlow(1, RATE, 20000, hop_length=300), "hop_length 300: must divide half of n_fft, 512"),
+        (lambda: MelFlow(1, RATE, 20000, hop_length=300), "hop_length 300: must divide half of n_fft, 256"),
         (lambda: MelFlow(1, RATE, 20000, noise=float("nan")), "noise nan"),
     ],
 )

@@ -45,6 +45,7 @@ class MelFlow(Continuation):
         n_fft: samples in a frame.
         hop_length: samples from frame to frame; a divisor of half of `n_fft`.
         n_mels: bands.
+        order: frames before that the next is expected from, without learning.
         patch: frames that attention takes as one.
         width: channels; a multiple of 16.
         blocks: residual blocks with attention.
@@ -60,9 +61,10 @@ class MelFlow(Continuation):
         num_genres: int,
         sample_rate: int,
         target_samples: int,
-        n_fft: int = 1024,
+        n_fft: int = 512,
         hop_length: int = 256,
         n_mels: int = 96,
+        order: int = 8,
         patch: int = 8,
         width: int = 256,
         blocks: int = 4,
@@ -71,18 +73,22 @@ class MelFlow(Continuation):
         griffin_lim: int = 32,
     ) -> None:
         super().__init__()
-        check_sizes(n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, patch=patch, width=width, blocks=blocks)
+        check_sizes(
+            n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, order=order, patch=patch, width=width, blocks=blocks
+        )
         check_sizes(steps=steps, griffin_lim=griffin_lim)
         _check_fit(target_samples, n_fft, hop_length, patch, width, noise)
         self.patch, self.noise, self.steps = patch, noise, steps
         self.edge = n_fft // 2 // hop_length  # frames whose other half lies beyond the end of the sound
         self.fresh = target_samples // (hop_length * patch) * patch
+        if order > self.fresh:
+            raise UsageError(f"network.order {order}: more than the {self.fresh} frames of the target; take less")
         self.log_mel = LogMel(sample_rate, n_fft, hop_length, n_mels)
         self.vocoder = GriffinLim(self.log_mel, griffin_lim)
         self.cosines: Tensor
         self.register_buffer("cosines", _cosines(n_mels), persistent=False)
         self.moments = Moments(num_genres, n_mels, least=0.1)
-        self.persistence = Persistence(num_genres, n_mels, torch.arange(n_mels) * 4 // n_mels)
+        self.persistence = Persistence(num_genres, n_mels, order, torch.arange(n_mels) * 4 // n_mels)
         self.network = Denoiser(n_mels, num_genres, patch, width, blocks)
 
     def loss(self, context: Tensor, target: Tensor, genre: Tensor) -> Tensor:
