@@ -107,9 +107,9 @@ def test_what_is_refused(songs, tmp_path, capsys, monkeypatch):
         extract.features(Folder(str(tmp_path / "quiet")), str(tmp_path / "x.csv"), jobs=1)
     assert not (tmp_path / "x.csv").exists()
     for args, said in (
-        ([], "required: source, out"),
-        (["--source", "Foldr", "--out", "x.csv"], "Foldr"),
-        (["--source", "Folder", "--source.root", "gone", "--out", str(tmp_path / "x.csv")], "gone: no such folder"),
+        ([], "missing: source, out"),
+        (["--source", "Foldr", "--out", "x.csv"], "did you mean 'Folder'"),
+        (["--source", "Folder", "--source.root", "gone", "--out", str(tmp_path / "x.csv")], "set --source.root"),
         (["--source", "Folder", "--source.root", str(songs), "--out", "x.csv", "--seconds", "soon"], "soon"),
     ):
         assert main(["features", *args]) == 2

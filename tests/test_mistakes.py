@@ -50,6 +50,7 @@ def test_ours_goes_before_the_systems() -> None:
             "network: no class 'VGGG'; did you mean 'VGG'?",
         ),
         ("Parser key \"n\": Expected a <class 'int'>. Got value: x", "n: 'x' is not of type int"),
+        ("the following arguments are required: out", "missing: out; musiccli COMMAND --help tells what they are"),
         ("something\n  else", "something else"),
     ],
 )

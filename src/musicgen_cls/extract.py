@@ -13,7 +13,7 @@ from musicgen_cls.audio.io import Waveform, check_sound, read
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive
 from musicgen_cls.mistakes import command_parser
 from musicgen_cls.paths import check_writable, writing
-from musicgen_cls.sources import known  # noqa: F401, so that a command line may name them without a path
+from musicgen_cls.sources.known import SOURCES
 from musicgen_cls.sources.track import Source, Track
 
 RATE = 22050
@@ -69,10 +69,13 @@ def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> 
 
 def run(args: Sequence[str]) -> None:
     """Write the table that the command line asks for."""
-    parser = command_parser(features)
+    parser = command_parser(features, classes=SOURCES)
     parser.add_argument("--config", action="config")
     options = parser.instantiate_classes(parser.parse_args(list(args)))
-    features(options.source, options.out, options.seconds, options.jobs)
+    try:
+        features(options.source, options.out, options.seconds, options.jobs)
+    except SourceError as error:  # worded for fit, where sources are part of the data
+        raise SourceError(str(error).replace("--data.source", "--source")) from None
 
 
 def _rows(track: Track, seconds: float) -> tuple[str, list[Row] | str]:

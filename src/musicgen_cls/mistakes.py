@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import inspect
 import os
 import re
 import sys
@@ -15,6 +16,7 @@ from musicgen_cls.errors import MusicClsError, UsageError
 _NOT_WRITABLE = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 
 _OPTION = re.compile(r"Option '([^']+)' is not accepted|recognized arguments: (\S+)|Key '([^']+)' is not expected")
+_REQUIRED = re.compile(r"following arguments are required: (.*)")
 _CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 _LITERAL = re.compile(r"Literal\[(.*?)\].*?Got value: (\S*)", re.DOTALL)
 _UNION = re.compile(r"Union subtypes\s+Subtypes: \[(.*)\]\s+Errors:.*Given value: (.*)", re.DOTALL)
@@ -38,14 +40,21 @@ def told(command: Callable[[], object]) -> int:
     return 0
 
 
-def command_parser(command: Callable[..., object], as_positional: bool = False) -> Any:
-    """A jsonargparse parser for the arguments of a function, the command of its name; mistakes are `UsageError`."""
+def command_parser(command: Callable[..., object], as_positional: bool = False, classes: Iterable[type] = ()) -> Any:
+    """A jsonargparse parser for the arguments of a function, the command of its name; mistakes are `UsageError`.
+
+    Args:
+        command: the function; its docstring is the help.
+        as_positional: whether arguments without a default come without their names.
+        classes: those that a name may stand for, to offer the nearest.
+    """
     from jsonargparse import ArgumentParser
 
     class Parser(ArgumentParser):
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-            raise UsageError(explain(message)) from ex
+            raise UsageError(explain(message, options, names)) from ex
 
+    options, names = set(inspect.signature(command).parameters), [cls.__name__ for cls in classes]
     description = (command.__doc__ or "").splitlines()[0]
     parser = Parser(prog=f"musiccli {command.__name__}", description=description)
     parser.add_function_arguments(command, as_positional=as_positional)
@@ -72,6 +81,8 @@ def explain(message: str, options: Collection[str] = (), classes: Iterable[str] 
         return f"no option '{name}'{_nearest(last, options)}"
     if "are required" in message and ".model" in message:
         return "no model and data: name a config, as --config configs/quickstart.yaml"
+    if found := _REQUIRED.search(message):
+        return f"missing: {found[1]}; musiccli COMMAND --help tells what they are"
     if found := _CLASS.search(message):
         return f"{where}no class '{found[1]}'{_nearest(found[1], classes)}"
     if found := _LITERAL.search(message):
