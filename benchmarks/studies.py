@@ -66,6 +66,7 @@ ROWS: dict[str, tuple[str, list[str], tuple[str, ...]]] = {
     "feature_lstm, 10 s, 2 rows before": ("feature_lstm", [*TEN, "--data.look_back", "2"], (TRACK, "fault_filtered")),
     "temporal_pooling, whole tracks": ("temporal_pooling", WHOLE, (TRACK, "fault_filtered_dev")),
     "conv_lstm, whole tracks": ("conv_lstm", WHOLE, (TRACK, "fault_filtered_dev")),
+    "conv_lstm, simple average": ("conv_lstm", [*WHOLE, "--model.network.weights", "uniform"], ("fault_filtered_dev",)),
     "cnn5, 5 s": ("cnn5", FIVE, ALL),
     "vgg, 2 s": ("vgg", [*TWO, "--model.network.width", "16"], ALL),
     "cnn, 2 s": ("cnn", TWO, ALL),

@@ -104,7 +104,7 @@ class Persistence(nn.Module):
         predictors, variances, stays = self._predictors(genre)
         nothing = torch.zeros_like(white[:, :, 0])
         none = torch.zeros_like(nothing @ self.members)
-        start = Past(nothing[:, :, None][:, :, :0], nothing, nothing + 1 / stays, none, none)
+        start = Past(white[:, :, :0], nothing, nothing + 1 / stays, none, none)
         recent, pull, sureness, surprise, squares = past or start
         astray, expected, noise, squared = torch.zeros_like(recent), [], [], []
         for i in range(heard.shape[2]):
