@@ -257,6 +257,14 @@ class TestCheckpoints:
         assert "trained with model.network VGG(" in said
         assert "CNN5(" in said
 
+    def test_of_a_network_of_before(self, fails: Fails, checkpoint: Path, tmp_path: Path) -> None:
+        saved = torch.load(checkpoint, weights_only=True)
+        assert saved["hyper_parameters"]["network"]["init_args"].pop("width")  # as if it had not been there then
+        name = next(iter(saved["state_dict"]))
+        saved["state_dict"][name] = saved["state_dict"][name][:1]
+        torch.save(saved, tmp_path / "old.ckpt")
+        assert "weights are not those of today's VGG" in fails("test", "--ckpt_path", tmp_path / "old.ckpt")
+
     def test_of_another_input(self, fails: Fails, checkpoint: Path) -> None:
         said = fails("test", "--config", CONFIG, "--ckpt_path", checkpoint, *SMALL, "--data.n_mels", "128")
         assert "trained with data.n_mels 64" in said

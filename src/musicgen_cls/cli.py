@@ -396,13 +396,21 @@ def check_agreement(checkpoint: Checkpoint, config: Any) -> None:
         pairs = {f"{part}": (saved["class_path"], given["class_path"])}
         for name in names:
             if name in saved["init_args"]:
-                pairs[f"{part}.{name}"] = (saved["init_args"][name], given["init_args"].get(name))
+                trained = saved["init_args"][name]
+                pairs[f"{part}.{name}"] = (trained, _less_what_is_new(given["init_args"].get(name), trained))
         for name, (trained, asked) in pairs.items():
             if trained != asked:
                 raise CheckpointError(
                     f"{checkpoint.path}: trained with {name} {_short(trained)}, but the config or command line says "
                     f"{_short(asked)}; leave that out, or use another checkpoint"
                 )
+
+
+def _less_what_is_new(given: Any, trained: Any) -> Any:
+    """A class without the arguments that it did not have in training: whether it is still the same its weights tell."""
+    if not (isinstance(given, dict) and isinstance(trained, dict) and "init_args" in given and "init_args" in trained):
+        return given
+    return given | {"init_args": {k: v for k, v in given["init_args"].items() if k in trained["init_args"]}}
 
 
 def _short(value: Any) -> str:

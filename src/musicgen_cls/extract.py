@@ -42,6 +42,8 @@ def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> 
     from tqdm import tqdm
 
     check_positive("--", seconds=seconds)
+    if jobs == 0:
+        raise UsageError("--jobs 0: must be 1 or more, or -1 for all cores")
     table = Path(out).expanduser()
     if table.exists():
         raise UsageError(f"--out {table}: is there already; take it away, or name another")
