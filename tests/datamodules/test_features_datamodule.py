@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from musicgen_cls.audio.features import COLUMNS
+from musicgen_cls.audio.mel import Standardise
 from musicgen_cls.datamodules.features import FeatureTable, read_table
 from musicgen_cls.errors import SourceError, SplitError, UsageError
 from musicgen_cls.sources.folder import Folder
@@ -81,6 +83,15 @@ def test_z_scores_are_of_training_rows_only(table):
     np.testing.assert_allclose(x.mean(axis=0), 0, atol=1e-3)
     np.testing.assert_allclose(x[:, 1:].std(axis=0), 1, atol=0.02)
     assert (x[:, 0] == 0).all()  # all are equally long
+    assert data.front_end(torch.full((1, 58, 1), 1e6))[0, 0] == 0  # and one that is not is not blown up
+
+
+def test_a_column_that_does_not_move_in_training_tells_nothing():
+    front_end = Standardise(3, least=0.0)
+    still = torch.tensor([0.1, 220500.3, 0.0])
+    front_end.fit(still[None, :, None].expand(3000, 3, 1))
+    assert (front_end(still[None, :, None]) == 0).all()
+    assert (front_end(still[None, :, None] + 1) == 0).all()
 
 
 def test_windows_foretell_the_row_after_and_stay_within_a_track(table):

@@ -73,7 +73,8 @@ class Standardise(nn.Module):
 
     Args:
         bands: rows of a picture.
-        least: spread below which none is believed: a band that hardly moves is not blown up.
+        least: spread below which none is believed: a band that hardly moves is not blown up. At 0, a band that does
+            not move at all in training tells nothing, and comes out as 0.
     """
 
     mean: Tensor
@@ -93,8 +94,10 @@ class Standardise(nn.Module):
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
         """Take mean and spread of each band from training pictures `[windows, bands, frames]`."""
-        self.mean.copy_(x.mean(dim=(0, 2))[:, None])
-        self.std.copy_(x.std(dim=(0, 2))[:, None].clamp_min(self.least))
+        x = x.double()  # the mean of one number many times is that number
+        mean, std = x.mean(dim=(0, 2))[:, None], x.std(dim=(0, 2))[:, None].clamp_min(self.least)
+        self.mean.copy_(mean)
+        self.std.copy_(std.masked_fill(std <= 1e-9 * mean.abs(), torch.inf))
 
 
 class MelFrontEnd(Standardise):

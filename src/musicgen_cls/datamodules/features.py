@@ -76,7 +76,7 @@ class FeatureTable(GenreDataModule):
         self.look_back = look_back
         self.across_tracks = across_tracks
         super().__init__(source, split, fractions, fold, split_seed, batch_size, num_workers, genres, files)
-        self.front_end: Standardise = Standardise(len(COLUMNS), least=1e-12)
+        self.front_end: Standardise = Standardise(len(COLUMNS), least=0.0)
 
     @property
     def window_length(self) -> int:
