@@ -77,12 +77,10 @@ class MelFlow(Continuation):
             n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, order=order, patch=patch, width=width, blocks=blocks
         )
         check_sizes(steps=steps, griffin_lim=griffin_lim)
-        _check_fit(target_samples, n_fft, hop_length, patch, width, noise)
+        _check_fit(target_samples, n_fft, hop_length, order, patch, width, noise)
         self.patch, self.noise, self.steps = patch, noise, steps
         self.edge = n_fft // 2 // hop_length  # frames whose other half lies beyond the end of the sound
         self.fresh = target_samples // (hop_length * patch) * patch
-        if order > self.fresh:
-            raise UsageError(f"network.order {order}: more than the {self.fresh} frames of the target; take less")
         self.log_mel = LogMel(sample_rate, n_fft, hop_length, n_mels)
         self.vocoder = GriffinLim(self.log_mel, griffin_lim)
         self.cosines: Tensor
@@ -298,12 +296,17 @@ class Attention(nn.Module):
         return attended
 
 
-def _check_fit(target_samples: int, n_fft: int, hop_length: int, patch: int, width: int, noise: float) -> None:
+def _check_fit(
+    target_samples: int, n_fft: int, hop_length: int, order: int, patch: int, width: int, noise: float
+) -> None:
     if target_samples < patch * hop_length:
         raise UsageError(
             f"network.patch {patch}: is longer than the target, {patch * hop_length} samples against "
             f"{target_samples}; take less, or a longer --data.target_seconds"
         )
+    fresh = target_samples // (hop_length * patch) * patch
+    if order > fresh:
+        raise UsageError(f"network.order {order}: more than the {fresh} frames of the target; take less")
     if width % 16:
         raise UsageError(f"network.width {width}: must be a multiple of 16")
     if n_fft // 2 % hop_length:
