@@ -1,0 +1,18 @@
+"""From arrays to figures. Nothing here knows of a trainer, and nothing touches pyplot's global state."""
+
+from musicgen_cls.plots.canvas import save
+from musicgen_cls.plots.scores import confusion_matrices, confusion_matrix, pr_curves, track_accuracy_bars
+from musicgen_cls.plots.sound import curves_by_second, mel_of, mel_spectrogram, spectrogram_page, waveform
+
+__all__ = [
+    "confusion_matrices",
+    "confusion_matrix",
+    "curves_by_second",
+    "mel_of",
+    "mel_spectrogram",
+    "pr_curves",
+    "save",
+    "spectrogram_page",
+    "track_accuracy_bars",
+    "waveform",
+]

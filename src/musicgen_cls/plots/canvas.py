@@ -1,0 +1,67 @@
+"""What all figures share: colours, an empty sheet, names along an axis, and how they are written."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from musicgen_cls.paths import writing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+
+INK, FAINT = "#222222", "#8a8a8a"
+RIGHT, WRONG = "#1a7f37", "#c0262d"
+BLUE = "#406fa2"
+LIGHT = ("#fafafa", "#d3dde9", "#aec1d7", "#89a5c6", "#648ab4", "#406fa2", "#17548f")  # even steps in OKLab
+
+
+def save(fig: "Figure", path: str | Path, dpi: int = 120) -> None:
+    """Write a figure in the format that the name ends in; at no moment does `path` hold half of it.
+
+    Args:
+        fig: what to write.
+        path: file; its folder is made where missing.
+        dpi: dots per inch.
+
+    Raises:
+        OSError: if it cannot be written.
+        ValueError: if the ending is no format that matplotlib writes.
+
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path) as half:
+        fig.savefig(half, dpi=dpi)
+
+
+def empty_figure(width: float, height: float) -> "Figure":
+    """An empty white figure of so many inches, whose parts find their own room."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08), facecolor="white")
+
+
+def light_blues() -> "Colormap":
+    """Near-white to blue in steps that look equal, without a dark end, so that counts stay legible."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("light", LIGHT)
+
+
+def name_axis(ax: "Axes", genres: Sequence[str], axis: str) -> None:
+    """Write genres along an axis (x or y), one at each whole number."""
+    line = ax.xaxis if axis == "x" else ax.yaxis
+    line.set_ticks(range(len(genres)), [cut(genre, 24) for genre in genres], fontsize=9)
+    for label in line.get_ticklabels():
+        label.set_parse_math(False)
+        if axis == "x":
+            label.set(rotation=45, ha="right", rotation_mode="anchor")
+
+
+def cut(text: str, length: int) -> str:
+    """`text` on one line of at most so many characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,129 @@
+"""Figures of how well genres are told."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from musicgen_cls.plots.canvas import BLUE, FAINT, INK, cut, empty_figure, light_blues, name_axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def confusion_matrix(confusion: ArrayLike, genres: Sequence[str], title: str | None = None) -> "Figure":
+    """Draw a confusion matrix: counts in the cells, shares of the row as colours, recall at the right edge.
+
+    Args:
+        confusion: counts, the true genre first, `[genres, genres]`.
+        genres: their names, in order.
+        title: of the figure.
+
+    """
+    return confusion_matrices([(title or "", np.asarray(confusion))], genres)
+
+
+def confusion_matrices(matrices: Sequence[tuple[str, ArrayLike]], genres: Sequence[str]) -> "Figure":
+    """Draw confusion matrices as `confusion_matrix` does, side by side.
+
+    Args:
+        matrices: pairs of a title and counts `[genres, genres]`.
+        genres: their names, in order.
+
+    """
+    side = max(3.0, 0.46 * len(genres))  # of the square of cells, in inches
+    fig = empty_figure(len(matrices) * (side + 2.4), side + 1.7)
+    for ax, (title, confusion) in zip(fig.subplots(1, len(matrices), squeeze=False)[0], matrices, strict=True):
+        _confusion(ax, np.asarray(confusion, dtype=np.int64), genres, title)
+    return fig
+
+
+def _confusion(ax: "Axes", counts: "np.ndarray", genres: Sequence[str], title: str) -> None:
+    """Draw one confusion matrix."""
+    total = counts.sum(axis=1)
+    share = counts / np.maximum(total, 1)[:, None]
+    k = len(genres)
+    ax.imshow(share, cmap=light_blues(), vmin=0, vmax=1)
+    for (i, j), count in np.ndenumerate(counts):
+        colour = FAINT if not count else "white" if share[i, j] > 0.75 else INK
+        ax.text(j, i, str(count) if count else "·", ha="center", va="center", color=colour, fontsize=9, in_layout=False)
+    edge: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 9}
+    ax.annotate("recall", (1, -0.5), (8, 6), va="bottom", color=FAINT, **edge)
+    for i, n in enumerate(total):
+        recall = f"{100 * share[i, i]:.0f} %" if n else "–"
+        ax.annotate(recall, (1, i), (8, 0), va="center", color=INK, **edge)
+    name_axis(ax, genres, "x")
+    name_axis(ax, genres, "y")
+    ax.set(xlabel="predicted genre", ylabel="true genre")
+    ax.set_xticks(np.arange(k + 1) - 0.5, minor=True)
+    ax.set_yticks(np.arange(k + 1) - 0.5, minor=True)
+    ax.grid(which="minor", color="white", linewidth=1)
+    ax.tick_params(which="both", length=0)
+    ax.spines[:].set_visible(False)
+    if title:
+        ax.set_title(title, pad=22, parse_math=False)
+
+
+def pr_curves(y: ArrayLike, probs: ArrayLike, genres: Sequence[str]) -> "Figure":
+    """Draw precision against recall of each genre against the rest, the best average precision first.
+
+    Args:
+        y: true classes, `[n]`.
+        probs: probabilities, `[n, genres]`.
+        genres: names of the classes; those without an example are left out.
+
+    """
+    from matplotlib import colormaps
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
+    y, probs = np.asarray(y), np.asarray(probs)
+    present = [i for i in range(len(genres)) if (y == i).any()]
+    average = {i: float(average_precision_score(y == i, probs[:, i])) for i in present}
+    fig = empty_figure(7.6, 5.0)
+    ax = fig.add_subplot()
+    for i in sorted(present, key=lambda i: -average[i]):
+        precision, recall, _ = precision_recall_curve(y == i, probs[:, i])
+        ax.plot(
+            recall, precision, drawstyle="steps-post", linewidth=1.6, label=f"{average[i]:.2f}  {cut(genres[i], 24)}",
+            color=colormaps["tab10"](i % 10), linestyle=("-", "--", ":", "-.")[i // 10 % 4],
+        )  # fmt: skip
+    ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
+    ax.grid(color="#e6e6e6")
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    legend = ax.legend(
+        title="average precision", loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9,
+        alignment="left",
+    )  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return fig
+
+
+def track_accuracy_bars(per_genre: Mapping[str, Mapping[str, Any]]) -> "Figure":
+    """Draw the recall of each genre as a bar, with its interval as a whisker and its number of tracks.
+
+    Args:
+        per_genre: what `metrics.summarise` gives under that name.
+
+    """
+    genres = list(per_genre)
+    k = len(genres)
+    fig = empty_figure(6.6, 0.3 * k + 1.2)
+    ax = fig.add_subplot()
+    for i, figures in enumerate(per_genre.values()):
+        if recall := figures["recall"]:
+            value, low, high = (100 * recall[name] for name in ("value", "low", "high"))
+            ax.barh(i, value, height=0.68, color=BLUE, alpha=0.5)
+            ax.errorbar(value, i, xerr=[[value - low], [high - value]], color=INK, capsize=3, fmt="|", markersize=9)
+        tracks = figures["tracks"]
+        ax.text(102, i, f"n = {tracks}" if tracks else "no tracks", va="center", fontsize=9, color=FAINT)
+    name_axis(ax, genres, "y")
+    ax.set(xlabel="tracks recognised, in % (95 % interval)", xlim=(0, 100), ylim=(k - 0.4, -0.6))
+    ax.grid(axis="x", color="#e6e6e6")
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    return fig
