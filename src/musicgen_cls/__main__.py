@@ -18,10 +18,16 @@ COMMANDS = {
     "prepare": "fetch, check and decode a collection; fit does it by itself when needed",
     "fit-genres": "train one generator a genre, in turn",
     "features": "write the table of features of a collection, as of GTZAN on Kaggle",
+    "plot": "draw recordings, or what sets the genres of a collection apart",
     "judge": "hold generated music against real music, with floors and ceilings",
 }
 
-ROOMS = {"fit-genres": "musicgen_cls.fit_genres", "features": "musicgen_cls.extract", "judge": "musicgen_cls.judging"}
+ROOMS = {
+    "fit-genres": "musicgen_cls.fit_genres",
+    "features": "musicgen_cls.extract",
+    "judge": "musicgen_cls.judging",
+    "plot": "musicgen_cls.sheets",
+}
 """Where a command's `run` is, if not in `cli`, which is slow to import."""
 
 EXAMPLES = """\

@@ -40,13 +40,19 @@ def told(command: Callable[[], object]) -> int:
     return 0
 
 
-def command_parser(command: Callable[..., object], as_positional: bool = False, classes: Iterable[type] = ()) -> Any:
+def command_parser(
+    command: Callable[..., object],
+    as_positional: bool = False,
+    classes: Iterable[type] = (),
+    listed: str | None = None,
+) -> Any:
     """A jsonargparse parser for the arguments of a function, the command of its name; mistakes are `UsageError`.
 
     Args:
         command: the function; its docstring is the help.
         as_positional: whether arguments without a default come without their names.
         classes: those that a name may stand for, to offer the nearest.
+        listed: an argument that comes without its name, as any number of strings.
     """
     from jsonargparse import ArgumentParser
 
@@ -57,7 +63,9 @@ def command_parser(command: Callable[..., object], as_positional: bool = False, 
     options, names = set(inspect.signature(command).parameters), [cls.__name__ for cls in classes]
     description = (command.__doc__ or "").splitlines()[0]
     parser = Parser(prog=f"musiccli {command.__name__}", description=description)
-    parser.add_function_arguments(command, as_positional=as_positional)
+    if listed:
+        parser.add_argument(listed, nargs="*", type=str)
+    parser.add_function_arguments(command, as_positional=as_positional, skip={listed} if listed else None)
     return parser
 
 

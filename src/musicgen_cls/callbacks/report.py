@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from musicgen_cls import __version__, plots
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError
-from musicgen_cls.metrics.scores import Interval, Scores, predictions_table, summarise
+from musicgen_cls.metrics.scores import Interval, Scores, predictions_table, student, summarise
 from musicgen_cls.paths import check_writable, writing
 from musicgen_cls.sources.splits import LEAK_WARNING
 from musicgen_cls.tasks.classification import GenreClassifier
@@ -111,14 +112,10 @@ class LossReport(Callback):
 
 def summarise_losses(losses: list[float]) -> dict[str, Any]:
     """Number of tracks, and the mean of their losses with its 95 % interval (Student's t over tracks)."""
-    from scipy import stats
-
-    mean = sum(losses) / len(losses)
-    low, high = stats.t.interval(0.95, len(losses) - 1, mean, stats.sem(losses)) if len(losses) > 1 else (mean, mean)
     interval = "95 %: Student's t over tracks"
     return {
         "tracks": len(losses),
-        "loss": {"value": mean, "low": float(low), "high": float(high)},
+        "loss": asdict(student(losses)),
         "interval": interval if len(losses) > 1 else "none: a single track",
     }
 

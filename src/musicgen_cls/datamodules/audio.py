@@ -13,10 +13,11 @@ from musicgen_cls.audio.io import PCM_SCALE
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.collection import Collection, collect
 from musicgen_cls.datamodules.base import GenreDataModule
-from musicgen_cls.datamodules.files import FileWindows, find_files
+from musicgen_cls.datamodules.files import FileWindows
 from musicgen_cls.datamodules.windows import Batch, Windows
 from musicgen_cls.errors import UsageError, check_positive
 from musicgen_cls.sources import splits
+from musicgen_cls.sources.files import find_files
 from musicgen_cls.sources.track import Source
 
 

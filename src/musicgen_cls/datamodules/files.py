@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,33 +12,7 @@ import torch
 from torch.utils.data import IterableDataset
 
 from musicgen_cls.audio.io import Waveform, check_range, stream, to_pcm
-from musicgen_cls.errors import AudioError, UsageError
-from musicgen_cls.sources.track import AUDIO_SUFFIXES
-
-
-def find_files(names: Sequence[str] | str) -> list[Path]:
-    """Files, the audio in folders at any depth, and the matches of patterns, each once, in order.
-
-    Raises:
-        UsageError: a name that stands for nothing.
-    """
-    found: list[Path] = []
-    for name in [names] if isinstance(names, str) else names:
-        path = Path(name).expanduser()
-        if path.is_dir():
-            matches = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in AUDIO_SUFFIXES)
-            matches = [p for p in matches if not any(part.startswith(".") for part in p.relative_to(path).parts)]
-        elif path.exists():
-            matches = [path]
-        else:
-            matches = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file())  # noqa: PTH207
-        if not matches:
-            wanted = ", ".join(suffix[1:] for suffix in AUDIO_SUFFIXES)
-            raise UsageError(
-                f"--data.files {name}: no such file, no folder with audio ({wanted}), and no match as pattern"
-            )
-        found += matches
-    return list(dict.fromkeys(found))
+from musicgen_cls.errors import AudioError
 
 
 def stream_windows(path: Path, sample_rate: int, window: int) -> Iterator[tuple[int, int, Waveform]]:

@@ -20,9 +20,9 @@ from musicgen_cls.audio.io import PCM_SCALE, Waveform, check_sound, stream
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.collection import Collection
 from musicgen_cls.datamodules.audio import AudioDataModule
-from musicgen_cls.datamodules.files import find_files
 from musicgen_cls.datamodules.windows import Batch, TrackSampler, WindowDataset, WindowSampler
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive
+from musicgen_cls.sources.files import find_files
 from musicgen_cls.sources.splits import SplitName
 from musicgen_cls.sources.track import Side, Source
 

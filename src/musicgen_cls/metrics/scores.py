@@ -162,7 +162,7 @@ class TrackScores(Metric):
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure between 0 and 1 with the ends of its 95 % confidence interval (or of the level asked for)."""
+    """A figure with the ends of its 95 % confidence interval (or of the level asked for); as text, of a share."""
 
     value: float
     low: float
@@ -238,6 +238,16 @@ def clustered_proportion(correct: ArrayLike, cluster: ArrayLike, level: float = 
     few = float(stdtrit(n - 1, (1 + level) / 2) / stdtrit(m - 1, (1 + level) / 2)) ** 2
     n_eff = min(n, few * p * (1 - p) / max(variance, 1e-12))
     return _wilson(p, n_eff, level)
+
+
+def student(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Mean of independent values `[n]`, with Student's interval; that of a single value has no width."""
+    from scipy import stats
+
+    x = np.asarray(values, dtype=np.float64)
+    mean, error = float(x.mean()), float(stats.sem(x)) if len(x) > 1 else 0.0
+    half = error * float(stats.t.ppf((1 + level) / 2, len(x) - 1)) if error else 0.0
+    return Interval(mean, mean - half, mean + half)
 
 
 def bootstrap_interval(

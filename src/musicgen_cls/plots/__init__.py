@@ -2,7 +2,16 @@
 
 from musicgen_cls.plots.canvas import save
 from musicgen_cls.plots.scores import confusion_matrices, confusion_matrix, pr_curves, track_accuracy_bars
-from musicgen_cls.plots.sound import curves_by_second, mel_of, mel_spectrogram, spectrogram_page, waveform
+from musicgen_cls.plots.sound import (
+    curves_by_second,
+    mel_of,
+    mel_spectrogram,
+    sheet,
+    spectra,
+    spectrogram_page,
+    strips,
+    waveform,
+)
 
 __all__ = [
     "confusion_matrices",
@@ -12,7 +21,10 @@ __all__ = [
     "mel_spectrogram",
     "pr_curves",
     "save",
+    "sheet",
+    "spectra",
     "spectrogram_page",
+    "strips",
     "track_accuracy_bars",
     "waveform",
 ]

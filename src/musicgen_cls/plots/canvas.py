@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from musicgen_cls.paths import writing
 
@@ -65,3 +65,10 @@ def cut(text: str, length: int) -> str:
     """`text` on one line of at most so many characters."""
     text = " ".join(text.split())
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def line_style(number: int) -> dict[str, Any]:
+    """Colour and dashes of the line of that number; forty differ."""
+    from matplotlib import colormaps
+
+    return {"color": colormaps["tab10"](number % 10), "linestyle": ("-", "--", ":", "-.")[number // 10 % 4]}

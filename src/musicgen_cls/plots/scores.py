@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from musicgen_cls.plots.canvas import BLUE, FAINT, INK, cut, empty_figure, light_blues, name_axis
+from musicgen_cls.plots.canvas import BLUE, FAINT, INK, cut, empty_figure, light_blues, line_style, name_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +75,6 @@ def pr_curves(y: ArrayLike, probs: ArrayLike, genres: Sequence[str]) -> "Figure"
         genres: names of the classes; those without an example are left out.
 
     """
-    from matplotlib import colormaps
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
     y, probs = np.asarray(y), np.asarray(probs)
@@ -87,7 +86,7 @@ def pr_curves(y: ArrayLike, probs: ArrayLike, genres: Sequence[str]) -> "Figure"
         precision, recall, _ = precision_recall_curve(y == i, probs[:, i])
         ax.plot(
             recall, precision, drawstyle="steps-post", linewidth=1.6, label=f"{average[i]:.2f}  {cut(genres[i], 24)}",
-            color=colormaps["tab10"](i % 10), linestyle=("-", "--", ":", "-.")[i // 10 % 4],
+            **line_style(i),
         )  # fmt: skip
     ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
     ax.grid(color="#e6e6e6")

@@ -1,12 +1,12 @@
 """Figures of sound."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from musicgen_cls.plots.canvas import BLUE, INK, LIGHT, RIGHT, WRONG, cut, empty_figure
+from musicgen_cls.plots.canvas import BLUE, FAINT, INK, LIGHT, RIGHT, WRONG, cut, empty_figure, line_style, name_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -134,6 +134,109 @@ def mel_of(samples: ArrayLike, sample_rate: int, title: str = "") -> "Figure":
     power = librosa.feature.melspectrogram(y=y, sr=sample_rate, n_fft=1024, hop_length=256, n_mels=64)
     f_hz = librosa.mel_frequencies(66, fmin=0.0, fmax=sample_rate / 2)[1:-1]
     return mel_spectrogram(10 * np.log10(np.maximum(power, 1e-10)), len(y) / sample_rate, f_hz, title)
+
+
+def sheet(
+    title: str,
+    samples: ArrayLike,
+    sample_rate: int,
+    spectrogram: ArrayLike,
+    mel: ArrayLike,
+    mel_hz: ArrayLike,
+    chroma: ArrayLike,
+    end_s: float,
+) -> "Figure":
+    """Draw a recording: waveform, spectrogram, mel spectrogram and chroma, below one another over one time axis.
+
+    Args:
+        title: one line.
+        samples: full scale 1, `[samples]`.
+        sample_rate: Hz.
+        spectrogram: dB, `[frequencies, columns]`, evenly from 0 to half the sample rate.
+        mel: dB, `[n_mels, columns]`.
+        mel_hz: centre frequencies of the bands, ascending, `[n_mels]`.
+        chroma: 0 to 1, `[12, columns]`, from C upwards.
+        end_s: where the last column ends, s.
+
+    """
+    y = np.asarray(samples, dtype=np.float32)
+    fig = empty_figure(12.0, 10.0)
+    wave, *pictures = fig.subplots(4, 1, sharex=True, height_ratios=(1.0, 1.6, 1.6, 1.2))
+    times, extremes = _extremes(y, sample_rate)
+    wave.plot(times, extremes, color=BLUE, linewidth=0.5)
+    height = max(1.05 * float(np.abs(y).max()), 1e-3)
+    wave.set(xlim=(0, len(y) / sample_rate), ylim=(-height, height), ylabel="amplitude")
+    wave.set_title(cut(title, 110), fontsize=11, parse_math=False)
+    wave.spines[["top", "right"]].set_visible(False)
+    for ax, levels, top, name in zip(
+        pictures, (spectrogram, mel, chroma), (sample_rate / 2, len(np.asarray(mel)) - 0.5, 11.5),
+        ("frequency in Hz", "mel bands: Hz", "pitch class"), strict=True,
+    ):  # fmt: skip
+        levels = np.asarray(levels, dtype=np.float32)
+        in_db = ax is not pictures[2]
+        low, high = (float(levels.max()) - 80, float(levels.max())) if in_db else (0.0, 1.0)
+        image = ax.imshow(
+            levels, origin="lower", aspect="auto", extent=(0, end_s, 0 if ax is pictures[0] else -0.5, top),
+            cmap="magma", interpolation="nearest", vmin=low, vmax=high,
+        )  # fmt: skip
+        ax.set(ylabel=name, xlim=(0, len(y) / sample_rate))
+        fig.colorbar(image, ax=ax, pad=0.01).set_label("dB" if in_db else "share of the strongest", fontsize=9)
+    pictures[1].set_yticks(*_frequency_ticks(np.asarray(mel_hz, dtype=np.float64)))
+    pictures[2].set_yticks(range(12), ["C", "", "D", "", "E", "F", "", "G", "", "A", "", "B"])
+    pictures[2].set_xlabel("time in s")
+    return fig
+
+
+def spectra(levels: Mapping[str, ArrayLike], f_hz: ArrayLike) -> "Figure":
+    """Draw average spectra, one line for each kind of music.
+
+    Args:
+        levels: of each, dB in each band, `[bands]`.
+        f_hz: centre frequencies of the bands, ascending, `[bands]`.
+
+    """
+    fig = empty_figure(8.6, 4.4)
+    ax = fig.add_subplot()
+    for number, (name, level) in enumerate(levels.items()):
+        ax.plot(np.asarray(f_hz), np.asarray(level), label=cut(name, 24), **line_style(number))
+    ax.set_xscale("log")
+    ax.set_xticks([125, 250, 500, 1000, 2000, 4000, 8000], ["125", "250", "500", "1k", "2k", "4k", "8k"])
+    ax.set_xticks([], minor=True)
+    ax.set(xlabel="frequency in Hz", ylabel="mean level in dB", xlim=(np.min(f_hz), np.max(f_hz)))
+    ax.grid(color="#e6e6e6")
+    ax.spines[["top", "right"]].set_visible(False)
+    legend = ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return fig
+
+
+def strips(panels: Mapping[str, Mapping[str, Sequence[float]]], interval: Callable[[Sequence[float]], Any]) -> "Figure":
+    """Draw every value as a dot, and over them the mean of each genre with its interval; a panel for each measure.
+
+    Args:
+        panels: of each measure, by its name and unit, the values by genre.
+        interval: from values to what has `value`, `low` and `high`.
+
+    """
+    genres = list(next(iter(panels.values())))
+    fig = empty_figure(4.6 * len(panels) + 1.0, 0.32 * len(genres) + 1.3)
+    axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    rng = np.random.default_rng(0)
+    for ax, (label, by_genre) in zip(axes, panels.items(), strict=True):
+        for row, values in enumerate(by_genre.values()):
+            ax.plot(values, row + rng.uniform(-0.25, 0.25, len(values)), ".", color=LIGHT[3], markersize=3.5, zorder=1)
+            mean = interval(values)
+            whisker = [[mean.value - mean.low], [mean.high - mean.value]]
+            ax.errorbar(mean.value, row, xerr=whisker, color=INK, capsize=3, fmt="|", markersize=9, zorder=2)
+        ax.set(xlabel=label, ylim=(len(genres) - 0.4, -0.6))
+        ax.grid(axis="x", color="#e6e6e6")
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right", "left"]].set_visible(False)
+        ax.tick_params(axis="y", length=0)
+    name_axis(axes[0], [f"{genre}, n = {len(next(iter(panels.values()))[genre])}" for genre in genres], "y")
+    fig.suptitle("mean, its 95 % interval, and every track", fontsize=9, color=FAINT)
+    return fig
 
 
 def curves_by_second(columns: Mapping[str, Mapping[str, Sequence[float]]], name: str, unit: str) -> "Figure":

@@ -1,0 +1,56 @@
+"""Names of files, folders and patterns."""
+
+from pathlib import Path
+
+import pytest
+
+from musicgen_cls.errors import UsageError
+from musicgen_cls.sources.files import find_files
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("b.wav", "a.MP3", "x/c.flac", "x/y/d.ogg", "e [live].wav", "notes.txt", "x/cover.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ("b.wav", ["b.wav"]),
+        (["b.wav", "a.MP3"], ["b.wav", "a.MP3"]),
+        (["notes.txt"], ["notes.txt"]),  # named outright: what is wrong with it is said when it is read
+        (["."], ["a.MP3", "b.wav", "e [live].wav", "x/c.flac", "x/y/d.ogg"]),
+        (["x/"], ["x/c.flac", "x/y/d.ogg"]),
+        (["*.wav"], ["b.wav", "e [live].wav"]),
+        (["**/*.ogg"], ["x/y/d.ogg"]),
+        (["x/?.flac", "[ab].*"], ["x/c.flac", "a.MP3", "b.wav"]),
+        (["e [live].wav"], ["e [live].wav"]),
+        (["x", "x/c.flac", "b.wav", "./b.wav"], ["x/c.flac", "x/y/d.ogg", "b.wav"]),
+        (["~/b.wav"], ["~/b.wav"]),
+    ],
+)
+def test_find_files(folder, names, found):
+    assert find_files(names) == [Path(name).expanduser() for name in found]
+
+
+@pytest.mark.parametrize("name", ["missing.wav", "empty", "*.aiff", "missing/", "**/*.xyz"])
+def test_names_that_stand_for_nothing(folder, name):
+    with pytest.raises(UsageError, match="no such file, no folder with audio") as caught:
+        find_files(["b.wav", name])
+    assert f"--data.files {name}: " in str(caught.value)
+    with pytest.raises(UsageError, match=r"^FILES "):
+        find_files(["b.wav", name], "FILES")
+
+
+def test_hidden_files_in_folders_are_ignored(folder):
+    """Such as those macOS leaves on other people's disks beside every file."""
+    for name in ("x/._c.flac", "x/.trash/old.wav"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    assert find_files("x") == [Path("x/c.flac"), Path("x/y/d.ogg")]

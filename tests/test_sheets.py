@@ -1,0 +1,124 @@
+"""`musiccli plot`: what it draws is what is in the music, and what it refuses."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+from matplotlib.image import imread
+from scipy import stats
+
+from musicgen_cls import sheets
+from musicgen_cls.__main__ import main
+from musicgen_cls.audio.mel import LogMel
+from musicgen_cls.metrics.scores import student
+from musicgen_cls.sources.folder import Folder
+
+RATE = 22050
+
+
+def tone(hz: float, seconds: float, rate: int = RATE) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+@pytest.mark.filterwarnings("ignore:n_fft=2048 is too large")
+@pytest.mark.parametrize("together", [1, 3, 5000])
+@pytest.mark.parametrize("samples", [100, 512, 40000, 41111])
+def test_power_is_librosas_averaged(samples, together):
+    import librosa
+
+    y = np.random.default_rng(0).normal(size=samples).astype(np.float32)
+    found = sheets.power_spectrogram(y, together)
+    columns = -(-samples // (512 * together))
+    assert found.shape == (1025, columns)
+    padded = np.pad(y, (0, columns * together * 512 - samples))
+    whole = np.abs(librosa.stft(padded, n_fft=2048, hop_length=512, pad_mode="constant")) ** 2
+    wanted = whole[:, : columns * together].reshape(1025, columns, together).mean(axis=2)
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_mel_is_the_networks():
+    y = tone(440, 2.0) + 0.01 * np.random.default_rng(0).normal(size=2 * RATE).astype(np.float32)
+    mel = sheets.mel_of(sheets.power_spectrogram(y), RATE)
+    network = LogMel(RATE, 2048, 512, 128, top_db=200.0)(torch.from_numpy(y)[None])[0].numpy()
+    np.testing.assert_allclose(mel[:, 2:80], network[:, 2:80], atol=0.01)
+    assert abs(sheets.mel_centres_hz(RATE)[mel.mean(axis=1).argmax()] - 440) < 20
+
+
+def test_an_average_is_as_long_as_half_of_the_tracks():
+    short, middle, long = (
+        np.full((2, columns), value, np.float32) for columns, value in ((2, 0.0), (3, 3.0), (9, 6.0))
+    )
+    np.testing.assert_allclose(sheets.average([short, middle, long]), [[3.0, 3.0, 4.5]] * 2)
+
+
+def test_student_is_scipys():
+    values = [1.0, 2.0, 4.0, 8.0]
+    found = student(values)
+    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, 3, np.mean(values), stats.sem(values)))
+    assert student([3.0]) == student([3.0, 3.0])
+
+
+def test_sheets_of_files_and_folders(music, tmp_path, capsys):
+    assert main(["plot", str(music / "jazz" / "0.wav"), "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"Sheets:      {tmp_path / '0.wav.png'}\n"
+    assert imread(tmp_path / "0.wav.png").shape[:2] == (1200, 1440)
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"no audio")
+    files = [str(music / "jazz" / "0.wav"), str(music / "blues" / "0.wav"), str(bad)]
+    assert main(["plot", *files, "--out", str(tmp_path / "two"), "--jobs", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert f"left out: {bad}: not audio that can be read" in printed
+    assert "and 1 more" in printed
+    drawn = sorted(path.name for path in (tmp_path / "two").iterdir())
+    assert len(drawn) == 2
+    assert [name[-len("blues-0.wav.png") :] for name in drawn] == ["blues-0.wav.png", "-jazz-0.wav.png"]
+
+
+def test_genres_of_a_collection(tmp_path, capsys):
+    for genre, hz in (("low", 300.0), ("high", 3000.0)):
+        (tmp_path / "music" / genre).mkdir(parents=True)
+        for number, seconds in enumerate((1.0, 1.5)):
+            soundfile.write(tmp_path / "music" / genre / f"{number}.wav", tone(hz * (1 + number / 10), seconds), RATE)
+    soundfile.write(tmp_path / "music" / "low" / "silent.wav", np.zeros(RATE), RATE)
+    sheets.plot(source=Folder(str(tmp_path / "music")), out=str(tmp_path / "out"), jobs=1)
+    printed = capsys.readouterr().out
+    assert "1 files left out:" in printed
+    assert "(4 tracks)" in printed
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "mel.png", "spectrum.png", "sound.png", "genres.csv", "tracks.csv",
+    }  # fmt: skip
+    genres = pd.read_csv(tmp_path / "out" / "genres.csv").set_index("genre")
+    assert genres["tracks"].to_dict() == {"high": 2, "low": 2}
+    assert genres.loc["high", "centroid_hz"] == pytest.approx(3150, rel=0.1)
+    assert genres.loc["low", "loudness_db"] == pytest.approx(20 * np.log10(0.5 / np.sqrt(2)), abs=0.1)
+    assert (genres["centroid_hz_low"] < genres["centroid_hz"]).all()
+    assert len(pd.read_csv(tmp_path / "out" / "tracks.csv")) == 4
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ([], "name recordings, or a collection with --source"),
+        (["a.wav", "--source", "Folder", "--source.root", "."], "one of both"),
+        (["missing.wav"], "FILE missing.wav: no such file"),
+        (["bad.wav"], "bad.wav: not audio"),
+        (["bad.wav", "silent.wav"], "(2 files, none of them usable)"),
+        (["bad.wav", "--sample_rate", "0"], "--sample_rate 0: "),
+        (["bad.wav", "--sample_rate", "fast"], "'fast' is not of type int"),
+        (["bad.wav", "--jobs", "0"], "--jobs 0: must be 1 or more"),
+        (["bad.wav", "--out", "bad.wav"], "bad.wav: cannot write there"),
+        (["--source", "Folders", "--source.root", "."], "did you mean 'Folder'?"),
+        (["--source", "Folder", "--source.root", "missing"], "missing"),
+        (["bad.wav", "--outt", "x"], "did you mean"),
+    ],
+)
+def test_what_it_refuses(args, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.wav").write_bytes(b"no audio")
+    soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
+    assert main(["plot", *args]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert told in said[-1]
+    assert said[-1].startswith("musiccli: error: ")
+    assert not list(tmp_path.rglob("*.png"))
