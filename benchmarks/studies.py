@@ -34,7 +34,7 @@ TRACK, SEGMENT = "track", "segment"
 ALL = (SEGMENT, TRACK, "fault_filtered_dev")
 
 CLIPS = ["--data.source", "GTZAN", "--data.source.root", "{data}/gtzan_clips", "--data.crops_per_track", "1"]
-CLIPS += ["--model.network.width", "8", "--trainer.max_epochs", "30", "--early_stopping.patience", "30"]
+CLIPS += ["--model.network.width", "8", "--trainer.max_epochs", "25", "--early_stopping.patience", "25"]
 MASKS = {"n_time_masks": 2, "time_mask_param": 20, "n_freq_masks": 2, "freq_mask_param": 8}
 SPEC_AUGMENT = ["--data.mask", "torchaudio.transforms.SpecAugment"]
 SPEC_AUGMENT += [part for name, value in MASKS.items() for part in (f"--data.mask.{name}", str(value))]
