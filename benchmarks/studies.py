@@ -1,8 +1,8 @@
 """The studies' classifiers where the split leaks and where it does not: `python benchmarks/studies.py --data DATA`.
 
 Trains each config on each split with each seed (the seed divides the tracks, where the split is not a published list,
-and starts the network), tests the checkpoint that was best on validation, and prints a Markdown table. What a stopped
-run has done is kept in `--out`, a line a training, and not done again.
+and starts the network), and tests the checkpoint that was best on validation. The reports stay in `--out`, a folder a
+row, split and seed; what has one is not done again. `musiccli compare` makes the table.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from musicgen_cls.compare import as_markdown, find_rows, table_of
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -32,6 +33,8 @@ FIVE = [*SLICES, "--data.frames", "64", "--trainer.max_epochs", "10", "--model.l
 BANDS = ["--model.network.n_mels", "128"]
 TRACK, SEGMENT = "track", "segment"
 ALL = (SEGMENT, TRACK, "fault_filtered_dev")
+EMOTIFY = ["--data.source", "Folder", "--data.source.root", "{data}/emotify", "--data.windows_per_track", "6"]
+EMOTIFY += ["--data.crops_per_track", "4", "--trainer.max_epochs", "20"]
 
 CLIPS = ["--data.source", "GTZAN", "--data.source.root", "{data}/gtzan_clips", "--data.crops_per_track", "1"]
 CLIPS += ["--model.network.width", "8", "--trainer.max_epochs", "25", "--early_stopping.patience", "25"]
@@ -62,9 +65,13 @@ FIGURES = {
 
 # name: config, arguments, splits
 ROWS: dict[str, tuple[str, list[str], tuple[str, ...]]] = {
-    "feature_mlp, 10 s": ("feature_mlp", TEN, (SEGMENT, TRACK, "fault_filtered")),
+    "feature_mlp, 10 s": ("feature_mlp", TEN, (SEGMENT, TRACK, "artist", "fault_filtered")),
     "feature_lstm, 10 s, 50 rows across tracks": ("feature_lstm", [*TEN, *ACROSS], (SEGMENT,)),
-    "feature_lstm, 10 s, 2 rows before": ("feature_lstm", [*TEN, "--data.look_back", "2"], (TRACK, "fault_filtered")),
+    "feature_lstm, 10 s, 2 rows before": (
+        "feature_lstm",
+        [*TEN, "--data.look_back", "2"],
+        (TRACK, "artist", "fault_filtered"),
+    ),
     "temporal_pooling, whole tracks": ("temporal_pooling", WHOLE, (TRACK, "fault_filtered_dev")),
     "conv_lstm, whole tracks": ("conv_lstm", FEWER, (TRACK, "fault_filtered_dev")),
     "conv_lstm, simple average": ("conv_lstm", [*FEWER, "--model.network.weights", "uniform"], ("fault_filtered_dev",)),
@@ -73,6 +80,7 @@ ROWS: dict[str, tuple[str, list[str], tuple[str, ...]]] = {
     "cnn, 2 s": ("cnn", TWO, ALL),
     "lstm, 2 s": ("lstm", [*TWO, *BANDS], ALL),
     "gru, 2 s": ("gru", [*TWO, *BANDS], ALL),
+    "gru on Emotify, 2 s": ("gru", EMOTIFY, (SEGMENT, TRACK, "artist")),
     **{f"vgg on excerpts, {name}": ("vgg", [*CLIPS, *changed], (TRACK,)) for name, changed in CHANGES.items()},
 }
 
@@ -81,66 +89,60 @@ def main() -> None:
     """Train, test, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with features/ and gtzan_logmel/")
-    parser.add_argument("--out", type=Path, default=Path("studies.jsonl"), help="what was reached, a line a training")
-    parser.add_argument("--only", help="rows whose name begins so")
+    parser.add_argument("--out", type=Path, default=Path("studies"), help="folder of the reports")
+    parser.add_argument("--only", default="", help="rows whose name begins so")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    done = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
-    for name, (config, arguments, splits) in ROWS.items():
-        for split in splits:
-            for seed in range(options.seeds):
-                key = {"row": name, "split": split, "seed": seed}
-                if (options.only and not name.startswith(options.only)) or any(key.items() <= r.items() for r in done):
-                    continue
-                extra = [argument.format(data=options.data) for argument in arguments]
-                reached = train(config, [*extra, "--data.split", split], seed, options.threads)
-                done.append(key | reached)
-                with options.out.open("a") as file:
-                    file.write(json.dumps(done[-1]) + "\n")
-                print(f"{name}, {split}, seed {seed}: {100 * reached['track']:.1f} %", file=sys.stderr, flush=True)
-    print(table(done))
+    asked = [
+        (name, split) for name, (_, _, splits) in ROWS.items() if name.startswith(options.only) for split in splits
+    ]
+    for name, split in asked:
+        config, arguments, _ = ROWS[name]
+        extra = [argument.format(data=options.data) for argument in arguments]
+        for seed in range(options.seeds):
+            train(
+                config,
+                [*extra, "--data.split", split],
+                seed,
+                options.threads,
+                folder_of(options.out, name, split, seed),
+            )
+    print(table(options.out))
 
 
-def train(config: str, arguments: list[str], seed: int, threads: int) -> dict[str, float]:
-    """Accuracies on test tracks and segments, and minutes."""
-    with tempfile.TemporaryDirectory() as folder:
+def folder_of(out: Path, name: str, split: str, seed: int) -> Path:
+    """Where the report of a training lies."""
+    return out / name / split / f"seed-{seed}"
+
+
+def train(config: str, arguments: list[str], seed: int, threads: int, folder: Path) -> None:
+    """Train and test, unless that is done; keep the report and the minutes it took."""
+    done = folder / "minutes.json"
+    if done.exists():
+        return
+    with tempfile.TemporaryDirectory() as logs:
         command = [sys.executable, "-m", "musicgen_cls", "fit", "--config", str(CONFIGS / f"{config}.yaml"), *arguments]
         command += ["--seed_everything", str(seed), "--data.split_seed", str(seed)]
         command += ["--trainer.enable_progress_bar", "false", "--figures_every_n_epochs", "100000"]
-        command += ["--trainer.logger.save_dir", folder, "--out", f"{folder}/test"]
+        command += ["--trainer.logger.save_dir", logs, "--out", str(folder / "report")]
         begin = time.perf_counter()
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
-        report = json.loads(Path(folder, "test", "report.json").read_text())
-    return {
-        "track": report["track_accuracy"]["value"],
-        "segment": report["segment_accuracy"]["value"],
-        "tracks": report["tracks"],
-        "leaks": report["can_leak"],
-        "minutes": (time.perf_counter() - begin) / 60,
-    }
+        done.write_text(json.dumps((time.perf_counter() - begin) / 60))
+    value = json.loads((folder / "report" / "report.json").read_text())["track_accuracy"]["value"]
+    print(f"{folder}: {100 * value:.1f} % of tracks", file=sys.stderr, flush=True)
 
 
-def table(done: list[dict[str, float]]) -> str:
-    """Mean and spread over seeds of each row and split."""
-    lines = [
-        "| config | split | tracks, % | segments, % | seeds | test tracks | minutes | the study |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for key in dict.fromkeys((r["row"], r["split"]) for r in done):
-        runs = [r for r in done if (r["row"], r["split"]) == key]
-        spread = [
-            f"{100 * statistics.mean(values):.1f} ± {100 * statistics.stdev(values) if len(values) > 1 else 0:.1f}"
-            for values in ([r["track"] for r in runs], [r["segment"] for r in runs])
-        ]
-        split = f"{key[1]} (leaks)" if runs[0]["leaks"] else key[1]
-        minutes = statistics.mean(r["minutes"] for r in runs)
-        sizes = sorted({r["tracks"] for r in runs})
-        tested = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-        row = [key[0], split, *spread, str(len(runs)), tested, f"{minutes:.1f}", FIGURES[ROWS[key[0]][0]]]
-        lines.append(f"| {' | '.join(row)} |")
-    return "\n".join(lines)
+def table(out: Path) -> str:
+    """Mean and spread over seeds of each row and split that is there, beside what the study reached."""
+    rows = [(name, split) for name, (_, _, splits) in ROWS.items() for split in splits if (out / name / split).exists()]
+    compared = table_of(find_rows([f"{name} / {split}={out / name / split}" for name, split in rows]))
+    lines = []
+    for (name, _), line in zip(rows, compared, strict=True):
+        less = {column: cell for column, cell in line.items() if column not in ("chance, %", "macro F1, %", "test set")}
+        lines.append(less | {"run": name, "the study": FIGURES[ROWS[name][0]]})
+    return as_markdown(lines)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ MAY_IMPORT["cli"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["fit_genres"] = {"errors", "paths", "plain", "tasks", "cli"}
 MAY_IMPORT["extract"] = {"errors", "mistakes", "paths", "audio", "sources"}
 MAY_IMPORT["sheets"] = {"errors", "mistakes", "paths", "audio", "sources", "metrics", "plots"}
+MAY_IMPORT["compare"] = {"errors", "mistakes", "paths", "metrics", "plots"}
 MAY_IMPORT["embeddings"] = {"errors", "audio", "inference"}
 MAY_IMPORT["judgement_page"] = {"audio", "metrics", "paths", "plots"}
 MAY_IMPORT["judging"] = {

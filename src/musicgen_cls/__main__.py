@@ -18,6 +18,7 @@ COMMANDS = {
     "prepare": "fetch, check and decode a collection; fit does it by itself when needed",
     "fit-genres": "train one generator a genre, in turn",
     "features": "write the table of features of a collection, as of GTZAN on Kaggle",
+    "compare": "hold tests against one another: table, chart, paired tests",
     "plot": "draw recordings, or what sets the genres of a collection apart",
     "judge": "hold generated music against real music, with floors and ceilings",
 }
@@ -25,8 +26,9 @@ COMMANDS = {
 ROOMS = {
     "fit-genres": "musicgen_cls.fit_genres",
     "features": "musicgen_cls.extract",
-    "judge": "musicgen_cls.judging",
+    "compare": "musicgen_cls.compare",
     "plot": "musicgen_cls.sheets",
+    "judge": "musicgen_cls.judging",
 }
 """Where a command's `run` is, if not in `cli`, which is slow to import."""
 

@@ -250,6 +250,40 @@ def student(values: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Two-sided p of McNemar's exact test: that two classifiers are right equally often on the same tracks.
+
+    Args:
+        only_first: tracks that only the first recognised.
+        only_second: tracks that only the second recognised.
+
+    Reference:
+        Q. McNemar (1947), Note on the sampling error of the difference between correlated proportions or percentages,
+        Psychometrika 12(2), 153-157; exact: the binomial distribution of one count given their sum.
+
+    """
+    from scipy.stats import binomtest
+
+    return float(binomtest(only_first, only_first + only_second).pvalue) if only_first + only_second else 1.0
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """P-values of several tests, corrected so that the chance of one false finding among all stays below the level.
+
+    The smallest of m is multiplied by m, the next by m - 1 and so on; none may fall below one before it, nor pass 1.
+
+    Reference:
+        S. Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics
+        6(2), 65-70.
+
+    """
+    order = np.argsort(p, kind="stable")
+    corrected = np.maximum.accumulate(np.asarray(p, dtype=np.float64)[order] * np.arange(len(p), 0, -1))
+    found = np.empty(len(p))
+    found[order] = np.minimum(corrected, 1.0)
+    return [float(value) for value in found]
+
+
 def bootstrap_interval(
     y: ArrayLike,
     pred: ArrayLike,

@@ -1,7 +1,7 @@
 """From arrays to figures. Nothing here knows of a trainer, and nothing touches pyplot's global state."""
 
 from musicgen_cls.plots.canvas import save
-from musicgen_cls.plots.scores import confusion_matrices, confusion_matrix, pr_curves, track_accuracy_bars
+from musicgen_cls.plots.scores import comparison, confusion_matrices, confusion_matrix, pr_curves, track_accuracy_bars
 from musicgen_cls.plots.sound import (
     curves_by_second,
     mel_of,
@@ -14,6 +14,7 @@ from musicgen_cls.plots.sound import (
 )
 
 __all__ = [
+    "comparison",
     "confusion_matrices",
     "confusion_matrix",
     "curves_by_second",

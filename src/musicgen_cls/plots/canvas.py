@@ -51,10 +51,10 @@ def light_blues() -> "Colormap":
     return LinearSegmentedColormap.from_list("light", LIGHT)
 
 
-def name_axis(ax: "Axes", genres: Sequence[str], axis: str) -> None:
+def name_axis(ax: "Axes", genres: Sequence[str], axis: str, longest: int = 24) -> None:
     """Write genres along an axis (x or y), one at each whole number."""
     line = ax.xaxis if axis == "x" else ax.yaxis
-    line.set_ticks(range(len(genres)), [cut(genre, 24) for genre in genres], fontsize=9)
+    line.set_ticks(range(len(genres)), [cut(genre, longest) for genre in genres], fontsize=9)
     for label in line.get_ticklabels():
         label.set_parse_math(False)
         if axis == "x":

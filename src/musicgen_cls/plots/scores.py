@@ -126,3 +126,34 @@ def track_accuracy_bars(per_genre: Mapping[str, Mapping[str, Any]]) -> "Figure":
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return fig
+
+
+def comparison(rows: Sequence[tuple[str, Any, str, bool]]) -> "Figure":
+    """Draw the track accuracy of runs with its interval: a colour for each test set, hollow where it leaks.
+
+    Args:
+        rows: of each run its name, its accuracy with `value`, `low` and `high`, its test set, whether it leaks.
+
+    """
+    sets = list(dict.fromkeys(test_set for _, _, test_set, _ in rows))
+    fig = empty_figure(8.6, 0.32 * len(rows) + 1.5)
+    ax = fig.add_subplot()
+    shown: set[str] = set()
+    for place, (_, accuracy, test_set, leaks) in enumerate(rows):
+        value, low, high = (100 * end for end in (accuracy.value, accuracy.low, accuracy.high))
+        colour = line_style(sets.index(test_set))["color"]
+        label = f"test set {test_set}" if len(sets) > 1 and test_set not in shown else None
+        shown.add(test_set)
+        ax.errorbar(
+            value, place, xerr=[[value - low], [high - value]], color=colour, capsize=3, fmt="o", markersize=6,
+            markerfacecolor="white" if leaks else colour, label=label,
+        )  # fmt: skip
+    name_axis(ax, [name + (" (leaks)" if leaks else "") for name, _, _, leaks in rows], "y", longest=48)
+    ax.set(xlabel="tracks recognised, in % (95 % interval)", ylim=(len(rows) - 0.4, -0.6))
+    ax.grid(axis="x", color="#e6e6e6")
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    if len(sets) > 1:
+        ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9, title="not comparable")
+    return fig

@@ -1,0 +1,140 @@
+"""`musiccli compare`: what stands side by side, what is said of it, and what is refused."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+from scipy.stats import binomtest
+
+from musicgen_cls import compare
+from musicgen_cls.__main__ import main
+from musicgen_cls.metrics.scores import Scores, holm, mcnemar, predictions_table, summarise
+
+GENRES = ["blues", "jazz"]
+
+
+def report(folder: Path, right: list[bool], split: str = "track", seed: int = 0, leaks: bool = False) -> Path:
+    """A report folder as `test` writes it, of as many tracks as there are answers."""
+    n = len(right)
+    y = np.arange(n) % 2
+    probs = np.where((y == 1) == np.array(right), 0.9, 0.1)
+    log_probs = np.log(np.stack([1 - probs, probs], axis=1))
+    scores = Scores(np.arange(n), np.arange(n), np.zeros(n, np.float32), y, log_probs)
+    about = {"source": "songs", "split": split, "fold": None, "split_seed": seed, "can_leak": leaks}
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text(json.dumps(about | summarise(scores, GENRES)))
+    names = {number: f"song {number}" for number in range(n)}
+    pd.DataFrame(predictions_table(scores, GENRES, names)).set_index("track").to_csv(folder / "tracks.csv")
+    return folder
+
+
+def answers(right: int, n: int) -> list[bool]:
+    return [i < right for i in range(n)]
+
+
+def test_mcnemar_and_holm():
+    assert mcnemar(0, 0) == 1.0
+    assert mcnemar(9, 2) == pytest.approx(binomtest(9, 11).pvalue) == mcnemar(2, 9)
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])  # 3 x 0.01; 2 x 0.03; never below that
+    assert holm([0.6, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_two_runs_on_the_same_tracks(tmp_path, capsys):
+    a = report(tmp_path / "vgg/version_0/checkpoints/best-test-songs-track", answers(20, 20))
+    b = report(tmp_path / "gru/version_1/checkpoints/best-test-songs-track", answers(10, 20))
+    out = tmp_path / "out"
+    assert main(["compare", str(tmp_path / "vgg" / "version_0"), str(b / "report.json"), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    lines = [line for line in printed.splitlines() if line.startswith("| vgg/version_0")]
+    assert "100.0 [83.9, 100.0]" in lines[0]
+    assert "vgg/version_0 is better" in lines[1]
+    assert "test set" not in printed
+    assert (out / "comparison.md").read_text().strip() in printed
+    with (out / "pairs.csv").open() as file:
+        pair = next(csv.DictReader(file))
+    assert (pair["only run right"], pair["only other right"]) == ("10", "0")
+    assert float(pair["p, Holm"]) == pytest.approx(2 * 0.5**10)
+    table = pd.read_csv(out / "comparison.csv")
+    assert table["track_accuracy"].tolist() == [1.0, 0.5]
+    assert table["folders"].tolist() == [str(a), str(b)]
+    assert imread(out / "comparison.png").shape[2] == 4
+
+
+def test_runs_of_several_seeds_are_one_row(tmp_path, capsys):
+    for seed, right in enumerate((10, 12, 14)):
+        report(tmp_path / f"vgg/seed-{seed}/report", answers(right, 20), seed=seed)
+        (tmp_path / f"vgg/seed-{seed}/minutes.json").write_text(str(seed + 1.0))
+    rows = compare.find_rows([f"VGG={tmp_path}/vgg/seed-*"])
+    line = compare.table_of(rows)[0]
+    assert line["run"] == "VGG"
+    assert line["tracks, %"] == "60.0 ± 10.0"
+    assert (line["runs"], line["test tracks"], line["minutes"]) == ("3", "20", "2.0")
+    assert rows[0].figure("track_accuracy").low == pytest.approx(0.6 - 4.303 * 0.1 / 3**0.5, abs=1e-3)
+    assert compare.pairs(rows) == []
+    assert any("mean ± standard deviation" in note for note in compare.notes(rows))
+
+
+def test_different_test_sets_are_told_and_never_paired(tmp_path, capsys):
+    paths = [
+        report(tmp_path / "a/report", answers(9, 10)),
+        report(tmp_path / "b/report", answers(5, 10), seed=1),
+        report(tmp_path / "c/report", answers(8, 12)),
+        report(tmp_path / "d/report", answers(9, 10), split="segment", leaks=True),
+    ]
+    compare.compare([str(path) for path in paths], str(tmp_path / "out"))
+    printed = capsys.readouterr().out
+    assert "Different test sets" in printed
+    assert "A: songs, split track, seed 0; B: songs, split track, seed 1; C: songs, split track, seed 0" in printed
+    assert "segment (leaks)" in printed
+    assert "both sides" in printed
+    assert not (tmp_path / "out" / "pairs.csv").exists()
+    assert [line["test set"] for line in compare.table_of(compare.find_rows(map(str, paths)))] == ["A", "B", "C", "D"]
+
+
+def test_rows_of_one_name_are_told_apart_and_others_reports_passed_over(tmp_path):
+    first = report(tmp_path / "x/vgg/version_0/checkpoints/one", answers(5, 10))
+    report(tmp_path / "y/vgg/version_0/checkpoints/one", answers(5, 10))
+    (tmp_path / "x" / "generator").mkdir()
+    (tmp_path / "x" / "generator" / "report.json").write_text(json.dumps({"loss": {"value": 1.0}}))
+    rows = compare.find_rows([str(tmp_path / "x"), str(tmp_path / "y")])
+    assert [row.name for row in rows] == [str(first), str(first).replace("/x/", "/y/")]
+
+
+def test_markdown_lines_up():
+    text = compare.as_markdown([{"run": "a|b", "n": "1"}, {"run": "longer", "n": "10"}])
+    assert text.splitlines() == ["| run    |   n |", "| ------ | --: |", "| a\\|b   |   1 |", "| longer |  10 |"]
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ([], "name two runs or more"),
+        (["missing"], "RUN missing: no report.json"),
+        (["empty"], "RUN empty: no report.json"),
+        (["VGG=empty/*"], "RUN empty/*: no report.json"),
+        (["broken.json"], "RUN broken.json: not the report"),
+        (["generator.json"], "RUN generator.json: not the report"),
+        (["a", "--out", "broken.json"], "broken.json: cannot write there"),
+        (["a", "--outt", "x"], "did you mean"),
+        (["strange"], "strange/tracks.csv: has no column 'track'"),
+    ],
+)
+def test_what_it_refuses(args, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    report(tmp_path / "a", answers(3, 4))
+    report(tmp_path / "strange", answers(3, 4))
+    (tmp_path / "strange" / "tracks.csv").write_text("song,genre\n1,blues\n")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "generator.json").write_text(json.dumps({"loss": {"value": 1.0}}))
+    assert main(["compare", *args]) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("musiccli: error: ")
+    assert told in said
+    assert len(said.splitlines()) == 1
+    assert not list(tmp_path.rglob("comparison.*"))
