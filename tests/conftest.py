@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
@@ -76,3 +79,46 @@ def shared_data() -> Path:
             "set MUSICLI_SHARED_DATA to where it lies"
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def opened() -> Iterator[Callable[[Path], dict[str, Any]]]:
+    """Opens a page in a real browser without a screen and says what it found there: Debian's or anyone's Chromium."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    program = next((path for name in names if (path := shutil.which(name))), None)
+    if program is None:
+        pytest.skip(f"NO BROWSER: none of {', '.join(names)} is installed; as with apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=quiet)
+        yield partial(_look, browser)
+        browser.close()
+
+
+def _look(browser: Any, path: Path) -> dict[str, Any]:
+    """What a page holds once everything is loaded; what it asked the network for; what it complained of."""
+    page, asked, complaints = browser.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(path.absolute().as_uri(), wait_until="load")
+    page.wait_for_function("[...document.querySelectorAll('audio')].every(a => a.preload == 'none' || a.duration > 0)")
+    found: dict[str, Any] = page.evaluate(
+        """async () => {
+            const played = document.querySelector('audio');
+            if (played) { played.muted = true; await played.play(); await new Promise(done => setTimeout(done, 500)); }
+            return {
+                text: document.body.innerText,
+                heading: document.querySelector('h1').innerText,
+                pictures: [...document.images].map(image => image.naturalWidth),
+                sounds: [...document.querySelectorAll('audio')].map(audio => audio.duration),
+                played_s: played ? played.currentTime : null,
+                wide: document.documentElement.scrollWidth > window.innerWidth,
+            }
+        }"""
+    )
+    page.close()
+    fetched = [url for url in asked if not url.startswith(("data:", "file:"))]
+    return found | {"fetched": fetched, "complaints": complaints}

@@ -185,9 +185,29 @@ def test_fit_leaves_everything_a_run_should(trained: Path) -> None:
         f"{stage}/{name}" for stage in ("val", "test") for name in ("confusion", "spectrograms", "precision_recall")
     }
     assert pictures <= set(tags["images"])
+    wrong = pd.read_csv(trained / "checkpoints" / "best-test-music-track" / "tracks.csv").query("not correct")
+    heard = {
+        f"test/{genre} taken for {predicted}" for genre, predicted in zip(wrong.genre, wrong.predicted, strict=True)
+    }
+    assert set(tags["audio"]) <= heard
+    assert bool(heard) == bool(tags["audio"])
     assert "config/text_summary" in tags["tensors"]
     assert {f"test/{genre}" for genre in ("blues", "jazz", "metal")} <= set(tags["tensors"])
     assert "_hparams_/session_start_info" in {*tags["tensors"], *events.summary_metadata}
+
+
+def test_other_loggers_work_as_lightning_has_them(music: Path, run: Run) -> None:
+    logger = ["--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "logs", "--trainer.logger.name", "vgg"]
+    settings = ["--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *QUIET, *logger]
+    printed = run("fit", *settings)
+    version = Path("logs") / "vgg" / "version_0"
+    assert f"Checkpoint:  {Path.cwd() / version / 'checkpoints' / 'best.ckpt'}" in printed or str(version) in printed
+    figures = pd.read_csv(version / "metrics.csv")
+    assert {"train_loss_epoch", "val_loss", "val_track_accuracy", "test_track_accuracy"} <= set(figures.columns)
+    assert yaml.safe_load((version / "hparams.yaml").read_text())["lr"] == 0.001
+    assert yaml.safe_load((version / "config.yaml").read_text())["data"]["init_args"]["seconds"] == 2
+    run("fit", *settings, "--trainer.max_epochs", "2", "--ckpt_path", "last", "--test_after_fit", "false")
+    assert torch.load(version / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 1
 
 
 def test_report_folder_agrees_with_itself(trained: Path) -> None:
@@ -202,6 +222,7 @@ def test_report_folder_agrees_with_itself(trained: Path) -> None:
     )
     np.testing.assert_allclose(tracks.filter(like="p_").sum(axis=1), 1, atol=1e-5)
     assert report["track_accuracy"]["low"] < report["track_accuracy"]["value"] or report["track_accuracy"]["value"] == 0
+    assert "The most confident mistakes" in (folder / "report.html").read_text()
     for picture in ("confusion.png", "per_genre.png"):
         assert (folder / picture).read_bytes().startswith(b"\x89PNG")
 

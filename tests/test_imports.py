@@ -29,16 +29,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plots": {"errors", "paths"},
     "checkpoints": {"errors", "paths", "plain"},
     "mistakes": {"errors"},
+    "pages": {"audio", "paths"},
+    "timeline": {"tasks"},
 }
 MAY_IMPORT["callbacks"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["inference"] = MAY_IMPORT.keys() - {"callbacks", "plots"}
 MAY_IMPORT["cli"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["fit_genres"] = {"errors", "paths", "plain", "tasks", "cli"}
 MAY_IMPORT["extract"] = {"errors", "mistakes", "paths", "audio", "sources"}
-MAY_IMPORT["sheets"] = {"errors", "mistakes", "paths", "audio", "sources", "metrics", "plots"}
+MAY_IMPORT["sheets"] = {"errors", "mistakes", "paths", "audio", "sources", "metrics", "plots", "inference"}
 MAY_IMPORT["compare"] = {"errors", "mistakes", "paths", "metrics", "plots"}
 MAY_IMPORT["embeddings"] = {"errors", "audio", "inference"}
-MAY_IMPORT["judgement_page"] = {"audio", "metrics", "paths", "plots"}
+MAY_IMPORT["judgement_page"] = {"metrics", "pages", "plots"}
 MAY_IMPORT["judging"] = {
     *("__init__", "errors", "mistakes", "paths", "audio", "sources", "collection", "checkpoints", "metrics", "plots"),
     *("inference", "embeddings", "judgement_page"),
@@ -61,6 +63,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "checkpoints",
         "callbacks",
         "inference",
+        "timeline",
         "cli",
     },
 }

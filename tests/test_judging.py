@@ -49,7 +49,7 @@ def judged(tmp_path, monkeypatch, capsys, request):
     """Runs the command in an empty folder; pages, slow to draw, are made for tests with "page" in their names."""
     monkeypatch.chdir(tmp_path)
     if "page" not in request.function.__name__:
-        monkeypatch.setattr(judging, "write_page", lambda *_: None)
+        monkeypatch.setattr(judging, "write_judgement", lambda *_: None)
 
     def call(*args: object) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -99,7 +99,7 @@ class TestWhatItSays:
             assert judged(places["good"], places["real"], "--out", out, "--seconds", 2)[0] == 0
         assert report("a") == report("b")
 
-    def test_the_page_holds_everything_itself(self, judged, places):
+    def test_the_page_holds_everything_itself(self, judged, places, opened):
         assert judged(places["good"], places["real"], "--seconds", 2)[0] == 0
         page = Path("judged/judge.html").read_text()
         assert "copying cannot be told" in page
@@ -107,6 +107,10 @@ class TestWhatItSays:
         assert page.count("data:image/png;base64,") == 3 + 2 * 4
         assert not re.search(r"""(src|href)=["'](?!data:)""", page)
         assert "<script" not in page
+        found = opened(Path("judged/judge.html"))
+        assert found["complaints"] == found["fetched"] == []
+        assert min(found["pictures"]) > 100
+        assert found["played_s"] > 0.1
 
     def test_one_classifier_as_judge(self, judged, places, monkeypatch):
         monkeypatch.setattr("sys.argv", ["musiccli"])

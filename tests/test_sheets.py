@@ -1,18 +1,24 @@
 """`musiccli plot`: what it draws is what is in the music, and what it refuses."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 import torch
+from lightning.pytorch import Trainer
 from matplotlib.image import imread
 from scipy import stats
 
 from musicgen_cls import sheets
 from musicgen_cls.__main__ import main
 from musicgen_cls.audio.mel import LogMel
+from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.metrics.scores import student
+from musicgen_cls.models.vgg import VGG
 from musicgen_cls.sources.folder import Folder
+from musicgen_cls.tasks.classification import GenreClassifier
 
 RATE = 22050
 
@@ -75,6 +81,25 @@ def test_sheets_of_files_and_folders(music, tmp_path, capsys):
     assert [name[-len("blues-0.wav.png") :] for name in drawn] == ["blues-0.wav.png", "-jazz-0.wav.png"]
 
 
+def test_what_a_network_says_stands_below(music, tmp_path):
+    checkpoint = tmp_path / "made.ckpt"
+    data = MelSlices(Folder(str(music)), windows_per_track=1, fractions=(0.5, 0.25, 0.25), batch_size=9)
+    task = GenreClassifier(partial(VGG, width=2), num_classes=3)
+    trainer = Trainer(
+        max_steps=1, logger=False, enable_checkpointing=False, enable_progress_bar=False, accelerator="cpu"
+    )
+    trainer.fit(task, data)
+    trainer.save_checkpoint(checkpoint)
+    args = ["plot", str(music / "jazz" / "1.flac"), "--ckpt_path", str(checkpoint), "--out", str(tmp_path)]
+    assert main(args) == 0
+    assert imread(tmp_path / "1.flac.png").shape[0] > 1400
+    said = sheets._recogniser(str(checkpoint)).steps(music / "jazz" / "1.flac")
+    starts, probabilities = sheets._recogniser(str(checkpoint)).timeline(music / "jazz" / "1.flac")
+    np.testing.assert_allclose(said.start_s, starts)
+    np.testing.assert_allclose(said.end_s, starts + 2.0)
+    np.testing.assert_allclose(said.probabilities, probabilities, atol=1e-6)
+
+
 def test_genres_of_a_collection(tmp_path, capsys):
     for genre, hz in (("low", 300.0), ("high", 3000.0)):
         (tmp_path / "music" / genre).mkdir(parents=True)
@@ -111,6 +136,8 @@ def test_genres_of_a_collection(tmp_path, capsys):
         (["--source", "Folders", "--source.root", "."], "did you mean 'Folder'?"),
         (["--source", "Folder", "--source.root", "missing"], "missing"),
         (["bad.wav", "--outt", "x"], "did you mean"),
+        (["bad.wav", "--ckpt_path", "none.ckpt"], "none.ckpt: no such checkpoint"),
+        (["--source", "Folder", "--source.root", ".", "--ckpt_path", "none.ckpt"], "leave it out with --source"),
     ],
 )
 def test_what_it_refuses(args, told, tmp_path, monkeypatch, capsys):

@@ -21,6 +21,7 @@ from musicgen_cls.datamodules.files import batches
 from musicgen_cls.errors import AudioError, CheckpointError, UsageError
 from musicgen_cls.plain import resolve
 from musicgen_cls.tasks.classification import GenreClassifier
+from musicgen_cls.timeline import Timeline, timeline
 
 
 class GenreRecogniser:
@@ -77,6 +78,17 @@ class GenreRecogniser:
         starts, probabilities = zip(*((start, self._probabilities(x)) for start, x in parts), strict=True)
         return np.concatenate(starts).astype(np.float64), np.concatenate(probabilities)
 
+    def steps(self, audio: str | PathLike[str] | npt.ArrayLike | Tensor) -> Timeline:
+        """What is said of each step of networks that have steps, of each window of others."""
+        parts = self._files(Path(audio)) if isinstance(audio, str | PathLike) else self._waveform(audio)
+        seconds = self.data.window_samples / self.sample_rate
+        said = [timeline(self.task, self._input(x), start, seconds) for start, x in parts]
+        return Timeline(
+            np.concatenate([part.start_s for part in said]),
+            np.concatenate([part.end_s for part in said]),
+            np.concatenate([part.probabilities for part in said]),
+        )
+
     def _files(self, path: Path) -> Iterator[tuple[npt.NDArray[Any], Tensor]]:
         for batch in batches(path, self.sample_rate, self.data.window_samples, self.data.batch_size):
             if "error" in batch:
@@ -98,6 +110,12 @@ class GenreRecogniser:
 
     @torch.inference_mode()
     def _probabilities(self, x: Tensor) -> npt.NDArray[np.float64]:
-        logits = self.task(self.data.front_end(x.to(self.device).float() / PCM_SCALE))
+        logits = self.task(self._input(x))
         probabilities: npt.NDArray[np.float64] = functional.softmax(logits.float(), dim=1).double().cpu().numpy()
         return probabilities
+
+    @torch.inference_mode()
+    def _input(self, x: Tensor) -> Tensor:
+        """Int16 windows `[batch, samples]` to what the network is fed."""
+        fed: Tensor = self.data.front_end(x.to(self.device).float() / PCM_SCALE)
+        return fed

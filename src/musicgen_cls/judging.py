@@ -21,7 +21,7 @@ from musicgen_cls.collection import Collection, collect
 from musicgen_cls.embeddings import ClassifierFeatures, Embedding, RandomNetwork, Spectra, at_rate
 from musicgen_cls.errors import AudioError, SourceError, UsageError
 from musicgen_cls.inference import GenreRecogniser
-from musicgen_cls.judgement_page import write_page
+from musicgen_cls.judgement_page import write_judgement
 from musicgen_cls.metrics import distances, sound
 from musicgen_cls.metrics.scores import wilson
 from musicgen_cls.mistakes import command_parser
@@ -174,7 +174,7 @@ def judge(
     with writing(Path(out) / "judge.json") as temporary:
         temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     players = [(column.name, column.tracks) for column in music if column.name in (REAL, *names)]
-    write_page(Path(out) / "judge.html", report, format_judgement(report), players, first.sample_rate)
+    write_judgement(Path(out) / "judge.html", report, format_judgement(report), players, first.sample_rate)
     print(f"Report:      {Path(out) / 'judge.html'} and judge.json")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from os.path import commonpath
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +38,7 @@ def plot(
     source: Source | None = None,
     out: str = "plots",
     sample_rate: int = 22050,
+    ckpt_path: str | None = None,
     jobs: int = -1,
 ) -> Path:
     """Draw recordings, a sheet each, or what sets the genres of a collection apart.
@@ -48,10 +51,12 @@ def plot(
         source: a collection, as GTZAN or Folder, instead of files.
         out: the folder for pictures and tables.
         sample_rate: that everything is brought to first, Hz; pictures end at half of it.
+        ckpt_path: a classifier's checkpoint: below each recording stands what it says of it, moment by moment.
         jobs: processes; -1 for as many as there are cores.
 
     Raises:
         AudioError: none of the files can be used.
+        CheckpointError: the checkpoint is none of a classifier of audio.
         SourceError: no track of a collection can be used.
         UsageError: there is nothing to draw, or nowhere to draw it to.
     """
@@ -62,9 +67,13 @@ def plot(
         raise UsageError("name recordings, or a collection with --source, one of both: musiccli plot song.mp3")
     folder = Path(out).expanduser()
     paths = find_files(files, "FILE") if source is None else []
+    if source is not None and ckpt_path is not None:
+        raise UsageError(f"--ckpt_path {ckpt_path}: says something of recordings; leave it out with --source")
+    if ckpt_path is not None:
+        _recogniser(ckpt_path)  # told now if it cannot be used
     check_writable(folder, "--out DIR")
     if source is None:
-        _draw_files(paths, folder, sample_rate, jobs)
+        _draw_files(paths, folder, sample_rate, ckpt_path, jobs)
     else:
         _draw_genres(source, folder, sample_rate, jobs)
     return folder
@@ -75,7 +84,7 @@ def run(args: Sequence[str]) -> None:
     parser = command_parser(plot, classes=SOURCES, listed="files")
     options = parser.instantiate_classes(parser.parse_args(list(args)))
     try:
-        plot(options.files, options.source, options.out, options.sample_rate, options.jobs)
+        plot(options.files, options.source, options.out, options.sample_rate, options.ckpt_path, options.jobs)
     except SourceError as error:  # worded for fit, where sources are part of the data
         raise SourceError(str(error).replace("--data.source", "--source")) from None
 
@@ -128,7 +137,7 @@ def mel_centres_hz(sample_rate: int) -> npt.NDArray[np.float64]:
 # Recordings
 
 
-def _draw_files(paths: list[Path], folder: Path, sample_rate: int, jobs: int) -> None:
+def _draw_files(paths: list[Path], folder: Path, sample_rate: int, ckpt_path: str | None, jobs: int) -> None:
     """A sheet of each file; those that cannot be used are named at the end."""
     from joblib import Parallel, delayed
     from tqdm import tqdm
@@ -136,7 +145,8 @@ def _draw_files(paths: list[Path], folder: Path, sample_rate: int, jobs: int) ->
     names = sheet_names(paths)
     jobs = 1 if len(paths) == 1 else jobs
     run = Parallel(n_jobs=jobs, return_as="generator")(
-        delayed(_draw_file)(path, folder / name, sample_rate) for path, name in zip(paths, names, strict=True)
+        delayed(_draw_file)(path, folder / name, sample_rate, ckpt_path)
+        for path, name in zip(paths, names, strict=True)
     )
     told = list(tqdm(run, total=len(paths), desc="Sheets", unit="file", disable=len(paths) == 1))
     refused = [reason for reason in told if reason]
@@ -157,7 +167,7 @@ def sheet_names(paths: Sequence[Path]) -> list[str]:
     return ["-".join(path.absolute().relative_to(common).parts) + ".png" for path in paths]
 
 
-def _draw_file(path: Path, picture: Path, sample_rate: int) -> str | None:
+def _draw_file(path: Path, picture: Path, sample_rate: int, ckpt_path: str | None) -> str | None:
     """Draw a file; the reason if it cannot be used."""
     from librosa.feature import chroma_stft
 
@@ -171,9 +181,24 @@ def _draw_file(path: Path, picture: Path, sample_rate: int) -> str | None:
     mel, centres = mel_of(power, sample_rate), mel_centres_hz(sample_rate)
     end_s = power.shape[1] * together * _HOP / sample_rate
     title = f"{path}, {len(waveform) / sample_rate:.1f} s, at {sample_rate} Hz"
-    figure = plots.sheet(title, waveform, sample_rate, decibels(power), mel, centres, chroma, end_s)
-    plots.save(figure, picture)
+    below = _said(path, ckpt_path) if ckpt_path else None
+    plots.save(plots.sheet(title, waveform, sample_rate, decibels(power), mel, centres, chroma, end_s, below), picture)
     return None
+
+
+def _said(path: Path, ckpt_path: str) -> Callable[[Any], None]:
+    """Draws what a classifier says of a recording."""
+    recogniser = _recogniser(ckpt_path)
+    said = recogniser.steps(path)
+    return lambda ax: plots.draw_timeline(ax, said.start_s, said.end_s, said.probabilities, recogniser.genres, None)
+
+
+@cache
+def _recogniser(ckpt_path: str) -> Any:
+    """A checkpoint's classifier, loaded once by each process."""
+    from musicgen_cls.inference import GenreRecogniser
+
+    return GenreRecogniser(ckpt_path)
 
 
 # Genres

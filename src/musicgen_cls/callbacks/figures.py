@@ -18,10 +18,11 @@ from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
 
 _PAGE = 16  # pictures on the page of spectrograms
+_HEARD, _HEARD_S = 4, 10  # mistakes that can be listened to, and how much of each, s
 
 
 class TensorBoardFigures(Callback):
-    """Confusion matrix, page of spectrograms and precision-recall curves, after validation and after test.
+    """Confusion matrix, page of spectrograms and precision-recall curves, after validation and test; mistakes to hear.
 
     Args:
         every_n_epochs: draw after every so many epochs of validation (a drawing takes about a second), and at the end.
@@ -97,6 +98,11 @@ class TensorBoardFigures(Callback):
         board.add_figure(f"{stage}/precision_recall", plots.pr_curves(scores.y, np.exp(scores.log_probs), genres), step)
         for label, genre in enumerate(genres):
             board.add_pr_curve(f"{stage}/{genre}", scores.y == label, np.exp(scores.log_probs[:, label]), step)
+        if stage == "test" and isinstance(datamodule, AudioDataModule):
+            for place in scores.mistakes[:_HEARD]:
+                name = f"{genres[scores.track_y[place]]} taken for {genres[scores.track_pred[place]]}"
+                sound = torch.from_numpy(datamodule.beginning(int(scores.track_ids[place]), _HEARD_S))
+                board.add_audio(f"test/{name}", sound, step, datamodule.sample_rate)
         front = datamodule.front_end
         if self._page is not None and isinstance(datamodule, AudioDataModule) and isinstance(front, MelFrontEnd):
             page = spectrograms(self._page, scores, datamodule, front)

@@ -12,6 +12,7 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from musicgen_cls import __version__, plots
+from musicgen_cls.callbacks.report_page import write_report_page
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError
 from musicgen_cls.metrics.scores import Interval, Scores, predictions_table, student, summarise
@@ -26,8 +27,8 @@ _LEVEL_DB = 6.0  # a difference in level worth a warning: peak-normalised files 
 class TestReport(Callback):
     """Prints one table at the end of a test and writes a report folder.
 
-    The folder holds `report.json`, `tracks.csv` (a row a track), `per_genre.csv`, `confusion.csv`, `confusion.png` and
-    `per_genre.png`.
+    The folder holds `report.html` (a page to look at), `report.json`, `tracks.csv` (a row a track), `per_genre.csv`,
+    `confusion.csv`, `confusion.png` and `per_genre.png`.
 
     Args:
         out: the folder; `<checkpoint's name>-test-<source>-<split>` beside the checkpoint if None.
@@ -57,11 +58,12 @@ class TestReport(Callback):
         self.folder = folder = Path(self.out) if self.out else _folder(trainer, report)
         try:
             write_report(folder, report, scores, datamodule)
+            write_report_page(folder / "report.html", report, warnings_of(report), scores, datamodule, pl_module)
         except OSError as error:
             raise UsageError(
                 f"{folder}: cannot write the report there ({error.strerror}); give another folder with --out DIR"
             ) from error
-        print(f"Report:      {folder}")
+        print(f"Report:      {folder / 'report.html'}")
 
 
 def write_pair(path: Path, tests: Sequence[tuple[str, Scores]], genres: Sequence[str]) -> None:
@@ -158,18 +160,23 @@ def format_report(report: dict[str, Any]) -> str:
         f1 = "" if row["f1"] is None else f"{100 * row['f1']:.1f}"
         recall, precision = _percent(row["recall"]), _percent(row["precision"])
         lines.append(f"  {genre:<14}{row['tracks']:>7}   {recall:<24}{precision:<24}{f1:>6}")
+    for note in warnings_of(report):
+        lines += ["", f"  Beware: {note}."]
+    return "\n".join([*lines, ""])
+
+
+def warnings_of(report: dict[str, Any]) -> list[str]:
+    """What a reader of the report has to beware of."""
+    found = []
     offset = report.get("level_offset_db") or 0.0
     if abs(offset) > _LEVEL_DB:
         louder = f"{abs(offset):.0f} dB {'louder' if offset > 0 else 'quieter'}"
-        lines += [
-            "",
-            f"  Beware: these windows are {louder} than the training windows; a network may hear that as genre.",
-        ]
+        found.append(f"these windows are {louder} than the training windows; a network may hear that as genre")
     if heard := report.get("tracks_heard_in_training"):
-        lines += ["", f"  Beware: the checkpoint was trained or selected on {heard} of these tracks; its figures leak."]
+        found.append(f"the checkpoint was trained or selected on {heard} of these tracks; its figures leak")
     elif report["can_leak"]:
-        lines += ["", f"  Beware: {LEAK_WARNING}."]
-    return "\n".join([*lines, ""])
+        found.append(LEAK_WARNING)
+    return found
 
 
 def write_report(folder: Path, report: dict[str, Any], scores: Scores, datamodule: GenreDataModule) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from musicgen_cls.audio.io import PCM_SCALE
+from musicgen_cls.audio.io import PCM_SCALE, Waveform
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.collection import Collection, collect
 from musicgen_cls.datamodules.base import GenreDataModule
@@ -66,6 +67,13 @@ class AudioDataModule(GenreDataModule):
         return to_samples(self.seconds, self.sample_rate)
 
     window_length = window_samples
+
+    def beginning(self, row: int, seconds: float) -> Waveform:
+        """The first seconds of a track of the collection, `[samples]`."""
+        assert self.collection is not None
+        start, length = int(self.collection.offset[row]), int(self.collection.lengths[row])
+        pcm = self.collection.items[start : start + min(length, to_samples(seconds, self.sample_rate))]
+        return (pcm / PCM_SCALE).astype(np.float32)
 
     def sample_waveforms(self, windows: Windows, limit: int = 512) -> Tensor:
         """Up to `limit` windows, evenly taken, as waveforms `[windows, samples]`."""

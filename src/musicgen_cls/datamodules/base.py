@@ -302,6 +302,18 @@ class GenreDataModule(LightningDataModule, ABC):
             start_s=(offsets / collection.rate).astype(np.float32),
         )
 
+    @property
+    def window_seconds(self) -> float:
+        """Length of a window, s."""
+        assert self.collection is not None
+        return self.window_length / self.collection.rate
+
+    def test_windows(self, index: Sequence[int] | npt.NDArray[np.int64]) -> Batch:
+        """Test windows by their numbers, as the network is fed them."""
+        assert self.collection is not None
+        dataset = WindowDataset(self.collection, self.windows["test"], self.window_length)
+        return self.on_after_batch_transfer(dataset.__getitems__([(int(row), 0.0) for row in index]), 0)
+
     def sample_windows(self, windows: Windows, limit: int = 512) -> Tensor:
         """Up to `limit` windows, evenly taken, `[windows, length, ...]`."""
         rows = np.unique(np.linspace(0, len(windows) - 1, min(limit, len(windows))).astype(int))

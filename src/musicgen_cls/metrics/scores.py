@@ -89,6 +89,13 @@ class Scores:
         return _most_probable(self.track_probs)
 
     @property
+    def mistakes(self) -> Ints:
+        """Places among the tracks of those taken for another class, the most confident mistake first, `[mistakes]`."""
+        wrong = np.flatnonzero(self.track_pred != self.track_y)
+        order: Ints = wrong[np.argsort(-self.track_probs[wrong].max(axis=1), kind="stable")]
+        return order
+
+    @property
     def loss(self) -> float:
         """Mean negative log-likelihood of the windows, in nats."""
         return float(-self.log_probs[np.arange(len(self.y)), self.y].mean(dtype=np.float64))

@@ -1,7 +1,15 @@
 """From arrays to figures. Nothing here knows of a trainer, and nothing touches pyplot's global state."""
 
 from musicgen_cls.plots.canvas import save
-from musicgen_cls.plots.scores import comparison, confusion_matrices, confusion_matrix, pr_curves, track_accuracy_bars
+from musicgen_cls.plots.scores import (
+    comparison,
+    confusion_matrices,
+    confusion_matrix,
+    draw_timeline,
+    pr_curves,
+    timeline,
+    track_accuracy_bars,
+)
 from musicgen_cls.plots.sound import (
     curves_by_second,
     mel_of,
@@ -18,6 +26,7 @@ __all__ = [
     "confusion_matrices",
     "confusion_matrix",
     "curves_by_second",
+    "draw_timeline",
     "mel_of",
     "mel_spectrogram",
     "pr_curves",
@@ -26,6 +35,7 @@ __all__ = [
     "spectra",
     "spectrogram_page",
     "strips",
+    "timeline",
     "track_accuracy_bars",
     "waveform",
 ]

@@ -157,3 +157,56 @@ def comparison(rows: Sequence[tuple[str, Any, str, bool]]) -> "Figure":
     if len(sets) > 1:
         ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9, title="not comparable")
     return fig
+
+
+def timeline(
+    start_s: ArrayLike,
+    end_s: ArrayLike,
+    probabilities: ArrayLike,
+    genres: Sequence[str],
+    title: str | None = None,
+    true: str | None = None,
+) -> "Figure":
+    """Draw the probability of genres over a recording: the likeliest five, and the true one.
+
+    Args:
+        start_s: where each stretch begins, s, `[steps]`.
+        end_s: where it ends, s, `[steps]`.
+        probabilities: `[steps, genres]`.
+        genres: their names, in order.
+        title: one line.
+        true: the genre that it is, if known: drawn thick.
+
+    """
+    fig = empty_figure(9.0, 2.9)
+    ax = fig.add_subplot()
+    draw_timeline(ax, start_s, end_s, probabilities, genres, true)
+    ax.set_xlabel("time in s")
+    if title:
+        ax.set_title(cut(title, 90), fontsize=10, parse_math=False)
+    return fig
+
+
+def draw_timeline(
+    ax: "Axes", start_s: ArrayLike, end_s: ArrayLike, probabilities: ArrayLike, genres: Sequence[str], true: str | None
+) -> None:
+    """Draw what `timeline` says into axes that are there."""
+    starts, ends, say = (np.asarray(values, dtype=np.float64) for values in (start_s, end_s, probabilities))
+    mean = say.mean(axis=0)
+    shown = [int(i) for i in np.argsort(-mean, kind="stable") if mean[i] > 0][:5]
+    shown += [i for i, genre in enumerate(genres) if genre == true and i not in shown]
+    for i in shown:
+        label = f"{100 * mean[i]:.0f} %  {cut(genres[i], 24)}" + (" (true)" if genres[i] == true else "")
+        width = 3.0 if genres[i] == true else 1.4
+        if len(starts) == 1:
+            ax.hlines(say[:, i], starts, ends, linewidth=width, label=label, **line_style(i))
+        else:
+            mark = "." if len(starts) <= 60 else ""
+            ax.plot((starts + ends) / 2, say[:, i], linewidth=width, marker=mark, label=label, **line_style(i))
+    ax.set(xlim=(starts.min(), ends.max()), ylim=(-0.02, 1.02), ylabel="probability")
+    ax.grid(color="#e6e6e6")
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    legend = ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
+    for text in legend.get_texts():
+        text.set_parse_math(False)

@@ -145,6 +145,7 @@ def sheet(
     mel_hz: ArrayLike,
     chroma: ArrayLike,
     end_s: float,
+    below: "Callable[[Axes], None] | None" = None,
 ) -> "Figure":
     """Draw a recording: waveform, spectrogram, mel spectrogram and chroma, below one another over one time axis.
 
@@ -157,11 +158,13 @@ def sheet(
         mel_hz: centre frequencies of the bands, ascending, `[n_mels]`.
         chroma: 0 to 1, `[12, columns]`, from C upwards.
         end_s: where the last column ends, s.
+        below: draws one part more, what a network says of it, say.
 
     """
     y = np.asarray(samples, dtype=np.float32)
-    fig = empty_figure(12.0, 10.0)
-    wave, *pictures = fig.subplots(4, 1, sharex=True, height_ratios=(1.0, 1.6, 1.6, 1.2))
+    heights = (1.0, 1.6, 1.6, 1.2) if below is None else (1.0, 1.6, 1.6, 1.2, 1.4)
+    fig = empty_figure(12.0, 1.85 * sum(heights))
+    wave, *pictures = fig.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     times, extremes = _extremes(y, sample_rate)
     wave.plot(times, extremes, color=BLUE, linewidth=0.5)
     height = max(1.05 * float(np.abs(y).max()), 1e-3)
@@ -169,7 +172,7 @@ def sheet(
     wave.set_title(cut(title, 110), fontsize=11, parse_math=False)
     wave.spines[["top", "right"]].set_visible(False)
     for ax, levels, top, name in zip(
-        pictures, (spectrogram, mel, chroma), (sample_rate / 2, len(np.asarray(mel)) - 0.5, 11.5),
+        pictures[:3], (spectrogram, mel, chroma), (sample_rate / 2, len(np.asarray(mel)) - 0.5, 11.5),
         ("frequency in Hz", "mel bands: Hz", "pitch class"), strict=True,
     ):  # fmt: skip
         levels = np.asarray(levels, dtype=np.float32)
@@ -183,7 +186,10 @@ def sheet(
         fig.colorbar(image, ax=ax, pad=0.01).set_label("dB" if in_db else "share of the strongest", fontsize=9)
     pictures[1].set_yticks(*_frequency_ticks(np.asarray(mel_hz, dtype=np.float64)))
     pictures[2].set_yticks(range(12), ["C", "", "D", "", "E", "F", "", "G", "", "A", "", "B"])
-    pictures[2].set_xlabel("time in s")
+    if below is not None:
+        below(pictures[3])
+        wave.set_xlim(0, len(y) / sample_rate)
+    pictures[-1].set_xlabel("time in s")
     return fig
 
 

@@ -52,6 +52,13 @@ class GenreClassifier(Task):
         logits: Tensor = self.network(x)
         return logits
 
+    def step_probabilities(self, x: Tensor) -> Tensor:
+        """What a network says at each of its steps, `[batch, steps, num_classes]`; without steps, of whole windows."""
+        if hasattr(self.network, "step_probabilities"):
+            steps: Tensor = self.network.step_probabilities(x)  # type: ignore[operator]
+            return steps
+        return functional.softmax(self(x).float(), dim=1)[:, None]
+
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Cross-entropy of a batch."""
         if self.mixup:

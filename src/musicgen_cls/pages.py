@@ -1,0 +1,43 @@
+"""Self-contained HTML pages: pictures and sound within, nothing fetched from anywhere."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from musicgen_cls.audio.io import to_pcm
+from musicgen_cls.paths import writing
+
+_MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+
+
+def write_page(path: Path, template: str, **values: Any) -> None:
+    """Write a page from a template of the package's data folder, whole or not at all."""
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(loader=PackageLoader("musicgen_cls", "data"), autoescape=True)
+    with writing(path) as temporary:
+        temporary.write_text(environment.get_template(template).render(**values), encoding="utf-8")
+
+
+def embedded_png(figure: Any, dpi: int = 90) -> str:
+    """A figure as the address of an image."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def embedded_sound(waveform: npt.NDArray[np.float32], sample_rate: int, compress: bool = False) -> str:
+    """A waveform `[samples]` as the address of a sound: WAV; or, a sixth of the size, MP3 where it knows the rate."""
+    import soundfile
+
+    kind = "MP3" if compress and sample_rate in _MP3_RATES else "WAV"
+    buffer = BytesIO()
+    soundfile.write(buffer, to_pcm(waveform), sample_rate, format=kind)
+    mime = {"MP3": "audio/mpeg", "WAV": "audio/wav"}[kind]
+    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
