@@ -101,6 +101,8 @@ class MusicTrainer(Trainer):
         collection = datamodule.open_collection()
         if collection.folder is None:
             print(f"{len(collection.tracks)} tracks; nothing to decode: {datamodule.location}")
+            if collection.problems:
+                print(describe_problems(collection.problems))
             return
         tables = write_tables(collection)
         hours = float(collection.lengths.sum()) / collection.rate / 3600
