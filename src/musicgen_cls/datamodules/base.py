@@ -141,6 +141,13 @@ class GenreDataModule(LightningDataModule, ABC):
             where = f"\n  the whole list: {write_tables(collection)[1]}" if collection.folder else ""
             log.warning("%s%s", describe_problems(collection.problems), where)
 
+    def prepare_fit(self) -> None:
+        """Find out, before a run has a folder, whether there is what to train and validate on."""
+        self.prepare_data()
+        self._open_once()
+        self.train_dataloader()
+        self.val_dataloader()
+
     def open_collection(self) -> Collection:
         """The collection, fetched and read where it is not yet."""
         collection = self._collect()
@@ -150,8 +157,7 @@ class GenreDataModule(LightningDataModule, ABC):
         """Open the store, divide the tracks, lay the windows."""
         if self.files is not None:
             return
-        if self.collection is None:
-            self._open()
+        self._open_once()
         if stage == "fit":
             self.fit_front_end()
 
@@ -219,13 +225,16 @@ class GenreDataModule(LightningDataModule, ABC):
                 f"its training tracks would be test tracks ({moved[0]} the first); train afresh, without --ckpt_path"
             )
 
-    def _open(self) -> None:
-        self.collection = self.open_collection()
-        known, unknown = self._known_tracks(self.collection)
+    def _open_once(self) -> None:
+        if self.collection is not None:
+            return
+        collection = self.open_collection()
+        known, unknown = self._known_tracks(collection)
         if unknown:
             names = ", ".join(f"{genre} ({count} tracks)" for genre, count in sorted(unknown.items()))
             log.warning("genres the checkpoint does not know are left out: %s", names)
-        self.windows = self._divide(self.collection, known)
+        self.windows = self._divide(collection, known)
+        self.collection = collection
         if self.leaks:
             log.warning(splits.LEAK_WARNING)
 

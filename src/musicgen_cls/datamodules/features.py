@@ -51,6 +51,9 @@ class FeatureTable(GenreDataModule):
     """
 
     INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("look_back",)
+    features: ClassVar[int] = len(COLUMNS)
+    """Numbers in a row."""
+
     DIVISION_ARGUMENTS: ClassVar[tuple[str, ...]] = (*GenreDataModule.DIVISION_ARGUMENTS, "across_tracks")
 
     def __init__(
@@ -248,7 +251,7 @@ def read_table(path: Path) -> Any:
         if (empty := table.index[table[name].str.strip() == ""]).size:
             raise SourceError(f"{path} line {empty[0]}: no {name}; fill it in, or take the row away")
     spelt: dict[str, str] = {}
-    for line, label in table["label"].items():
+    for line, label in zip(lines, table["label"], strict=True):
         if (first := spelt.setdefault(letters(label), label)) != label:
             raise SourceError(f"{path} line {line}: the label '{label}' is '{first}' above; spell it in one way")
     numbers = table[list(COLUMNS)].apply(pd.to_numeric, errors="coerce")

@@ -114,6 +114,11 @@ class MelSlices(Pictures, AudioDataModule):
             genres=genres,
             files=files,
         )
+        if not 2 * n_mels <= n_fft <= self.window_samples:
+            raise UsageError(
+                f"--data.n_fft {n_fft}: must be from {2 * n_mels}, twice --data.n_mels, to "
+                f"{self.window_samples}, the samples of a window"
+            )
         self.front_end: MelFrontEnd = MelFrontEnd(sample_rate, n_fft, hop_length, n_mels, logarithm)
 
     def places(self, length: int, side: Side | None) -> tuple[npt.NDArray[np.int64], int]:
