@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import yaml
 from PIL import Image
 
 from musicgen_cls.audio.synth import render
@@ -226,6 +227,12 @@ def test_spectrograms_of_either_kind(tmp_path, suffix):
     data.setup("fit")
     assert len(data.collection.tracks) == 6
     assert data.collection.problems == []
+
+
+def test_the_config_divides_by_tracks_as_the_study_did():
+    config = yaml.safe_load((Path(__file__).parents[2] / "configs" / "temporal_pooling_fma.yaml").read_text())
+    data = config["data"]["init_args"]
+    assert (data["split"], data["fractions"]) == ("official", [0.7, 0.2, 0.1])
 
 
 def zipped(root: Path, name: str) -> bytes:
