@@ -492,7 +492,8 @@ def check_changes(datamodule: Any) -> None:
             with isolate_rng(include_cuda=False), torch.no_grad():
                 changed = module(silence)
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            raise UsageError(f"{said}: {str(error).splitlines()[0]}; mend its arguments, or take another") from error
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise UsageError(f"{said}: {reason}; mend its arguments, or take another") from error
         if changed.shape != silence.shape:
             shapes = " to ".join(" x ".join(map(str, x.shape)) for x in (silence, changed))
             raise UsageError(f"{said}: changes {shapes}; take a module that keeps the shape")

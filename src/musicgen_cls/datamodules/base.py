@@ -273,7 +273,8 @@ class GenreDataModule(LightningDataModule, ABC):
             first = f", the first: {collection.problems[0]}" if collection.problems else ""
             raise SourceError(
                 f"{self.location}: genre '{missing[0]}' has no usable track ({len(collection.problems)} files"
-                f" left out in all{first}); mend or add some, or take the genre away"
+                f" left out in all{first}); mend or add some, or name the other genres: --data.genres "
+                f"[{', '.join(genre for genre in self.genres if genre in present)}]"
             )
         return rows, unknown
 
@@ -290,7 +291,7 @@ class GenreDataModule(LightningDataModule, ABC):
         try:
             sides = splits.assign(*division, genres=self.genres)
         except SplitError as error:
-            raise SplitError(f"{self.location}: {error}") from error
+            raise SplitError(f"{self.location}: {error}") from None
         if unsided := sum(sides[row] is None for row in rows):
             log.warning("split '%s' leaves out %d tracks: unlisted, or of unknown artists", self.split, unsided)
         rows_of = {side: [row for row in rows if sides[row] == side] for side in SIDES}
