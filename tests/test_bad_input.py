@@ -13,12 +13,16 @@ import soundfile
 import torch
 
 from musicgen_cls.__main__ import main
+from musicgen_cls.audio.features import COLUMNS
 from musicgen_cls.audio.synth import render
 
 CONFIG = str(Path(__file__).parents[1] / "configs" / "vgg.yaml")
 RATE = 22050
 SMALL = ["--data.windows_per_track", "2", "--data.fractions", "[0.5, 0.25, 0.25]", "--model.network.width", "2"]
 QUIET = ["--trainer.enable_progress_bar", "false", "--trainer.max_epochs", "1", "--trainer.accelerator", "cpu"]
+MASK = ["--data.mask", "torchaudio.transforms.SpecAugment"]
+for _size in ("n_time_masks", "time_mask_param", "n_freq_masks", "freq_mask_param"):
+    MASK += [f"--data.mask.{_size}", "4"]
 Fails = Callable[..., str]
 
 
@@ -119,7 +123,7 @@ class TestCollections:
         for index in (1, 2, 3):
             (songs / "metal" / f"{index}.wav").unlink()
         said = fails(*from_folder(songs))
-        assert "genre 'metal' without" in said
+        assert f"{songs}: split 'track' leaves genre 'metal' without" in said
         assert "1 in all" in said
 
     def test_published_split_of_another_collection(self, fails: Fails, songs: Path) -> None:
@@ -220,12 +224,49 @@ class TestWords:
             (["--model.lr", ".inf"], "--model.lr inf: must be more than 0, and finite"),
             (["--data.seconds", ".inf"], "--data.seconds inf: must be more than 0, and finite"),
             (["--trainer.accelerator", "gpu"], "accelerator"),
+            (["--data.n_fft", "1"], "--data.n_fft 1: must be 128 or more, twice --data.n_mels, and at most 44100"),
+            (["--data.n_fft", "1000000"], "--data.n_fft 1000000: must be 128 or more"),
+            (["--data.split_seed", "-1"], "--data.split_seed -1: must be 0 or more"),
+            (["--data.num_workers", "-1"], "--data.num_workers -1: must be 0 or more"),
+            (["--model.weight_decay", "-1"], "--model.weight_decay -1.0: must be 0 or more"),
+            (["--model.weight_decay", ".nan"], "--model.weight_decay nan: must be 0 or more"),
+            (["--seed_everything", "-1"], "--seed_everything -1: must be from 0 to 4294967295"),
+            (["--data.genres", "[blues]"], "--data.genres: only one genre, ['blues']"),
+            (["--data.mask", "torch.nn.Flatten"], "--data.mask Flatten: changes 2 x 64 x 173 to 2 x 11072; take"),
+            (["--data.augment", "torch.nn.AvgPool1d", "--data.augment.kernel_size", "2"], "--data.augment AvgPool1d"),
+            ([*MASK, "--data.mask.p", "2"], "--data.mask SpecAugment: The value of p must be between 0.0 and 1.0"),
+            ([*MASK, "--data.mask.time_mask_param", "-5"], "--data.mask.time_mask_param -5: must be 0 or more"),
+            (["--model.network", "Recurrent", "--data.n_mels", "32"], "set --model.network.n_mels 32"),
         ],
     )
     def test_values(self, fails: Fails, songs: Path, args: list[str], said: str) -> None:
         if "gpu" in args and torch.cuda.is_available():
             args = ["--trainer.accelerator", "tpu"]
         assert said in fails(*from_folder(songs, *args))
+
+    @pytest.mark.parametrize(
+        ("network", "args", "said"),
+        [
+            ("FeatureMLP", ["--model.network.features", "57"], "set --model.network.features 58"),
+            ("FeatureMLP", ["--data.look_back", "3"], "set --data.look_back to 0, or name another --model.network"),
+            ("FeatureLSTM", ["--data.look_back", "0"], "set --data.look_back to 1 or more, or name another"),
+            ("Recurrent", ["--data.look_back", "0"], "set --data.look_back to 1 or more, or name another"),
+        ],
+    )
+    def test_networks_that_do_not_fit_a_table(self, fails: Fails, network: str, args: list[str], said: str) -> None:
+        names = [f"{genre}.{number:05d}.0.wav" for genre in ("blues", "rock") for number in range(3)]
+        numbers = ",".join("1" for _ in COLUMNS)
+        lines = [",".join(["filename", *COLUMNS, "label"]), *(f"{n},{numbers},{n.split('.')[0]}" for n in names)]
+        Path("table.csv").write_text("\n".join(lines) + "\n")
+        data = ["--model", "GenreClassifier", "--data", "FeatureTable", "--data.table", "table.csv"]
+        assert said in fails("fit", *data, "--model.network", network, *args, *QUIET)
+
+    def test_a_refused_fit_leaves_no_run(self, fails: Fails, songs: Path) -> None:
+        assert "no validation windows" in fails(*from_folder(songs, "--data.fractions", "[0.5, 0.0, 0.5]"))
+        for index in (1, 2, 3):
+            (songs / "metal" / f"{index}.wav").unlink()
+        assert "genre 'metal' without" in fails(*from_folder(songs))
+        assert not Path("lightning_logs").exists()
 
     def test_no_such_config(self, fails: Fails) -> None:
         assert "gone.yaml" in fails("fit", "--config", "gone.yaml")
@@ -298,11 +339,16 @@ class TestCheckpoints:
         assert "the collection has changed" in said
         assert "without --ckpt_path" in said
 
-    def test_a_run_killed_in_its_first_epoch(self, fails: Fails, songs: Path) -> None:
-        assert main([str(a) for a in from_folder(songs, "--test_after_fit", "false")]) == 0
+    def test_a_run_killed_in_its_first_epoch(
+        self, fails: Fails, songs: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        settings = [str(a) for a in from_folder(songs, "--test_after_fit", "false")]
+        assert main(settings) == 0
         Path("lightning_logs/vgg/version_7").mkdir()
         Path("lightning_logs/vgg/version_7_old").mkdir()
-        said = fails(*from_folder(songs, "--ckpt_path", "last"))
+        assert main([*settings, "--ckpt_path", "last"]) == 0
+        assert "version_0/checkpoints/last.ckpt" in capsys.readouterr().out
+        said = fails(*settings, "--ckpt_path", "last", "--trainer.logger.version", "7")
         assert "version_7" in said
         assert "version_0/checkpoints/last.ckpt" in said
 

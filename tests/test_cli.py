@@ -276,6 +276,21 @@ def test_variants_of_training(args: tuple[str, ...], music: Path, run: Run) -> N
     assert report["split"] == ("segment" if leaks else "artist" if "artist" in args else "track")
 
 
+@pytest.mark.parametrize("first", ["mask", "augment"])
+def test_our_short_names_come_first(first: str, music: Path, run: Run) -> None:
+    """torchaudio.transforms has an AddNoise too, which an import brings among the classes that a name may mean."""
+    mask = ["--data.mask", "torchaudio.transforms.SpecAugment"]
+    for name in ("n_time_masks", "time_mask_param", "n_freq_masks", "freq_mask_param"):
+        mask += [f"--data.mask.{name}", "4"]
+    augment = ["--data.augment", "AddNoise"]
+    order = [*mask, *augment] if first == "mask" else [*augment, *mask]
+    settings = ["fit", "--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *QUIET, *order, "--print_config"]
+    for _ in range(2):
+        with pytest.raises(SystemExit) as stop:
+            run(*settings)
+        assert stop.value.code == 0
+
+
 def test_resumed_training_ends_in_the_same_weights(music: Path, run: Run) -> None:
     settings = [
         "--config",

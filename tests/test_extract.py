@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import yaml
 
 from musicgen_cls import extract
 from musicgen_cls.__main__ import main
@@ -82,13 +83,25 @@ def test_goes_on_where_it_was_stopped(songs, tmp_path, monkeypatch):
     assert not partial.exists()
 
 
-def test_parts_of_another_length_are_not_taken_over(songs, tmp_path):
+def test_rows_of_another_kind_are_not_taken_over_nor_lost(songs, tmp_path):
     partial = tmp_path / "table.csv.partial"
-    partial.write_text(
-        json.dumps({"location": str(songs), "seconds": 3.0}) + "\n" + json.dumps(["blues/0.wav", []]) + "\n"
-    )
-    table = extract.features(Folder(str(songs)), str(tmp_path / "table.csv"), seconds=0.5, jobs=1)
-    assert len(pd.read_csv(table)) == 8
+    left = json.dumps({"location": str(songs), "seconds": 3.0}) + "\n" + json.dumps(["blues/0.wav", []]) + "\n"
+    partial.write_text(left)
+    with pytest.raises(UsageError, match=r'table\.csv\.partial: left by a stopped run on .*"seconds": 3\.0'):
+        extract.features(Folder(str(songs)), str(tmp_path / "table.csv"), seconds=0.5, jobs=1)
+    assert partial.read_text() == left
+
+
+def test_a_config_names_the_arguments(songs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["musiccli"])
+    config = tmp_path / "features.yaml"
+    settings = {"source": {"class_path": "Folder", "init_args": {"root": str(songs)}}, "seconds": 0.5, "jobs": 1}
+    config.write_text(yaml.safe_dump({**settings, "out": str(tmp_path / "table.csv")}))
+    assert main(["features", "--config", str(config)]) == 0
+    assert len(pd.read_csv(tmp_path / "table.csv")) == 8
+    of_fit = Path(__file__).parents[1] / "configs" / "vgg.yaml"
+    assert main(["features", "--config", str(of_fit), "--out", str(tmp_path / "x.csv")]) == 2
+    assert "--config: a config of fit; features takes jobs, out, seconds, source only" in capsys.readouterr().err
 
 
 def test_what_is_refused(songs, tmp_path, capsys, monkeypatch):
@@ -97,15 +110,16 @@ def test_what_is_refused(songs, tmp_path, capsys, monkeypatch):
     with pytest.raises(UsageError, match=r"there\.csv: is there already"):
         extract.features(Folder(str(songs)), str(tmp_path / "there.csv"))
     assert (tmp_path / "there.csv").read_text() == "mine"
-    with pytest.raises(UsageError, match="--seconds 0: must be more than 0"):
-        extract.features(Folder(str(songs)), str(tmp_path / "x.csv"), seconds=0)
+    for seconds, said in ((0, "must be more than 0"), (0.05, r"must be 0\.093 or more, the 2048 samples of a frame")):
+        with pytest.raises(UsageError, match=rf"--seconds {seconds}: {said}"):
+            extract.features(Folder(str(songs)), str(tmp_path / "x.csv"), seconds=seconds)
     (songs / "metal" / "silent.wav").rename(tmp_path / "silent.wav")
     silent = tmp_path / "quiet" / "a"
     silent.mkdir(parents=True)
     (tmp_path / "silent.wav").rename(silent / "silent.wav")
-    with pytest.raises(SourceError, match=r"x\.csv: not written, since no track can be used"):
+    with pytest.raises(SourceError, match=r"x\.csv: not written.*the first: .*silent\.wav: silent"):
         extract.features(Folder(str(tmp_path / "quiet")), str(tmp_path / "x.csv"), jobs=1)
-    assert not (tmp_path / "x.csv").exists()
+    assert not list(tmp_path.glob("x.csv*"))
     for args, said in (
         ([], "missing: source, out"),
         (["--source", "Foldr", "--out", "x.csv"], "did you mean 'Folder'"),

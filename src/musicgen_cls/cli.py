@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import torch
 import yaml
+from jsonargparse import _typehints
 from jsonargparse.typing import PositiveInt
 from lightning.fabric.plugins.io import CheckpointIO
 from lightning.pytorch import Callback, Trainer
@@ -22,6 +23,7 @@ from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, Mode
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.seed import isolate_rng
 
 from musicgen_cls.audio.augment import AddNoise, NoiseAndPitch, ShiftPitch
 from musicgen_cls.callbacks.continuations import ContinuationWriter
@@ -49,7 +51,7 @@ from musicgen_cls.models.sample_rnn import SampleRNN
 from musicgen_cls.models.temporal_pooling import TemporalPooling
 from musicgen_cls.models.vgg import VGG
 from musicgen_cls.models.waveform_rnn import WaveformRNN
-from musicgen_cls.plain import init_arguments, resolve
+from musicgen_cls.plain import class_path, init_arguments, resolve
 from musicgen_cls.sources.known import SOURCES
 from musicgen_cls.sources.track import Source
 from musicgen_cls.tasks.base import Task
@@ -79,6 +81,19 @@ AUGMENTATIONS = (AddNoise, ShiftPitch, NoiseAndPitch)
 CLASSES = {cls.__name__: cls for cls in (*TASKS, *DATAMODULES, *SOURCES, *NETWORKS, *AUGMENTATIONS)}
 """What configs may name without a path."""
 
+_class_path_by_name = _typehints.resolve_class_path_by_name
+
+
+def _ours_first(cls: Any, name: str) -> str:
+    """The path of a class by its short name: ours, whatever others of that name have been imported by then."""
+    ours = CLASSES.get(name)
+    fits = ours is not None and isinstance(cls, type) and issubclass(ours, cls)
+    return class_path(CLASSES[name]) if fits else _class_path_by_name(cls, name)
+
+
+# jsonargparse has no setting for this: it refuses a short name that classes of several packages have.
+_typehints.resolve_class_path_by_name = _ours_first
+
 SCORED_WITH_CHECKPOINT = ("validate", "test", "predict")
 
 
@@ -101,6 +116,8 @@ class MusicTrainer(Trainer):
         collection = datamodule.open_collection()
         if collection.folder is None:
             print(f"{len(collection.tracks)} tracks; nothing to decode: {datamodule.location}")
+            if collection.problems:
+                print(describe_problems(collection.problems))
             return
         tables = write_tables(collection)
         hours = float(collection.lengths.sum()) / collection.rate / 3600
@@ -176,6 +193,7 @@ class MusicCLI(LightningCLI):
             rest = ["--config", json.dumps(settings_of(self.checkpoint)), *rest]
         self.config = self._parse(parser, command, rest)
         config = self.config[command]
+        check_seed(config.seed_everything)
         if self.checkpoint is not None:  # a run's own config.yaml has null for these
             config.ckpt_path = str(self.checkpoint.path)
             config.data.init_args.genres = self.checkpoint.genres
@@ -266,12 +284,19 @@ class MusicCLI(LightningCLI):
             )
         if self.subcommand != "prepare":
             check_network(self.model, self.datamodule)
+        if self.subcommand == "fit":
+            check_changes(self.datamodule)
 
     def before_fit(self) -> None:
+        """Prepare before the run has a folder and other processes are started, so that a mistake leaves nothing."""
+        ours = isinstance(self.datamodule, GenreDataModule)
+        rank_zero_only(self.datamodule.prepare_fit if ours else self.datamodule.prepare_data)()
+
+    def before_test(self) -> None:
         """Prepare before other processes are started, so that a mistake is told once, by this one."""
         rank_zero_only(self.datamodule.prepare_data)()
 
-    before_validate = before_test = before_fit
+    before_validate = before_test
 
     def before_predict(self) -> None:
         """Find the files before other processes are started."""
@@ -429,17 +454,55 @@ def check_network(model: Any, datamodule: Any) -> None:
     with torch.no_grad():
         try:
             model.dry_run(batch)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError, IndexError) as error:
             name = type(model.network).__name__
             shape = (
                 " x ".join(map(str, batch["x"].shape[1:])) if "x" in batch else f"{datamodule.window_length} samples"
             )
             raise UsageError(
-                f"{name} cannot take input of {shape} ({str(error).splitlines()[0]}); give longer windows or "
-                "other bands and frames, or data of another kind"
+                f"{name} cannot take input of {shape} ({str(error).splitlines()[0]}); {remedy(model, datamodule)}"
             ) from error
         finally:
             model.network.train()
+
+
+def remedy(model: Task, datamodule: GenreDataModule) -> str:
+    """What to change where a network cannot take what the data gives."""
+    given = model.hparams["network"]["init_args"]
+    for name, parameter in inspect.signature(type(model.network)).parameters.items():
+        size = getattr(datamodule, name, None) if name in ("n_mels", "features") else None
+        if size is not None and size != given.get(name, parameter.default):
+            return f"set --model.network.{name} {size}"
+    if isinstance(datamodule, FeatureTable):
+        look_back = "0" if datamodule.look_back else "1 or more"
+        return f"set --data.look_back to {look_back}, or name another --model.network"
+    return "give longer windows or other bands and frames, or data of another kind"
+
+
+def check_changes(datamodule: Any) -> None:
+    """Let augment and mask change two silent windows, as in training, so that a mistake in them is told before."""
+    for name in ("augment", "mask"):
+        module = getattr(datamodule, name, None)
+        if module is None:
+            continue
+        shape = [datamodule.window_length] if name == "augment" else datamodule.silent_batch()["x"].shape[1:]
+        silence = torch.zeros(2, *shape)
+        said = f"--data.{name} {type(module).__name__}"
+        try:
+            with isolate_rng(include_cuda=False), torch.no_grad():
+                changed = module(silence)
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise UsageError(f"{said}: {reason}; mend its arguments, or take another") from error
+        if changed.shape != silence.shape:
+            shapes = " to ".join(" x ".join(map(str, x.shape)) for x in (silence, changed))
+            raise UsageError(f"{said}: changes {shapes}; take a module that keeps the shape")
+
+
+def check_seed(seed: int | bool | None) -> None:
+    """Raise `UsageError` for a number that no generator takes."""
+    if seed is not None and not 0 <= seed < 2**32:
+        raise UsageError(f"--seed_everything {seed}: must be from 0 to {2**32 - 1}")
 
 
 def last_checkpoint(dirpath: str | None) -> ModelCheckpoint:
@@ -448,13 +511,17 @@ def last_checkpoint(dirpath: str | None) -> ModelCheckpoint:
 
 
 def resume_last(config: Any) -> None:
-    """Point `ckpt_path` and the logger's version at the newest run of this name, or at the version that is set."""
+    """Point `ckpt_path` and the logger's version at the newest run of this name that has gone through an epoch.
+
+    Where a version is set it is that one.
+    """
     arguments = config.trainer.logger.init_args if hasattr(config.trainer.logger, "init_args") else None
     if arguments is None or "save_dir" not in arguments:
         raise UsageError("--ckpt_path last needs a logger with folders; give the checkpoint's path instead")
     runs = Path(arguments.save_dir) / (arguments.name or "")
     numbers = [int(match[1]) for path in runs.glob("version_*") if (match := re.fullmatch(r"version_(\d+)", path.name))]
-    version = arguments.version if arguments.version is not None else max(numbers, default=0)
+    begun = [number for number in numbers if (runs / f"version_{number}" / "checkpoints" / "last.ckpt").is_file()]
+    version = arguments.version if arguments.version is not None else max(begun or numbers, default=0)
     run = runs / (f"version_{version}" if isinstance(version, int) else version)
     last = Path(config.checkpoint.dirpath or run / "checkpoints") / "last.ckpt"
     if not last.is_file():

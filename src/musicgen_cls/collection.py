@@ -155,7 +155,7 @@ def describe_problems(problems: Sequence[Problem], limit: int = 10) -> str:
     """The integrity report as text: how many files were left out, and each with its reason, `limit` at most."""
     lines = [f"{len(problems)} files left out:"] + [f"  {problem}" for problem in problems[:limit]]
     if len(problems) > limit:
-        lines.append(f"  ... and {len(problems) - limit} more: all stand in integrity.csv")
+        lines.append(f"  ... and {len(problems) - limit} more")
     return "\n".join(lines)
 
 

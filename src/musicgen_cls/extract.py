@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from musicgen_cls.audio.features import COLUMNS, feature_row
+from musicgen_cls.audio.features import COLUMNS, FRAME, feature_row
 from musicgen_cls.audio.io import Waveform, check_sound, read
+from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive
 from musicgen_cls.mistakes import command_parser
 from musicgen_cls.paths import check_writable, writing
@@ -36,12 +37,14 @@ def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> 
 
     Raises:
         SourceError: no track can be used.
-        UsageError: the table is there already, or cannot be written.
+        UsageError: the table is there already, or cannot be written; or a stopped run of another kind left its rows.
     """
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
     check_positive("--", seconds=seconds)
+    if to_samples(seconds, RATE) < FRAME:
+        raise UsageError(f"--seconds {seconds}: must be {FRAME / RATE:.3f} or more, the {FRAME} samples of a frame")
     if jobs == 0:
         raise UsageError("--jobs 0: must be 1 or more, or -1 for all cores")
     table = Path(out).expanduser()
@@ -59,11 +62,14 @@ def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> 
             done[name] = found
             journal.write(json.dumps([name, found]) + "\n")
             journal.flush()
-    _write(table, [row for track in tracks if isinstance(rows := done[track.id], list) for row in rows])
-    partial.unlink()
+    rows = [row for track in tracks if isinstance(found := done[track.id], list) for row in found]
     refused = [f"{track.path}: {done[track.id]}" for track in tracks if isinstance(done[track.id], str)]
-    count = sum(len(found) for found in done.values() if isinstance(found, list))
-    print(f"{count} rows of {len(tracks) - len(refused)} tracks: {table}")
+    if rows:
+        _write(table, rows)
+    partial.unlink()
+    if not rows:
+        raise SourceError(f"{table}: not written, since no track can be used; the first: {refused[0]}")
+    print(f"{len(rows)} rows of {len(tracks) - len(refused)} tracks: {table}")
     if refused:
         print("\n  ".join([f"{len(refused)} files left out:", *refused[:10]]))
     return table
@@ -85,7 +91,7 @@ def _rows(track: Track, seconds: float) -> tuple[str, list[Row] | str]:
     try:
         waveform = read(track.path, RATE)
         check_sound(track.path, waveform)
-        length = round(seconds * RATE)
+        length = to_samples(seconds, RATE)
         count = len(waveform) // length
         if count < 2:
             return track.id, [_row(track, "", waveform)]
@@ -100,19 +106,26 @@ def _row(track: Track, part: str, waveform: Waveform) -> Row:
 
 
 def _begun(partial: Path, what: dict[str, Any]) -> dict[str, list[Row] | str]:
-    """Rows by track that a stopped run of the same kind left; a line that a kill cut short is left away."""
+    """Rows by track that a stopped run left; a line that a kill cut short is left away.
+
+    Raises:
+        UsageError: they are of other parts, or of another source.
+    """
     lines = partial.read_text(encoding="utf-8").splitlines(keepends=True) if partial.is_file() else []
     whole = [line for line in lines if line.endswith("\n")]
-    if not whole or json.loads(whole[0]) != what:
-        whole = [json.dumps(what) + "\n"]
+    head = json.dumps(what) + "\n"
+    if whole and whole[0] != head:
+        raise UsageError(
+            f"{partial}: left by a stopped run on {whole[0].strip()}, not {head.strip()}; go on with that, take it "
+            "away, or name another --out"
+        )
+    whole = whole or [head]
     with writing(partial) as temporary:
         temporary.write_text("".join(whole), encoding="utf-8")
     return dict(json.loads(line) for line in whole[1:])
 
 
 def _write(table: Path, rows: list[Row]) -> None:
-    if not rows:
-        raise SourceError(f"{table}: not written, since no track can be used; look at the collection with prepare")
     with writing(table) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ["filename", *COLUMNS, "label"])
         writer.writeheader()

@@ -58,7 +58,10 @@ def command_parser(
 
     class Parser(ArgumentParser):
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-            raise UsageError(explain(message, options, names)) from ex
+            said = explain(message, options, names)
+            if re.match("no option '(model|data|trainer)\\b", said):  # without dashes: in a file
+                said = f"--config: a config of fit; {command.__name__} takes {', '.join(sorted(options))} only"
+            raise UsageError(said) from ex
 
     options, names = set(inspect.signature(command).parameters), [cls.__name__ for cls in classes]
     description = (command.__doc__ or "").splitlines()[0]

@@ -184,7 +184,8 @@ def test_external_leaves_unknown_genres_out_by_name(music, caplog):
 
 
 @pytest.mark.parametrize(
-    "options", [{"genres": ["jazz", "metal"]}, {"genres": ["rock", "pop"]}, {"genres": ["rock"], "split": "external"}]
+    "options",
+    [{"genres": ["jazz", "metal"]}, {"genres": ["rock", "pop"]}, {"genres": ["rock", "pop"], "split": "external"}],
 )
 def test_genres_that_are_not_those_of_the_checkpoint(music, options):
     with pytest.raises(SourceError, match=r"its genres \(blues, jazz, metal\) are not those of the checkpoint"):

@@ -1,6 +1,7 @@
 """Tables of features: whose rows train, how they are scaled, and what is refused."""
 
 import inspect
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -223,6 +224,98 @@ def test_a_window_longer_than_the_track(table):
         UsageError, match=r"--data\.look_back 10: longer than any track, which have up to 10 rows; take 9"
     ):
         make(table, look_back=10)
+
+
+def test_a_window_longer_than_the_table(table):
+    with pytest.raises(UsageError, match=r"look_back 500: longer than the table, which has 160 rows; take 159 or less"):
+        make(table, look_back=500, across_tracks=True, split="segment")
+    with pytest.raises(SplitError, match=r"split 'segment' leaves genre 'blues' without train windows"):
+        make(table, look_back=150, across_tracks=True, split="segment")
+
+
+def test_windows_on_whole_tracks(tmp_path):
+    rows(parts=1).to_csv(tmp_path / "whole.csv", index=False)
+    with pytest.raises(UsageError, match=r"tracks have one row each; give a table of their parts.*FeatureMLP"):
+        make(tmp_path / "whole.csv", look_back=5)
+
+
+def shortened(path: Path, tracks: str) -> Path:
+    """The table with nothing but the first three rows of some tracks of blues."""
+    table = rows()
+    table[~table["filename"].str.contains(rf"blues\.0000{tracks}\.[3-9]\.")].to_csv(path, index=False)
+    return path
+
+
+def test_tracks_with_too_few_rows_are_left_out_by_name(table, caplog):
+    data = make(shortened(table, "[0-3]"), look_back=5)
+    assert [str(problem) for problem in data.collection.problems] == [
+        f"blues.0000{n}.0.wav: too few rows for --data.look_back 5: 3" for n in range(4)
+    ]
+    assert "4 files left out" in caplog.text
+    assert Counter(track.genre for track in data.collection.tracks) == {"blues": 4, "rock": 8}
+    assert all(set(windows.genre) == {0, 1} for windows in data.windows.values())
+
+
+def test_a_genre_whose_tracks_have_too_few_rows(table):
+    with pytest.raises(SourceError, match=r"genre 'blues' has no usable track \(8 files left out.*00\.0\.wav: too few"):
+        make(shortened(table, "."), look_back=5)
+    with pytest.raises(
+        SplitError, match=r"features_3_sec\.csv: split 'track' leaves genre 'blues' without test tracks"
+    ):
+        make(shortened(table, "[0-5]"), look_back=5)
+
+
+def spoil_line(number: int, change):
+    def spoil(lines: list[str]) -> list[str]:
+        return [*lines[: number - 1], change(lines[number - 1]), *lines[number:]]
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (
+            lambda lines: [lines[0], *(f"{line}," for line in lines[1:])],
+            "line 2: 61 values for 60 columns; mend the row",
+        ),
+        (lambda lines: [f"{line}," for line in lines], "columns extra one without a name; it needs"),
+        (spoil_line(7, lambda line: line.rpartition(",")[0]), "line 7: 59 values for 60 columns"),
+        (spoil_line(7, lambda line: f'"{line}'), "line 7: not a row that can be read"),
+        (lambda lines: [line.replace(",", ";") for line in lines], "its columns are separated by semicolons; save it"),
+        (lambda lines: [line.replace(",", "\t") for line in lines], "its columns are separated by tabs; save it"),
+        (
+            lambda lines: [lines[0], "", "  ", *lines[1:3], "", lines[3].replace("66150", "long"), *lines[4:]],
+            "line 7: length is 'long', not a finite number",
+        ),
+        (lambda lines: [*lines, lines[2]], "line 162: blues.00000.1.wav is the part of its track that line 3 is; take"),
+        (spoil_line(3, lambda line: line.replace(",blues", ",Blues")), "line 3: the label 'Blues' is 'blues' above"),
+        (
+            lambda lines: [*lines[:-10], *(line.replace(",rock", ",rok") for line in lines[-10:])],
+            "line 152: rock.00007 is the only track with the label 'rok'; mend",
+        ),
+        (
+            lambda lines: lines[:81],
+            r"features_3_sec\.csv: only one genre, \['blues'\]; a classifier needs at least two",
+        ),
+        (lambda lines: [lines[0].replace("tempo", "rms_var"), *lines[1:]], "missing tempo; extra rms_var"),
+    ],
+)
+def test_files_that_are_not_right(table, spoil, said):
+    table.write_text("\n".join(spoil(table.read_text().splitlines())) + "\n")
+    with pytest.raises(SourceError, match=said):
+        make(table)
+
+
+def test_one_genre_given(table):
+    with pytest.raises(SourceError, match=r"--data\.genres: only one genre, \['blues'\]"):
+        make(table, genres=["blues"])
+
+
+@pytest.mark.parametrize("name", ["split_seed", "num_workers", "look_back"])
+def test_what_must_not_be_negative(table, name):
+    with pytest.raises(UsageError, match=rf"--data\.{name} -1: must be 0 or more"):
+        make(table, **{name: -1})
 
 
 def test_predict_takes_audio(table):

@@ -180,6 +180,21 @@ def test_an_array_that_is_no_spectrogram(tmp_path, array, said):
         make(tmp_path)
 
 
+def test_a_picture_of_too_many_pixels(pictures, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", N_MELS * FRAMES // 2 - 1)
+    with pytest.raises(SourceError, match=r"a/0\.png: a picture of too many pixels for a spectrogram"):
+        make(pictures)
+
+
+def test_an_archive_named_as_an_array(tmp_path):
+    for genre in ("a", "b"):
+        (tmp_path / genre).mkdir()
+        with (tmp_path / genre / "0.npy").open("wb") as file:
+            np.savez(file, bands=np.zeros((N_MELS, FRAMES)))
+    with pytest.raises(SourceError, match=r"a/0\.npy: not an array that can be read"):
+        make(tmp_path)
+
+
 def test_a_window_longer_than_every_track(pictures):
     with pytest.raises(SourceError, match=r"40 frames, shorter than --data.frames 41; none of 16 files can be used"):
         make(pictures, frames=41)

@@ -1,18 +1,30 @@
 """FMA: a small tree true to its format, and one of 8000 tracks by name."""
 
+import hashlib
+import shutil
 from collections import Counter
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import yaml
+from PIL import Image
 
 from musicgen_cls.audio.synth import render
 from musicgen_cls.collection import collect
 from musicgen_cls.datamodules.mel import MelSlices
-from musicgen_cls.errors import SourceError
-from musicgen_cls.sources.fma import FMA
+from musicgen_cls.datamodules.spectrograms import Spectrograms
+from musicgen_cls.errors import SourceError, SplitError
+from musicgen_cls.sources import fma
+from musicgen_cls.sources.fma import FMA, SMALL
+from musicgen_cls.sources.splits import assign
+from musicgen_cls.sources.track import Track
+
+SIDES = ("training", "validation", "test")
 
 COLUMNS = [
     *(("album", "id"), ("album", "title"), ("artist", "id"), ("artist", "name"), ("set", "split"), ("set", "subset")),
@@ -160,6 +172,97 @@ def test_metadata_of_another_version(tmp_path, text, said):
     path.write_text(text)
     with pytest.raises(SourceError, match=rf"tracks\.csv: ({said})"):
         FMA(str(tmp_path)).tracks()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace("\n2,", "\nabc,"), r"track_id 'abc' is no number: not the version of May 2017"),
+        (
+            lambda text: text.replace(",small,", ",medium,"),
+            "no track of the subset 'small' that has a genre; name another",
+        ),
+        (lambda text: text[: len(text) // 2], "ends in the middle of a line|not a table that can be read"),
+    ],
+)
+def test_metadata_that_is_spoilt(tmp_path, change, said):
+    path = metadata(tmp_path, [row(n, "Rock", n) for n in range(2, 9)])
+    path.write_text(change(path.read_text()))
+    with pytest.raises(SourceError, match=rf"tracks\.csv: ({said}).*point --data\.source\.root at a copy"):
+        MelSlices(FMA(str(tmp_path)))
+
+
+def test_an_artist_on_two_sides_is_not_the_official_split(tmp_path):
+    rows = [row(n, genre, n, SIDES[n % 3]) for n, genre in enumerate(["Pop"] * 3 + ["Rock"] * 3)]
+    tracks = [Track(f"{n:06d}", tmp_path, r["track", "genre_top"], str(n)) for n, r in enumerate(rows)]
+    metadata(tmp_path, rows)
+
+    def divide(tracks):
+        return assign(FMA(str(tmp_path)), tracks, "official", (0.8, 0.1, 0.1), None, 0)
+
+    assert divide(tracks) == ["train", "validation", "test"] * 2
+    assert divide([replace(track, artist=None) for track in tracks]) == ["train", "validation", "test"] * 2
+    with pytest.raises(SplitError, match=r"puts artist '7' on 3 sides; choose another split, as --data\.split artist"):
+        divide([replace(track, artist="7") for track in tracks])
+
+
+def test_unknown_artists_are_none(tmp_path):
+    metadata(tmp_path, [row(2, "Rock", None), row(3, "Pop", 7)])
+    assert [track.artist is None for track in FMA(str(tmp_path)).described()] == [True, False]
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".png"])
+def test_spectrograms_of_either_kind(tmp_path, suffix):
+    rows = [row(n, genre, n, split) for n, (genre, split) in enumerate(product(("Pop", "Rock"), SIDES))]
+    metadata(tmp_path, rows)
+    folder = tmp_path / "fma_small" / "000"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for n in range(len(rows)):
+        if suffix == ".npy":
+            np.save(folder / f"{n:06d}.npy", rng.normal(size=(16, 40)))
+        else:
+            Image.fromarray(rng.integers(0, 255, (16, 40), dtype=np.uint8)).save(folder / f"{n:06d}.png")
+    data = Spectrograms(FMA(str(tmp_path)), n_mels=16, frames=16, split="official")
+    data.setup("fit")
+    assert len(data.collection.tracks) == 6
+    assert data.collection.problems == []
+
+
+def test_the_config_divides_by_tracks_as_the_study_did():
+    config = yaml.safe_load((Path(__file__).parents[2] / "configs" / "temporal_pooling_fma.yaml").read_text())
+    data = config["data"]["init_args"]
+    assert (data["split"], data["fractions"]) == ("official", [0.7, 0.2, 0.1])
+
+
+def zipped(root: Path, name: str) -> bytes:
+    archive = shutil.make_archive(str(root / f"as_{name}"), "zip", root, name)
+    return Path(archive).read_bytes()
+
+
+def test_a_fresh_machine_downloads_through_the_datamodule(site, tmp_path, monkeypatch):
+    """The genres are known before the metadata is there; the metadata then agrees."""
+    there, here = tmp_path / "there", tmp_path / "here"
+    rng, rows = np.random.default_rng(0), []
+    for n, (genre, split) in enumerate(product(SMALL, SIDES)):
+        rows.append(row(n, genre, n, split))
+        path = there / "fma_small" / "000" / f"{n:06d}.mp3"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, rng.normal(0, 0.1, 12000), 8000, format="MP3")
+    metadata(there, rows)
+    for name in ("metadata", "small"):
+        site.files[f"/fma_{name}.zip"] = zipped(there, f"fma_{name}")
+        sums = "sha1:" + hashlib.sha1(site.files[f"/fma_{name}.zip"]).hexdigest()
+        monkeypatch.setitem(fma.SUMS, name, sums)
+    monkeypatch.setattr(fma, "ADDRESS", site.url + "/fma_{name}.zip")
+    data = MelSlices(FMA(str(here), download=True), seconds=1.0, sample_rate=8000, n_fft=256, split="official")
+    assert data.genres == list(SMALL)
+    assert not here.exists()
+    data.prepare_data()
+    data.setup("fit")
+    assert len(data.collection.tracks) == 24
+    assert data.source.genres == SMALL
+    assert (len(SMALL), len(FMA(str(here / "else"), "medium", download=True).genres)) == (8, 16)
 
 
 def test_sides_of_another_name(tmp_path):

@@ -8,6 +8,8 @@ import numpy.typing as npt
 from musicgen_cls.errors import AudioError
 
 N_MFCC = 20
+FRAME = 2048
+"""Samples that the shortest sound has."""
 
 _PAIRS = (
     "chroma_stft",
@@ -47,8 +49,8 @@ def feature_row(waveform: npt.NDArray[np.float32], sample_rate: int) -> dict[str
     import librosa
     from librosa import feature
 
-    if len(waveform) < 2048:
-        raise AudioError(f"{len(waveform)} samples: too short for features, 2048 are needed")
+    if len(waveform) < FRAME:
+        raise AudioError(f"{len(waveform)} samples: too short for features, {FRAME} are needed")
     y, rate = waveform, sample_rate
     spectrum = librosa.stft(y, pad_mode="reflect")
     magnitude = np.abs(spectrum)

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from musicgen_cls.collection import Collection, describe_problems, write_tables
 from musicgen_cls.datamodules.windows import Batch, TrackSampler, WindowDataset, Windows, WindowSampler
-from musicgen_cls.errors import SourceError, SplitError, UsageError, check_positive
+from musicgen_cls.errors import SourceError, SplitError, UsageError, check_not_negative, check_positive
 from musicgen_cls.plain import class_path, init_arguments
 from musicgen_cls.sources import splits
 from musicgen_cls.sources.track import SIDES, Side, Source
@@ -66,6 +66,7 @@ class GenreDataModule(LightningDataModule, ABC):
     ) -> None:
         super().__init__()
         check_positive("--data.", batch_size=batch_size)
+        check_not_negative("--data.", split_seed=split_seed, num_workers=num_workers)
         fold = None if split == "external" else fold  # left over from how the checkpoint was trained
         if fold is not None and split not in ("track", "artist"):
             raise UsageError(f"--data.fold '{fold}': split '{split}' has no folds; use split 'track' or 'artist'")
@@ -83,6 +84,9 @@ class GenreDataModule(LightningDataModule, ABC):
         self.heard: frozenset[str] = frozenset()
         """Digests of the tracks that the checkpoint was trained and selected on."""
         self.genres = list(genres) if genres else self._all_genres()
+        if len(self.genres) < self.MIN_GENRES:
+            where = "--data.genres" if genres else self.location
+            raise SourceError(f"{where}: only one genre, {self.genres}; a classifier needs at least two")
         self.num_classes: int | None = len(self.genres)
         origin = {"_class_path": class_path(type(self)), "_instantiator": "lightning.pytorch.cli.instantiate_module"}
         self.save_hyperparameters(origin | init_arguments(self) | {"files": None}, logger=False)
@@ -137,6 +141,13 @@ class GenreDataModule(LightningDataModule, ABC):
             where = f"\n  the whole list: {write_tables(collection)[1]}" if collection.folder else ""
             log.warning("%s%s", describe_problems(collection.problems), where)
 
+    def prepare_fit(self) -> None:
+        """Find out, before a run has a folder, whether there is what to train and validate on."""
+        self.prepare_data()
+        self._open_once()
+        self.train_dataloader()
+        self.val_dataloader()
+
     def open_collection(self) -> Collection:
         """The collection, fetched and read where it is not yet."""
         collection = self._collect()
@@ -146,8 +157,7 @@ class GenreDataModule(LightningDataModule, ABC):
         """Open the store, divide the tracks, lay the windows."""
         if self.files is not None:
             return
-        if self.collection is None:
-            self._open()
+        self._open_once()
         if stage == "fit":
             self.fit_front_end()
 
@@ -215,13 +225,16 @@ class GenreDataModule(LightningDataModule, ABC):
                 f"its training tracks would be test tracks ({moved[0]} the first); train afresh, without --ckpt_path"
             )
 
-    def _open(self) -> None:
-        self.collection = self.open_collection()
-        known, unknown = self._known_tracks(self.collection)
+    def _open_once(self) -> None:
+        if self.collection is not None:
+            return
+        collection = self.open_collection()
+        known, unknown = self._known_tracks(collection)
         if unknown:
             names = ", ".join(f"{genre} ({count} tracks)" for genre, count in sorted(unknown.items()))
             log.warning("genres the checkpoint does not know are left out: %s", names)
-        self.windows = self._divide(self.collection, known)
+        self.windows = self._divide(collection, known)
+        self.collection = collection
         if self.leaks:
             log.warning(splits.LEAK_WARNING)
 
@@ -236,15 +249,12 @@ class GenreDataModule(LightningDataModule, ABC):
 
     def _all_genres(self) -> list[str]:
         """The genres, in label order."""
-        genres = list(self._source().genres)
-        if len(genres) < self.MIN_GENRES:
-            raise SourceError(f"{self.location}: only one genre, {genres}; a classifier needs at least two sub-folders")
-        return genres
+        return list(self._source().genres)
 
     def _matched(self, collection: Collection) -> Collection:
         """The collection with genres written as ours, where they differ in case, spaces or hyphens only."""
-        ours = {_letters(genre): genre for genre in self.genres}
-        tracks = [replace(track, genre=ours.get(_letters(track.genre), track.genre)) for track in collection.tracks]
+        ours = {letters(genre): genre for genre in self.genres}
+        tracks = [replace(track, genre=ours.get(letters(track.genre), track.genre)) for track in collection.tracks]
         return replace(collection, tracks=tracks)
 
     def _known_tracks(self, collection: Collection) -> tuple[list[int], Counter[str]]:
@@ -260,9 +270,11 @@ class GenreDataModule(LightningDataModule, ABC):
         present = {collection.tracks[row].genre for row in rows}
         missing = [genre for genre in self.genres if genre not in present]
         if missing and self.split != "external":
+            first = f", the first: {collection.problems[0]}" if collection.problems else ""
             raise SourceError(
                 f"{self.location}: genre '{missing[0]}' has no usable track ({len(collection.problems)} files"
-                " left out in all); mend or add some, or take the genre's folder away"
+                f" left out in all{first}); mend or add some, or name the other genres: --data.genres "
+                f"[{', '.join(genre for genre in self.genres if genre in present)}]"
             )
         return rows, unknown
 
@@ -271,14 +283,29 @@ class GenreDataModule(LightningDataModule, ABC):
         if self.split == "segment":
             every = self._lay(collection, rows, None)
             sides: list[Side | None] = [*splits.segment_sides(every.genre, self.fractions, self.split_seed)]
-            return {side: every[np.array([s == side for s in sides])] for side in SIDES}
+            windows = {side: every[np.array([s == side for s in sides], dtype=bool)] for side in SIDES}
+            self._check_segments(windows)
+            return windows
         # All tracks are divided, not only those of our genres: networks of one genre and of all then hear the same.
         division = self.source, collection.tracks, self.split, self.fractions, self.fold, self.split_seed
-        sides = splits.assign(*division, genres=self.genres)
+        try:
+            sides = splits.assign(*division, genres=self.genres)
+        except SplitError as error:
+            raise SplitError(f"{self.location}: {error}") from None
         if unsided := sum(sides[row] is None for row in rows):
             log.warning("split '%s' leaves out %d tracks: unlisted, or of unknown artists", self.split, unsided)
         rows_of = {side: [row for row in rows if sides[row] == side] for side in SIDES}
         return {side: self._lay(collection, self._rows_to_lay(rows_of, side), side) for side in SIDES}
+
+    def _check_segments(self, windows: dict[Side, Windows]) -> None:
+        """Every genre has windows on every side that has a share."""
+        for side, share in zip(SIDES, self.fractions, strict=True):
+            for label, genre in enumerate(self.genres):
+                if share and not (windows[side].genre == label).any():
+                    raise SplitError(
+                        f"{self.location}: split 'segment' leaves genre '{genre}' without {side} windows; add tracks, "
+                        "take shorter windows, or other --data.fractions"
+                    )
 
     def _rows_to_lay(self, rows_of: dict[Side, list[int]], side: Side) -> list[int]:
         """Rows of the tracks that a side's windows are cut from."""
@@ -350,7 +377,7 @@ class GenreDataModule(LightningDataModule, ABC):
         return WindowSampler(dataset, **options)
 
 
-def _letters(name: str) -> str:
+def letters(name: str) -> str:
     """A name as it sounds: 'Hip-Hop' and 'hip hop' are 'hiphop'."""
     return "".join(character for character in name.casefold() if character.isalnum())
 

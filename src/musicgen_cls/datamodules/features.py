@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,11 +15,11 @@ import torch
 from musicgen_cls.audio.features import COLUMNS
 from musicgen_cls.audio.mel import Standardise
 from musicgen_cls.collection import Collection, join
-from musicgen_cls.datamodules.base import GenreDataModule
+from musicgen_cls.datamodules.base import GenreDataModule, letters
 from musicgen_cls.datamodules.windows import Batch, Windows
 from musicgen_cls.errors import SourceError, UsageError, check_not_negative
 from musicgen_cls.sources.splits import SplitName
-from musicgen_cls.sources.track import Side, Source, Track
+from musicgen_cls.sources.track import Problem, Side, Source, Track
 
 RATE = 22050
 """Of the audio that tables are made from, Hz."""
@@ -49,6 +51,9 @@ class FeatureTable(GenreDataModule):
     """
 
     INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("look_back",)
+    features: ClassVar[int] = len(COLUMNS)
+    """Numbers in a row."""
+
     DIVISION_ARGUMENTS: ClassVar[tuple[str, ...]] = (*GenreDataModule.DIVISION_ARGUMENTS, "across_tracks")
 
     def __init__(
@@ -119,15 +124,7 @@ class FeatureTable(GenreDataModule):
         return super()._all_genres() if self.source is not None else sorted(set(read_table(self.location)["label"]))
 
     def _lay(self, collection: Collection, rows: list[int], side: Side | None) -> Windows:
-        if self.across_tracks:
-            return self._lay_across(collection, rows)
-        longest = max((int(collection.lengths[row]) for row in rows), default=0)
-        if rows and longest <= self.look_back:
-            raise UsageError(
-                f"--data.look_back {self.look_back}: longer than any track, which have up to {longest} rows; take "
-                f"{longest - 1} or less, or --data.across_tracks true --data.split segment, which leaks"
-            )
-        return super()._lay(collection, rows, side)
+        return self._lay_across(collection, rows) if self.across_tracks else super()._lay(collection, rows, side)
 
     def _lay_across(self, collection: Collection, rows: list[int]) -> Windows:
         """A window before every row but the first, whatever its tracks; it counts as of the track of that row."""
@@ -143,20 +140,63 @@ class FeatureTable(GenreDataModule):
         table = read_table(self.location)
         known = None if self.source is None else {track.id: track for track in self.source.described()}
         tracks: dict[str, Track] = {}
-        parts: dict[str, list[tuple[int, int]]] = {}
-        for row, (filename, label) in enumerate(zip(table["filename"], table["label"], strict=True)):
+        rows_of: dict[str, dict[int, int]] = {}  # by track and part
+        for row, (line, filename, label) in enumerate(table[["filename", "label"]].itertuples(name=None)):
             track, part = self._track(filename, label, known)
             first = tracks.setdefault(track.id, track)
             if first.genre != label:
                 raise SourceError(
-                    f"{self.location} line {row + 2}: {filename} has the label '{label}', but its track is "
+                    f"{self.location} line {line}: {filename} has the label '{label}', but its track is "
                     f"'{first.genre}'; mend the label"
                 )
-            parts.setdefault(track.id, []).append((part, row))
+            own = rows_of.setdefault(track.id, {})
+            if part in own:
+                raise SourceError(
+                    f"{self.location} line {line}: {filename} is the part of its track that line "
+                    f"{table.index[own[part]]} is; take one of the rows away"
+                )
+            own[part] = row
+        if self.split not in ("segment", "external"):
+            self._check_labels(tracks, {name: table.index[min(own.values())] for name, own in rows_of.items()})
+        problems = self._too_short(tracks, {name: len(own) for name, own in rows_of.items()})
         numbers = table[list(COLUMNS)].to_numpy(np.float32)
-        rows = [numbers[[row for _, row in sorted(own)]] for own in parts.values()]
+        parts = [numbers[[row for _, row in sorted(rows_of[name].items())]] for name in tracks]
         seconds = float(np.median(table["length"])) / RATE
-        return join(list(tracks.values()), [], rows, 1 / seconds)
+        return join(list(tracks.values()), problems, parts, 1 / seconds)
+
+    def _check_labels(self, tracks: dict[str, Track], line_of: dict[str, int]) -> None:
+        """A label that one track alone has may be misspelt; it could not be on three sides in any case."""
+        count = Counter(track.genre for track in tracks.values())
+        for name, track in tracks.items():
+            if count[track.genre] == 1:
+                raise SourceError(
+                    f"{self.location} line {line_of[name]}: {name} is the only track with the label '{track.genre}'; "
+                    "mend the label, add tracks, or take its rows away"
+                )
+
+    def _too_short(self, tracks: dict[str, Track], count_of: dict[str, int]) -> list[Problem]:
+        """Take tracks out that have too few rows for a window; raises UsageError if no window is left."""
+        longest = sum(count_of.values()) if self.across_tracks else max(count_of.values())
+        if longest <= self.look_back:
+            raise UsageError(f"--data.look_back {self.look_back}: {self._ways_on(longest)}")
+        short = [] if self.across_tracks else [name for name in tracks if count_of[name] <= self.look_back]
+        return [
+            Problem(tracks.pop(name).path, f"too few rows for --data.look_back {self.look_back}: {count_of[name]}")
+            for name in short
+        ]
+
+    def _ways_on(self, longest: int) -> str:
+        if self.across_tracks:
+            return f"longer than the table, which has {longest} rows; take {longest - 1} or less"
+        if longest == 1:
+            return (
+                "tracks have one row each; give a table of their parts, as features_3_sec.csv, or take 0 and a network "
+                "for single rows, as --model.network FeatureMLP"
+            )
+        return (
+            f"longer than any track, which have up to {longest} rows; take {longest - 1} or less, or "
+            "--data.across_tracks true --data.split segment, which leaks"
+        )
 
     def _track(self, filename: str, label: str, known: dict[str, Track] | None) -> tuple[Track, int]:
         """The track that a row is of, and which part of it: `blues.00000.3.wav` is part 3 of `blues.00000`."""
@@ -179,35 +219,69 @@ class FeatureTable(GenreDataModule):
 
 
 def read_table(path: Path) -> Any:
-    """A table of features as a pandas DataFrame, every number checked.
+    """A table of features as a pandas DataFrame, every number checked; its index are the lines in the file.
 
     Raises:
-        SourceError: it cannot be read, has other columns, no rows, a label missing, or what is no finite number.
+        SourceError: it cannot be read, has other columns, no rows, a label missing or spelt in two ways, or what is no
+            finite number.
     """
     import pandas as pd
 
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise SourceError(f"{path}: no such table; make one with musiccli features") from None
-    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise SourceError(f"{path}: not a table that can be read ({str(error).splitlines()[0]})") from error
-    wanted = {"filename", *COLUMNS, "label"}
-    missing, extra = sorted(wanted - set(table.columns)), sorted(set(table.columns) - wanted)
+    lines = _lines(path)
+    header = lines.pop(next(iter(lines)))
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and separator in header[0]:
+            raise SourceError(f"{path}: its columns are separated by {name}; save it with commas")
+    wanted, found = Counter(["filename", *COLUMNS, "label"]), Counter(header)
+    missing, extra = sorted((wanted - found).elements()), sorted((found - wanted).elements())
     if missing or extra:
-        named = [f"{kind} {', '.join(names)}" for kind, names in (("missing", missing), ("extra", extra)) if names]
+        named = [
+            f"{kind} {', '.join(name or 'one without a name' for name in names)}"
+            for kind, names in (("missing", missing), ("extra", extra))
+            if names
+        ]
         raise SourceError(f"{path}: columns {'; '.join(named)}; it needs those of features_3_sec.csv, in any order")
-    if not len(table):
+    if not lines:
         raise SourceError(f"{path}: no rows; make it anew with musiccli features")
+    for line, values in lines.items():
+        if len(values) != len(header):
+            raise SourceError(f"{path} line {line}: {len(values)} values for {len(header)} columns; mend the row")
+    table = pd.DataFrame(list(lines.values()), index=list(lines), columns=header)
     for name in ("filename", "label"):
         if (empty := table.index[table[name].str.strip() == ""]).size:
-            raise SourceError(f"{path} line {empty[0] + 2}: no {name}; fill it in, or take the row away")
+            raise SourceError(f"{path} line {empty[0]}: no {name}; fill it in, or take the row away")
+    spelt: dict[str, str] = {}
+    for line, label in zip(lines, table["label"], strict=True):
+        if (first := spelt.setdefault(letters(label), label)) != label:
+            raise SourceError(f"{path} line {line}: the label '{label}' is '{first}' above; spell it in one way")
     numbers = table[list(COLUMNS)].apply(pd.to_numeric, errors="coerce")
     with np.errstate(over="ignore"):  # what is too large for 32 bits is infinite there
         wrong = np.argwhere(~np.isfinite(numbers.to_numpy(dtype=float).astype(np.float32)))
     if len(wrong):
         row, column = wrong[0]
-        value = table[COLUMNS[column]].iloc[row]
-        raise SourceError(f"{path} line {row + 2}: {COLUMNS[column]} is '{value}', not a finite number; mend it")
+        line, value = table.index[row], table[COLUMNS[column]].iloc[row]
+        raise SourceError(f"{path} line {line}: {COLUMNS[column]} is '{value}', not a finite number; mend it")
     table[list(COLUMNS)] = numbers
     return table
+
+
+def _lines(path: Path) -> dict[int, list[str]]:
+    """The values in a CSV file by the line they begin in, the first those of the header; blank lines are left out."""
+    lines: dict[int, list[str]] = {}
+    line = 1
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            for values in reader:
+                if any(value.strip() for value in values):
+                    lines[line] = values
+                line = reader.line_num + 1
+    except FileNotFoundError:
+        raise SourceError(f"{path}: no such table; make one with musiccli features") from None
+    except csv.Error as error:
+        raise SourceError(f"{path} line {line}: not a row that can be read ({error}); mend it") from error
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path}: not a table that can be read ({error})") from error
+    if not lines:
+        raise SourceError(f"{path}: not a table that can be read (it is empty)")
+    return lines

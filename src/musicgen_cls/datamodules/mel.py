@@ -114,6 +114,11 @@ class MelSlices(Pictures, AudioDataModule):
             genres=genres,
             files=files,
         )
+        if not 2 * n_mels <= n_fft <= self.window_samples:
+            raise UsageError(
+                f"--data.n_fft {n_fft}: must be {2 * n_mels} or more, twice --data.n_mels, and at most "
+                f"{self.window_samples}, the samples of --data.seconds"
+            )
         self.front_end: MelFrontEnd = MelFrontEnd(sample_rate, n_fft, hop_length, n_mels, logarithm)
 
     def places(self, length: int, side: Side | None) -> tuple[npt.NDArray[np.int64], int]:

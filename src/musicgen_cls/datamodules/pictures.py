@@ -12,8 +12,11 @@ from musicgen_cls.audio.mel import Standardise
 from musicgen_cls.audio.windows import spaced_starts
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.windows import Batch
-from musicgen_cls.errors import check_positive
+from musicgen_cls.errors import check_not_negative, check_positive
 from musicgen_cls.sources.track import Side
+
+MASK_SIZES = ("n_time_masks", "time_mask_param", "n_freq_masks", "freq_mask_param", "mask_param")
+"""Of torchaudio's masks, which take less than 0 for 0 without a word."""
 
 
 class Pictures(GenreDataModule):
@@ -52,4 +55,5 @@ class Pictures(GenreDataModule):
         """Check and keep the arguments of this class."""
         check_positive("--data.", windows_per_track=windows_per_track)
         check_positive("--data.", crops_per_track=1 if crops_per_track is None else crops_per_track)
+        check_not_negative("--data.mask.", **{name: getattr(mask, name) for name in MASK_SIZES if hasattr(mask, name)})
         self.windows_per_track, self.crops_per_track, self.mask = windows_per_track, crops_per_track, mask

@@ -146,6 +146,8 @@ def _picture(path: Path) -> npt.NDArray[np.uint8]:
             if image.mode != "L":
                 raise AudioError(f"a picture of mode {image.mode}, not 8-bit grey")
             return np.asarray(image)[::-1]
+    except Image.DecompressionBombError as error:
+        raise AudioError("a picture of too many pixels for a spectrogram") from error
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise AudioError("not a picture that can be read") from error
 
@@ -153,7 +155,8 @@ def _picture(path: Path) -> npt.NDArray[np.uint8]:
 def _array(path: Path) -> npt.NDArray[np.float32]:
     """Bands in dB, float32 `[n_mels, frames]`."""
     try:
-        array = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:  # an archive of arrays is none, whatever its name
+            array = np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise AudioError("not an array that can be read") from error
     if array.ndim != 2 or array.dtype.kind != "f":

@@ -16,8 +16,8 @@ class ConvLSTM(nn.Module):
 
     After Titus, "Neural networks for music genre recognition", section 5.1 (its model 1, on the code of Kozakowski and
     Michalak): P = sum(w_t P_t) / sum(w_t), w_t = t, since the LSTM grows surer as it hears more. Filters of length 4,
-    256 of them; the number of convolutions, the pooling and the size of the LSTM are not given there: three, 2 and 256
-    here. The logits are log P: their softmax is P again, so that cross-entropy is that of P.
+    256 of them; the number of convolutions, the pooling, the size of the LSTM and a dropout are not given there: three,
+    2, 256 and 0.5 here. The logits are log P: their softmax is P again, so that cross-entropy is that of P.
 
     Args:
         num_classes: genres.

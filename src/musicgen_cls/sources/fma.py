@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from functools import cached_property
 from importlib import resources
+from operator import itemgetter
+from os import SEEK_END
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -22,6 +24,11 @@ SUMS = {
     "medium": "sha1:c67b69ea232021025fca9231fc1c7c1a063ab50b",
     "large": "sha1:497109f4dd721066b5ce5e5f250ec604dc78939e",
 }
+GENRES = (
+    *("Blues", "Classical", "Country", "Easy Listening", "Electronic", "Experimental", "Folk", "Hip-Hop"),
+    *("Instrumental", "International", "Jazz", "Old-Time / Historic", "Pop", "Rock", "Soul-RnB", "Spoken"),
+)
+SMALL = ("Electronic", "Experimental", "Folk", "Hip-Hop", "Instrumental", "International", "Pop", "Rock")
 COLUMNS = (("set", "split"), ("set", "subset"), ("artist", "id"), ("track", "genre_top"))
 SIDES: dict[str, Side] = {"training": "train", "validation": "validation", "test": "test"}
 
@@ -57,31 +64,31 @@ class FMA(Source):
 
     @property
     def genres(self) -> tuple[str, ...]:
-        """The top genres of the subset, sorted."""
-        return tuple(sorted({track.genre for track in self.described()}))
+        """The top genres of the subset, sorted: those published, where the metadata is yet to be downloaded."""
+        if self.download and not self._metadata.exists():
+            return SMALL if self.subset == "small" else GENRES
+        return tuple(sorted({genre for _, genre, _, _ in self._table}))
 
     def tracks(self) -> list[Track]:
         """The tracks whose files are there, by number."""
-        there = self._files
-        tracks = [track for track in self.described() if track.path in there]
+        tracks = [track for track in self.described() if track.id in self._files]
         if not tracks:
             raise SourceError(
                 f"{self._audio} {'holds no track of' if self._audio.exists() else 'does not exist, the folder of'} "
-                f"FMA {self.subset}: looked for 000/000002{self.suffixes[-1]} and so on; {self._ways_on()}"
+                f"FMA {self.subset}: looked for 000/000002{self._usual_suffix} and so on; {self._ways_on()}"
             )
         return tracks
 
     def described(self) -> list[Track]:
         """The subset's tracks as `tracks.csv` has them."""
-        suffix = self.suffixes[-1]
         return [
-            Track(id, self._audio / id[:3] / f"{id}{suffix}", genre, artist) for id, genre, artist, _ in self._table
+            Track(id, self._files.get(id, self._audio / id[:3] / f"{id}{self._usual_suffix}"), genre, artist)
+            for id, genre, artist, _ in self._table
         ]
 
     def problems(self) -> list[Problem]:
         """Tracks of the subset whose files are not there."""
-        there = self._files
-        absent = [track.path for track in self.described() if track.path not in there]
+        absent = [track.path for track in self.described() if track.id not in self._files]
         return [Problem(path, "in tracks.csv, but not there") for path in absent]
 
     def prepare(self) -> None:
@@ -112,19 +119,33 @@ class FMA(Source):
     def _audio(self) -> Path:
         return self.location / f"fma_{self.subset}"
 
-    @cached_property
-    def _files(self) -> frozenset[Path]:
-        return frozenset(self._audio.glob(f"[0-9][0-9][0-9]/*{self.suffixes[-1]}"))
+    @property
+    def _usual_suffix(self) -> str:
+        """That of the files as they are published, or the first of those that were asked for."""
+        return ".mp3" if ".mp3" in self.suffixes else self.suffixes[0]
 
     @cached_property
-    def _table(self) -> list[tuple[str, str, str, str]]:
-        """Id, genre, artist and side of every track of the subset that has a genre, by number."""
+    def _files(self) -> dict[str, Path]:
+        """The file of each track id; of one in two formats, the first in the order of `suffixes`."""
+        found: dict[str, Path] = {}
+        for suffix in self.suffixes:
+            for path in self._audio.glob(f"[0-9][0-9][0-9]/*{suffix}"):
+                found.setdefault(path.stem, path)
+        return found
+
+    @cached_property
+    def _table(self) -> list[tuple[str, str, str | None, str]]:
+        """Id, genre, artist, if known, and side of every track of the subset that has a genre, by number."""
         import pandas as pd
 
         path = self._metadata
         if not path.is_file():
             raise SourceError(f"{path} does not exist; {self._ways_on()}")
         try:
+            with path.open("rb") as file:
+                file.seek(-1, SEEK_END)
+                if file.read() != b"\n":
+                    raise SourceError(f"{path}: ends in the middle of a line, as if cut short; {self._ways_on()}")
             table: Any = pd.read_csv(path, index_col=0, header=[0, 1], low_memory=False)
         except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
             raise SourceError(f"{path}: not a table that can be read; {self._ways_on()}") from error
@@ -138,10 +159,20 @@ class FMA(Source):
         sides = set(table["set", "split"].unique())
         if not sides <= set(SIDES):
             raise SourceError(f"{path}: splits {sorted(map(str, sides))}, not {sorted(SIDES)}; {self._ways_on()}")
-        return sorted(
-            (f"{int(number):06d}", str(genre), str(artist), str(side))
+        if odd := [number for number in table.index if not str(number).isdecimal()]:
+            raise SourceError(
+                f"{path}: track_id '{odd[0]}' is no number: not the version of May 2017; {self._ways_on()}"
+            )
+        if table.empty:
+            raise SourceError(
+                f"{path}: no track of the subset '{self.subset}' that has a genre; name another with "
+                f"--data.source.subset, or {self._ways_on()}"
+            )
+        rows = [
+            (f"{int(number):06d}", str(genre), None if pd.isna(artist) else str(artist), str(side))
             for number, side, _, artist, genre in table.itertuples(name=None)
-        )
+        ]
+        return sorted(rows, key=itemgetter(0))
 
     def _ways_on(self) -> str:
         again = "get it by hand" if self.download else "let it download (--data.source.download true) or get it by hand"

@@ -197,8 +197,11 @@ def _check(
         if placed is not None:
             ties["track", track.id].add(placed)
             ties["group", track.group].add(placed)
-            if split == "artist":
+            if split in ("artist", "official"):
                 ties["artist", _artist(track)].add(placed)
     for (kind, name), where in ties.items():
         if name is not None and len(where) > 1:
-            raise SplitError(f"split '{split}' puts {kind} '{name}' on {len(where)} sides; choose another split")
+            raise SplitError(
+                f"split '{split}' puts {kind} '{name}' on {len(where)} sides; choose another split, as --data.split "
+                "artist"
+            )

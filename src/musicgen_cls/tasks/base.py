@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import nn
 
-from musicgen_cls.errors import CheckpointError, check_positive
+from musicgen_cls.errors import CheckpointError, check_not_negative, check_positive
 from musicgen_cls.plain import class_path, plain
 
 
@@ -27,6 +27,7 @@ class Task(LightningModule, ABC):
         super().__init__()
         self.lr, self.weight_decay = settings["lr"], settings["weight_decay"]
         check_positive("--model.", lr=self.lr)
+        check_not_negative("--model.", weight_decay=self.weight_decay)
         origin = {
             "_class_path": class_path(type(self)),
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
