@@ -19,9 +19,15 @@ COMMANDS = {
     "fit-genres": "train one generator a genre, in turn",
     "features": "write the table of features of a collection, as of GTZAN on Kaggle",
     "judge": "hold generated music against real music, with floors and ceilings",
+    "export": "write a classifier as one file, ONNX or torch.export, with a model card",
 }
 
-ROOMS = {"fit-genres": "musicgen_cls.fit_genres", "features": "musicgen_cls.extract", "judge": "musicgen_cls.judging"}
+ROOMS = {
+    "fit-genres": "musicgen_cls.fit_genres",
+    "features": "musicgen_cls.extract",
+    "judge": "musicgen_cls.judging",
+    "export": "musicgen_cls.export",
+}
 """Where a command's `run` is, if not in `cli`, which is slow to import."""
 
 EXAMPLES = """\
@@ -29,7 +35,8 @@ EXAMPLES = """\
   musiccli fit --config configs/vgg.yaml --data.source Folder --data.source.root DIR
   musiccli test --ckpt_path best.ckpt
   musiccli predict --ckpt_path best.ckpt --data.files song.mp3
-  musiccli fit --config configs/generator.yaml"""
+  musiccli fit --config configs/generator.yaml
+  musiccli export best.ckpt"""
 
 
 def root_help() -> str:
