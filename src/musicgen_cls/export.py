@@ -66,7 +66,7 @@ def export(checkpoint: str, format: Format = "onnx", out: str | None = None, ove
     whole = exported(data, task.network)
     about = facts(trained, data, whole.facts(data))
     with writing(place) as temporary:
-        with _quiet(), _told_as_of(path, type(task.network).__name__):
+        with _quiet(), _recurrence_cut_short(), _told_as_of(path, type(task.network).__name__):
             _WRITERS[format](whole, whole.given(data, whole.trials(data)[:2]), about, temporary)
             run = _RUNNERS[format](temporary)
         difference = check_equal(run, whole, task, data, path)
@@ -177,7 +177,9 @@ def _run_torch(path: Path) -> Runner:
 def _traced(whole: Exported, example: Tensor) -> torch.export.ExportedProgram:
     """The module as a graph for any number of windows."""
     batch = torch.export.Dim("batch")
-    program = torch.export.export(whole, (example.contiguous(),), dynamic_shapes=({0: batch},))
+    with torch.no_grad():
+        program = torch.export.export(whole, (example.contiguous(),), dynamic_shapes=({0: batch},))
+    program.example_inputs = None  # they would be saved with it
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # paths of this machine
     return program
@@ -201,6 +203,32 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+@contextmanager
+def _recurrence_cut_short() -> Iterator[None]:
+    """Recurrent layers take one step when they are traced, which asks them for shapes only; 173 steps take minutes.
+
+    In the graph they stay whole. Were it ever otherwise, the file would not equal the checkpoint, and be refused.
+    """
+    from torch._decomp import decompositions
+
+    steps = {name: getattr(decompositions, name) for name in ("one_layer_rnn", "one_layer_lstm")}
+
+    def one_step(name: str) -> Callable[..., Any]:
+        def layer(x: Tensor, *args: Any, **options: Any) -> tuple[Tensor, Any]:
+            states, last = steps[name](x[:1], *args, **options)
+            return states.expand(x.shape[0], -1, -1), last
+
+        return layer
+
+    try:
+        for name in steps:
+            setattr(decompositions, name, one_step(name))
+        yield
+    finally:
+        for name, whole in steps.items():
+            setattr(decompositions, name, whole)
 
 
 @contextmanager

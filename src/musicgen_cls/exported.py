@@ -82,11 +82,17 @@ class FromWaveform(Exported):
         return super().enter((x * PCM_SCALE).round().clamp(-PCM_SCALE, PCM_SCALE - 1) / PCM_SCALE)
 
     def without_fast_transform(self) -> None:
-        """Write out the sines and cosines of frames whose length is no power of 2."""
+        """Write out the sines and cosines of frames whose length is no power of 2; `CheckpointError` for too long ones."""
         old = self.front_end.log_mel
-        if old.n_fft & (old.n_fft - 1) and old.n_fft <= _LONGEST:
-            settings = old.sample_rate, old.n_fft, old.hop_length, old.n_mels, old.top_db
-            self.front_end.log_mel = DirectLogMel(*settings)
+        if not old.n_fft & (old.n_fft - 1):
+            return
+        if old.n_fft > _LONGEST:
+            raise CheckpointError(
+                f"n_fft {old.n_fft}: onnxruntime is exact for powers of 2 and up to {_LONGEST} only; export it with "
+                "--format torch_export"
+            )
+        settings = old.sample_rate, old.n_fft, old.hop_length, old.n_mels, old.top_db
+        self.front_end.log_mel = DirectLogMel(*settings)
 
     @staticmethod
     def facts(data: MelSlices) -> dict[str, Any]:

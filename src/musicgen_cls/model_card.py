@@ -49,8 +49,8 @@ def facts(checkpoint: Checkpoint, data: GenreDataModule, of_input: dict[str, Any
         "fold": data.fold,
         "split_seed": data.split_seed,
     }
-    if data.split in ("track", "artist", "segment") and not data.fold:
-        trained["fractions"] = list(data.fractions)
+    shared = data.split in ("track", "artist", "segment") and not data.fold
+    trained["fractions"] = list(data.fractions) if shared else None
     return {
         "format_version": FORMAT_VERSION,
         "musicgen_cls_version": __version__,
