@@ -82,7 +82,7 @@ class FromWaveform(Exported):
         return super().enter((x * PCM_SCALE).round().clamp(-PCM_SCALE, PCM_SCALE - 1) / PCM_SCALE)
 
     def without_fast_transform(self) -> None:
-        """Write out the sines and cosines of frames whose length is no power of 2; `CheckpointError` for too long ones."""
+        """Write out sines and cosines where frames are no power of 2; `CheckpointError` where they are too long."""
         old = self.front_end.log_mel
         if not old.n_fft & (old.n_fft - 1):
             return
