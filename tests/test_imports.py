@@ -45,6 +45,12 @@ MAY_IMPORT["judging"] = {
     *("__init__", "errors", "mistakes", "paths", "audio", "sources", "collection", "checkpoints", "metrics", "plots"),
     *("inference", "embeddings", "judgement_page"),
 }
+MAY_IMPORT["exported"] = {"errors", "audio", "datamodules"}
+MAY_IMPORT["model_card"] = {"__init__", "errors", "plain", "sources", "datamodules", "metrics", "checkpoints"}
+MAY_IMPORT["export"] = {
+    *("errors", "mistakes", "paths", "plain", "checkpoints", "datamodules", "tasks", "inference"),
+    *("exported", "model_card"),
+}
 MAY_IMPORT["__main__"] = {"__init__", "cli", "mistakes"}
 MAY_IMPORT["__init__"] = {"inference"}
 
@@ -52,8 +58,12 @@ MAY_IMPORT["__init__"] = {"inference"}
 MAY_KNOW: dict[str, set[str]] = {
     "lightning": {"datamodules", "tasks", "checkpoints", "callbacks", "inference", "cli", "fit_genres"},
     "matplotlib": {"plots"},
+    "onnx": {"export"},
+    "onnxruntime": {"export"},
     "torch": {
         "embeddings",
+        "export",
+        "exported",
         "judging",
         "audio",
         "datamodules",
@@ -68,6 +78,7 @@ MAY_KNOW: dict[str, set[str]] = {
     },
 }
 LATE = {"librosa", "matplotlib", "pandas", "soundfile", "soxr", "sklearn", "tinytag", "pooch", "tqdm", "joblib"}
+LATE |= {"onnx", "onnxruntime"}
 
 
 def room(file: Path) -> str:

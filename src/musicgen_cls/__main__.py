@@ -21,6 +21,7 @@ COMMANDS = {
     "compare": "hold tests against one another: table, chart, paired tests",
     "plot": "draw recordings, or what sets the genres of a collection apart",
     "judge": "hold generated music against real music, with floors and ceilings",
+    "export": "write a classifier as one file, ONNX or torch.export, with a model card",
 }
 
 ROOMS = {
@@ -29,6 +30,7 @@ ROOMS = {
     "compare": "musicgen_cls.compare",
     "plot": "musicgen_cls.sheets",
     "judge": "musicgen_cls.judging",
+    "export": "musicgen_cls.export",
 }
 """Where a command's `run` is, if not in `cli`, which is slow to import."""
 
@@ -37,7 +39,8 @@ EXAMPLES = """\
   musiccli fit --config configs/vgg.yaml --data.source Folder --data.source.root DIR
   musiccli test --ckpt_path best.ckpt
   musiccli predict --ckpt_path best.ckpt --data.files song.mp3
-  musiccli fit --config configs/generator.yaml"""
+  musiccli fit --config configs/generator.yaml
+  musiccli export best.ckpt"""
 
 
 def root_help() -> str:

@@ -15,13 +15,30 @@ from torch.nn import functional
 
 from musicgen_cls.audio.io import PCM_SCALE, check_sound, to_pcm
 from musicgen_cls.audio.windows import sliding_starts
-from musicgen_cls.checkpoints import read_checkpoint
+from musicgen_cls.checkpoints import Checkpoint, read_checkpoint
 from musicgen_cls.datamodules.audio import AudioDataModule
+from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.files import batches
 from musicgen_cls.errors import AudioError, CheckpointError, UsageError
 from musicgen_cls.plain import resolve
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.timeline import Timeline, timeline
+
+
+def load_parts(checkpoint: Checkpoint, device: torch.device) -> tuple[GenreClassifier, GenreDataModule]:
+    """A classifier and the datamodule whose front end feeds it, as they were trained, ready to be asked.
+
+    Raises:
+        CheckpointError: it is a generator's.
+    """
+    file = checkpoint.path
+    if not issubclass(resolve(checkpoint.model["class_path"]), GenreClassifier):
+        raise CheckpointError(f"{file}: a generator's, not a classifier's; let musiccli predict use it")
+    task = GenreClassifier.load_from_checkpoint(file, map_location=device, weights_only=True).eval()
+    data_class = resolve(checkpoint.data["class_path"])
+    data: GenreDataModule = data_class.load_from_checkpoint(file, map_location=device, weights_only=True)
+    data.front_end.to(device).eval()
+    return task, data
 
 
 class GenreRecogniser:
@@ -37,16 +54,11 @@ class GenreRecogniser:
 
     def __init__(self, path: str | PathLike[str], device: str | torch.device = "cpu") -> None:
         self.checkpoint = read_checkpoint(Path(path))
-        if not issubclass(resolve(self.checkpoint.model["class_path"]), GenreClassifier):
-            raise CheckpointError(f"{path}: a generator's, not a classifier's; let musiccli predict use it")
         self.device = torch.device(device)
-        file = self.checkpoint.path
-        self.task = GenreClassifier.load_from_checkpoint(file, map_location=self.device, weights_only=True).eval()
-        data_class = resolve(self.checkpoint.data["class_path"])
-        if not issubclass(data_class, AudioDataModule):
-            raise CheckpointError(f"{path}: trained on {data_class.__name__}, not on audio; let musiccli test use it")
-        self.data: AudioDataModule = data_class.load_from_checkpoint(file, map_location=self.device, weights_only=True)
-        self.data.front_end.to(self.device).eval()
+        self.task, data = load_parts(self.checkpoint, self.device)
+        if not isinstance(data, AudioDataModule):
+            raise CheckpointError(f"{path}: trained on {type(data).__name__}, not on audio; let musiccli test use it")
+        self.data = data
 
     @property
     def genres(self) -> list[str]:

@@ -1,0 +1,151 @@
+"""What an exported model says of itself: facts for its file, and a card in Markdown for people."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import re
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+from musicgen_cls import __version__
+from musicgen_cls.checkpoints import Checkpoint
+from musicgen_cls.datamodules.base import GenreDataModule
+from musicgen_cls.errors import CheckpointError
+from musicgen_cls.metrics.scores import Interval
+from musicgen_cls.plain import resolve
+from musicgen_cls.sources.splits import LEAK_WARNING, LEAKY
+
+FORMAT_VERSION = 1
+"""Of the facts: higher when one changes its name or meaning."""
+
+LICENCE = (
+    "musicgen_cls is under Apache-2.0. What the owners of the music that the weights were learnt from allow is not "
+    "known to this file."
+)
+
+_FIGURES = ("track_accuracy", "segment_accuracy", "macro_f1")
+_REPORTED = ("source", "split", "fold", "split_seed", "tracks", "windows", "chance", *_FIGURES, "interval", "per_genre")
+_STUDY = re.compile(r'^After (.+?, ".+?")', re.MULTILINE | re.DOTALL)
+_LEVEL_DB = 6.0  # as in the test's own report
+
+
+def facts(checkpoint: Checkpoint, data: GenreDataModule, of_input: dict[str, Any]) -> dict[str, Any]:
+    """Everything that goes into an exported file beside the model, as plain values.
+
+    Args:
+        checkpoint: what is exported.
+        data: its datamodule.
+        of_input: what must be known to make its input.
+
+    Raises:
+        CheckpointError: a report beside the checkpoint cannot be read, or is of another checkpoint.
+    """
+    trained: dict[str, Any] = {
+        "source": data.source_name,
+        "split": data.split,
+        "fold": data.fold,
+        "split_seed": data.split_seed,
+    }
+    shared = data.split in ("track", "artist", "segment") and not data.fold
+    trained["fractions"] = list(data.fractions) if shared else None
+    return {
+        "format_version": FORMAT_VERSION,
+        "musicgen_cls_version": __version__,
+        **of_input,
+        "output": "probabilities: float32 [batch, labels], rows sum to 1",
+        "labels": checkpoint.genres,
+        "network": checkpoint.model["init_args"]["network"],
+        "trained_on": trained,
+        "leaks": data.split in LEAKY,
+        "epoch": checkpoint.epoch,
+        "checkpoint": checkpoint.path.name,
+        "checkpoint_sha256": hashlib.sha256(checkpoint.path.read_bytes()).hexdigest(),
+        "reports": reports_beside(checkpoint),
+        "licence": LICENCE,
+    }
+
+
+def reports_beside(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    """The figures of every test whose report lies beside a checkpoint, by the name of its folder."""
+    path = checkpoint.path
+    return [_report(file, checkpoint) for file in sorted(path.parent.glob(f"{escape(path.stem)}-test-*/report.json"))]
+
+
+def as_strings(about: dict[str, Any]) -> dict[str, str]:
+    """Facts as strings, which are all that ONNX takes: what is not a string is JSON."""
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in about.items()}
+
+
+def card(about: dict[str, Any], name: str, file: Path, difference: float) -> str:
+    """The card, in Markdown.
+
+    Args:
+        about: what `facts` gave.
+        name: of the input.
+        file: the exported file.
+        difference: the greatest that was found between a probability of the file and of the checkpoint.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("musicgen_cls", "data"),
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"percent": _percent, "cell": lambda text: str(text).replace("|", "\\|")}
+    network = about["network"]
+    return environment.get_template("model_card.md").render(
+        **about,
+        about=about,
+        name=name,
+        file=file.name,
+        onnx=file.suffix == ".onnx",
+        difference=difference,
+        network_name=network["class_path"].rpartition(".")[2],
+        arguments=", ".join(f"{key}={value}" for key, value in network["init_args"].items()),
+        study=_study(network["class_path"]),
+        leak_warning=LEAK_WARNING,
+    )
+
+
+def _report(file: Path, checkpoint: Checkpoint) -> dict[str, Any]:
+    """The figures of one report, with what there is to beware of."""
+    anew = f"take it away, or make it anew with musiccli test --ckpt_path {checkpoint.path}"
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+        kept = {name: report[name] for name in _REPORTED}
+        leaks, heard = bool(report["can_leak"]), int(report.get("tracks_heard_in_training") or 0)
+        offset, genres = float(report.get("level_offset_db") or 0.0), report["genres"]
+        for figure in _FIGURES:
+            Interval(**kept[figure])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{file}: not a report that can be read; {anew}") from error
+    if genres != checkpoint.genres:
+        raise CheckpointError(f"{file}: of other genres than {checkpoint.path}; {anew}")
+    beware = []
+    if heard:
+        beware.append(f"the checkpoint was trained or selected on {heard} of these tracks; these figures leak")
+    elif leaks:
+        beware.append(LEAK_WARNING)
+    if abs(offset) > _LEVEL_DB:
+        louder = f"{abs(offset):.0f} dB {'louder' if offset > 0 else 'quieter'}"
+        beware.append(f"these windows were {louder} than the training windows; a network may hear that as genre")
+    if file.stat().st_mtime < checkpoint.path.stat().st_mtime:
+        beware.append("this report is older than the checkpoint's file, and may be of weights before these")
+    return {**kept, "leaks": leaks, "tracks_heard_in_training": heard, "beware": beware}
+
+
+def _study(class_path: str) -> str | None:
+    """The study that a network is after, as its docstring names it."""
+    found = _STUDY.search(inspect.getdoc(resolve(class_path)) or "")
+    return " ".join(found[1].split()) if found else None
+
+
+def _percent(interval: dict[str, float] | None) -> str:
+    return "-" if interval is None else str(Interval(**interval))
