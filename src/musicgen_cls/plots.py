@@ -1,6 +1,7 @@
 """From arrays to figures. Nothing here knows of a trainer, and nothing touches pyplot's global state."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -284,6 +285,58 @@ def track_accuracy_bars(per_genre: Mapping[str, Mapping[str, Any]]) -> "Figure":
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return fig
+
+
+def learning_rate_curve(lrs: ArrayLike, losses: ArrayLike, found: float, before: float) -> "Figure":
+    """Draw loss against learning rate, as a search has gone through them, and mark the rate that was found.
+
+    Args:
+        lrs: ascending, `[steps]`.
+        losses: smoothed, `[steps]`.
+        found: the rate taken.
+        before: the rate that the config said.
+
+    """
+    x, y = np.asarray(lrs, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+    fig = _figure(7.0, 3.8)
+    ax = fig.add_subplot()
+    ax.plot(x, y, color=BLUE)
+    ax.axvline(before, color=FAINT, linestyle=":", label=f"config: {before:.3g}")
+    ax.plot(found, np.interp(found, x, y), "o", color=WRONG, markersize=8, label=f"found: {found:.3g}")
+    ax.set(xlabel="learning rate", ylabel="training loss, running mean", xscale="log")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.grid(color="#e6e6e6")
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
+    return fig
+
+
+def taken_from_pyplot(axes: Any) -> "Figure":
+    """The figure that another package drew with pyplot, taken out of pyplot's hands; `axes` are one or an array."""
+    from matplotlib import pyplot
+
+    fig = np.ravel(np.asarray(axes, dtype=object))[0].figure
+    pyplot.close(fig)
+    return fig
+
+
+@contextmanager
+def without_windows() -> Iterator[None]:
+    """Let other packages draw with pyplot where there is no screen, and silence what fonts lack."""
+    import logging
+
+    import matplotlib
+
+    backend, fonts = matplotlib.get_backend(), logging.getLogger("matplotlib.font_manager")
+    level = fonts.level
+    fonts.setLevel(logging.ERROR)
+    matplotlib.use("agg")
+    try:
+        yield
+    finally:
+        fonts.setLevel(level)
+        matplotlib.use(backend)
 
 
 def save(fig: "Figure", path: str | Path, dpi: int = 120) -> None:
