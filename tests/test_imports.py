@@ -34,6 +34,7 @@ MAY_IMPORT["callbacks"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["inference"] = MAY_IMPORT.keys() - {"callbacks", "plots"}
 MAY_IMPORT["cli"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["fit_genres"] = {"errors", "paths", "plain", "tasks", "cli"}
+MAY_IMPORT["sweep"] = {"errors", "mistakes", "paths", "plots", "cli", "fit_genres"}
 MAY_IMPORT["extract"] = {"errors", "mistakes", "paths", "audio", "sources"}
 MAY_IMPORT["embeddings"] = {"errors", "audio", "inference"}
 MAY_IMPORT["judgement_page"] = {"audio", "metrics", "paths", "plots"}
@@ -46,7 +47,7 @@ MAY_IMPORT["__init__"] = {"inference"}
 
 # Who may know of the heavy parts.
 MAY_KNOW: dict[str, set[str]] = {
-    "lightning": {"datamodules", "tasks", "checkpoints", "callbacks", "inference", "cli", "fit_genres"},
+    "lightning": {"datamodules", "tasks", "checkpoints", "callbacks", "inference", "cli", "fit_genres", "sweep"},
     "matplotlib": {"plots"},
     "torch": {
         "embeddings",
@@ -63,6 +64,7 @@ MAY_KNOW: dict[str, set[str]] = {
     },
 }
 LATE = {"librosa", "matplotlib", "pandas", "soundfile", "soxr", "sklearn", "tinytag", "pooch", "tqdm", "joblib"}
+LATE |= {"optuna", "plotly"}
 
 
 def room(file: Path) -> str:

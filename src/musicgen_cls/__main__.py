@@ -17,11 +17,17 @@ COMMANDS = {
     "predict": "tell the genre of any audio files; with a generator, continue them",
     "prepare": "fetch, check and decode a collection; fit does it by itself when needed",
     "fit-genres": "train one generator a genre, in turn",
+    "sweep": "search settings: many trials of fit, the best as a config",
     "features": "write the table of features of a collection, as of GTZAN on Kaggle",
     "judge": "hold generated music against real music, with floors and ceilings",
 }
 
-ROOMS = {"fit-genres": "musicgen_cls.fit_genres", "features": "musicgen_cls.extract", "judge": "musicgen_cls.judging"}
+ROOMS = {
+    "fit-genres": "musicgen_cls.fit_genres",
+    "sweep": "musicgen_cls.sweep",
+    "features": "musicgen_cls.extract",
+    "judge": "musicgen_cls.judging",
+}
 """Where a command's `run` is, if not in `cli`, which is slow to import."""
 
 EXAMPLES = """\

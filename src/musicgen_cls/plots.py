@@ -315,9 +315,14 @@ def learning_rate_curve(lrs: ArrayLike, losses: ArrayLike, found: float, before:
 def taken_from_pyplot(axes: Any) -> "Figure":
     """The figure that another package drew with pyplot, taken out of pyplot's hands; `axes` are one or an array."""
     from matplotlib import pyplot
+    from matplotlib.ticker import NullFormatter
 
-    fig = np.ravel(np.asarray(axes, dtype=object))[0].figure
+    fig: Figure = np.ravel(np.asarray(axes, dtype=object))[0].figure
     pyplot.close(fig)
+    for line in [line for ax in fig.axes for line in (ax.xaxis, ax.yaxis)]:
+        if line.get_scale() == "log":  # numbers between powers of ten would lie on each other
+            line.set_minor_formatter(NullFormatter())
+            line.set_major_formatter("{x:g}")
     return fig
 
 
@@ -339,13 +344,14 @@ def without_windows() -> Iterator[None]:
         matplotlib.use(backend)
 
 
-def save(fig: "Figure", path: str | Path, dpi: int = 120) -> None:
+def save(fig: "Figure", path: str | Path, dpi: int = 120, tight: bool = False) -> None:
     """Write a figure in the format that the name ends in; at no moment does `path` hold half of it.
 
     Args:
         fig: what to write.
         path: file; its folder is made where missing.
         dpi: dots per inch.
+        tight: whether what reaches over the edge makes the picture larger.
 
     Raises:
         OSError: if it cannot be written.
@@ -355,7 +361,7 @@ def save(fig: "Figure", path: str | Path, dpi: int = 120) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path) as half:
-        fig.savefig(half, dpi=dpi)
+        fig.savefig(half, dpi=dpi, bbox_inches="tight" if tight else None)
 
 
 def _figure(width: float, height: float) -> "Figure":
