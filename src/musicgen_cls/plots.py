@@ -315,13 +315,15 @@ def learning_rate_curve(lrs: ArrayLike, losses: ArrayLike, found: float, before:
 def taken_from_pyplot(axes: Any) -> "Figure":
     """The figure that another package drew with pyplot, taken out of pyplot's hands; `axes` are one or an array."""
     from matplotlib import pyplot
-    from matplotlib.ticker import NullFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     fig: Figure = np.ravel(np.asarray(axes, dtype=object))[0].figure
     pyplot.close(fig)
+    fig.set_figwidth(9.0)
     for line in [line for ax in fig.axes for line in (ax.xaxis, ax.yaxis)]:
         if line.get_scale() == "log":  # numbers between powers of ten would lie on each other
             line.set_minor_formatter(NullFormatter())
+            line.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             line.set_major_formatter("{x:g}")
     return fig
 

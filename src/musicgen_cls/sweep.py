@@ -232,6 +232,7 @@ class Sweep:
 
     def __init__(self, options: Any) -> None:
         self.options = options
+        self._texts: dict[tuple[str, ...], str] = {}
         check_positive("--", trials=options.trials)
         self.metric: str = options.metric
         self.direction = _direction(options.metric, options.direction)
@@ -270,10 +271,12 @@ class Sweep:
         return config
 
     def _dumped(self, params: Sequence[str]) -> str:
-        cli = self._settings
-        config = cli._parse(cli.parser, "fit", [*self.fixed, *params])["fit"]
-        text: str = cli._parser("fit").dump(config, skip_none=False)
-        return text
+        key = tuple(params)
+        if key not in self._texts:  # parsing takes a quarter of a second
+            cli = self._settings
+            config = cli._parse(cli.parser, "fit", [*self.fixed, *params])["fit"]
+            self._texts[key] = cli._parser("fit").dump(config, skip_none=False)
+        return self._texts[key]
 
     @cached_property
     def _settings(self) -> Settings:
@@ -304,15 +307,16 @@ class Sweep:
 
     def _check_space(self) -> None:
         """Find out, before the first trial, whether fit takes every argument of the space, and its values."""
-        for dimension in self.space:
-            for value in dimension.ends:
-                try:
-                    self.config(self._firsts(**{dimension.name: value}))
-                except Exception as error:
-                    cause = user_error(error)
-                    if cause is None:
-                        raise
-                    raise UsageError(f"fit with {dimension.name} {_label(value)}: {one_line(cause)}") from None
+        for row in range(max(len(dimension.ends) for dimension in self.space)):
+            values = {d.name: d.ends[min(row, len(d.ends) - 1)] for d in self.space}
+            try:
+                self.config(self._firsts(**values))
+            except Exception as error:
+                cause = user_error(error)
+                if cause is None:
+                    raise
+                said = ", ".join(f"{name} {_label(value)}" for name, value in values.items())
+                raise UsageError(f"fit with {said}: {one_line(cause)}") from None
         trainer = self.config(self._firsts())["trainer"]
         devices = trainer["devices"]
         one = len(devices) == 1 if isinstance(devices, list) else str(devices) in ("1", "auto")
@@ -460,8 +464,7 @@ class Sweep:
         seed = (self.options.seed * 1_000_003 + number) % 2**32
         if self.options.sampler == "random":
             return samplers.RandomSampler(seed=seed)
-        begin = min(10, 1 + self.options.trials // 3)
-        return samplers.TPESampler(seed=seed, n_startup_trials=begin, constant_liar=True)
+        return samplers.TPESampler(seed=seed, n_startup_trials=5, constant_liar=True)
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -513,7 +516,7 @@ class Sweep:
         folder.mkdir(parents=True, exist_ok=True)
         params = [_argument(d.name, d.suggested(trial)) for d in self.space]
         config = self.config(params)
-        watch = Watch(trial, self.metric, config["checkpoint"], self.study.direction.name, self._label_of(trial))
+        watch = Watch(trial, self.metric, config["checkpoint"], self._label_of(trial))
         ours = [f"--trainer.logger.name={self.options.name}", f"--trainer.logger.version={folder.name}"]
         ours += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
         ours += ["--test_after_fit=false", "--checkpoint.dirpath=null"]
@@ -656,11 +659,10 @@ class Watch(Callback):
         trial: Optuna's.
         metric: what counts.
         checkpoint: the settings of the checkpoint that is kept: `monitor` and `mode`.
-        direction: of the study, MINIMIZE or MAXIMIZE.
         label: what the line begins with.
     """
 
-    def __init__(self, trial: Trial, metric: str, checkpoint: dict[str, Any], direction: str, label: str) -> None:
+    def __init__(self, trial: Trial, metric: str, checkpoint: dict[str, Any], label: str) -> None:
         self.trial, self.metric, self.label = trial, metric, label
         self.monitor, self.sign = checkpoint["monitor"] or metric, -1.0 if checkpoint["mode"] == "max" else 1.0
         self.kept: dict[str, Any] | None = trial.user_attrs.get("kept")
