@@ -36,6 +36,7 @@ MAY_IMPORT["callbacks"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["inference"] = MAY_IMPORT.keys() - {"callbacks", "plots"}
 MAY_IMPORT["cli"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["fit_genres"] = {"errors", "paths", "plain", "tasks", "cli"}
+MAY_IMPORT["sweep"] = {"errors", "mistakes", "paths", "plots", "cli", "fit_genres"}
 MAY_IMPORT["extract"] = {"errors", "mistakes", "paths", "audio", "sources"}
 MAY_IMPORT["sheets"] = {"errors", "mistakes", "paths", "audio", "sources", "metrics", "plots", "inference"}
 MAY_IMPORT["compare"] = {"errors", "mistakes", "paths", "metrics", "plots"}
@@ -56,7 +57,7 @@ MAY_IMPORT["__init__"] = {"inference"}
 
 # Who may know of the heavy parts.
 MAY_KNOW: dict[str, set[str]] = {
-    "lightning": {"datamodules", "tasks", "checkpoints", "callbacks", "inference", "cli", "fit_genres"},
+    "lightning": {"datamodules", "tasks", "checkpoints", "callbacks", "inference", "cli", "fit_genres", "sweep"},
     "matplotlib": {"plots"},
     "onnx": {"export"},
     "onnxruntime": {"export"},
@@ -78,7 +79,7 @@ MAY_KNOW: dict[str, set[str]] = {
     },
 }
 LATE = {"librosa", "matplotlib", "pandas", "soundfile", "soxr", "sklearn", "tinytag", "pooch", "tqdm", "joblib"}
-LATE |= {"onnx", "onnxruntime"}
+LATE |= {"onnx", "onnxruntime", "optuna", "plotly"}
 
 
 def room(file: Path) -> str:

@@ -17,6 +17,7 @@ COMMANDS = {
     "predict": "tell the genre of any audio files; with a generator, continue them",
     "prepare": "fetch, check and decode a collection; fit does it by itself when needed",
     "fit-genres": "train one generator a genre, in turn",
+    "sweep": "search settings: many trials of fit, the best as a config",
     "features": "write the table of features of a collection, as of GTZAN on Kaggle",
     "compare": "hold tests against one another: table, chart, paired tests",
     "plot": "draw recordings, or what sets the genres of a collection apart",
@@ -26,6 +27,7 @@ COMMANDS = {
 
 ROOMS = {
     "fit-genres": "musicgen_cls.fit_genres",
+    "sweep": "musicgen_cls.sweep",
     "features": "musicgen_cls.extract",
     "compare": "musicgen_cls.compare",
     "plot": "musicgen_cls.sheets",

@@ -28,6 +28,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from musicgen_cls.audio.augment import AddNoise, NoiseAndPitch, ShiftPitch
 from musicgen_cls.callbacks.continuations import ContinuationWriter
 from musicgen_cls.callbacks.figures import ContinuationFigures, TensorBoardFigures
+from musicgen_cls.callbacks.finders import FOUND_BY, Found, FoundFigures, search
 from musicgen_cls.callbacks.report import LossReport, TestReport, write_pair
 from musicgen_cls.callbacks.seeding import SeedEachEpoch
 from musicgen_cls.callbacks.writers import PredictionWriter
@@ -96,6 +97,8 @@ _typehints.resolve_class_path_by_name = _ours_first
 
 SCORED_WITH_CHECKPOINT = ("validate", "test", "predict")
 
+_LIGHTNING = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+
 
 class MusicParser(LightningArgumentParser):
     """Tells a mistake in one line."""
@@ -141,6 +144,7 @@ class MusicCLI(LightningCLI):
     """Arguments, links and what happens around Lightning's commands."""
 
     checkpoint: Checkpoint | None = None
+    found: tuple[Found, ...] = ()
 
     def __init__(self, more_callbacks: Sequence[Callback] = (), **options: Any) -> None:
         self.more_callbacks = more_callbacks
@@ -224,8 +228,9 @@ class MusicCLI(LightningCLI):
         """Done in `parse_arguments`: Lightning's way lets the checkpoint override the command line in silence."""
 
     def before_instantiate_classes(self) -> None:
-        """Settle what depends on the command: logger, resuming, callbacks."""
+        """Settle what depends on the command: logger, resuming, what is to be found first, callbacks."""
         config = self.config[self.subcommand]
+        finders = take_finders(config.trainer)
         recipe = config.clone()
         if self.subcommand == "fit":
             if config.ckpt_path == "last":
@@ -237,7 +242,46 @@ class MusicCLI(LightningCLI):
             config.trainer.enable_checkpointing = bool(config.trainer.callbacks)
         if self.checkpoint is not None:
             check_agreement(self.checkpoint, config)
+        if self.subcommand == "fit" and not config.trainer.fast_dev_run:
+            self._find(finders, config, recipe)
         self.trainer_defaults["callbacks"] = self._callbacks(config, recipe)
+
+    def _find(self, finders: list[Any], config: Any, recipe: Any) -> None:
+        """Settle what finders find, before anything is made: the run is as if its config had said it.
+
+        A run that goes on takes what was found for it.
+        """
+        for finder in finders:
+            part, name = next(where for cls, where in FOUND_BY.items() if issubclass(resolve(finder.class_path), cls))
+            if self.checkpoint is not None:
+                value = getattr(self.checkpoint, part)["init_args"][name]
+            else:
+                found = self._search(finder)
+                self.found += (found,)
+                value = found.value
+                rank_zero_only(print)(found.line)
+            for settled in (config, recipe):
+                settled[part].init_args[name] = value
+        if self.found:
+            self._set_seed()
+
+    def _search(self, finder: Any) -> Found:
+        """Let one finder search, on a model and data of its own."""
+        trial = self.config.clone()
+        trainer = trial[self.subcommand].trainer
+        trainer.callbacks, trainer.logger = [finder], False
+        loud = [logging.getLogger(name) for name in ("musicgen_cls", *_LIGHTNING)]
+        levels = [logger.level for logger in loud]
+        for logger in loud:  # the run itself says it all again
+            logger.setLevel(logging.ERROR)
+        try:
+            made = self.parser.instantiate_classes(trial)[self.subcommand]
+            check_network(made.model, made.data)
+            return search(made.trainer.callbacks[0], made.model, made.data, made.trainer.as_dict())
+        finally:
+            for logger, level in zip(loud, levels, strict=True):
+                logger.setLevel(level)
+            vars(self).pop("config_dump", None)  # the arguments as they were before
 
     def _callbacks(self, config: Any, recipe: Any) -> list[Any]:
         generates = issubclass(resolve(config.model.class_path), GenreGenerator)
@@ -254,6 +298,7 @@ class MusicCLI(LightningCLI):
                 figures = ContinuationFigures if generates else TensorBoardFigures
                 saved = ConfigCallback(self._parser("fit"), recipe, overwrite=True)
                 callbacks += [saved, figures(config.figures_every_n_epochs), LearningRateMonitor()]
+                callbacks += [FoundFigures(self.found)] if self.found else []
         return callbacks
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
@@ -337,6 +382,16 @@ class MusicCLI(LightningCLI):
             logger.log_hyperparams(hyper_parameters(self.model, self.datamodule), figures)
             logger.save()
             print(f"TensorBoard: tensorboard --logdir {logger.save_dir}")
+
+
+def take_finders(trainer: Any) -> list[Any]:
+    """Take Lightning's finders out of a trainer's config: they are not for the run, but for what comes before it."""
+    callbacks = trainer.callbacks or []
+    callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+    finders = [described for described in callbacks if issubclass(resolve(described.class_path), tuple(FOUND_BY))]
+    if finders:
+        trainer.callbacks = [described for described in callbacks if described not in finders] or None
+    return finders
 
 
 def hyper_parameters(model: Any, datamodule: Any) -> dict[str, Any]:

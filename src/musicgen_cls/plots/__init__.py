@@ -10,6 +10,7 @@ from musicgen_cls.plots.scores import (
     timeline,
     track_accuracy_bars,
 )
+from musicgen_cls.plots.search import learning_rate_curve, taken_from_pyplot, without_windows
 from musicgen_cls.plots.sound import (
     curves_by_second,
     mel_of,
@@ -27,6 +28,7 @@ __all__ = [
     "confusion_matrix",
     "curves_by_second",
     "draw_timeline",
+    "learning_rate_curve",
     "mel_of",
     "mel_spectrogram",
     "pr_curves",
@@ -35,7 +37,9 @@ __all__ = [
     "spectra",
     "spectrogram_page",
     "strips",
+    "taken_from_pyplot",
     "timeline",
     "track_accuracy_bars",
     "waveform",
+    "without_windows",
 ]

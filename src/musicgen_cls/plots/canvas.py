@@ -17,13 +17,14 @@ BLUE = "#406fa2"
 LIGHT = ("#fafafa", "#d3dde9", "#aec1d7", "#89a5c6", "#648ab4", "#406fa2", "#17548f")  # even steps in OKLab
 
 
-def save(fig: "Figure", path: str | Path, dpi: int = 120) -> None:
+def save(fig: "Figure", path: str | Path, dpi: int = 120, tight: bool = False) -> None:
     """Write a figure in the format that the name ends in; at no moment does `path` hold half of it.
 
     Args:
         fig: what to write.
         path: file; its folder is made where missing.
         dpi: dots per inch.
+        tight: whether what reaches over the edge makes the picture larger.
 
     Raises:
         OSError: if it cannot be written.
@@ -33,7 +34,7 @@ def save(fig: "Figure", path: str | Path, dpi: int = 120) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path) as half:
-        fig.savefig(half, dpi=dpi)
+        fig.savefig(half, dpi=dpi, bbox_inches="tight" if tight else None)
 
 
 def empty_figure(width: float, height: float) -> "Figure":
