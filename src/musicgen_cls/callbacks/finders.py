@@ -101,7 +101,8 @@ def search(finder: Callback, model: Any, datamodule: Any, settings: dict[str, An
     lr = float(f"{steepest(lrs, losses):.3g}")
     span = f"{len(lrs)} steps from {lrs[0]:.2g} to {lrs[-1]:.2g}"
     line = f"Learning rate: {lr:.3g}, found by {name} in {span}; it was {before[0]:.3g}"
-    return Found(lr, line, plots.learning_rate_curve(lrs, losses, lr, before[0]))
+    begun = _SKIPPED[0]
+    return Found(lr, line, plots.learning_rate_curve(lrs[begun:], losses[begun:], lr, before[0]))
 
 
 def steepest(lrs: Sequence[float], losses: Sequence[float]) -> float:
