@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from musicgen_cls import plots
+from musicgen_cls.metrics.scores import student, wilson
 from musicgen_cls.plots import sound
 from musicgen_cls.plots.canvas import INK, RIGHT, WRONG, light_blues
 
@@ -31,6 +32,7 @@ def words(fig) -> list[str]:
 
 
 def assert_inside(fig) -> None:
+    FigureCanvasAgg(fig).draw()  # parts find their room when they are drawn
     for ax in fig.axes:
         box = ax.get_tightbbox()
         assert box is None or (min(box.x0, box.y0) >= -1 and box.x1 <= fig.bbox.x1 + 1 and box.y1 <= fig.bbox.y1 + 1)
@@ -141,3 +143,54 @@ def test_import_is_cheap_and_pyplot_is_left_alone():
         "p.confusion_matrix([[1]], ['a']); assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_timeline_shows_the_likeliest_and_the_true():
+    probabilities = np.array([[0.5, 0.3, 0.1, 0.05, 0.03, 0.02]] * 4)
+    genres = [f"genre {i}" for i in range(6)]
+    fig = plots.timeline(np.arange(4.0), np.arange(4.0) + 2, probabilities, genres, "a song", "genre 5")
+    assert_inside(fig)
+    labels = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
+    assert labels == [f"{n} %  genre {i}" for i, n in enumerate((50, 30, 10, 5, 3))] + ["2 %  genre 5 (true)"]
+    line = fig.axes[0].get_lines()[0]
+    np.testing.assert_allclose(line.get_xdata(), np.arange(4.0) + 1)
+    np.testing.assert_allclose(line.get_ydata(), 0.5)
+    single = plots.timeline([0.0], [30.0], probabilities[:1], genres)
+    assert not single.axes[0].get_lines()
+    assert_inside(single)
+
+
+@pytest.mark.parametrize("below", [None, lambda ax: ax.plot([0, 3], [0, 1])])
+def test_sheet_has_one_time_axis(below):
+    y = np.sin(np.arange(3 * 8000) / 5).astype(np.float32)
+    fig = plots.sheet(
+        "a song", y, 8000, np.zeros((1025, 47)), np.zeros((128, 47)), mel_centres(128), np.ones((12, 47)), 3.008, below
+    )
+    assert_inside(fig)
+    parts = [ax for ax in fig.axes if ax.get_label() != "<colorbar>"]
+    assert len(parts) == (4 if below is None else 5)
+    assert {ax.get_xlim() for ax in parts} == {(0.0, 3.0)}
+    assert parts[-1].get_xlabel() == "time in s"
+
+
+def test_spectra_and_strips(tmp_path):
+    assert_inside(plots.spectra({f"genre {i}": np.zeros(64) - i for i in range(12)}, mel_centres(64)))
+    values = {"jazz": [1.0, 2.0, 3.0], "rock": [5.0]}
+    fig = plots.strips({"loudness in dB": values, "centroid in Hz": values}, student)
+    assert_inside(fig)
+    assert {"jazz, n = 3", "rock, n = 1", "centroid in Hz"} <= set(words(fig))
+
+
+def test_comparison_tells_test_sets_apart():
+    rows = [("a", wilson(5, 10), "A", False), ("b", wilson(9, 10), "B", True), ("c", wilson(10, 10), "A", False)]
+    fig = plots.comparison(rows)
+    assert_inside(fig)
+    assert {"a", "b (leaks)", "c", "test set A", "test set B", "not comparable"} <= set(words(fig))
+    assert "test set A" not in words(plots.comparison(rows[::2]))
+
+
+def test_learning_rate_curve():
+    lrs = np.geomspace(1e-6, 1, 50)
+    fig = plots.learning_rate_curve(lrs, np.cos(np.arange(50) / 10), 1e-3, 1e-2)
+    assert_inside(fig)
+    assert {"found: 0.001", "config: 0.01"} <= set(words(fig))

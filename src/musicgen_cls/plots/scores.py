@@ -183,7 +183,7 @@ def timeline(
     draw_timeline(ax, start_s, end_s, probabilities, genres, true)
     ax.set_xlabel("time in s")
     if title:
-        ax.set_title(cut(title, 90), fontsize=10, parse_math=False)
+        fig.suptitle(cut(title, 90), fontsize=10).set_parse_math(False)
     return fig
 
 
@@ -207,6 +207,6 @@ def draw_timeline(
     ax.grid(color="#e6e6e6")
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
-    legend = ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
+    legend = ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=9, ncols=len(shown))
     for text in legend.get_texts():
         text.set_parse_math(False)
