@@ -530,5 +530,5 @@ def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str])
     except SystemExit as leaving:
         status = leaving.code
     assert status == 0
-    own = {"judge": "real", "features": "--seconds"}
+    own = {"judge": "real", "features": "--seconds", "compare": "runs", "plot": "--source", "export": "--format"}
     assert own.get(command, "--data") in capsys.readouterr().out.casefold()
