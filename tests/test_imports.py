@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 MAY_IMPORT["callbacks"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["inference"] = MAY_IMPORT.keys() - {"callbacks", "plots"}
+MAY_IMPORT["checks"] = {"errors", "plain", "checkpoints", "datamodules", "tasks"}
 MAY_IMPORT["cli"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["fit_genres"] = {"errors", "paths", "plain", "tasks", "cli"}
 MAY_IMPORT["sweep"] = {"errors", "mistakes", "paths", "plots", "cli", "fit_genres"}
@@ -57,7 +58,17 @@ MAY_IMPORT["__init__"] = {"inference"}
 
 # Who may know of the heavy parts.
 MAY_KNOW: dict[str, set[str]] = {
-    "lightning": {"datamodules", "tasks", "checkpoints", "callbacks", "inference", "cli", "fit_genres", "sweep"},
+    "lightning": {
+        "datamodules",
+        "tasks",
+        "checkpoints",
+        "callbacks",
+        "inference",
+        "checks",
+        "cli",
+        "fit_genres",
+        "sweep",
+    },
     "matplotlib": {"plots"},
     "onnx": {"export"},
     "onnxruntime": {"export"},
@@ -75,6 +86,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "callbacks",
         "inference",
         "timeline",
+        "checks",
         "cli",
     },
 }
