@@ -36,7 +36,9 @@ def main() -> None:
     name, seeds, command = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
     for seed in range(seeds):
         run_seed(Path("lightning_logs", name, f"seed-{seed}"), seed, command)
-    print(as_markdown(table_of(find_rows([f"{name}=lightning_logs/{name}/seed-*"]))))
+    rows = find_rows([f"{name}=lightning_logs/{name}/seed-*"])
+    each = ", ".join(f"{100 * test.report['track_accuracy']['value']:.1f}" for test in rows[0].tests)
+    print(as_markdown([table_of(rows)[0] | {"tracks by seed, %": each}]))
 
 
 if __name__ == "__main__":

@@ -82,6 +82,17 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two genres of four tracks of 2 s at 4 kHz, to train on in a moment. Read only."""
+    root = tmp_path_factory.mktemp("short") / "songs"
+    for genre in ("jazz", "metal"):
+        (root / genre).mkdir(parents=True)
+        for n in range(4):
+            soundfile.write(root / genre / f"{n}.wav", render(genre, n, seconds=2.0, sample_rate=4000), 4000)
+    return root
+
+
+@pytest.fixture(scope="session")
 def opened() -> Iterator[Callable[[Path], dict[str, Any]]]:
     """Opens a page in a real browser without a screen and says what it found there: Debian's or anyone's Chromium."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -79,6 +79,17 @@ def test_runs_of_several_seeds_are_one_row(tmp_path, capsys):
     assert any("mean ± standard deviation" in note for note in compare.notes(rows))
 
 
+def test_a_test_made_twice_counts_once(tmp_path):
+    for seed in (0, 1):
+        for again in ("report", "checkpoints/best-test-songs-track"):
+            folder = report(tmp_path / f"vgg/seed-{seed}/{again}", answers(10 + seed, 20))
+            said = json.loads((folder / "report.json").read_text())
+            checkpoint = str(tmp_path / f"vgg/seed-{seed}/checkpoints/best.ckpt")
+            (folder / "report.json").write_text(json.dumps(said | {"checkpoint": checkpoint}))
+    (row,) = compare.find_rows([f"VGG={tmp_path}/vgg/seed-*"])
+    assert [test.report["track_accuracy"]["value"] for test in row.tests] == [0.5, 0.55]
+
+
 def test_different_test_sets_are_told_and_never_paired(tmp_path, capsys):
     paths = [
         report(tmp_path / "a/report", answers(9, 10)),

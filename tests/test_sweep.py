@@ -14,14 +14,12 @@ from typing import Any
 
 import optuna
 import pytest
-import soundfile
 import torch
 import yaml
 from filelock import FileLock
 
 from musicgen_cls import sweep
 from musicgen_cls.__main__ import main
-from musicgen_cls.audio.synth import render
 from musicgen_cls.cli import MusicCLI
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError
@@ -45,17 +43,6 @@ def base(songs: Path) -> dict[str, Any]:
         "trainer": {"max_epochs": 2, "accelerator": "cpu", "logger": logger},
         "figures_every_n_epochs": 100,
     }
-
-
-@pytest.fixture(scope="module")
-def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two genres of four tracks of 2 s."""
-    root = tmp_path_factory.mktemp("sweeps") / "songs"
-    for genre in ("jazz", "metal"):
-        (root / genre).mkdir(parents=True)
-        for n in range(4):
-            soundfile.write(root / genre / f"{n}.wav", render(genre, n, seconds=2.0, sample_rate=RATE), RATE)
-    return root
 
 
 def write_configs(folder: Path, songs: Path, **sweep_settings: Any) -> None:

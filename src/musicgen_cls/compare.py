@@ -46,6 +46,12 @@ class Tested:
         """What must be the same for figures to be compared: the division, and the tracks where they are known."""
         return self.division, frozenset(self.correct)
 
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What two reports have in common only if one test was made twice."""
+        checkpoint = self.report.get("checkpoint")
+        return (str(Path(checkpoint).absolute()) if checkpoint else self.folder, self.test_set)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -151,7 +157,7 @@ def find_rows(runs: Sequence[str]) -> list[Row]:
 
 
 def _tests(pattern: str) -> list[Tested]:
-    """The tests that a folder, a file or a pattern stands for."""
+    """The tests that a folder, a file or a pattern stands for; of one that was made again, the first."""
     path = Path(pattern).expanduser()
     places = [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207
     reports: list[Path] = []
@@ -161,12 +167,15 @@ def _tests(pattern: str) -> list[Tested]:
             reports += [here] if here.is_file() else sorted(place.rglob("report.json"))
         else:
             reports.append(place)
-    tests = [test for report in dict.fromkeys(reports) if (test := _read(report, wanted=report in places)) is not None]
+    tests: dict[Any, Tested] = {}
+    for report in dict.fromkeys(reports):
+        if (test := _read(report, wanted=report in places)) is not None:
+            tests.setdefault(test.identity, test)
     if not tests:
         raise UsageError(
             f"RUN {pattern}: no report.json of a classifier's test there; musiccli test --ckpt_path writes one"
         )
-    return tests
+    return list(tests.values())
 
 
 def _read(path: Path, wanted: bool) -> Tested | None:

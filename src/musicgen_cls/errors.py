@@ -47,3 +47,9 @@ def check_not_negative(part: str, **arguments: float) -> None:
     for name, value in arguments.items():
         if not 0 <= value < math.inf:
             raise UsageError(f"{part}{name} {value}: must be 0 or more, and finite")
+
+
+def check_jobs(jobs: int) -> None:
+    """Raise `UsageError` for a number of processes that joblib does not take."""
+    if jobs == 0:
+        raise UsageError("--jobs 0: must be 1 or more, or -1 for all cores")

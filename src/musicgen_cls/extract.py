@@ -11,8 +11,8 @@ from typing import Any
 from musicgen_cls.audio.features import COLUMNS, FRAME, feature_row
 from musicgen_cls.audio.io import Waveform, check_sound, read
 from musicgen_cls.audio.windows import to_samples
-from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive
-from musicgen_cls.mistakes import command_parser
+from musicgen_cls.errors import AudioError, SourceError, UsageError, check_jobs, check_positive
+from musicgen_cls.mistakes import command_parser, source_of_its_own
 from musicgen_cls.paths import check_writable, writing
 from musicgen_cls.sources.known import SOURCES
 from musicgen_cls.sources.track import Source, Track
@@ -45,8 +45,7 @@ def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> 
     check_positive("--", seconds=seconds)
     if to_samples(seconds, RATE) < FRAME:
         raise UsageError(f"--seconds {seconds}: must be {FRAME / RATE:.3f} or more, the {FRAME} samples of a frame")
-    if jobs == 0:
-        raise UsageError("--jobs 0: must be 1 or more, or -1 for all cores")
+    check_jobs(jobs)
     table = Path(out).expanduser()
     if table.exists():
         raise UsageError(f"--out {table}: is there already; take it away, or name another")
@@ -80,10 +79,8 @@ def run(args: Sequence[str]) -> None:
     parser = command_parser(features, classes=SOURCES)
     parser.add_argument("--config", action="config")
     options = parser.instantiate_classes(parser.parse_args(list(args)))
-    try:
+    with source_of_its_own():
         features(options.source, options.out, options.seconds, options.jobs)
-    except SourceError as error:  # worded for fit, where sources are part of the data
-        raise SourceError(str(error).replace("--data.source", "--source")) from None
 
 
 def _rows(track: Track, seconds: float) -> tuple[str, list[Row] | str]:

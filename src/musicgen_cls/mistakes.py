@@ -8,10 +8,11 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from musicgen_cls.errors import MusicClsError, UsageError
+from musicgen_cls.errors import MusicClsError, SourceError, UsageError
 
 _NOT_WRITABLE = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 
@@ -70,6 +71,15 @@ def command_parser(
         parser.add_argument(listed, nargs="*", type=str)
     parser.add_function_arguments(command, as_positional=as_positional, skip={listed} if listed else None)
     return parser
+
+
+@contextmanager
+def source_of_its_own() -> Iterator[None]:
+    """Errors of sources as a command tells them that takes a source itself: they are worded for fit's data."""
+    try:
+        yield
+    except SourceError as error:
+        raise SourceError(str(error).replace("--data.source", "--source")) from None
 
 
 def explain(message: str, options: Collection[str] = (), classes: Iterable[str] = ()) -> str:

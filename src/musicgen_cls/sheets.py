@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from musicgen_cls import plots
 from musicgen_cls.audio.io import Waveform, read
-from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive
+from musicgen_cls.errors import AudioError, SourceError, UsageError, check_jobs, check_positive
 from musicgen_cls.metrics.scores import student
 from musicgen_cls.metrics.sound import loudness
-from musicgen_cls.mistakes import command_parser
+from musicgen_cls.mistakes import command_parser, source_of_its_own
 from musicgen_cls.paths import check_writable, writing
 from musicgen_cls.sources.files import find_files
 from musicgen_cls.sources.known import SOURCES
@@ -61,8 +61,7 @@ def plot(
         UsageError: there is nothing to draw, or nowhere to draw it to.
     """
     check_positive("--", sample_rate=sample_rate)
-    if jobs == 0:
-        raise UsageError("--jobs 0: must be 1 or more, or -1 for all cores")
+    check_jobs(jobs)
     if bool(files) == (source is not None):
         raise UsageError("name recordings, or a collection with --source, one of both: musiccli plot song.mp3")
     folder = Path(out).expanduser()
@@ -83,10 +82,8 @@ def run(args: Sequence[str]) -> None:
     """Draw what the command line asks for."""
     parser = command_parser(plot, classes=SOURCES, listed="files")
     options = parser.instantiate_classes(parser.parse_args(list(args)))
-    try:
+    with source_of_its_own():
         plot(options.files, options.source, options.out, options.sample_rate, options.ckpt_path, options.jobs)
-    except SourceError as error:  # worded for fit, where sources are part of the data
-        raise SourceError(str(error).replace("--data.source", "--source")) from None
 
 
 def power_spectrogram(waveform: Waveform, together: int = 1) -> Floats:

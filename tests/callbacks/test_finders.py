@@ -7,14 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from musicgen_cls import cli
 from musicgen_cls.__main__ import main
-from musicgen_cls.audio.synth import render
 from musicgen_cls.callbacks.finders import steepest
 from musicgen_cls.errors import UsageError
 
@@ -36,17 +34,6 @@ SMALL = [
     *("--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false", "--test_after_fit", "false"),
 ]
 FINDERS = ["--config", str(CONFIGS / "finders/batch_size.yaml"), "--config", str(CONFIGS / "finders/lr.yaml")]
-
-
-@pytest.fixture(scope="module")
-def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two genres of four tracks of 2 s."""
-    root = tmp_path_factory.mktemp("finders") / "songs"
-    for genre in ("jazz", "metal"):
-        (root / genre).mkdir(parents=True)
-        for n in range(4):
-            soundfile.write(root / genre / f"{n}.wav", render(genre, n, seconds=2.0, sample_rate=RATE), RATE)
-    return root
 
 
 def fit(songs: Path, *more: str) -> list[str]:
