@@ -271,9 +271,23 @@ class TestWords:
     def test_no_such_config(self, fails: Fails) -> None:
         assert "gone.yaml" in fails("fit", "--config", "gone.yaml")
 
-    def test_config_that_is_no_yaml(self, fails: Fails, tmp_path: Path) -> None:
-        (tmp_path / "bad.yaml").write_text("model: {class_path: [")
-        assert "bad.yaml" in fails("fit", "--config", tmp_path / "bad.yaml")
+    @pytest.mark.parametrize("command", ["fit", "sweep"])
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            (b"model: [1\n", "no YAML, line 2: "),
+            (b"model:\n\tlr: 1\n", "no YAML, line 2: "),
+            (b"\xff\xfe\x00", "no text"),
+            (b"hello", "holds no settings"),
+            (b"- a\n- b\n", "holds no settings"),
+            (b"", "holds no settings"),
+        ],
+    )
+    def test_config_that_is_none(self, fails: Fails, tmp_path: Path, command: str, content: bytes, said: str) -> None:
+        bad = tmp_path / "bad.yaml"
+        bad.write_bytes(content)
+        more = ["--config", CONFIG] if command == "fit" else []
+        assert f"--config {bad}: {said}" in fails(command, *more, "--config", bad)
 
 
 class TestCheckpoints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import musicgen_cls
 from musicgen_cls.__main__ import COMMANDS, main
 from musicgen_cls.audio.synth import render
+from musicgen_cls.cli import quieten
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 QUIET = [
@@ -532,3 +534,16 @@ def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str])
     assert status == 0
     own = {"judge": "real", "features": "--seconds", "compare": "runs", "plot": "--source", "export": "--format"}
     assert own.get(command, "--data") in capsys.readouterr().out.casefold()
+
+
+def test_log_files_of_others_are_left_to_them(tmp_path: Path) -> None:
+    theirs = logging.FileHandler(tmp_path / "theirs.log")
+    loud = logging.getLogger("lightning.pytorch")
+    loud.addHandler(theirs)
+    try:
+        quieten()
+        loud.warning("a word")
+    finally:
+        loud.removeHandler(theirs)
+        theirs.close()
+    assert (tmp_path / "theirs.log").read_text() == "a word\n"

@@ -18,7 +18,7 @@ from jsonargparse import _typehints
 from jsonargparse.typing import PositiveInt
 from lightning.fabric.plugins.io import CheckpointIO
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -29,6 +29,7 @@ from musicgen_cls.callbacks.figures import ContinuationFigures, TensorBoardFigur
 from musicgen_cls.callbacks.finders import FOUND_BY, Found, FoundFigures, search
 from musicgen_cls.callbacks.report import LossReport, TestReport, write_pair
 from musicgen_cls.callbacks.seeding import SeedEachEpoch
+from musicgen_cls.callbacks.stopping import LastingStop
 from musicgen_cls.callbacks.writers import PredictionWriter
 from musicgen_cls.checkpoints import Checkpoint, WholeCheckpoints, read_checkpoint
 from musicgen_cls.checks import check_agreement, check_changes, check_network, check_seed
@@ -39,7 +40,7 @@ from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.datamodules.spectrograms import Spectrograms
 from musicgen_cls.datamodules.waveform import WaveformWindows
 from musicgen_cls.errors import CheckpointError, UsageError
-from musicgen_cls.mistakes import explain, told
+from musicgen_cls.mistakes import explain, readable_configs, told
 from musicgen_cls.models.cnn import CNN
 from musicgen_cls.models.cnn5 import CNN5
 from musicgen_cls.models.conv_lstm import ConvLSTM
@@ -158,7 +159,7 @@ class MusicCLI(LightningCLI):
         for name in ("num_classes", "sample_rate", "target_samples"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.add_lightning_class_args(LastingStop, "early_stopping")
         parser.set_defaults(
             {
                 "checkpoint.filename": "best",
@@ -215,12 +216,8 @@ class MusicCLI(LightningCLI):
 
     @staticmethod
     def _parse(parser: LightningArgumentParser, command: str, rest: list[str]) -> Any:
-        try:
+        with readable_configs(rest):
             return parser.parse_args([command, *rest])
-        except UsageError as error:
-            if "parsing config" in str(error):
-                raise UsageError(f"--config {option(rest, 'config')}: not YAML that can be read: {error}") from None
-            raise
 
     def _parse_ckpt_path(self) -> None:
         """Done in `parse_arguments`: Lightning's way lets the checkpoint override the command line in silence."""
@@ -416,7 +413,7 @@ def option(args: Sequence[str], name: str) -> str | None:
 def option_names() -> set[str]:
     """Every argument of trainer and classes, and ours, to find the one that a misspelt name stands for."""
     own = {"config", "ckpt_path", "out", "test_after_fit", "seed_everything", "checkpoint", "early_stopping"}
-    classes = (*CLASSES.values(), Trainer, ModelCheckpoint, EarlyStopping)
+    classes = (*CLASSES.values(), Trainer, ModelCheckpoint, LastingStop)
     return own.union(*(inspect.signature(cls.__init__).parameters for cls in classes)) - {"self"}
 
 
@@ -526,7 +523,7 @@ def quieten() -> None:
         log.addHandler(logging.StreamHandler())
     for name in ("musicgen_cls", "lightning", "lightning.pytorch", "lightning.fabric"):
         for handler in logging.getLogger(name).handlers:
-            if isinstance(handler, logging.StreamHandler):
+            if type(handler) is logging.StreamHandler:  # not one that writes to a file
                 handler.stream = sys.stderr  # the one of today, where one process runs several commands
 
 

@@ -8,8 +8,10 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, NoReturn
 
 from musicgen_cls.errors import MusicClsError, SourceError, UsageError
@@ -64,6 +66,10 @@ def command_parser(
                 said = f"--config: a config of fit; {command.__name__} takes {', '.join(sorted(options))} only"
             raise UsageError(said) from ex
 
+        def parse_args(self, args: Any = None, *more: Any, **named: Any) -> Any:
+            with readable_configs(args):
+                return super().parse_args(args, *more, **named)
+
     options, names = set(inspect.signature(command).parameters), [cls.__name__ for cls in classes]
     description = (command.__doc__ or "").splitlines()[0]
     parser = Parser(prog=f"musiccli {command.__name__}", description=description)
@@ -71,6 +77,42 @@ def command_parser(
         parser.add_argument(listed, nargs="*", type=str)
     parser.add_function_arguments(command, as_positional=as_positional, skip={listed} if listed else None)
     return parser
+
+
+@contextmanager
+def readable_configs(args: Sequence[str]) -> Iterator[None]:
+    """Where a parser fails, name the config that is at fault, if it is one that is no config at all.
+
+    Args:
+        args: the command line.
+
+    Raises:
+        UsageError: in place of the parser's.
+    """
+    try:
+        yield
+    except (UsageError, UnicodeDecodeError):
+        named = [after for before, after in pairwise(args) if before in ("--config", "-c")]
+        named += [arg.partition("=")[2] for arg in args if arg.startswith(("--config=", "-c="))]
+        for file in filter(os.path.isfile, named):
+            if reason := _no_config(Path(file)):
+                raise UsageError(f"--config {file}: {reason}; mend it, or name another") from None
+        raise
+
+
+def _no_config(path: Path) -> str | None:
+    """Why a file is no config; None if it may be one."""
+    import yaml
+
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        return "no text"
+    except yaml.MarkedYAMLError as error:
+        return f"no YAML, line {error.problem_mark.line + 1 if error.problem_mark else 1}: {error.problem}"
+    except yaml.YAMLError as error:
+        return f"no YAML: {one_line(error)}"
+    return None if isinstance(config, dict) else "holds no settings, as model: and data:"
 
 
 @contextmanager

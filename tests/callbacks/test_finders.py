@@ -107,6 +107,7 @@ def test_a_run_that_goes_on_searches_no_more(
     ("args", "said"),
     [
         (["--trainer.callbacks+=LearningRateFinder", "--trainer.callbacks.num_training_steps=8"], "num_training_steps"),
+        (["--trainer.callbacks+=LearningRateFinder", "--trainer.callbacks.min_lr=5"], "min_lr 5.0 is not between"),
         (["--trainer.callbacks+=LearningRateFinder", "--trainer.devices=2"], "one device"),
         (["--trainer.callbacks+=LearningRateFindr"], "LearningRateFindr"),
     ],

@@ -64,6 +64,10 @@ def search(finder: Callback, model: Any, datamodule: Any, settings: dict[str, An
         UsageError: the finder cannot find anything here.
     """
     name = type(finder).__name__
+    if isinstance(finder, LearningRateFinder) and not 0 < finder._min_lr < finder._max_lr:
+        raise UsageError(
+            f"--trainer.callbacks {name}: min_lr {finder._min_lr} is not between 0 and max_lr {finder._max_lr}"
+        )
     with TemporaryDirectory() as folder:  # finders keep a checkpoint of their own
         ours = {
             "callbacks": [finder],
