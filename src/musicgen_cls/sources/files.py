@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Sequence
+from os.path import normpath
 from pathlib import Path
 
 from musicgen_cls.errors import UsageError
@@ -34,4 +35,7 @@ def find_files(names: Sequence[str] | str, option: str = "--data.files") -> list
             wanted = ", ".join(suffix[1:] for suffix in AUDIO_SUFFIXES)
             raise UsageError(f"{option} {name}: no such file, no folder with audio ({wanted}), and no match as pattern")
         found += matches
-    return list(dict.fromkeys(found))
+    once: dict[str, Path] = {}
+    for path in found:
+        once.setdefault(normpath(path.absolute()), path)
+    return list(once.values())

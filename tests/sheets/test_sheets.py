@@ -17,6 +17,9 @@ from musicgen_cls.audio.mel import LogMel
 from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.metrics.scores import student
 from musicgen_cls.models.vgg import VGG
+from musicgen_cls.sheets.genres import average
+from musicgen_cls.sheets.recordings import recogniser
+from musicgen_cls.sheets.spectra import mel_centres_hz, mel_of, power_spectrogram
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.tasks.classification import GenreClassifier
 
@@ -34,7 +37,7 @@ def test_power_is_librosas_averaged(samples, together):
     import librosa
 
     y = np.random.default_rng(0).normal(size=samples).astype(np.float32)
-    found = sheets.power_spectrogram(y, together)
+    found = power_spectrogram(y, together)
     columns = -(-samples // (512 * together))
     assert found.shape == (1025, columns)
     padded = np.pad(y, (0, columns * together * 512 - samples))
@@ -45,17 +48,17 @@ def test_power_is_librosas_averaged(samples, together):
 
 def test_mel_is_the_networks():
     y = tone(440, 2.0) + 0.01 * np.random.default_rng(0).normal(size=2 * RATE).astype(np.float32)
-    mel = sheets.mel_of(sheets.power_spectrogram(y), RATE)
+    mel = mel_of(power_spectrogram(y), RATE)
     network = LogMel(RATE, 2048, 512, 128, top_db=200.0)(torch.from_numpy(y)[None])[0].numpy()
     np.testing.assert_allclose(mel[:, 2:80], network[:, 2:80], atol=0.01)
-    assert abs(sheets.mel_centres_hz(RATE)[mel.mean(axis=1).argmax()] - 440) < 20
+    assert abs(mel_centres_hz(RATE)[mel.mean(axis=1).argmax()] - 440) < 20
 
 
 def test_an_average_is_as_long_as_half_of_the_tracks():
     short, middle, long = (
         np.full((2, columns), value, np.float32) for columns, value in ((2, 0.0), (3, 3.0), (9, 6.0))
     )
-    np.testing.assert_allclose(sheets.average([short, middle, long]), [[3.0, 3.0, 4.5]] * 2)
+    np.testing.assert_allclose(average([short, middle, long]), [[3.0, 3.0, 4.5]] * 2)
 
 
 def test_student_is_scipys():
@@ -77,9 +80,8 @@ def test_sheets_of_files_and_folders(music, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f"left out: {bad}: not audio that can be read" in printed
     assert "and 1 more" in printed
-    drawn = sorted(path.name for path in (tmp_path / "two").iterdir())
-    assert len(drawn) == 2
-    assert [name[-len("blues-0.wav.png") :] for name in drawn] == ["blues-0.wav.png", "-jazz-0.wav.png"]
+    drawn = sorted((tmp_path / "two").rglob("*.png"))
+    assert [path.parts[-2:] for path in drawn] == [("blues", "0.wav.png"), ("jazz", "0.wav.png")]
 
 
 def test_what_a_network_says_stands_below(music, tmp_path):
@@ -94,8 +96,8 @@ def test_what_a_network_says_stands_below(music, tmp_path):
     args = ["plot", str(music / "jazz" / "1.flac"), "--ckpt_path", str(checkpoint), "--out", str(tmp_path)]
     assert main(args) == 0
     assert imread(tmp_path / "1.flac.png").shape[0] > 1400
-    said = sheets._recogniser(str(checkpoint)).steps(music / "jazz" / "1.flac")
-    starts, probabilities = sheets._recogniser(str(checkpoint)).timeline(music / "jazz" / "1.flac")
+    said = recogniser(str(checkpoint)).steps(music / "jazz" / "1.flac")
+    starts, probabilities = recogniser(str(checkpoint)).timeline(music / "jazz" / "1.flac")
     np.testing.assert_allclose(said.start_s, starts)
     np.testing.assert_allclose(said.end_s, starts + 2.0)
     np.testing.assert_allclose(said.probabilities, probabilities, atol=1e-6)
@@ -131,6 +133,8 @@ def test_genres_of_a_collection(tmp_path, capsys):
         (["bad.wav"], "bad.wav: not audio"),
         (["bad.wav", "silent.wav"], "(2 files, none of them usable)"),
         (["bad.wav", "--sample_rate", "0"], "--sample_rate 0: "),
+        (["bad.wav", "--sample_rate", "4000000"], "must be 4000 to 96000"),
+        (["tone.wav", "--out", "taken"], "tone.wav.png: cannot be written"),
         (["bad.wav", "--sample_rate", "fast"], "'fast' is not of type int"),
         (["bad.wav", "--jobs", "0"], "--jobs 0: must be 1 or more"),
         (["bad.wav", "--out", "bad.wav"], "bad.wav: cannot write there"),
@@ -145,8 +149,22 @@ def test_what_it_refuses(args, told, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.wav").write_bytes(b"no audio")
     soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
+    soundfile.write(tmp_path / "tone.wav", tone(440, 1.0), RATE)
+    (tmp_path / "taken" / "tone.wav.png").mkdir(parents=True)
     assert main(["plot", *args]) == 2
     said = capsys.readouterr().err.strip().splitlines()
     assert told in said[-1]
     assert said[-1].startswith("musiccli: error: ")
-    assert not list(tmp_path.rglob("*.png"))
+    assert not [path for path in tmp_path.rglob("*.png") if path.is_file()]
+
+
+def test_sheets_lie_below_their_folder_however_files_are_spelt(music, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(music)
+    out = tmp_path / "out"
+    files = ["jazz/0.wav", "blues/../jazz/0.wav", "blues/../blues/0.wav"]
+    assert main(["plot", *files, "--out", str(out), "--jobs", "1"]) == 0
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png")) == [
+        "blues/0.wav.png",
+        "jazz/0.wav.png",
+    ]
+    assert not list(music.rglob("*.png"))

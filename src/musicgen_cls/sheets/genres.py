@@ -1,0 +1,127 @@
+"""What sets the genres of a collection apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from musicgen_cls import plots
+from musicgen_cls.audio.io import read
+from musicgen_cls.errors import AudioError, SourceError
+from musicgen_cls.metrics.scores import student
+from musicgen_cls.metrics.sound import loudness
+from musicgen_cls.paths import writing
+from musicgen_cls.sheets.spectra import HOP, Floats, mel_centres_hz, mel_of, power_spectrogram
+from musicgen_cls.sources.track import Source, Track
+
+_SHOWN_S, _TOGETHER = 30, 4  # in the average of a genre: how much of a track is shown, and how many frames a column
+
+MEASURES = {"loudness_db": "loudness in dB, full scale 0", "centroid_hz": "spectral centroid in Hz"}
+"""What is said of each track beside its picture."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What is drawn of a track: its mel spectrogram `[128, columns]` in dB, its loudness and its centroid."""
+
+    mel: Floats
+    loudness_db: float
+    centroid_hz: float
+
+
+def draw_genres(source: Source, folder: Path, sample_rate: int, jobs: int) -> None:
+    """Average pictures and measures of each genre, as pictures and tables."""
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
+    source.prepare()
+    tracks = source.tracks()
+    run = Parallel(n_jobs=jobs, return_as="generator")(delayed(_hear)(track.path, sample_rate) for track in tracks)
+    told = list(tqdm(run, total=len(tracks), desc="Tracks", unit="track"))
+    heard = [(track, sound) for track, sound in zip(tracks, told, strict=True) if isinstance(sound, Heard)]
+    refused = [reason for reason in told if isinstance(reason, str)]
+    if not heard:
+        raise SourceError(f"{source.location}: no track can be used: {refused[0]}")
+    by_genre = {genre: [sound for track, sound in heard if track.genre == genre] for genre in source.genres}
+    by_genre = {genre: sounds for genre, sounds in by_genre.items() if sounds}
+    _draw_averages(by_genre, folder, sample_rate)
+    _draw_measures(by_genre, folder)
+    _write_tracks(heard, folder / "tracks.csv")
+    if refused:
+        print("\n  ".join([f"{len(refused)} files left out:", *refused[:10]]))
+    print(f"Genres:      {folder}: mel.png, spectrum.png, sound.png, genres.csv, tracks.csv ({len(heard)} tracks)")
+
+
+def _hear(path: Path, sample_rate: int) -> Heard | str:
+    """What is drawn of a track; the reason if it cannot be used."""
+    from librosa.feature import spectral_centroid
+
+    try:
+        waveform = read(path, sample_rate)
+    except AudioError as error:
+        return str(error)
+    power = power_spectrogram(waveform[: _SHOWN_S * sample_rate], _TOGETHER)
+    centroid = float(spectral_centroid(S=np.sqrt(power), sr=sample_rate).mean())
+    return Heard(mel_of(power, sample_rate), loudness(waveform), centroid)
+
+
+def _draw_averages(by_genre: Mapping[str, Sequence[Heard]], folder: Path, sample_rate: int) -> None:
+    """The average mel spectrogram of each genre, and its average over time."""
+    averages = {genre: average([sound.mel for sound in sounds]) for genre, sounds in by_genre.items()}
+    columns = min(picture.shape[1] for picture in averages.values())
+    seconds, centres = columns * _TOGETHER * HOP / sample_rate, mel_centres_hz(sample_rate)
+    titles = {genre: f"{genre}, {len(sounds)} tracks" for genre, sounds in by_genre.items()}
+    genres = list(averages)
+    for page in range(0, len(genres), 16):
+        shown = genres[page : page + 16]
+        pictures = [averages[genre][:, :columns] for genre in shown]
+        figure = plots.spectrogram_page(pictures, [titles[genre] for genre in shown], None, seconds, centres)
+        plots.save(figure, folder / (f"mel-{page // 16 + 1}.png" if page else "mel.png"))
+    plots.save(
+        plots.spectra({genre: mel.mean(axis=1) for genre, mel in averages.items()}, centres), folder / "spectrum.png"
+    )
+
+
+def average(mels: Sequence[Floats]) -> Floats:
+    """Mean of pictures `[n_mels, columns]` of several lengths, as long as half of them are, each column over those."""
+    columns = int(np.median([mel.shape[1] for mel in mels]))
+    total = np.zeros((len(mels[0]), columns), dtype=np.float32)
+    count = np.zeros(columns, dtype=np.float32)
+    for mel in mels:
+        total[:, : mel.shape[1]] += mel[:, :columns]
+        count[: mel.shape[1]] += 1
+    return total / count
+
+
+def _draw_measures(by_genre: Mapping[str, Sequence[Heard]], folder: Path) -> None:
+    """Loudness and centroid of every track, their means and intervals: a figure and a table."""
+    import pandas as pd
+
+    panels = {
+        label: {genre: [float(getattr(sound, name)) for sound in sounds] for genre, sounds in by_genre.items()}
+        for name, label in MEASURES.items()
+    }
+    plots.save(plots.strips(panels, student), folder / "sound.png")
+    rows = []
+    for genre, sounds in by_genre.items():
+        row: dict[str, float | str] = {"genre": genre, "tracks": len(sounds)}
+        for name in MEASURES:
+            interval = student([getattr(sound, name) for sound in sounds])
+            row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+        rows.append(row)
+    with writing(folder / "genres.csv") as temporary:
+        pd.DataFrame(rows).to_csv(temporary, index=False)
+
+
+def _write_tracks(heard: Sequence[tuple[Track, Heard]], path: Path) -> None:
+    """A row a track."""
+    import pandas as pd
+
+    rows = [
+        {"track": track.id, "genre": track.genre, **{n: getattr(sound, n) for n in MEASURES}} for track, sound in heard
+    ]
+    with writing(path) as temporary:
+        pd.DataFrame(rows).to_csv(temporary, index=False)
