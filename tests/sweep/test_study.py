@@ -1,0 +1,73 @@
+"""The database of a sweep, and who else has it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+
+from musicgen_cls.sweep import study
+
+Called = Callable[..., tuple[int, str, str]]
+Table = Callable[..., list[dict[str, str]]]
+
+
+def test_foreign_files_as_database(fails: Callable[..., str]) -> None:
+    Path("text.db").write_text("dear diary, " * 20)
+    assert "text.db: not a SQLite database" in fails("--storage", "text.db")
+    with sqlite3.connect("cats.db") as cats:
+        cats.execute("CREATE TABLE cats (name)")
+    assert "cats.db: a database of something else (tables cats)" in fails("--storage", "cats.db")
+    optuna.create_study(study_name="sweep-search", storage="sqlite:///other.db").ask()
+    assert "not of musiccli" in fails("--storage", "other.db")
+    Path("folder.db").mkdir()
+    assert "folder.db: a folder" in fails("--storage", "folder.db")
+    assert "a SQLite file is wanted" in fails("--storage", "mysql://localhost/x")
+
+
+def test_trials_of_one_database_lie_in_one_place(call: Called, quick: list[list[str]]) -> None:
+    first = ("sweep", "--config", "search.yaml", "--storage", "sqlite:///one.db")
+    assert call(*first)[0] == 0
+    assert Path("one.db").is_file()
+    status, _, err = call(*first, "--trials", 3, "--trainer.logger.save_dir", "elsewhere")
+    assert status == 2
+    assert "has its trials in" in err.splitlines()[-1]
+    assert call(*first, "--trials", 3)[0] == 0
+    assert len(quick) == 3
+
+
+def test_a_locked_database(call: Called, quick: list[list[str]], monkeypatch: pytest.MonkeyPatch, table: Table) -> None:
+    assert call("sweep", "--config", "search.yaml", "--trials", 1)[0] == 0
+    monkeypatch.setattr(study, "LOCKED_S", 0.5)
+    holder = sqlite3.connect("lightning_logs/sweep-search/study.db", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    status, _, err = call("sweep", "--config", "search.yaml")
+    assert status == 2
+    assert "study.db: locked by another program" in err.splitlines()[-1]
+    holder.rollback()
+    holder.close()
+    assert call("sweep", "--config", "search.yaml")[0] == 0
+    assert len(table()) == 2
+
+
+def test_another_search_under_the_same_name(call: Called, quick: list[list[str]]) -> None:
+    assert call("sweep", "--config", "search.yaml")[0] == 0
+
+    def refused(*args: object) -> str:
+        status, _, err = call("sweep", "--config", "search.yaml", "--name", "sweep-search", *args)
+        assert status == 2
+        return err.splitlines()[-1]
+
+    assert 'metric "val_loss", this command "val_accuracy"' in refused("--metric", "val_accuracy")
+    assert "trainer.max_epochs 2, this command 5" in refused("--trainer.max_epochs", 5)
+    assert "space model.lr" in refused("--space", "{model.lr: [0.1, 0.2], data.batch_size: [8, 16]}")
+    assert len(quick) == 2
+    shutil.copy("lightning_logs/sweep-search/study.db", "elsewhere.db")
+    Path("lightning_logs/sweep-search/study.db").unlink()
+    (Path("lightning_logs/sweep-search/trial-0000") / "checkpoints").mkdir()
+    assert "left by a sweep whose database is gone" in refused()
+    assert call("sweep", "--config", "search.yaml", "--storage", "elsewhere.db")[0] == 0
