@@ -90,6 +90,42 @@ def test_a_test_made_twice_counts_once(tmp_path):
     assert [test.report["track_accuracy"]["value"] for test in row.tests] == [0.5, 0.55]
 
 
+def test_tests_of_one_path_on_two_machines_are_two(tmp_path):
+    for name, right in (("a", 5), ("b", 9)):
+        folder = report(tmp_path / name, answers(right, 10))
+        said = json.loads((folder / "report.json").read_text())
+        (folder / "report.json").write_text(json.dumps(said | {"checkpoint": "/home/u/vgg/best.ckpt"}))
+    (row,) = compare.find_rows([f"VGG={tmp_path}/*"])
+    assert len(row.tests) == 2
+
+
+def test_a_run_named_twice_is_one_row_and_never_paired_with_itself(tmp_path):
+    first, second = report(tmp_path / "a", answers(5, 10)), report(tmp_path / "b", answers(7, 10))
+    rows = compare.find_rows([str(first), str(first / "report.json"), str(second), f"again={first}"])
+    assert [row.name for row in rows] == [f"{tmp_path.name}/a", f"{tmp_path.name}/b", "again"]
+    assert [(pair["run"], pair["other"]) for pair in compare.pairs(rows)] == [
+        (rows[0].name, rows[1].name),
+        (rows[1].name, "again"),
+    ]
+
+
+def test_reports_without_tracks_or_intervals_say_so(tmp_path, capsys):
+    for name, location in (("a", "/old/music"), ("b", "/new/music")):
+        folder = report(tmp_path / name, answers(5, 10))
+        said = json.loads((folder / "report.json").read_text())
+        said["track_accuracy"] = {"value": 0.5}
+        (folder / "report.json").write_text(json.dumps(said | {"location": location}))
+        (folder / "tracks.csv").unlink()
+        (tmp_path / "minutes.json").write_text('{"a": 1}')  # somebody else's
+    compare.compare([str(tmp_path / "a"), str(tmp_path / "b")], str(tmp_path / "out"))
+    printed = capsys.readouterr().out
+    assert "10 tracks of /old/music (which ones is not known)" in printed
+    assert "50.0 |" in printed
+    assert "50.0 [50" not in printed
+    with (tmp_path / "out" / "comparison.csv").open(newline="") as file:
+        assert [line["track_accuracy_low"] for line in csv.DictReader(file)] == ["", ""]
+
+
 def test_different_test_sets_are_told_and_never_paired(tmp_path, capsys):
     paths = [
         report(tmp_path / "a/report", answers(9, 10)),
@@ -100,7 +136,8 @@ def test_different_test_sets_are_told_and_never_paired(tmp_path, capsys):
     compare.compare([str(path) for path in paths], str(tmp_path / "out"))
     printed = capsys.readouterr().out
     assert "Different test sets" in printed
-    assert "A: songs, split track, seed 0; B: songs, split track, seed 1; C: songs, split track, seed 0" in printed
+    assert "A: songs, split track, seed 0, 10 tracks; B: songs, split track, seed 1, 10 tracks; C: " in printed
+    assert "C: songs, split track, seed 0, 12 tracks" in printed
     assert "segment (leaks)" in printed
     assert "both sides" in printed
     assert not (tmp_path / "out" / "pairs.csv").exists()
@@ -128,18 +165,23 @@ def test_markdown_lines_up():
         (["missing"], "RUN missing: no report.json"),
         (["empty"], "RUN empty: no report.json"),
         (["VGG=empty/*"], "RUN empty/*: no report.json"),
+        (["VGG=[ab]"], "RUN VGG=[ab]: tests of several kinds (songs, split artist; songs, split track)"),
         (["broken.json"], "RUN broken.json: not the report"),
         (["generator.json"], "RUN generator.json: not the report"),
         (["a", "--out", "broken.json"], "broken.json: cannot write there"),
         (["a", "--outt", "x"], "did you mean"),
         (["strange"], "strange/tracks.csv: has no column 'track'"),
+        (["binary"], "binary/tracks.csv: not a table that can be read"),
     ],
 )
 def test_what_it_refuses(args, told, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     report(tmp_path / "a", answers(3, 4))
+    report(tmp_path / "b", answers(3, 4), split="artist")
     report(tmp_path / "strange", answers(3, 4))
     (tmp_path / "strange" / "tracks.csv").write_text("song,genre\n1,blues\n")
+    report(tmp_path / "binary", answers(3, 4))
+    (tmp_path / "binary" / "tracks.csv").write_bytes(b"\xff\xfe")
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "generator.json").write_text(json.dumps({"loss": {"value": 1.0}}))

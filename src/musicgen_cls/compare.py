@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import glob
 import json
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import Any
 from musicgen_cls import plots
 from musicgen_cls.errors import UsageError
 from musicgen_cls.metrics.scores import Interval, holm, mcnemar, student
-from musicgen_cls.mistakes import command_parser
+from musicgen_cls.mistakes import command_parser, one_line
 from musicgen_cls.paths import check_writable, writing
 
 FIGURES = {"track_accuracy": "tracks, %", "segment_accuracy": "segments, %", "macro_f1": "macro F1, %"}
@@ -44,13 +45,18 @@ class Tested:
     @property
     def test_set(self) -> tuple[str, frozenset[str]]:
         """What must be the same for figures to be compared: the division, and the tracks where they are known."""
+        if not self.correct:
+            where = f" of {self.report['location']}" if "location" in self.report else ""
+            return f"{self.division}, {self.report['tracks']} tracks{where} (which ones is not known)", frozenset()
         return self.division, frozenset(self.correct)
 
     @property
     def identity(self) -> tuple[Any, ...]:
         """What two reports have in common only if one test was made twice."""
         checkpoint = self.report.get("checkpoint")
-        return (str(Path(checkpoint).absolute()) if checkpoint else self.folder, self.test_set)
+        figures = tuple(json.dumps(self.report.get(name)) for name in FIGURES)
+        told = frozenset(self.correct.items())
+        return (str(Path(checkpoint).absolute()) if checkpoint else self.folder.resolve(), self.test_set, figures, told)
 
 
 @dataclass(frozen=True)
@@ -71,21 +77,21 @@ class Row:
         return any(test.report["can_leak"] for test in self.tests)
 
     def figure(self, name: str) -> Interval | None:
-        """A figure with its interval: the report's of one run, Student's over several."""
+        """A figure with its interval: the report's of one run (NaN if it has none), Student's over several."""
         found = [test.report[name] for test in self.tests if test.report.get(name)]
         if len(found) < len(self.tests):
             return None
         if len(found) > 1:
             return student([figure["value"] for figure in found])
-        return Interval(
-            found[0]["value"], found[0].get("low", found[0]["value"]), found[0].get("high", found[0]["value"])
-        )
+        return Interval(found[0]["value"], found[0].get("low", math.nan), found[0].get("high", math.nan))
 
     def cell(self, name: str) -> str:
         """A figure as text: of one run with its interval, of several mean and standard deviation."""
         interval = self.figure(name)
         if interval is None:
             return ""
+        if math.isnan(interval.low):
+            return f"{100 * interval.value:.1f}"
         if len(self.tests) == 1:
             return str(interval).replace(" %", "", 1)
         spread = statistics.stdev(test.report[name]["value"] for test in self.tests)
@@ -136,24 +142,40 @@ def find_rows(runs: Sequence[str]) -> list[Row]:
     """Rows in the order in which they were named.
 
     Raises:
-        UsageError: a name that stands for no report of a classifier, or two rows of one name.
+        UsageError: a name that stands for no report of a classifier, or a pattern for tests of which no mean can be.
     """
     if not runs:
         raise UsageError(
             "RUN: name two runs or more, as musiccli compare lightning_logs/vgg/version_0 other/report.json"
         )
     rows: list[Row] = []
+    seen = set()
     for run in runs:
         name, equals, pattern = run.partition("=")
         if equals and not Path(run).exists():
-            rows.append(Row(name, tuple(_tests(pattern))))
-        else:
-            rows += [Row(_name(test.folder), (test,)) for test in _tests(run)]
+            rows.append(_averaged(name, pattern))
+            continue
+        for test in _tests(run):
+            if test.identity not in seen:
+                rows.append(Row(_name(test.folder), (test,)))
+            seen.add(test.identity)
     names = [row.name for row in rows]
     for name in names:
         if names.count(name) > 1:
             rows = [Row(str(row.tests[0].folder), row.tests) if row.name == name else row for row in rows]
     return rows
+
+
+def _averaged(name: str, pattern: str) -> Row:
+    """One row of several tests, on one split of one collection."""
+    tests = _tests(pattern)
+    kinds = sorted({f"{test.report['source']}, split {test.report['split']}" for test in tests})
+    if len(kinds) > 1:
+        raise UsageError(
+            f"RUN {name}={pattern}: tests of several kinds ({'; '.join(kinds)}), whose mean would say nothing; give "
+            "each kind a row of its own"
+        )
+    return Row(name, tuple(tests))
 
 
 def _tests(pattern: str) -> list[Tested]:
@@ -195,13 +217,15 @@ def _read(path: Path, wanted: bool) -> Tested | None:
         raise UsageError(
             f"RUN {path}: not the report of a classifier's test; name a report.json that test wrote"
         ) from error
-    minutes = path.parent.with_name("minutes.json")
-    return Tested(
-        path.parent,
-        report,
-        _correct(path.with_name("tracks.csv")),
-        float(json.loads(minutes.read_text())) if minutes.is_file() else None,
-    )
+    return Tested(path.parent, report, _correct(path.with_name("tracks.csv")), _minutes(path.parent))
+
+
+def _minutes(folder: Path) -> float | None:
+    """What training and test took, where a benchmark left that beside a report."""
+    try:
+        return float(json.loads(folder.with_name("minutes.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # none, or somebody else's file of that name
+        return None
 
 
 def _correct(path: Path) -> dict[str, bool]:
@@ -213,6 +237,8 @@ def _correct(path: Path) -> dict[str, bool]:
             return {row["track"]: row["genre"] == row["predicted"] for row in csv.DictReader(file)}
         except KeyError as error:
             raise UsageError(f"{path}: has no column {error}; name a folder that test wrote") from None
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise UsageError(f"{path}: not a table that can be read ({one_line(error)}); test again") from None
 
 
 def _name(folder: Path) -> str:
@@ -275,9 +301,10 @@ def notes(rows: Sequence[Row]) -> list[str]:
 
 def _describe(test_sets: frozenset[tuple[str, frozenset[str]]]) -> str:
     divisions = sorted({division for division, _ in test_sets})
-    return (
-        divisions[0] if len(divisions) == 1 else f"{divisions[0].rpartition(', seed')[0]}, {len(test_sets)} divisions"
-    )
+    if len(divisions) > 1:
+        return f"{divisions[0].rpartition(', seed')[0]}, {len(test_sets)} divisions"
+    sizes = {len(tracks) for _, tracks in test_sets}
+    return divisions[0] + (f", {sizes.pop()} tracks" if len(sizes) == 1 and sizes != {0} else "")
 
 
 def pairs(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -285,7 +312,7 @@ def pairs(rows: Sequence[Row]) -> list[dict[str, Any]]:
     single = [row for row in rows if len(row.tests) == 1 and row.tests[0].correct]
     found: list[dict[str, Any]] = []
     for first, second in combinations(single, 2):
-        if first.test_sets != second.test_sets:
+        if first.test_sets != second.test_sets or first.tests[0].identity == second.tests[0].identity:
             continue
         ours, theirs = first.tests[0].correct, second.tests[0].correct
         only_first = sum(ours[track] and not theirs[track] for track in ours)
@@ -326,7 +353,8 @@ def figures_table(rows: Sequence[Row]) -> list[dict[str, Any]]:
         for name in FIGURES:
             interval = row.figure(name)
             for end in ("value", "low", "high"):
-                line[name if end == "value" else f"{name}_{end}"] = getattr(interval, end) if interval else ""
+                number = getattr(interval, end) if interval else math.nan
+                line[name if end == "value" else f"{name}_{end}"] = "" if math.isnan(number) else number
         table.append(line | {"folders": ";".join(str(test.folder) for test in row.tests)})
     return table
 

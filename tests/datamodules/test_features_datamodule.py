@@ -136,6 +136,7 @@ def test_a_source_knows_published_lists_without_a_file_of_it(tmp_path):
     table["filename"] = table["filename"].str.replace(".0.wav", ".wav")
     table.to_csv(tmp_path / "whole.csv", index=False)
     data = make(tmp_path / "whole.csv", source=GTZAN("nowhere"), split="fault_filtered", genres=["blues", "rock"])
+    assert data.source_name == "gtzan"  # so that tests of other networks on those tracks are told to be of the same
     listed = GTZAN("nowhere").official_split("fault_filtered")
     for side, windows in data.windows.items():
         assert {listed[data.collection.tracks[row].id] for row in windows.track} == {side}

@@ -290,3 +290,8 @@ def test_download_that_fails_tells_the_ways_on(tmp_path, monkeypatch):
     assert checksum.startswith("sha1:")
     FMA(str(tmp_path)).prepare()
     assert len(asked) == 2
+
+
+def test_genres_are_those_at_the_top_of_the_published_table(shared_data: Path):
+    table = pd.read_csv(shared_data / "splits" / "fma_genres.csv")
+    assert sorted(table.title[table.parent == 0]) == list(fma.GENRES)

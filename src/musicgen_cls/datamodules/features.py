@@ -90,8 +90,8 @@ class FeatureTable(GenreDataModule):
 
     @property
     def source_name(self) -> str:
-        """The table's own name."""
-        return self.location.stem.lower()
+        """Of the collection whose tracks its rows are; the table's own where none is named."""
+        return self.location.stem.lower() if self.source is None else self.source.name
 
     @property
     def location(self) -> Path:
