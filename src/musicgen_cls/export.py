@@ -44,7 +44,7 @@ def export(checkpoint: str, format: Format = "onnx", out: str | None = None, ove
     Args:
         checkpoint: a .ckpt file that fit wrote.
         format: `onnx`, which runs with onnxruntime alone; or `torch_export`, which runs with torch alone.
-        out: the file, .onnx or .pt2; the card has its name, with .md. Beside the checkpoint if not set.
+        out: the file, .onnx or .pt2; the card has its name and .md behind it. Beside the checkpoint if not set.
         overwrite: whether to replace a file and a card that are there.
 
     Raises:
@@ -70,11 +70,11 @@ def export(checkpoint: str, format: Format = "onnx", out: str | None = None, ove
             _WRITERS[format](whole, whole.given(data, whole.trials(data)[:2]), about, temporary)
             run = _RUNNERS[format](temporary)
         difference = check_equal(run, whole, task, data, path)
-        with writing(place.with_suffix(".md")) as card_file:
+        with writing(card_of(place)) as card_file:
             card_file.write_text(card(about, whole.NAME, place, difference), encoding="utf-8")
     print(f"Exported:    {place} ({place.stat().st_size / 1e6:.1f} MB)")
     print(f"Checked:     no probability is further than {difference:.1e} from the checkpoint's")
-    print(f"Card:        {place.with_suffix('.md')}")
+    print(f"Card:        {card_of(place)}")
     return place
 
 
@@ -85,11 +85,16 @@ def run(args: Sequence[str]) -> None:
     export(options.checkpoint, options.format, options.out, options.overwrite)
 
 
+def card_of(place: Path) -> Path:
+    """Where the card of a file lies: one a file, also where a checkpoint is exported in both formats."""
+    return place.with_name(f"{place.name}.md")
+
+
 def check_place(place: Path, format: Format, overwrite: bool) -> None:
     """Raise `UsageError` if a file of this format and its card cannot be put there."""
     if place.suffix != SUFFIXES[format]:
         raise UsageError(f"--out {place}: --format {format} writes {SUFFIXES[format]} files; name one, or a --format")
-    for there in (place, place.with_suffix(".md")):
+    for there in (place, card_of(place)):
         if there.is_dir():
             raise UsageError(f"{there}: a folder is there; name another file with --out")
         if there.exists() and not overwrite:

@@ -145,6 +145,7 @@ class FromFeatures(Exported):
         return {
             "input": f"features: float32 {shape}, as in the table, not scaled",
             "look_back": data.look_back,
+            "row_seconds": _row_seconds(data),
             "columns": list(COLUMNS),
         }
 
@@ -157,6 +158,11 @@ class FromFeatures(Exported):
     def given(data: FeatureTable, items: Tensor) -> Tensor:
         """Windows of rows; without `look_back` the one row of each."""
         return items if data.look_back else items[:, 0]
+
+
+def _row_seconds(data: FeatureTable) -> float:
+    """How long the music of a row was in training, from its mean `length`, samples at 22050 Hz."""
+    return round(float(data.front_end.mean.flatten()[COLUMNS.index("length")]) / 22050, 1)
 
 
 class FromSpectrogram(Exported):

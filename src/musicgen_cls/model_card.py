@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import json
 import re
+import shlex
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -99,12 +100,14 @@ def card(about: dict[str, Any], name: str, file: Path, difference: float) -> str
         keep_trailing_newline=True,
     )
     environment.filters |= {"percent": _percent, "cell": lambda text: str(text).replace("|", "\\|")}
+    environment.filters |= {"span": _span, "literal": json.dumps}
     network = about["network"]
     return environment.get_template("model_card.md").render(
         **about,
         about=about,
         name=name,
         file=file.name,
+        quoted=shlex.quote(about["checkpoint"]),
         onnx=file.suffix == ".onnx",
         difference=difference,
         network_name=network["class_path"].rpartition(".")[2],
@@ -145,6 +148,12 @@ def _study(class_path: str) -> str | None:
     """The study that a network is after, as its docstring names it."""
     found = _STUDY.search(inspect.getdoc(resolve(class_path)) or "")
     return " ".join(found[1].split()) if found else None
+
+
+def _span(text: str) -> str:
+    """A name as Markdown code, so that nothing in it is taken for markup."""
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
 
 
 def _percent(interval: dict[str, float] | None) -> str:
