@@ -32,9 +32,12 @@ TWO = [*SLICES, "--data.frames", "26", "--trainer.max_epochs", "12"]
 FIVE = [*SLICES, "--data.frames", "64", "--trainer.max_epochs", "10", "--model.lr", "0.0005"]
 BANDS = ["--model.network.n_mels", "128"]
 TRACK, SEGMENT = "track", "segment"
-ALL = (SEGMENT, TRACK, "fault_filtered_dev")
+DEV = "fault_filtered_dev"
+ALL = (SEGMENT, TRACK, DEV)
 EMOTIFY = ["--data.source", "Folder", "--data.source.root", "{data}/emotify", "--data.windows_per_track", "6"]
 EMOTIFY += ["--data.crops_per_track", "4", "--trainer.max_epochs", "20"]
+# musiccli features --source Folder --source.root {data}/emotify --seconds 3 --out {out}/emotify_3_sec.csv
+THREE = ["--data.table", "{out}/emotify_3_sec.csv", "--data.source", "Folder", "--data.source.root", "{data}/emotify"]
 
 CLIPS = ["--data.source", "GTZAN", "--data.source.root", "{data}/gtzan_clips", "--data.crops_per_track", "1"]
 CLIPS += ["--model.network.width", "8", "--trainer.max_epochs", "25", "--early_stopping.patience", "25"]
@@ -65,22 +68,29 @@ FIGURES = {
 
 # name: config, arguments, splits
 ROWS: dict[str, tuple[str, list[str], tuple[str, ...]]] = {
-    "feature_mlp, 10 s": ("feature_mlp", TEN, (SEGMENT, TRACK, "artist", "fault_filtered")),
+    "feature_mlp, 10 s": ("feature_mlp", TEN, (SEGMENT, TRACK, "artist", DEV, "fault_filtered")),
     "feature_lstm, 10 s, 50 rows across tracks": ("feature_lstm", [*TEN, *ACROSS], (SEGMENT,)),
     "feature_lstm, 10 s, 2 rows before": (
         "feature_lstm",
         [*TEN, "--data.look_back", "2"],
-        (TRACK, "artist", "fault_filtered"),
+        (TRACK, "artist", DEV, "fault_filtered"),
     ),
-    "temporal_pooling, whole tracks": ("temporal_pooling", WHOLE, (TRACK, "fault_filtered_dev")),
-    "conv_lstm, whole tracks": ("conv_lstm", FEWER, (TRACK, "fault_filtered_dev")),
-    "conv_lstm, simple average": ("conv_lstm", [*FEWER, "--model.network.weights", "uniform"], ("fault_filtered_dev",)),
+    "temporal_pooling, whole tracks": ("temporal_pooling", WHOLE, (TRACK, DEV)),
+    "temporal_pooling, six times as long": ("temporal_pooling", [*WHOLE, "--trainer.max_epochs", "150"], (DEV,)),
+    "conv_lstm, whole tracks": ("conv_lstm", FEWER, (TRACK, DEV)),
+    "conv_lstm, simple average": ("conv_lstm", [*FEWER, "--model.network.weights", "uniform"], (DEV,)),
     "cnn5, 5 s": ("cnn5", FIVE, ALL),
     "vgg, 2 s": ("vgg", [*TWO, "--model.network.width", "16"], ALL),
     "cnn, 2 s": ("cnn", TWO, ALL),
     "lstm, 2 s": ("lstm", [*TWO, *BANDS], ALL),
     "gru, 2 s": ("gru", [*TWO, *BANDS], ALL),
     "gru on Emotify, 2 s": ("gru", EMOTIFY, (SEGMENT, TRACK, "artist")),
+    "feature_mlp on Emotify, 3 s": ("feature_mlp", THREE, (SEGMENT, TRACK, "artist")),
+    "feature_lstm on Emotify, 3 s, 5 rows before": (
+        "feature_lstm",
+        [*THREE, "--data.look_back", "5"],
+        (TRACK, "artist"),
+    ),
     **{f"vgg on excerpts, {name}": ("vgg", [*CLIPS, *changed], (TRACK,)) for name, changed in CHANGES.items()},
 }
 
@@ -99,7 +109,7 @@ def main() -> None:
     ]
     for name, split in asked:
         config, arguments, _ = ROWS[name]
-        extra = [argument.format(data=options.data) for argument in arguments]
+        extra = [argument.format(data=options.data, out=options.out) for argument in arguments]
         for seed in range(options.seeds):
             train(
                 config,
