@@ -29,6 +29,52 @@ def test_foreign_files_as_database(fails: Callable[..., str]) -> None:
     assert "a SQLite file is wanted" in fails("--storage", "mysql://localhost/x")
 
 
+def test_a_database_is_never_there_in_part(
+    call: Called, quick: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process of the sweep may look at any moment, and this one may be killed at any."""
+    in_place: list[bool] = []
+
+    def make(database: Path) -> optuna.storages.RDBStorage:
+        in_place.append(database.name == "study.db" and not (database.exists() and database.stat().st_size))
+        return real(database)
+
+    real = study._storage
+    monkeypatch.setattr(study, "_storage", make)
+    Path("study.db").touch()  # as mktemp leaves it
+    assert call("sweep", "--config", "search.yaml")[0] == 0
+    assert in_place == [False, False]
+    assert call("sweep", "--config", "search.yaml", "--name", "more", "--storage", "study.db")[0] == 0
+    assert in_place == [False] * 4
+    assert not list(Path().rglob(".study*.db"))
+    tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table'"
+    with sqlite3.connect("study.db") as made, sqlite3.connect("lightning_logs/sweep-search/study.db") as other:
+        assert made.execute(tables).fetchone() == other.execute(tables).fetchone()
+
+
+def test_a_trial_that_ends_while_another_process_reaches_for_it(
+    call: Called, quick: list[list[str]], monkeypatch: pytest.MonkeyPatch, table: Table
+) -> None:
+    def claimed(self: study.SharedStudy, number: int) -> object:
+        found = self.study.trials[number]
+        if found.user_attrs.get("abroad"):  # its own process ends it now
+            self.study.tell(number, 0.5)
+        return real(self, number)
+
+    assert call("sweep", "--config", "search.yaml", "--trials", 1)[0] == 0
+    database = "sqlite:///lightning_logs/sweep-search/study.db"
+    abroad = optuna.load_study(study_name="sweep-search", storage=database).ask()
+    abroad.suggest_float("model.lr", 0.0001, 0.01, log=True)
+    abroad.suggest_categorical("data.batch_size", [8, 16])
+    abroad.set_user_attr("abroad", True)
+    real = study.SharedStudy._claimed
+    monkeypatch.setattr(study.SharedStudy, "_claimed", claimed)
+    status, _, err = call("sweep", "--config", "search.yaml", "--trials", 3)
+    assert status == 0, err
+    assert len(quick) == 2
+    assert [row["state"] for row in table()] == ["complete"] * 3
+
+
 def test_trials_of_one_database_lie_in_one_place(call: Called, quick: list[list[str]]) -> None:
     first = ("sweep", "--config", "search.yaml", "--storage", "sqlite:///one.db")
     assert call(*first)[0] == 0

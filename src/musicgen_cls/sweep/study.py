@@ -15,10 +15,12 @@ from filelock import FileLock, Timeout
 
 from musicgen_cls.errors import UsageError
 from musicgen_cls.mistakes import one_line
+from musicgen_cls.paths import writing
 from musicgen_cls.sweep.space import Dimension
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
+    from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
 LOCKED_S = 30.0
@@ -91,13 +93,14 @@ class SharedStudy:
         """
         import optuna
 
-        if self.database.exists() and self.database.stat().st_size:
+        if self._has_database():
             self._check_database()
         with self._alone():
             try:
-                storage = optuna.storages.RDBStorage(
-                    f"sqlite:///{self.database.absolute()}", engine_kwargs={"connect_args": {"timeout": LOCKED_S}}
-                )
+                if not self._has_database():
+                    with writing(self.database) as empty:  # whole at once: processes look at it before they take turns
+                        _storage(empty).engine.dispose()
+                storage = _storage(self.database)
             except RuntimeError as error:
                 raise StudyError(f"{self.database}: of another version of Optuna ({one_line(error)})") from error
             study = optuna.create_study(
@@ -132,8 +135,10 @@ class SharedStudy:
         with self._alone():
             begun = self.trials
             for trial in begun:
-                if trial.state.name == "RUNNING" and (lock := self._claimed(trial.number)):
-                    return optuna.Trial(study, trial._trial_id), lock
+                if state(trial) == "running" and (lock := self._claimed(trial.number)):
+                    if state(study.trials[trial.number]) == "running":
+                        return optuna.Trial(study, trial._trial_id), lock
+                    lock.release()  # it ended between our look at it and our taking it
             if len([trial for trial in begun if trial.number not in forgiven]) >= self.options.trials:
                 return None
             study.sampler = self._sampler(len(begun))
@@ -151,10 +156,14 @@ class SharedStudy:
         if len(self.trials) == 1:
             optuna.delete_study(study_name=self.study.study_name, storage=self.study._storage)
             shutil.rmtree(self.place / name_of(trial.number), ignore_errors=True)
+            self._lock_file(trial.number).unlink(missing_ok=True)
+
+    def _lock_file(self, number: int) -> Path:
+        return self.place / f".{name_of(number)}.lock"
 
     def _claimed(self, number: int) -> FileLock | None:
         """The lock of a trial, held; None if a living process holds it. The system frees what a dead one held."""
-        lock = FileLock(self.place / f".{name_of(number)}.lock")
+        lock = FileLock(self._lock_file(number))
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -169,6 +178,9 @@ class SharedStudy:
                 yield
         except Timeout:
             raise StudyError(f"{self.database}.lock: held by another process for too long; end that one") from None
+
+    def _has_database(self) -> bool:
+        return self.database.exists() and (self.database.is_dir() or self.database.stat().st_size > 0)
 
     def _check_database(self) -> None:
         if self.database.is_dir():
@@ -242,6 +254,15 @@ class SharedStudy:
         if self.options.sampler == "random":
             return samplers.RandomSampler(seed=seed)
         return samplers.TPESampler(seed=seed, n_startup_trials=5, constant_liar=True)
+
+
+def _storage(database: Path) -> RDBStorage:
+    """Optuna's tables in a SQLite file, made where there are none."""
+    import optuna
+
+    return optuna.storages.RDBStorage(
+        f"sqlite:///{database.absolute()}", engine_kwargs={"connect_args": {"timeout": LOCKED_S}}
+    )
 
 
 def name_of(number: int) -> str:
