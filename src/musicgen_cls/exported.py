@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from musicgen_cls.audio import synth
-from musicgen_cls.audio.features import COLUMNS
+from musicgen_cls.audio.features import COLUMNS, RATE
 from musicgen_cls.audio.io import PCM_SCALE, to_pcm
 from musicgen_cls.audio.mel import DirectLogMel, MelFrontEnd, Standardise
 from musicgen_cls.datamodules.base import GenreDataModule
@@ -161,8 +161,8 @@ class FromFeatures(Exported):
 
 
 def _row_seconds(data: FeatureTable) -> float:
-    """How long the music of a row was in training, from its mean `length`, samples at 22050 Hz."""
-    return round(float(data.front_end.mean.flatten()[COLUMNS.index("length")]) / 22050, 1)
+    """How long the music of a row was in training, from its mean `length` in samples."""
+    return round(float(data.front_end.mean.flatten()[COLUMNS.index("length")]) / RATE, 1)
 
 
 class FromSpectrogram(Exported):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from musicgen_cls.audio.features import COLUMNS, FRAME, feature_row
+from musicgen_cls.audio.features import COLUMNS, FRAME, RATE, feature_row
 from musicgen_cls.audio.io import Waveform, check_sound, read
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_jobs, check_positive
@@ -16,9 +16,6 @@ from musicgen_cls.mistakes import command_parser, source_of_its_own
 from musicgen_cls.paths import check_writable, writing
 from musicgen_cls.sources.known import SOURCES
 from musicgen_cls.sources.track import Source, Track
-
-RATE = 22050
-"""Hz; of the published tables too."""
 
 Row = dict[str, Any]
 

@@ -145,7 +145,7 @@ class TestGoingOn:
         with FileLock(f"lightning_logs/sweep-search/.trial-{number:04d}.lock"):
             status, out, _ = call("sweep", "--config", "search.yaml", "--trials", 3)
         assert status == 0
-        assert "1 trials still run" in out
+        assert "In other processes 1 still going on" in out
         assert states() == ["complete", "complete", "running"]
         assert call("sweep", "--config", "search.yaml", "--trials", 3)[0] == 0
         assert states() == ["complete"] * 3

@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 from musicgen_cls.errors import AudioError
 
+RATE = 22050
+"""Of the audio that tables are made from, the published ones too, Hz."""
 N_MFCC = 20
 FRAME = 2048
 """Samples that the shortest sound has."""

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from musicgen_cls.audio.features import COLUMNS
+from musicgen_cls.audio.features import COLUMNS, RATE
 from musicgen_cls.audio.mel import Standardise
 from musicgen_cls.collection import Collection, join
 from musicgen_cls.datamodules.base import GenreDataModule, letters
@@ -20,9 +20,6 @@ from musicgen_cls.datamodules.windows import Batch, Windows
 from musicgen_cls.errors import SourceError, UsageError, check_not_negative
 from musicgen_cls.sources.splits import SplitName
 from musicgen_cls.sources.track import Problem, Side, Source, Track
-
-RATE = 22050
-"""Of the audio that tables are made from, Hz."""
 
 
 class FeatureTable(GenreDataModule):

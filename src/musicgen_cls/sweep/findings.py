@@ -39,7 +39,7 @@ def tell(shared: SharedStudy, settings: FitSettings) -> None:
         writer.writerows(rows)
     print(f"Table:       {place / 'trials.csv'}")
     if running := [trial for trial in ranked if state(trial) == "running"]:
-        print(f"{len(running)} trials still run in other processes; the last of them says how it all ended")
+        print(f"In other processes {len(running)} still going on; the last to end says how it all ended")
     if all(state(trial) == "failed" for trial in ranked):
         raise UsageError(
             f"every trial failed, {name_of(ranked[0].number)} so: {ranked[0].user_attrs['reason']}; mend that, "
