@@ -22,8 +22,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from musicgen_cls.datamodules.features import FeatureTable
+from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.gtzan import GTZAN
-from musicgen_cls.sources.splits import SplitName
+from musicgen_cls.sources.track import Source
 
 CLASSIFIERS = {
     "logistic regression": lambda seed: LogisticRegression(max_iter=2000, random_state=seed),
@@ -38,24 +39,25 @@ SPLITS = ("segment", "track", "artist", "fault_filtered_dev", "fault_filtered")
 def main() -> None:
     """Fit, score, print a Markdown table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("table", help="features_3_sec.csv, or another of its kind, of GTZAN")
+    parser.add_argument("table", help="features_3_sec.csv, or another of its kind")
+    parser.add_argument("--folder", help="the music, a sub-folder a genre, of a table that is not of GTZAN")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--splits", nargs="+", default=SPLITS, choices=SPLITS)
     options = parser.parse_args()
+    source: Source = Folder(options.folder) if options.folder else GTZAN("not needed")
     print("| classifier | split | tracks, % | rows, % | seeds | seconds |\n|---|---|---|---|---|---|")
     for split in options.splits:
         for name, make in CLASSIFIERS.items():
             begin = time.perf_counter()
-            reached = [score(make(seed), options.table, split, seed) for seed in range(options.seeds)]
+            reached = [score(make(seed), FeatureTable(options.table, source, split=split, split_seed=seed)) for seed in range(options.seeds)]
             seconds = (time.perf_counter() - begin) / options.seeds
             shares = zip(*reached, strict=True)
             tracks, rows = (f"{100 * statistics.mean(r):.1f} ± {100 * statistics.stdev(r):.1f}" for r in shares)
             print(f"| {name} | {split} | {tracks} | {rows} | {options.seeds} | {seconds:.1f} |", flush=True)
 
 
-def score(classifier: ClassifierMixin, table: str, split: SplitName, seed: int) -> tuple[float, float]:
+def score(classifier: ClassifierMixin, data: FeatureTable) -> tuple[float, float]:
     """Shares of test tracks and of test rows that are told right."""
-    data = FeatureTable(table, GTZAN("not needed"), split=split, split_seed=seed)
     data.setup("fit")
     assert data.collection is not None
     items, train, test = data.collection.items, data.windows["train"], data.windows["test"]

@@ -1,6 +1,7 @@
 """`musiccli features`: its table is what `feature_row` says, and goes on where it was stopped."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -81,6 +82,26 @@ def test_goes_on_where_it_was_stopped(songs, tmp_path, monkeypatch):
     assert len(asked) == 3 + 3
     assert table.read_bytes() == whole.read_bytes()
     assert not partial.exists()
+
+
+@pytest.mark.parametrize("damage", ['{"broken"\n', "5\n", '["x", [{"filename": 1}]]\n', '["x", 5]\n', "[]\n", "\xff\n"])
+def test_a_damaged_line_of_a_stopped_run_costs_its_track_only(songs, tmp_path, damage):
+    made = extract.features(Folder(str(songs)), str(tmp_path / "whole.csv"), seconds=1.0, jobs=1)
+    head = json.dumps({"location": str(songs), "seconds": 1.0}) + "\n"
+    (tmp_path / "rest.csv.partial").write_bytes((head + damage).encode("latin-1"))
+    again = extract.features(Folder(str(songs)), str(tmp_path / "rest.csv"), seconds=1.0, jobs=1)
+    assert again.read_text() == made.read_text()
+
+
+def test_a_file_named_as_a_part_of_another(songs, tmp_path):
+    song = next((songs / "metal").glob("*.wav"))
+    part = song.with_name(f"{song.stem}.1.wav")
+    shutil.copy(song, part)
+    with pytest.raises(
+        SourceError, match=rf"{part.name}: named as part 1 of .*{song.name} would be in a table; rename"
+    ):
+        extract.features(Folder(str(songs)), str(tmp_path / "x.csv"), seconds=1.0, jobs=1)
+    assert not list(tmp_path.glob("x.csv*"))
 
 
 def test_rows_of_another_kind_are_not_taken_over_nor_lost(songs, tmp_path):

@@ -42,6 +42,7 @@ def collect(
     *,
     cache_dir: str | None = None,
     min_seconds: float = 0.0,
+    shorter: str = "",
     duplicates: Literal["drop", "keep"] = "drop",
     strict: bool = False,
     workers: int | None = None,
@@ -53,6 +54,7 @@ def collect(
         sample_rate: Hz.
         cache_dir: folder of the stores; the user's cache folder if None.
         min_seconds: shorter tracks are left out.
+        shorter: the arguments to lower where all are too short.
         duplicates: of tracks equal bit for bit `drop` all but the first, or `keep` them tied into one group.
         strict: raise `SourceError` if any file that is audio by its name is unusable, instead of going on without it.
         workers: decoding threads; as many as there are cores if None.
@@ -91,7 +93,9 @@ def collect(
         )
     if not tracks:
         why = f"; the first: {problems[0]}" if problems else ""
-        raise SourceError(f"{source.location}: none of {len(listed)} tracks can be used{why}")
+        too_short = shorter and any(0 < entry.samples < min_seconds * sample_rate for entry in decoded)
+        ways = f"; shorter windows need less: {shorter}" if too_short else ""
+        raise SourceError(f"{source.location}: none of {len(listed)} tracks can be used{why}{ways}")
     return Collection(
         tracks=tracks,
         problems=problems,

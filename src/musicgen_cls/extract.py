@@ -49,6 +49,7 @@ def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> 
     check_writable(table.parent, "--out TABLE.csv")
     source.prepare()
     tracks = source.tracks()
+    _check_names(tracks)
     partial = table.with_name(table.name + ".partial")
     done = _begun(partial, {"location": str(source.location), "seconds": seconds})
     left = [track for track in tracks if track.id not in done]
@@ -99,13 +100,22 @@ def _row(track: Track, part: str, waveform: Waveform) -> Row:
     return {"filename": name, **feature_row(waveform, RATE), "length": len(waveform), "label": track.genre}
 
 
+def _check_names(tracks: Sequence[Track]) -> None:
+    """Refuse files that are named as the parts of another are: `song.1.wav` beside `song.wav`."""
+    stems = {track.id.removesuffix(track.path.suffix) + track.path.suffix: track for track in tracks}
+    for track in tracks:
+        whole, _, number = track.id.removesuffix(track.path.suffix).rpartition(".")
+        if number.isdigit() and len(number) < 5 and (other := stems.get(whole + track.path.suffix)):
+            raise SourceError(f"{track.path}: named as part {number} of {other.path} would be in a table; rename it")
+
+
 def _begun(partial: Path, what: dict[str, Any]) -> dict[str, list[Row] | str]:
-    """Rows by track that a stopped run left; a line that a kill cut short is left away.
+    """Rows by track that a stopped run left; a line that is damaged, or was cut short, is left away.
 
     Raises:
         UsageError: they are of other parts, or of another source.
     """
-    lines = partial.read_text(encoding="utf-8").splitlines(keepends=True) if partial.is_file() else []
+    lines = partial.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if partial.is_file() else []
     whole = [line for line in lines if line.endswith("\n")]
     head = json.dumps(what) + "\n"
     if whole and whole[0] != head:
@@ -116,7 +126,17 @@ def _begun(partial: Path, what: dict[str, Any]) -> dict[str, list[Row] | str]:
     whole = whole or [head]
     with writing(partial) as temporary:
         temporary.write_text("".join(whole), encoding="utf-8")
-    return dict(json.loads(line) for line in whole[1:])
+    return dict(found for line in whole[1:] if (found := _noted(line)) is not None)
+
+
+def _noted(line: str) -> tuple[str, list[Row] | str] | None:
+    """What a line of a journal says of a track; None if it is damaged, so that the track is done again."""
+    try:
+        name, found = json.loads(line)
+        wrong = isinstance(found, list) and any(row.keys() != {"filename", *COLUMNS, "label"} for row in found)
+    except (ValueError, TypeError, AttributeError):
+        return None
+    return None if wrong or not isinstance(name, str) or not isinstance(found, list | str) else (name, found)
 
 
 def _write(table: Path, rows: list[Row]) -> None:

@@ -156,6 +156,19 @@ def test_names_as_in_a_folder(music, tmp_path):
     assert data.genres == ["blues", "jazz", "metal"]
 
 
+@pytest.mark.parametrize("parts", [1, 3])
+def test_names_without_an_ending(tmp_path, parts):
+    table = rows(parts=parts)
+    table["filename"] = [name.removesuffix(".wav") for name in table["filename"]]
+    if parts == 1:
+        table["filename"] = [name.removesuffix(".0") for name in table["filename"]]
+    table.to_csv(tmp_path / "table.csv", index=False)
+    for source in (None, GTZAN("nowhere")):
+        data = make(tmp_path / "table.csv", source=source, genres=["blues", "rock"])
+        assert [track.id for track in data.collection.tracks][:2] == ["blues.00000", "blues.00001"]
+        assert data.collection.lengths.tolist() == [parts] * 16
+
+
 def test_every_argument_is_explained():
     names = set(inspect.signature(FeatureTable.__init__).parameters) - {"self"}
     explained = {line.split(":")[0].strip() for line in (FeatureTable.__doc__ or "").splitlines() if ":" in line}
@@ -183,6 +196,9 @@ def put(row, column, value):
         (put(3, "rms_mean", "1e300"), "line 5: rms_mean is '1e300', not a finite number"),
         (put(0, "mfcc1_mean", "nan"), "line 2: mfcc1_mean is 'nan'"),
         (put(7, "label", ""), "line 9: no label"),
+        (put(7, "label", "bl\0ues"), r"line 9: label 'bl\\x00ues' is no plain text"),
+        (put(7, "length", "0"), "line 9: length is '0', but samples count from 1"),
+        (put(7, "length", -5), "line 9: length is '-5', but"),
         (put(7, "filename", " "), "line 9: no filename"),
         (put(7, "label", "rock"), "line 9: blues.00000.7.wav has the label 'rock', but its track is 'blues'"),
         (lambda t: t.head(0), "no rows"),

@@ -1,6 +1,8 @@
 """Ready spectrograms: what networks are fed, and what is refused."""
 
 import inspect
+import struct
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -142,7 +144,22 @@ def cut_short(path):
     path.write_bytes(whole[: len(whole) // 2])
 
 
+def chunk(kind, content):
+    """Puts a chunk behind the head of a PNG, or in place of it, with its check sum right."""
+
+    def spoil(path):
+        whole = path.read_bytes()
+        start, end = (8, 33) if kind == b"IHDR" else (33, 33)
+        made = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        path.write_bytes(whole[:start] + made + whole[end:])
+
+    return spoil
+
+
 BAD = [
+    (chunk(b"IHDR", b"short"), "not a picture that can be read"),
+    (chunk(b"pHYs", b"short"), "not a picture that can be read"),
+    (chunk(b"zTXt", b"comment\0\0" + zlib.compress(bytes(5_000_000))), "not a picture that can be read"),
     (other_height, "17 bands, but --data.n_mels is 16"),
     (colour, "a picture of mode RGB, not 8-bit grey"),
     (cut_short, "not a picture that can be read"),
@@ -170,6 +187,8 @@ def test_a_file_that_is_no_spectrogram(tmp_path, spoil, said):
         (np.zeros((N_MELS, FRAMES), "i8"), r"an array of int64 of shape \[16, 40\], not of decibels"),
         (np.zeros(N_MELS), "an array of float64 of shape"),
         (np.full((N_MELS, FRAMES), np.nan), "holds values that are not finite"),
+        (np.full((N_MELS, FRAMES), 1e300), "holds values that are not finite"),
+        (np.zeros((N_MELS, FRAMES), [("a", "f4")]), "an array of .* not of decibels"),
     ],
 )
 def test_an_array_that_is_no_spectrogram(tmp_path, array, said):
@@ -184,6 +203,23 @@ def test_a_picture_of_too_many_pixels(pictures, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", N_MELS * FRAMES // 2 - 1)
     with pytest.raises(SourceError, match=r"a/0\.png: a picture of too many pixels for a spectrogram"):
         make(pictures)
+
+
+@pytest.mark.parametrize(
+    ("true", "false"),
+    [(b"(16, 40), }", b"(16, 40,    "), (b"(16, 40), }        ", b"(16, 4000000000000)}"), (b"'<f8'", b"'|O' ")],
+)
+def test_an_array_whose_head_is_damaged(tmp_path, true, false):
+    for genre in ("a", "b"):
+        for n in range(5):
+            path = tmp_path / genre / f"{n}.npy"
+            path.parent.mkdir(exist_ok=True)
+            np.save(path, decibels(n).astype(float))
+    whole = path.read_bytes()
+    assert true in whole
+    path.write_bytes(whole.replace(true, false))
+    data = make(tmp_path)
+    assert [str(problem) for problem in data.collection.problems] == [f"{path}: not an array that can be read"]
 
 
 def test_an_archive_named_as_an_array(tmp_path):

@@ -182,6 +182,8 @@ def test_metadata_of_another_version(tmp_path, text, said):
             lambda text: text.replace(",small,", ",medium,"),
             "no track of the subset 'small' that has a genre; name another",
         ),
+        (lambda text: text.replace("\n3,", "\n2,"), "track_id 2 twice: not the version of May 2017"),
+        (lambda text: text.replace("Rock", " "), "no track of the subset 'small' that has a genre"),
         (lambda text: text[: len(text) // 2], "ends in the middle of a line|not a table that can be read"),
     ],
 )

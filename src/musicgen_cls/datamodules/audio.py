@@ -109,6 +109,7 @@ class AudioDataModule(GenreDataModule):
             self.sample_rate,
             cache_dir=self.cache_dir,
             min_seconds=self.seconds,
+            shorter=" or ".join(f"--data.{name}" for name in self.INPUT_ARGUMENTS if name.endswith("seconds")),
             duplicates=self.duplicates,
             strict=self.strict,
         )

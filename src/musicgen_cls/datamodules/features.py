@@ -197,7 +197,9 @@ class FeatureTable(GenreDataModule):
 
     def _track(self, filename: str, label: str, known: dict[str, Track] | None) -> tuple[Track, int]:
         """The track that a row is of, and which part of it: `blues.00000.3.wav` is part 3 of `blues.00000`."""
-        stem, dot, suffix = filename.rpartition(".")
+        ending = Path(filename).suffix
+        suffix = "" if ending[1:].isdigit() else ending  # a name may have none
+        stem = filename.removesuffix(suffix)
         name, _, number = stem.rpartition(".")
         parted = name != "" and number.isdigit() and len(number) < 5  # those of GTZAN's own names have five digits
         wholes = [(stem, 0), *([(name, int(number))] if parted else [])]
@@ -205,7 +207,7 @@ class FeatureTable(GenreDataModule):
             track, part = wholes[-1]
             return Track(track, Path(filename), label), part
         for whole, part in wholes:
-            for id in (whole, whole + dot + suffix):
+            for id in (whole, whole + suffix):
                 if id in known:
                     return known[id], part
         assert self.source is not None
@@ -245,6 +247,8 @@ def read_table(path: Path) -> Any:
             raise SourceError(f"{path} line {line}: {len(values)} values for {len(header)} columns; mend the row")
     table = pd.DataFrame(list(lines.values()), index=list(lines), columns=header)
     for name in ("filename", "label"):
+        if (odd := table.index[table[name].str.contains(r"[\x00-\x1f\x7f]")]).size:
+            raise SourceError(f"{path} line {odd[0]}: {name} {table[name][odd[0]]!r} is no plain text; mend it")
         if (empty := table.index[table[name].str.strip() == ""]).size:
             raise SourceError(f"{path} line {empty[0]}: no {name}; fill it in, or take the row away")
     spelt: dict[str, str] = {}
@@ -258,6 +262,10 @@ def read_table(path: Path) -> Any:
         row, column = wrong[0]
         line, value = table.index[row], table[COLUMNS[column]].iloc[row]
         raise SourceError(f"{path} line {line}: {COLUMNS[column]} is '{value}', not a finite number; mend it")
+    if (empty := table.index[numbers["length"] <= 0]).size:
+        raise SourceError(
+            f"{path} line {empty[0]}: length is '{table['length'][empty[0]]}', but samples count from 1; mend it"
+        )
     table[list(COLUMNS)] = numbers
     return table
 
@@ -278,7 +286,7 @@ def _lines(path: Path) -> dict[int, list[str]]:
     except csv.Error as error:
         raise SourceError(f"{path} line {line}: not a row that can be read ({error}); mend it") from error
     except (OSError, ValueError) as error:
-        raise SourceError(f"{path}: not a table that can be read ({error})") from error
+        raise SourceError(f"{path}: not a table that can be read ({error}); save it as CSV, in UTF-8") from error
     if not lines:
         raise SourceError(f"{path}: not a table that can be read (it is empty)")
     return lines

@@ -139,29 +139,30 @@ class Spectrograms(Pictures):
 
 def _picture(path: Path) -> npt.NDArray[np.uint8]:
     """The bands of a grey picture, the lowest first, 8-bit `[n_mels, frames]`."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(path) as image:
-            if image.mode != "L":
-                raise AudioError(f"a picture of mode {image.mode}, not 8-bit grey")
-            return np.asarray(image)[::-1]
+            mode, pixels = image.mode, np.asarray(image)
     except Image.DecompressionBombError as error:
         raise AudioError("a picture of too many pixels for a spectrogram") from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except Exception as error:  # of whatever kind it happens to fail with on a damaged file
         raise AudioError("not a picture that can be read") from error
+    if mode != "L":
+        raise AudioError(f"a picture of mode {mode}, not 8-bit grey")
+    return pixels[::-1]
 
 
 def _array(path: Path) -> npt.NDArray[np.float32]:
     """Bands in dB, float32 `[n_mels, frames]`."""
     try:
-        with path.open("rb") as file:  # an archive of arrays is none, whatever its name
-            array = np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        array = np.lib.format.open_memmap(path, mode="r")  # a header that claims too much costs no memory
+    except Exception as error:  # of whatever kind it happens to fail with on a damaged file
         raise AudioError("not an array that can be read") from error
     if array.ndim != 2 or array.dtype.kind != "f":
         raise AudioError(f"an array of {array.dtype} of shape {list(array.shape)}, not of decibels [n_mels, frames]")
-    if not np.isfinite(array).all():
+    with np.errstate(over="ignore"):  # what is too large for 32 bits is infinite there
+        decibels: npt.NDArray[np.float32] = np.array(array, dtype=np.float32)
+    if not np.isfinite(decibels).all():
         raise AudioError("holds values that are not finite")
-    decibels: npt.NDArray[np.float32] = array.astype(np.float32)
     return decibels

@@ -155,7 +155,8 @@ class FMA(Source):
                 f"{self._ways_on()}"
             )
         subsets = get_args(Subset)[: get_args(Subset).index(self.subset) + 1]
-        table = table.loc[table["set", "subset"].isin(subsets), list(COLUMNS)].dropna(subset=[("track", "genre_top")])
+        table = table.loc[table["set", "subset"].isin(subsets), list(COLUMNS)]
+        table = table[table["track", "genre_top"].fillna("").astype(str).str.strip() != ""]
         sides = set(table["set", "split"].unique())
         if not sides <= set(SIDES):
             raise SourceError(f"{path}: splits {sorted(map(str, sides))}, not {sorted(SIDES)}; {self._ways_on()}")
@@ -163,6 +164,8 @@ class FMA(Source):
             raise SourceError(
                 f"{path}: track_id '{odd[0]}' is no number: not the version of May 2017; {self._ways_on()}"
             )
+        if (twice := table.index[table.index.duplicated()]).size:
+            raise SourceError(f"{path}: track_id {twice[0]} twice: not the version of May 2017; {self._ways_on()}")
         if table.empty:
             raise SourceError(
                 f"{path}: no track of the subset '{self.subset}' that has a genre; name another with "
