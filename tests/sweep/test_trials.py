@@ -185,8 +185,10 @@ class TestGoingOn:
 def test_classes_can_be_searched(call: Called, quick: list[list[str]], table: Table) -> None:
     mask = "{class_path: torchaudio.transforms.TimeMasking, init_args: {time_mask_param: 4}}"
     space = f"model.network: [VGG, CNN5], data.mask: [null, {mask}], model.lr: {{low: 0.001, high: 0.1}}"
-    status, _, err = call("sweep", "--config", "search.yaml", "--space", f"{{{space}}}", "--trials", 6)
+    status, out, err = call("sweep", "--config", "search.yaml", "--space", f"{{{space}}}", "--trials", 6)
     assert status == 0, err
+    assert " TimeMasking " in out  # the whole stands in trials.csv
+    assert "class_path" not in out
     given = {arg for args in quick for arg in args if arg.startswith(("--data.mask", "--model.network="))}
     assert {"--data.mask=null", "--model.network=VGG", "--model.network=CNN5"} < given
     assert any("TimeMasking" in arg for arg in given)

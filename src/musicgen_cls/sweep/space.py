@@ -129,5 +129,7 @@ def label(value: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value as people read it."""
+    """A value as people read it: of a class with its arguments, as `label` has it, the name."""
+    if isinstance(value, str) and value.startswith('{"class_path"'):
+        return str(json.loads(value)["class_path"].rpartition(".")[2])
     return f"{value:.4g}" if isinstance(value, float) else str(value)
