@@ -49,7 +49,10 @@ def main() -> None:
     for split in options.splits:
         for name, make in CLASSIFIERS.items():
             begin = time.perf_counter()
-            reached = [score(make(seed), FeatureTable(options.table, source, split=split, split_seed=seed)) for seed in range(options.seeds)]
+            reached = [
+                score(make(seed), FeatureTable(options.table, source, split=split, split_seed=seed))
+                for seed in range(options.seeds)
+            ]
             seconds = (time.perf_counter() - begin) / options.seeds
             shares = zip(*reached, strict=True)
             tracks, rows = (f"{100 * statistics.mean(r):.1f} ± {100 * statistics.stdev(r):.1f}" for r in shares)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import subprocess
 import sys
@@ -9,13 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 import torch
 from filelock import FileLock
+from PIL import Image
 
 from musicgen_cls.datamodules.base import GenreDataModule
 
+CONFIGS = Path(__file__).parents[2] / "configs" / "sweeps"
 Called = Callable[..., tuple[int, str, str]]
 Table = Callable[..., list[dict[str, str]]]
 States = Callable[..., list[str]]
@@ -194,6 +198,29 @@ def test_classes_can_be_searched(call: Called, quick: list[list[str]], table: Ta
     assert any("TimeMasking" in arg for arg in given)
     (first,) = [row for row in table() if row["trial"] == "trial-0000"]
     assert (first["model.network"], first["model.lr"]) == ("VGG", "0.001")  # the config's own
+
+
+@pytest.mark.parametrize("config", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+def test_every_config_runs(config: str, call: Called, undrawn: None, songs: Path) -> None:
+    here = {
+        "vgg": ["--data.sample_rate", 4000, "--data.seconds", 1.5, "--model.network.width", 2],
+        "temporal_pooling": [],
+    }
+    root = songs
+    if config == "temporal_pooling":
+        root = Path("pictures")
+        for genre in ("jazz", "metal"):
+            (root / genre).mkdir(parents=True)
+            for n in range(6):
+                noise = np.random.default_rng([n, len(genre)]).integers(256, size=(128, 387), dtype=np.uint8)
+                Image.fromarray(noise).save(root / genre / f"{n}.png")
+    more = ["--data.source", "Folder", "--data.source.root", root, "--data.split", "track", *here[config]]
+    more += ["--data.fractions", "[0.5, 0.25, 0.25]", "--trainer.max_epochs", 1, "--trainer.logger", "CSVLogger"]
+    more += ["--trainer.logger.save_dir", "logs", "--trials", 2, "--storage", "study.db", "--name", "tried"]
+    status, _, err = call("sweep", "--config", CONFIGS / f"{config}.yaml", *more)
+    assert status == 0, err
+    with Path("logs/tried/trials.csv").open(newline="") as file:
+        assert [row["state"] for row in csv.DictReader(file)] == ["complete", "complete"]
 
 
 class TestRefuses:
