@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -210,6 +211,36 @@ def test_other_loggers_work_as_lightning_has_them(music: Path, run: Run) -> None
     assert yaml.safe_load((version / "config.yaml").read_text())["data"]["init_args"]["seconds"] == 2
     run("fit", *settings, "--trainer.max_epochs", "2", "--ckpt_path", "last", "--test_after_fit", "false")
     assert torch.load(version / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 1
+
+
+@pytest.mark.parametrize("logger", ["WandbLogger", "MLFlowLogger"])
+def test_a_logger_that_is_not_installed(logger: str, music: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["--config", str(CONFIGS / "vgg.yaml"), *map(str, [*folder(music), *SMALL, *QUIET])]
+    assert main(["fit", *settings, "--trainer.logger", logger]) == 2
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("musiccli: error: ")]
+    assert "not met" in said
+    assert "pip install" in said
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_training_that_is_told_to_stop_says_how_it_goes_on(name: str, music: Path, tmp_path: Path) -> None:
+    """Lightning alone would end with status 0 for the one, as if all had been done, and say nothing for either."""
+    code = f"""if True:
+        import os, signal, sys
+        from musicgen_cls.__main__ import main
+        from musicgen_cls.tasks.classification import GenreClassifier
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        stop = lambda task, batch, number: task.current_epoch == 1 and os.kill(os.getpid(), signal.{name})
+        GenreClassifier.on_train_batch_start = stop
+        sys.exit(main(sys.argv[1:]))"""
+    settings = ["--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *QUIET, "--trainer.max_epochs", "3"]
+    command = [sys.executable, "-c", code, "fit", *map(str, settings)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + getattr(signal, name), done.stderr[-2000:]
+    assert done.stderr.splitlines()[-1].startswith("musiccli: stopped; the same command goes on where it was, fit with")
+    assert "Traceback" not in done.stderr
+    (last,) = tmp_path.rglob("last.ckpt")
+    assert torch.load(last, weights_only=True)["epoch"] == 0
 
 
 def test_report_folder_agrees_with_itself(trained: Path) -> None:

@@ -63,6 +63,8 @@ def test_two_runs_on_the_same_tracks(tmp_path, capsys):
     assert table["track_accuracy"].tolist() == [1.0, 0.5]
     assert table["folders"].tolist() == [str(a), str(b)]
     assert imread(out / "comparison.png").shape[2] == 4
+    assert main(["compare", str(a), "--out", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["comparison.csv", "comparison.md", "comparison.png"]
 
 
 def test_runs_of_several_seeds_are_one_row(tmp_path, capsys):
@@ -172,6 +174,14 @@ def test_markdown_lines_up():
         (["a", "--outt", "x"], "did you mean"),
         (["strange"], "strange/tracks.csv: has no column 'track'"),
         (["binary"], "binary/tracks.csv: not a table that can be read"),
+        (["cut"], "cut/tracks.csv: holds 2 tracks, report.json beside it says 4: cut short"),
+        (
+            ["empty_report"],
+            "RUN empty_report: no report.json of a classifier's test there (not empty_report/report.json)",
+        ),
+        (["x=a", "x=b"], "RUN x=b: its name is twice"),
+        (["=a"], "RUN =a: its name is empty"),
+        (["a", "--out", ""], "--out: nothing is said behind it"),
     ],
 )
 def test_what_it_refuses(args, told, tmp_path, monkeypatch, capsys):
@@ -182,6 +192,11 @@ def test_what_it_refuses(args, told, tmp_path, monkeypatch, capsys):
     (tmp_path / "strange" / "tracks.csv").write_text("song,genre\n1,blues\n")
     report(tmp_path / "binary", answers(3, 4))
     (tmp_path / "binary" / "tracks.csv").write_bytes(b"\xff\xfe")
+    report(tmp_path / "cut", answers(3, 4))
+    whole = (tmp_path / "cut" / "tracks.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "cut" / "tracks.csv").write_text("".join(whole[:3]))
+    report(tmp_path / "empty_report", answers(3, 4))
+    (tmp_path / "empty_report" / "report.json").write_text("[]")
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "generator.json").write_text(json.dumps({"loss": {"value": 1.0}}))

@@ -122,6 +122,8 @@ def compare(runs: Sequence[str], out: str = "comparison") -> Path:
     _write_csv(folder / "comparison.csv", figures_table(rows))
     if found:
         _write_csv(folder / "pairs.csv", found)
+    else:
+        (folder / "pairs.csv").unlink(missing_ok=True)  # of another comparison
     letters = letters_of(rows)
     drawn = [(row.name, row.figure("track_accuracy"), letters[row.test_sets], row.leaks) for row in rows]
     plots.save(plots.comparison(drawn), folder / "comparison.png")
@@ -149,10 +151,14 @@ def find_rows(runs: Sequence[str]) -> list[Row]:
             "RUN: name two runs or more, as musiccli compare lightning_logs/vgg/version_0 other/report.json"
         )
     rows: list[Row] = []
-    seen = set()
+    seen, named = set(), set[str]()
     for run in runs:
         name, equals, pattern = run.partition("=")
         if equals and not Path(run).exists():
+            if not name or name in named:
+                said = "twice; give each row its own, and one pattern for runs that are one row" if name else "empty"
+                raise UsageError(f"RUN {run}: its name is {said}")
+            named.add(name)
             rows.append(_averaged(name, pattern))
             continue
         for test in _tests(run):
@@ -194,8 +200,9 @@ def _tests(pattern: str) -> list[Tested]:
         if (test := _read(report, wanted=report in places)) is not None:
             tests.setdefault(test.identity, test)
     if not tests:
+        only = f" (not {reports[0]})" if reports else ""
         raise UsageError(
-            f"RUN {pattern}: no report.json of a classifier's test there; musiccli test --ckpt_path writes one"
+            f"RUN {pattern}: no report.json of a classifier's test there{only}; musiccli test --ckpt_path writes one"
         )
     return list(tests.values())
 
@@ -217,7 +224,14 @@ def _read(path: Path, wanted: bool) -> Tested | None:
         raise UsageError(
             f"RUN {path}: not the report of a classifier's test; name a report.json that test wrote"
         ) from error
-    return Tested(path.parent, report, _correct(path.with_name("tracks.csv")), _minutes(path.parent))
+    table = path.with_name("tracks.csv")
+    correct = _correct(table)
+    if correct and len(correct) != report["tracks"]:
+        raise UsageError(
+            f"{table}: holds {len(correct)} tracks, {path.name} beside it says {report['tracks']}: cut short, or of "
+            "another test; test again, or take it away"
+        )
+    return Tested(path.parent, report, correct, _minutes(path.parent))
 
 
 def _minutes(folder: Path) -> float | None:

@@ -51,5 +51,5 @@ def check_not_negative(part: str, **arguments: float) -> None:
 
 def check_jobs(jobs: int) -> None:
     """Raise `UsageError` for a number of processes that joblib does not take."""
-    if jobs == 0:
-        raise UsageError("--jobs 0: must be 1 or more, or -1 for all cores")
+    if jobs == 0 or jobs < -1:
+        raise UsageError(f"--jobs {jobs}: must be 1 or more, or -1 for all cores")

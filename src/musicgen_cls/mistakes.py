@@ -7,6 +7,7 @@ import errno
 import inspect
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,12 +28,15 @@ _TYPE = re.compile(r"Expected an? <class '([\w.]+)'>.*?Got value: (\S*)", re.DOT
 
 
 def told(command: Callable[[], object]) -> int:
-    """Run a command; return the exit status: 0, 2 for a user's mistake, which is told in one line."""
+    """Run a command; return the exit status: 0, 2 for a user's mistake, told in one line, 128 + N for signal N."""
     try:
         command()
-    except KeyboardInterrupt:
-        print("musiccli: stopped; fit goes on with --ckpt_path last, everything else where it was", file=sys.stderr)
-        return 130
+    except (KeyboardInterrupt, SystemExit) as leaving:
+        number = _signal(leaving)
+        if number is None:
+            raise
+        print("musiccli: stopped; the same command goes on where it was, fit with --ckpt_path last", file=sys.stderr)
+        return 128 + number
     except Exception as error:
         cause = user_error(error)
         if cause is None:
@@ -41,6 +45,18 @@ def told(command: Callable[[], object]) -> int:
             print(f"musiccli: error: {one_line(cause)}", file=sys.stderr)
         return 2
     return 0
+
+
+def _signal(leaving: BaseException) -> int | None:
+    """The signal that a process is left for; Lightning makes exits of them, of status 1 and 0."""
+    link: BaseException | None = leaving
+    while link is not None:
+        if isinstance(link, KeyboardInterrupt):
+            return signal.SIGINT
+        if type(link).__name__ == "SIGTERMException":
+            return signal.SIGTERM
+        link = link.__cause__ or link.__context__
+    return None
 
 
 def command_parser(
@@ -68,7 +84,10 @@ def command_parser(
 
         def parse_args(self, args: Any = None, *more: Any, **named: Any) -> Any:
             with readable_configs(args):
-                return super().parse_args(args, *more, **named)
+                found = super().parse_args(args, *more, **named)
+            if empty := next((name for name in options if found.get(name) == ""), None):
+                raise UsageError(f"--{empty}: nothing is said behind it; say something, or leave it out")
+            return found
 
     options, names = set(inspect.signature(command).parameters), [cls.__name__ for cls in classes]
     description = (command.__doc__ or "").splitlines()[0]
@@ -174,7 +193,9 @@ def user_error(error: BaseException) -> MusicClsError | None:
     for link in reversed(chain):
         if isinstance(link, MusicClsError):
             return link
-    if any("Union subtypes" in str(link) for link in chain) and isinstance(chain[-1], ValueError | RuntimeError):
+    if any("Union subtypes" in str(link) for link in chain) and isinstance(
+        chain[-1], ValueError | RuntimeError | ImportError
+    ):
         return UsageError(one_line(chain[-1]))  # an argument that a class refused when it was made
     return next((mendable for link in reversed(chain) if (mendable := _foreign(link))), None)
 

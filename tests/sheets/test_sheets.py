@@ -137,6 +137,9 @@ def test_genres_of_a_collection(tmp_path, capsys):
         (["tone.wav", "--out", "taken"], "tone.wav.png: cannot be written"),
         (["bad.wav", "--sample_rate", "fast"], "'fast' is not of type int"),
         (["bad.wav", "--jobs", "0"], "--jobs 0: must be 1 or more"),
+        (["bad.wav", "--jobs", "-7"], "--jobs -7: must be 1 or more"),
+        (["bad.wav", "--out", ""], "--out: nothing is said behind it"),
+        (["bad.mp3"], "bad.mp3: not audio that can be read (damaged, cut short, or of another format)"),
         (["bad.wav", "--out", "bad.wav"], "bad.wav: cannot write there"),
         (["--source", "Folders", "--source.root", "."], "did you mean 'Folder'?"),
         (["--source", "Folder", "--source.root", "missing"], "missing"),
@@ -148,6 +151,7 @@ def test_genres_of_a_collection(tmp_path, capsys):
 def test_what_it_refuses(args, told, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.wav").write_bytes(b"no audio")
+    (tmp_path / "bad.mp3").write_bytes(b"no audio")
     soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
     soundfile.write(tmp_path / "tone.wav", tone(440, 1.0), RATE)
     (tmp_path / "taken" / "tone.wav.png").mkdir(parents=True)
@@ -156,6 +160,13 @@ def test_what_it_refuses(args, told, tmp_path, monkeypatch, capsys):
     assert told in said[-1]
     assert said[-1].startswith("musiccli: error: ")
     assert not [path for path in tmp_path.rglob("*.png") if path.is_file()]
+
+
+def test_names_in_letters_that_the_font_lacks(tmp_path, recwarn):
+    soundfile.write(tmp_path / "\u66f2 \U0001f3b5.wav", tone(440, 0.2), RATE)
+    sheets.plot([str(tmp_path / "\u66f2 \U0001f3b5.wav")], out=str(tmp_path / "out"))
+    assert (tmp_path / "out" / "\u66f2 \U0001f3b5.wav.png").is_file()
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
 def test_sheets_lie_below_their_folder_however_files_are_spelt(music, tmp_path, monkeypatch, capsys):

@@ -237,6 +237,7 @@ class TestRefuses:
         assert "validation" in fails("--metric", "test_loss")
         assert "--direction" in fails("--metric", "val_thing")
         assert "--trials 0" in fails("--trials", "0")
+        assert "--prune_after -1: must be 0 or more" in fails("--prune_after", "-1")
         assert "leave it out" in fails("--ckpt_path", "last")
         assert "one device" in fails("--trainer.devices", "2")
         assert "nowhere.yaml" in fails("--fit", "nowhere.yaml")

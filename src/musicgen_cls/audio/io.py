@@ -56,7 +56,9 @@ def stream(path: Path, sample_rate: int) -> Iterator[Waveform]:
                 decoded += len(mono)
                 yield mono if resampler is None else resampler.resample_chunk(mono)
     except soundfile.LibsndfileError as error:
-        reason = str(error.error_string).strip().rstrip(".") or "damaged or cut short"
+        reason = str(error.error_string).strip().rstrip(".")
+        if not reason or "does not exist" in reason:  # it does: libsndfile says so of an mp3 that is none
+            reason = "damaged, cut short, or of another format"
         if error.code == _SYSTEM_ERROR:
             raise UnreachableError(f"{path}: cannot be opened; check its permissions and its disk") from error
         raise AudioError(f"{path}: not audio that can be read ({reason})") from error
@@ -116,7 +118,7 @@ def check_range(path: Path | str, low: float, high: float, samples: int) -> None
         raise AudioError(f"{path}: holds values that are not finite (NaN or infinity)")
     if high - low <= _SILENCE:
         what = "silent" if max(abs(low), abs(high)) <= _SILENCE else f"constant (every sample is about {high:.3f})"
-        raise AudioError(f"{path}: {what} throughout, {samples} samples without a sound")
+        raise AudioError(f"{path}: {what} throughout, {samples} samples, as the mean of its channels")
 
 
 def to_pcm(waveform: Waveform) -> Pcm:

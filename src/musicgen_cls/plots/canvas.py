@@ -1,5 +1,6 @@
 """What all figures share: colours, an empty sheet, names along an axis, and how they are written."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,8 @@ def save(fig: "Figure", path: str | Path, dpi: int = 120, tight: bool = False) -
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with writing(path) as half:
+    with writing(path) as half, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of names: a box stands for such a letter
         fig.savefig(half, dpi=dpi, bbox_inches="tight" if tight else None)
 
 

@@ -60,7 +60,8 @@ def _draw_file(path: Path, picture: Path, sample_rate: int, ckpt_path: str | Non
     chroma = chroma_stft(S=power, sr=sample_rate, n_fft=N_FFT)
     mel, centres = mel_of(power, sample_rate), mel_centres_hz(sample_rate)
     end_s = power.shape[1] * together * HOP / sample_rate
-    title = f"{path}, {len(waveform) / sample_rate:.1f} s, at {sample_rate} Hz"
+    seconds = len(waveform) / sample_rate
+    title = f"{path}, {seconds:.{1 if seconds >= 1 else 3}f} s, at {sample_rate} Hz"
     below = _said(path, ckpt_path) if ckpt_path else None
     figure = plots.sheet(title, waveform, sample_rate, decibels(power), mel, centres, chroma, end_s, below)
     try:

@@ -9,11 +9,10 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.memory import garbage_collection_cuda, is_oom_error
 
 from musicgen_cls.cli import quieten, start
-from musicgen_cls.errors import UsageError, check_positive
+from musicgen_cls.errors import UsageError, check_not_negative, check_positive
 from musicgen_cls.mistakes import one_line, user_error
 from musicgen_cls.paths import check_writable
 from musicgen_cls.sweep import findings
@@ -38,6 +37,7 @@ class Sweep:
 
     def __init__(self, options: Any) -> None:
         check_positive("--", trials=options.trials)
+        check_not_negative("--", prune_after=options.prune_after or 0)
         self.options = options
         self.metric: str = options.metric
         direction = _direction(options.metric, options.direction)
@@ -112,8 +112,6 @@ class Sweep:
         try:
             with _logged(folder / "fit.log"):
                 start(["fit", *self.settings.shared, *params, *ours], more_callbacks=[watch])
-        except (KeyboardInterrupt, SystemExit, SIGTERMException):  # the second is how Lightning ends the first
-            raise KeyboardInterrupt from None
         except Exception as error:
             cause = user_error(error)
             if isinstance(cause, StudyError) or sqlite_error(error):
