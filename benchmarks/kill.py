@@ -28,6 +28,7 @@ from typing import Any
 import torch
 
 from musicgen_cls import cli, store
+from musicgen_cls.mistakes import told
 from musicgen_cls.store import Store
 
 RAM_DISK = "/dev/shm"  # temporary files go there, if there is one: moving them to a disk is no atomic matter
@@ -45,7 +46,7 @@ def launch(args: list[str], log: Path) -> int:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         store._SYNC_BYTES = 1 << 18
-        status = cli.run(args)
+        status = told(lambda: cli.start(args))
         sys.stdout.flush()
     finally:
         os._exit(status)

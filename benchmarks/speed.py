@@ -38,10 +38,10 @@ from torch import nn
 from torch.nn import functional
 from torchaudio.transforms import SpecAugment
 
+from musicgen_cls.__main__ import main as run
 from musicgen_cls.audio import synth
 from musicgen_cls.audio.augment import AddNoise, NoiseAndPitch, ShiftPitch
 from musicgen_cls.audio.mel import MelFrontEnd
-from musicgen_cls.cli import run
 from musicgen_cls.collection import collect
 from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.models.vgg import VGG

@@ -237,7 +237,7 @@ def test_a_training_that_is_told_to_stop_says_how_it_goes_on(name: str, music: P
     command = [sys.executable, "-c", code, "fit", *map(str, settings)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 128 + getattr(signal, name), done.stderr[-2000:]
-    assert done.stderr.splitlines()[-1].startswith("musiccli: stopped; the same command goes on where it was, fit with")
+    assert done.stderr.splitlines()[-1].startswith("musiccli: stopped; the same command with --ckpt_path last")
     assert "Traceback" not in done.stderr
     (last,) = tmp_path.rglob("last.ckpt")
     assert torch.load(last, weights_only=True)["epoch"] == 0

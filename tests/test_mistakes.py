@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
+import sys
+import time
 
 import pytest
 
 from musicgen_cls.errors import AudioError, UsageError
-from musicgen_cls.mistakes import explain, one_line, user_error
+from musicgen_cls.mistakes import explain, one_line, told, user_error
 
 
 def raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
@@ -36,8 +40,33 @@ def test_ours_goes_before_the_systems() -> None:
     assert user_error(ours) is ours
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("swallowed", [False, True])
+def test_a_signal_ends_a_command_with_its_number(
+    name: str, swallowed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        try:
+            os.kill(os.getpid(), getattr(signal, name))
+            time.sleep(10)
+        except KeyboardInterrupt:
+            if swallowed:  # as Lightning does
+                sys.exit(1)
+            raise
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert told(command, "begin anew") == 128 + getattr(signal, name)
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert capsys.readouterr().err == "musiccli: stopped; begin anew\n"
+
+
+def test_leaving_of_ones_own_accord_is_left_alone() -> None:
+    with pytest.raises(SystemExit):
+        told(lambda: sys.exit(0))
+
+
 @pytest.mark.parametrize(
-    ("message", "told"),
+    ("message", "said"),
     [
         ("Option 'widht' is not accepted", "no option 'widht'; did you mean 'width'?"),
         ("Unrecognized arguments: --data.sorce x", "no option '--data.sorce'; did you mean 'source'?"),
@@ -51,11 +80,15 @@ def test_ours_goes_before_the_systems() -> None:
         ),
         ("Parser key \"n\": Expected a <class 'int'>. Got value: x", "n: 'x' is not of type int"),
         ("the following arguments are required: out", "missing: out; musiccli COMMAND --help tells what they are"),
+        (
+            "Parser key \"source\": Given value: NestedArg(key='root', val='x')",
+            "name the class before its arguments, --source before --source.root",
+        ),
         ("something\n  else", "something else"),
     ],
 )
-def test_messages_of_parsers(message: str, told: str) -> None:
-    assert explain(message, ["width", "source"], ["VGG", "CNN5"]) == told
+def test_messages_of_parsers(message: str, said: str) -> None:
+    assert explain(message, ["width", "source"], ["VGG", "CNN5"]) == said
 
 
 def test_one_line() -> None:

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from musicgen_cls import __version__
+from musicgen_cls.mistakes import told
 
 COMMANDS = {
     "fit": "train a model, keep the best checkpoint, and test it",
@@ -35,6 +36,12 @@ ROOMS = {
     "export": "musicgen_cls.export",
 }
 """Where a command's `run` is, if not in `cli`, which is slow to import."""
+
+STOPPED = {
+    "fit": "the same command with --ckpt_path last goes on where it was",
+    **dict.fromkeys(("validate", "test", "compare", "plot", "judge", "export"), "the same command begins anew"),
+}
+"""What a command that was stopped says of its second time, if it does not simply go on."""
 
 EXAMPLES = """\
   musiccli fit --config configs/quickstart.yaml
@@ -70,13 +77,14 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"musiccli: error: no command '{args[0]}'; {hint}", file=sys.stderr)
         return 2
     sys.path.append(str(Path.cwd()))  # so that configs can name classes of one's own; a console script leaves it out
+    return told(lambda: _run(args), STOPPED.get(args[0], "the same command goes on where it was"))
+
+
+def _run(args: list[str]) -> None:
     if room := ROOMS.get(args[0]):
-        from musicgen_cls.mistakes import told
-
-        return told(lambda: import_module(room).run(args[1:]))
-    from musicgen_cls.cli import run
-
-    return run(args)
+        import_module(room).run(args[1:])
+    else:
+        import_module("musicgen_cls.cli").start(args)
 
 
 if __name__ == "__main__":

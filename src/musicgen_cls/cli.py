@@ -9,7 +9,6 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -40,7 +39,7 @@ from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.datamodules.spectrograms import Spectrograms
 from musicgen_cls.datamodules.waveform import WaveformWindows
 from musicgen_cls.errors import CheckpointError, UsageError
-from musicgen_cls.mistakes import explain, readable_configs, told
+from musicgen_cls.mistakes import explain, readable_configs
 from musicgen_cls.models.cnn import CNN
 from musicgen_cls.models.cnn5 import CNN5
 from musicgen_cls.models.conv_lstm import ConvLSTM
@@ -479,11 +478,6 @@ def resume_last(config: Any) -> None:
         raise CheckpointError(f"{last}: no run to resume there; leave out --ckpt_path to start afresh{hint}")
     config.ckpt_path = str(last)
     arguments.version = version
-
-
-def run(args: Sequence[str]) -> int:
-    """Run a command of the trainer's; return the exit status: 0, 2 for a user's mistake, told in one line."""
-    return told(partial(start, args))
 
 
 def start(args: Sequence[str], cli: type[MusicCLI] = MusicCLI, more_callbacks: Sequence[Callback] = ()) -> MusicCLI:

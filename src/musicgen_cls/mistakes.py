@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -24,18 +25,29 @@ _REQUIRED = re.compile(r"following arguments are required: (.*)")
 _CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 _LITERAL = re.compile(r"Literal\[(.*?)\].*?Got value: (\S*)", re.DOTALL)
 _UNION = re.compile(r"Union subtypes\s+Subtypes: \[(.*)\]\s+Errors:.*Given value: (.*)", re.DOTALL)
+_BEFORE = re.compile(r"NestedArg\(key='([^']+)'")
 _TYPE = re.compile(r"Expected an? <class '([\w.]+)'>.*?Got value: (\S*)", re.DOTALL)
 
 
-def told(command: Callable[[], object]) -> int:
-    """Run a command; return the exit status: 0, 2 for a user's mistake, told in one line, 128 + N for signal N."""
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does: with its processes, and nothing half-written."""
+
+
+def told(command: Callable[[], object], stopped: str = "the same command goes on where it was") -> int:
+    """Run a command; return the exit status: 0, 2 for a user's mistake, told in one line, 128 + N for signal N.
+
+    Args:
+        command: what to run.
+        stopped: what to say where a signal ends it.
+    """
     try:
-        command()
+        with _terminable():
+            command()
     except (KeyboardInterrupt, SystemExit) as leaving:
         number = _signal(leaving)
         if number is None:
             raise
-        print("musiccli: stopped; the same command goes on where it was, fit with --ckpt_path last", file=sys.stderr)
+        print(f"musiccli: stopped; {stopped}", file=sys.stderr)
         return 128 + number
     except Exception as error:
         cause = user_error(error)
@@ -47,14 +59,29 @@ def told(command: Callable[[], object]) -> int:
     return 0
 
 
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Make an exception of SIGTERM."""
+
+    def terminate(*_: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
 def _signal(leaving: BaseException) -> int | None:
-    """The signal that a process is left for; Lightning makes exits of them, of status 1 and 0."""
+    """The signal that a process is left for; Lightning makes exits of them."""
     link: BaseException | None = leaving
     while link is not None:
         if isinstance(link, KeyboardInterrupt):
-            return signal.SIGINT
-        if type(link).__name__ == "SIGTERMException":
-            return signal.SIGTERM
+            return signal.SIGTERM if isinstance(link, Terminated) else signal.SIGINT
         link = link.__cause__ or link.__context__
     return None
 
@@ -161,6 +188,9 @@ def explain(message: str, options: Collection[str] = (), classes: Iterable[str] 
         if last in options:  # of another class than the one that was named
             return f"no option '{name}' here: the class or command that is named does not take it"
         return f"no option '{name}'{_nearest(last, options)}"
+    if found := _BEFORE.search(message):
+        name = keys[-1] if keys else "data"
+        return f"name the class before its arguments, --{name} before --{name}.{found[1]}"
     if "are required" in message and ".model" in message:
         return "no model and data: name a config, as --config configs/quickstart.yaml"
     if found := _REQUIRED.search(message):

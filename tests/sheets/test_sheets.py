@@ -109,9 +109,11 @@ def test_genres_of_a_collection(tmp_path, capsys):
         for number, seconds in enumerate((1.0, 1.5)):
             soundfile.write(tmp_path / "music" / genre / f"{number}.wav", tone(hz * (1 + number / 10), seconds), RATE)
     soundfile.write(tmp_path / "music" / "low" / "silent.wav", np.zeros(RATE), RATE)
+    soundfile.write(tmp_path / "music" / "astray.wav", tone(300.0, 1.0), RATE)
     sheets.plot(source=Folder(str(tmp_path / "music")), out=str(tmp_path / "out"), jobs=1)
     printed = capsys.readouterr().out
-    assert "1 files left out:" in printed
+    assert "2 files left out:" in printed
+    assert "astray.wav: in no genre's sub-folder" in printed
     assert "(4 tracks)" in printed
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "mel.png", "spectrum.png", "sound.png", "genres.csv", "tracks.csv",

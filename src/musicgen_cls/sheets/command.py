@@ -25,8 +25,8 @@ def plot(
 ) -> Path:
     """Draw recordings, a sheet each, or what sets the genres of a collection apart.
 
-    Of each file a sheet of waveform, spectrogram, mel spectrogram and chroma; of a source the average mel spectrogram,
-    the loudness and the spectral centroid of each genre.
+    Of each file a sheet of waveform, spectrogram, mel spectrogram and chroma; of a source the average mel spectrogram
+    and the spectral centroid of each genre, from the first 30 s of its tracks, and their loudness.
 
     Args:
         files: recordings, folders of them, or patterns.

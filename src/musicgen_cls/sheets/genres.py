@@ -42,7 +42,7 @@ def draw_genres(source: Source, folder: Path, sample_rate: int, jobs: int) -> No
     run = Parallel(n_jobs=jobs, return_as="generator")(delayed(_hear)(track.path, sample_rate) for track in tracks)
     told = list(tqdm(run, total=len(tracks), desc="Tracks", unit="track"))
     heard = [(track, sound) for track, sound in zip(tracks, told, strict=True) if isinstance(sound, Heard)]
-    refused = [reason for reason in told if isinstance(reason, str)]
+    refused = [*map(str, source.problems()), *(reason for reason in told if isinstance(reason, str))]
     if not heard:
         raise SourceError(f"{source.location}: no track can be used: {refused[0]}")
     by_genre = {genre: [sound for track, sound in heard if track.genre == genre] for genre in source.genres}

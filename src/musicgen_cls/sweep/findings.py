@@ -61,8 +61,8 @@ def _tell_best(best: FrozenTrial, shared: SharedStudy, settings: FitSettings) ->
     head += "# To be run where the sweep was: paths in it may be relative.\n"
     with writing(path) as half:
         half.write_text(head + settings.text([argument(*pair) for pair in params.items()]), encoding="utf-8")
-    epoch = best.user_attrs["kept"]["epoch"] + 1
-    print(f"Best:        {name}, {metric} {best.value:.4g} in validation, epoch {epoch}")
+    epoch = best.user_attrs["kept"]["epoch"]
+    print(f"Best:        {name}, {metric} {best.value:.4g} in validation, epoch {epoch} (from 0)")
     print(f"Config:      musiccli fit --config {shlex.quote(str(path))}")
     checkpoint = shared.place / name / "checkpoints" / "best.ckpt"
     if checkpoint.is_file():
@@ -89,7 +89,7 @@ def _row(trial: FrozenTrial, metric: str, shared: SharedStudy) -> dict[str, Any]
         "trial": name_of(trial.number),
         "state": state(trial),
         metric: kept.get("value"),
-        "epoch": kept["epoch"] + 1 if kept else None,
+        "epoch": kept.get("epoch"),
         "epochs": len(trial.intermediate_values),
         **{dimension.name: trial.params.get(dimension.name) for dimension in shared.space},
         "minutes": round(trial.user_attrs.get("seconds", 0.0) / 60, 2),
