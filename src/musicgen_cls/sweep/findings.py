@@ -12,7 +12,7 @@ from musicgen_cls import plots
 from musicgen_cls.errors import UsageError
 from musicgen_cls.paths import writing
 from musicgen_cls.sweep.settings import FitSettings, argument
-from musicgen_cls.sweep.space import shown
+from musicgen_cls.sweep.space import shown, words
 from musicgen_cls.sweep.study import SharedStudy, name_of, state
 
 if TYPE_CHECKING:
@@ -137,21 +137,26 @@ def draw(study: Study, metric: str, place: Path) -> None:
 def with_stopped(study: Study) -> Study:
     """The same study in memory, for plots, with trials that were stopped early as if they had ended with their best.
 
-    Optuna's plots leave such trials out, which are most of a sweep.
+    Optuna's plots leave such trials out, which are most of a sweep. Classes with their arguments are named shortly.
     """
     import optuna
+    from optuna.distributions import CategoricalDistribution
     from optuna.trial import TrialState, create_trial
 
     shown = optuna.create_study(direction=study.direction)
     for trial in study.get_trials(deepcopy=False):
         kept = trial.user_attrs.get("kept")
+        choices = {
+            n: words(d.choices) for n, d in trial.distributions.items() if isinstance(d, CategoricalDistribution)
+        }
+        short = {name: CategoricalDistribution(list(named.values())) for name, named in choices.items()}
         ended = state(trial) in ("complete", "pruned") and kept is not None
         shown.add_trial(
             create_trial(
                 state=TrialState.COMPLETE if ended else TrialState.FAIL,
                 value=kept["value"] if ended and kept else None,
-                params=trial.params,
-                distributions=trial.distributions,
+                params={n: choices[n][value] if n in choices else value for n, value in trial.params.items()},
+                distributions={**trial.distributions, **short},
                 intermediate_values=trial.intermediate_values,
             )
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +127,15 @@ def read_space(said: dict[str, Any]) -> list[Dimension]:
 def label(value: Any) -> Any:
     """A value as Optuna takes one: what is not a number, a word or null becomes a text."""
     return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value, sort_keys=True)
+
+
+def words(labels: Sequence[Any]) -> dict[Any, Any]:
+    """What stands for each choice in a picture: short, and no two alike."""
+    found: dict[Any, Any] = {}
+    for choice in labels:
+        word = shown(choice) if isinstance(choice, str) else choice
+        found[choice] = f"{word} ({len(found) + 1})" if word in found.values() else word
+    return found
 
 
 def shown(value: Any) -> str:
