@@ -125,7 +125,10 @@ def draw(study: Study, metric: str, place: Path) -> None:
                 figure = getattr(visualization, f"plot_{name}")(study, **named)
             except (ValueError, RuntimeError, ZeroDivisionError):  # too few trials for it
                 continue
-            plots.save(plots.taken_from_pyplot(axes), place / "plots" / f"{name}.png", tight=True)
+            drawn = plots.taken_from_pyplot(axes)
+            if name == "slice":
+                drawn.set_figwidth(2 + 3.2 * len(searched))  # a panel an argument, with the names of its choices below
+            plots.save(drawn, place / "plots" / f"{name}.png", tight=True)
             sections.append(figure.to_html(full_html=False, include_plotlyjs=not sections))
     note = "<p>Trials that were stopped early stand with the best that they had by then.</p>"
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name_of_study}</title>'
