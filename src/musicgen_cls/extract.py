@@ -96,16 +96,25 @@ def _rows(track: Track, seconds: float) -> tuple[str, list[Row] | str]:
 
 
 def _row(track: Track, part: str, waveform: Waveform) -> Row:
-    name = f"{track.id.removesuffix(track.path.suffix)}{part}{track.path.suffix}"
-    return {"filename": name, **feature_row(waveform, RATE), "length": len(waveform), "label": track.genre}
+    return {
+        "filename": _name(track, part),
+        **feature_row(waveform, RATE),
+        "length": len(waveform),
+        "label": track.genre,
+    }
+
+
+def _name(track: Track, part: str = "") -> str:
+    """Of a row: the track's, with the part before its ending."""
+    return f"{track.id.removesuffix(track.path.suffix)}{part}{track.path.suffix}"
 
 
 def _check_names(tracks: Sequence[Track]) -> None:
     """Refuse files that are named as the parts of another are: `song.1.wav` beside `song.wav`."""
-    stems = {track.id.removesuffix(track.path.suffix) + track.path.suffix: track for track in tracks}
-    for track in tracks:
-        whole, _, number = track.id.removesuffix(track.path.suffix).rpartition(".")
-        if number.isdigit() and len(number) < 5 and (other := stems.get(whole + track.path.suffix)):
+    named = {_name(track): track for track in tracks}
+    for name, track in named.items():
+        whole, _, number = name.removesuffix(track.path.suffix).rpartition(".")
+        if number.isdigit() and len(number) < 5 and (other := named.get(whole + track.path.suffix)):
             raise SourceError(f"{track.path}: named as part {number} of {other.path} would be in a table; rename it")
 
 
