@@ -1,4 +1,4 @@
-"""Links the tracks that a network was trained on, and the others, into two folders.
+"""Links the tracks that a network was trained on, and the others, into two folders; copies where links are not allowed.
 
 `python benchmarks/divide.py CHECKPOINT MUSIC OUT` makes `OUT/heard/<genre>/` and `OUT/held_out/<genre>/`.
 
@@ -8,10 +8,9 @@ neither knows.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
-
-import torch
 
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.collection import collect
@@ -21,19 +20,27 @@ from musicgen_cls.sources.folder import Folder
 
 def divide(checkpoint: str, music: str, out: Path) -> None:
     """Link every track of `music`, by the digest of its samples at the checkpoint's rate."""
-    data = read_checkpoint(checkpoint).data
-    kind, rate = data["class_path"].rpartition(".")[2], data["init_args"]["sample_rate"]
-    heard = frozenset(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)[kind]["heard"])
-    collection = collect(Folder(music), rate)
+    trained = read_checkpoint(checkpoint, "CHECKPOINT")
+    collection = collect(Folder(music), trained.data["init_args"]["sample_rate"])
     counts = {"heard": 0, "held_out": 0}
     for track, digest in zip(collection.tracks, collection.digests, strict=True):
-        side = "heard" if digest in heard else "held_out"
-        link = out / side / track.genre / track.path.name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if not link.is_symlink():
-            link.symlink_to(track.path.resolve())
+        side = "heard" if digest in trained.heard else "held_out"
+        _link(out / side / track.id, track.path.resolve())
         counts[side] += 1
-    print(f"{out}: {counts['heard']} tracks heard, {counts['held_out']} held out, linked")
+    print(f"{out}: {counts['heard']} tracks seen in training, {counts['held_out']} held out")
+
+
+def _link(link: Path, file: Path) -> None:
+    """Put a file under a second name: a symbolic link, else a hard link, else a copy, as the system allows."""
+    if link.exists():
+        return
+    link.parent.mkdir(parents=True, exist_ok=True)
+    for make in (link.symlink_to, link.hardlink_to):
+        try:
+            return make(file)
+        except (OSError, NotImplementedError):  # Windows without the right to make links; another disk
+            continue
+    shutil.copyfile(file, link)
 
 
 def main() -> None:

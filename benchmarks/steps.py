@@ -18,9 +18,9 @@ from musicgen_cls.audio.io import read
 from musicgen_cls.audio.mel import LogMel
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.checkpoints import read_checkpoint
+from musicgen_cls.inference import load_parts
 from musicgen_cls.models.continuation import Draw
 from musicgen_cls.models.mel_flow import MelFlow
-from musicgen_cls.tasks.generation import GenreGenerator
 
 
 def steps(decibels: torch.Tensor, patch: int) -> str:
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("music", type=Path)
     options = parser.parse_args()
     checkpoint = read_checkpoint(options.checkpoint)
-    task = GenreGenerator.load_from_checkpoint(checkpoint.path, map_location="cpu", weights_only=True).eval()
+    task, _ = load_parts(checkpoint, torch.device("cpu"))
     network, data = task.network, checkpoint.data["init_args"]
     assert isinstance(network, MelFlow)
     rate = data["sample_rate"]

@@ -1,15 +1,21 @@
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.errors import CheckpointError
+from musicgen_cls.plain import TRUST_VARIABLE
 
 OURS = {
     "epoch": 4,
+    "global_step": 40,
+    "pytorch-lightning_version": "2.6.6",
     "hyper_parameters": {"_class_path": "musicgen_cls.tasks.classification.GenreClassifier", "lr": 0.1},
     "datamodule_hyper_parameters": {"_class_path": "musicgen_cls.datamodules.mel.MelSlices", "genres": ["a", "b"]},
+    "MelSlices": {"heard": ["x", "y"]},
     "state_dict": {},
 }
 
@@ -19,11 +25,16 @@ def save(path: Path, content: object) -> Path:
     return path
 
 
+def changed(part: str, **arguments: object) -> dict:
+    return OURS | {part: OURS[part] | arguments}  # type: ignore[operator]
+
+
 def test_what_it_says(tmp_path):
     said = read_checkpoint(str(save(tmp_path / "a.ckpt", OURS)))
     assert said.path == tmp_path / "a.ckpt"
     assert said.epoch == 4
     assert said.genres == ["a", "b"]
+    assert said.heard == {"x", "y"}
     assert said.model == {
         "class_path": "musicgen_cls.tasks.classification.GenreClassifier",
         "init_args": {"lr": 0.1},
@@ -57,21 +68,47 @@ def test_code_is_not_run(tmp_path):
         read_checkpoint(path)
 
 
+def test_a_flipped_byte_is_noticed_or_changes_nothing(tmp_path):
+    """Torch reads changed weights without a word; the sums in the file tell."""
+    weights = torch.arange(300.0)
+    path = save(tmp_path / "a.ckpt", OURS | {"state_dict": {"w": weights}})
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    noticed = 0
+    for place in rng.integers(len(whole), size=300):
+        data = bytearray(whole)
+        data[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(data)
+        try:
+            said = read_checkpoint(path)
+        except CheckpointError:
+            noticed += 1
+        else:
+            assert (said.epoch, said.genres, said.heard) == (4, ["a", "b"], {"x", "y"})
+            assert torch.equal(torch.load(path, weights_only=True)["state_dict"]["w"], weights)
+    assert noticed > 150
+
+
 @pytest.mark.parametrize(
-    "content",
+    ("content", "said"),
     [
-        {},
-        {"state_dict": {}, "epoch": 1},
-        OURS | {"hyper_parameters": {"_class_path": "somebody.else.Model"}},
-        OURS | {"hyper_parameters": {"lr": 0.1}},
-        OURS | {"datamodule_hyper_parameters": {}},
-        OURS | {"datamodule_hyper_parameters": {"genres": ["a", "b"]}},
-        torch.zeros(3),
-        [1, 2],
+        ({}, "'epoch' is missing"),
+        ({"state_dict": {}, "epoch": 1}, "'global_step' is missing"),
+        (OURS | {"epoch": "4"}, "'epoch' is missing, or of another type"),
+        (OURS | {"epoch": -1}, "'epoch' is missing, or of another type"),
+        (OURS | {"state_dict": {"w": 3}}, "'state_dict' is missing, or of another type"),
+        ({k: v for k, v in OURS.items() if k != "pytorch-lightning_version"}, "'pytorch-lightning_version' is missing"),
+        (OURS | {"hyper_parameters": {"lr": 0.1}}, "None names no class"),
+        (OURS | {"datamodule_hyper_parameters": {"genres": ["a", "b"]}}, "None names no class"),
+        (changed("datamodule_hyper_parameters", genres=[]), "names no genres"),
+        (changed("datamodule_hyper_parameters", genres="ab"), "names no genres"),
+        (changed("hyper_parameters", widht=3), "GenreClassifier takes no argument widht"),
+        (OURS | {"MelSlices": {"heard": 3}}, "no list"),
+        (torch.zeros(3), "this musicgen_cls did not write it"),
+        ([1, 2], "this musicgen_cls did not write it"),
     ],
 )
-def test_of_something_else(tmp_path, content):
-    with pytest.raises(CheckpointError, match="this musicgen_cls did not write it"):
+def test_of_something_else(tmp_path, content, said):
+    with pytest.raises(CheckpointError, match=said):
         read_checkpoint(save(tmp_path / "a.ckpt", content))
 
 
@@ -79,6 +116,53 @@ def test_of_something_else(tmp_path, content):
 @pytest.mark.parametrize("name", ["musicgen_cls.datamodules.gone.MelSlices", "musicgen_cls.datamodules.mel.Gone"])
 def test_of_a_class_that_is_not_here(tmp_path, part, name):
     """As one written by another version of this package."""
-    path = save(tmp_path / "a.ckpt", OURS | {part: OURS[part] | {"_class_path": name}})  # type: ignore[operator]
-    with pytest.raises(CheckpointError, match=r"a\.ckpt: "):
-        read_checkpoint(path)
+    with pytest.raises(CheckpointError, match=r"a\.ckpt: names '.*', but there is no such class here"):
+        read_checkpoint(save(tmp_path / "a.ckpt", changed(part, _class_path=name)))
+
+
+class TestStrangers:
+    """A checkpoint imports nothing that only it names: an archive of a checkpoint and a .py file runs no code."""
+
+    @pytest.fixture
+    def ran(self, tmp_path, monkeypatch):
+        """Says whether the stranger's module has been imported; it lies in the current folder."""
+        code = "import torch\nclass Net(torch.nn.Module):\n    def __init__(self, num_classes): super().__init__()\n"
+        (tmp_path / "stranger.py").write_text(code)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend(tmp_path)
+        yield lambda: "stranger" in sys.modules
+        sys.modules.pop("stranger", None)
+
+    @pytest.mark.parametrize(
+        ("part", "arguments", "said"),
+        [
+            ("hyper_parameters", {"_class_path": "stranger.Net"}, "say --trust stranger"),
+            ("datamodule_hyper_parameters", {"_class_path": "stranger.Net"}, "say --trust stranger"),
+            ("hyper_parameters", {"network": {"class_path": "stranger.Net"}}, "say --trust stranger"),
+            ("hyper_parameters", {"network": "stranger.Net"}, "describes no class"),
+            ("hyper_parameters", {"lr": {"class_path": "stranger.Net"}}, "argument lr is a dict"),
+            ("hyper_parameters", {"lr": ["x", {"class_path": "stranger.Net"}]}, "argument lr is a dict"),
+            ("datamodule_hyper_parameters", {"augment": {"class_path": "stranger.Net"}}, "say --trust stranger"),
+            ("datamodule_hyper_parameters", {"source": {"class_path": "stranger.Net"}}, "say --trust stranger"),
+            ("hyper_parameters", {"network": {"class_path": "subprocess.Popen"}}, "say --trust subprocess"),
+            ("hyper_parameters", {"network": {"class_path": "musicgen_cls.paths.os.system"}}, "no such class here"),
+            ("hyper_parameters", {"network": {"class_path": "musicgen_cls.paths.Path"}}, "which is no Module"),
+            ("hyper_parameters", {"_class_path": "torch.nn.Linear"}, "which is no LightningModule"),
+            ("hyper_parameters", {"_class_path": ["a"]}, "names no class"),
+        ],
+    )
+    def test_is_not_imported(self, tmp_path, ran, part, arguments, said):
+        path = save(tmp_path / "a.ckpt", changed(part, **arguments))
+        with pytest.raises(CheckpointError, match=said):
+            read_checkpoint(path)
+        assert not ran()
+
+    def test_is_imported_once_trusted(self, tmp_path, ran, monkeypatch):
+        path = save(tmp_path / "a.ckpt", changed("hyper_parameters", network={"class_path": "stranger.Net"}))
+        assert read_checkpoint(path, trust=["stranger"]).model["init_args"]["network"] == {"class_path": "stranger.Net"}
+        assert ran()
+        monkeypatch.setenv(TRUST_VARIABLE, "other,stranger")
+        assert read_checkpoint(path).epoch == 4
+        monkeypatch.setenv(TRUST_VARIABLE, "strange")
+        with pytest.raises(CheckpointError, match="--trust stranger"):
+            read_checkpoint(path)

@@ -22,7 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import musicgen_cls
 from musicgen_cls.__main__ import COMMANDS, main
 from musicgen_cls.audio.synth import render
-from musicgen_cls.cli import quieten
+from musicgen_cls.logs import quieten
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 QUIET = [
@@ -222,24 +222,31 @@ def test_a_logger_that_is_not_installed(logger: str, music: Path, run: Run, caps
     assert "pip install" in said
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_training_that_is_told_to_stop_says_how_it_goes_on(name: str, music: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "epoch"), [("SIGTERM", 1), ("SIGINT", 1), ("SIGINT", 0)])
+def test_a_training_that_is_told_to_stop_says_how_it_is_resumed(
+    name: str, epoch: int, music: Path, tmp_path: Path
+) -> None:
     """Lightning alone would end with status 0 for the one, as if all had been done, and say nothing for either."""
     code = f"""if True:
         import os, signal, sys
         from musicgen_cls.__main__ import main
         from musicgen_cls.tasks.classification import GenreClassifier
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        stop = lambda task, batch, number: task.current_epoch == 1 and os.kill(os.getpid(), signal.{name})
+        stop = lambda task, batch, number: task.current_epoch == {epoch} and os.kill(os.getpid(), signal.{name})
         GenreClassifier.on_train_batch_start = stop
         sys.exit(main(sys.argv[1:]))"""
     settings = ["--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *QUIET, "--trainer.max_epochs", "3"]
     command = [sys.executable, "-c", code, "fit", *map(str, settings)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 128 + getattr(signal, name), done.stderr[-2000:]
-    assert done.stderr.splitlines()[-1].startswith("musiccli: stopped; the same command with --ckpt_path last")
     assert "Traceback" not in done.stderr
+    said = done.stderr.splitlines()[-1]
+    if epoch == 0:
+        assert said.startswith("musiccli: stopped; nothing is saved yet")
+        assert not [*tmp_path.rglob("last.ckpt")]
+        return
     (last,) = tmp_path.rglob("last.ckpt")
+    assert said == f"musiccli: stopped; the same command with --ckpt_path {last.relative_to(tmp_path)} resumes it"
     assert torch.load(last, weights_only=True)["epoch"] == 0
 
 

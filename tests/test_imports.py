@@ -18,28 +18,39 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "paths": {"errors"},
     "plain": {"errors"},
-    "audio": {"errors", "paths"},
+    "help": set(),
+    "console": {"errors"},
+    "configs": {"errors", "paths"},
+    "compiled": {"paths"},
+    "workers": {"errors"},
+    "audio": {"errors", "paths", "compiled"},
     "sources": {"errors", "paths", "audio"},
     "store": {"errors", "paths", "audio", "sources"},
     "collection": {"errors", "paths", "audio", "sources", "store"},
     "datamodules": {"errors", "paths", "plain", "audio", "sources", "store", "collection"},
     "models": {"errors", "audio"},
-    "metrics": {"errors"},
+    "metrics": {"errors", "compiled"},
     "tasks": {"errors", "plain", "audio", "models", "metrics"},
-    "plots": {"errors", "paths"},
+    "plots": {"errors", "paths", "compiled"},
     "checkpoints": {"errors", "paths", "plain"},
-    "mistakes": {"errors"},
+    "mistakes": {"errors", "configs", "console", "__init__"},
     "pages": {"audio", "paths"},
     "timeline": {"tasks"},
 }
 MAY_IMPORT["callbacks"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["inference"] = MAY_IMPORT.keys() - {"callbacks", "plots"}
 MAY_IMPORT["checks"] = {"errors", "plain", "checkpoints", "datamodules", "tasks"}
+MAY_IMPORT["registry"] = {"audio", "datamodules", "models", "sources", "tasks"}
+MAY_IMPORT["runs"] = {"errors", "paths", "checkpoints"}
+MAY_IMPORT["logs"] = set()
+MAY_IMPORT["arguments"] = {"errors", "help", "mistakes", "plain", "registry", "callbacks"}
 MAY_IMPORT["cli"] = MAY_IMPORT.keys() | {"__init__"}
-MAY_IMPORT["fit_genres"] = {"errors", "paths", "plain", "tasks", "cli"}
-MAY_IMPORT["sweep"] = {"errors", "mistakes", "paths", "plots", "cli", "fit_genres"}
-MAY_IMPORT["extract"] = {"errors", "mistakes", "paths", "audio", "sources"}
-MAY_IMPORT["sheets"] = {"errors", "mistakes", "paths", "audio", "sources", "metrics", "plots", "inference"}
+MAY_IMPORT["fit_genres"] = {"errors", "paths", "plain", "configs", "tasks", "arguments", "cli"}
+MAY_IMPORT["sweep"] = {"errors", "mistakes", "paths", "plots", "arguments", "logs", "cli", "fit_genres"}
+MAY_IMPORT["extract"] = {"errors", "mistakes", "paths", "audio", "sources", "workers"}
+MAY_IMPORT["sheets"] = {
+    *("errors", "mistakes", "paths", "audio", "sources", "metrics", "plots", "inference", "compiled", "workers"),
+}
 MAY_IMPORT["compare"] = {"errors", "mistakes", "paths", "metrics", "plots"}
 MAY_IMPORT["embeddings"] = {"errors", "audio", "inference"}
 MAY_IMPORT["judgement_page"] = {"metrics", "pages", "plots"}
@@ -53,7 +64,7 @@ MAY_IMPORT["export"] = {
     *("errors", "mistakes", "paths", "plain", "checkpoints", "datamodules", "tasks", "inference"),
     *("exported", "model_card"),
 }
-MAY_IMPORT["__main__"] = {"__init__", "cli", "mistakes"}
+MAY_IMPORT["__main__"] = {"__init__", "cli", "help", "mistakes", "plain"}
 MAY_IMPORT["__init__"] = {"inference"}
 
 # Who may know of the heavy parts.
@@ -65,6 +76,8 @@ MAY_KNOW: dict[str, set[str]] = {
         "callbacks",
         "inference",
         "checks",
+        "runs",
+        "arguments",
         "cli",
         "fit_genres",
         "sweep",
@@ -76,7 +89,6 @@ MAY_KNOW: dict[str, set[str]] = {
         "embeddings",
         "export",
         "exported",
-        "judging",
         "audio",
         "datamodules",
         "models",
@@ -91,7 +103,7 @@ MAY_KNOW: dict[str, set[str]] = {
     },
 }
 LATE = {"librosa", "matplotlib", "pandas", "soundfile", "soxr", "sklearn", "tinytag", "pooch", "tqdm", "joblib"}
-LATE |= {"onnx", "onnxruntime", "optuna", "plotly"}
+LATE |= {"onnx", "onnxruntime", "optuna", "plotly", "numba"}
 
 
 def room(file: Path) -> str:

@@ -5,11 +5,12 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
-from musicgen_cls.errors import AudioError, UsageError
-from musicgen_cls.mistakes import explain, one_line, told, user_error
+from musicgen_cls.errors import AudioError, UsageError, one_line
+from musicgen_cls.mistakes import explain, told, user_error
 
 
 def raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
@@ -40,6 +41,15 @@ def test_ours_goes_before_the_systems() -> None:
     assert user_error(ours) is ours
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises, also where the tests run as a job in the background, which a shell lets ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 @pytest.mark.parametrize("swallowed", [False, True])
 def test_a_signal_ends_a_command_with_its_number(

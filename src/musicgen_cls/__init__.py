@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load(checkpoint: str | PathLike[str], device: str = "cpu") -> GenreRecogniser:
+def load(checkpoint: str | PathLike[str], device: str = "cpu", trust: Collection[str] = ()) -> GenreRecogniser:
     """A trained classifier: `load("best.ckpt")("song.mp3")` gives the probability of each genre.
 
+    Args:
+        checkpoint: a file that `fit` wrote.
+        device: where to compute, as `cuda`.
+        trust: modules outside this package whose classes the checkpoint may name, as that of your own network. They
+            are imported, so that their code runs; without this nothing that only a checkpoint names is imported.
+
     Raises:
-        CheckpointError: the checkpoint is missing, damaged or something else.
+        CheckpointError: the checkpoint is missing, damaged, something else, or names a class that is not trusted.
     """
     from musicgen_cls.inference import GenreRecogniser
 
-    return GenreRecogniser(checkpoint, device)
+    return GenreRecogniser(checkpoint, device, trust)

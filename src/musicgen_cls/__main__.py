@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
-from musicgen_cls import __version__
+from musicgen_cls import __version__, help
 from musicgen_cls.mistakes import told
+from musicgen_cls.plain import TRUST_VARIABLE
 
 COMMANDS = {
     "fit": "train a model, keep the best checkpoint, and test it",
@@ -37,11 +40,10 @@ ROOMS = {
 }
 """Where a command's `run` is, if not in `cli`, which is slow to import."""
 
-STOPPED = {
-    "fit": "the same command with --ckpt_path last goes on where it was",
-    **dict.fromkeys(("validate", "test", "compare", "plot", "judge", "export"), "the same command begins anew"),
-}
-"""What a command that was stopped says of its second time, if it does not simply go on."""
+STOPPED = dict.fromkeys(
+    ("fit", "validate", "test", "compare", "plot", "judge", "export"), "the same command starts from the beginning"
+)
+"""What a command that was stopped says of its second time, if it does not resume and says nothing better itself."""
 
 EXAMPLES = """\
   musiccli fit --config configs/quickstart.yaml
@@ -58,7 +60,7 @@ def root_help() -> str:
     return (
         "usage: musiccli [--help] [--version] COMMAND ...\n\nNeural networks on music genres.\n\n"
         f"commands:\n{commands}\n\n"
-        f"musiccli COMMAND --help tells the options of a command. Examples:\n{EXAMPLES}\n"
+        f"musiccli COMMAND --help explains the options of a command. Examples:\n{EXAMPLES}\n"
     )
 
 
@@ -76,8 +78,33 @@ def main(args: Sequence[str] | None = None) -> int:
         hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
         print(f"musiccli: error: no command '{args[0]}'; {hint}", file=sys.stderr)
         return 2
+    if args[0] in help.COMMANDS and not {"-h", "--help"}.isdisjoint(args):
+        print(help.command_help(args[0]), end="")
+        return 0
     sys.path.append(str(Path.cwd()))  # so that configs can name classes of one's own; a console script leaves it out
-    return told(lambda: _run(args), STOPPED.get(args[0], "the same command goes on where it was"))
+    with trusting(args) as rest:
+        return told(lambda: _run(rest), STOPPED.get(args[0], "the same command resumes it"))
+
+
+@contextmanager
+def trusting(args: list[str]) -> Iterator[list[str]]:
+    """Take every `--trust MODULE` out of a command line, and let the command and its worker processes trust these."""
+    rest, trust, following = [], os.environ.get(TRUST_VARIABLE, ""), False
+    for arg in args:
+        name, equals, value = arg.partition("=")
+        if following or (equals and name == "--trust"):
+            trust = ",".join(filter(None, (trust, arg if following else value)))
+        elif arg != "--trust":
+            rest.append(arg)
+        following = arg == "--trust" and not following
+    before = os.environ.get(TRUST_VARIABLE)
+    os.environ[TRUST_VARIABLE] = trust
+    try:
+        yield rest
+    finally:
+        os.environ.pop(TRUST_VARIABLE)
+        if before is not None:
+            os.environ[TRUST_VARIABLE] = before
 
 
 def _run(args: list[str]) -> None:

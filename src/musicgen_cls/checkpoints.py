@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from io import BytesIO
+from os import PathLike
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.fabric.utilities.types import _PATH
+from lightning.pytorch import LightningDataModule, LightningModule
 
-from musicgen_cls.errors import CheckpointError
-from musicgen_cls.paths import writing
-from musicgen_cls.plain import resolve
+from musicgen_cls.errors import CheckpointError, UsageError
+from musicgen_cls.paths import as_path, writing
+from musicgen_cls.plain import check_described
 
 Described = dict[str, Any]
 """A class and its arguments in plain form: `{"class_path": ..., "init_args": {...}}`."""
@@ -21,12 +25,14 @@ Described = dict[str, Any]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The plain facts in a checkpoint file."""
+    """The plain facts in a checkpoint file, checked."""
 
     path: Path
     model: Described
     data: Described
     epoch: int
+    heard: frozenset[str] = frozenset()
+    """Digests of the tracks that it was trained and selected on."""
 
     @property
     def genres(self) -> list[str]:
@@ -56,35 +62,80 @@ class WholeCheckpoints(TorchCheckpointIO):
             ) from error
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read what a checkpoint holds beside its weights.
+def read_checkpoint(path: str | PathLike[str], option: str = "--ckpt_path", trust: Collection[str] = ()) -> Checkpoint:
+    """Read what a checkpoint holds beside its weights. The whole file is checked, and no class of others is imported.
+
+    Args:
+        path: the file.
+        option: the argument that names it, for errors.
+        trust: modules outside this package whose classes it may name.
 
     Raises:
-        CheckpointError: there is no such file, it is damaged, or this package did not write it.
+        CheckpointError: there is no such file, it is damaged, this package did not write it, or it names a class of a
+            module that is not trusted.
     """
-    path = Path(path)
+    path = as_path(path, option)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; name a .ckpt file that fit wrote")
+    content = load_content(path)
+    if not isinstance(content, dict) or (wrong := next((name for name in _TYPES if not _sound(content, name)), None)):
+        what = "" if not isinstance(content, dict) else f" ('{wrong}' is missing, or of another type)"
+        raise CheckpointError(f"{path}: a checkpoint of something else; this musicgen_cls did not write it{what}")
+    model, data = (_described(content[name]) for name in ("hyper_parameters", "datamodule_hyper_parameters"))
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises half a dozen kinds for a damaged file
+        check_described(model, LightningModule, trust)
+        data_class = check_described(data, LightningDataModule, trust)
+    except UsageError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    genres = data["init_args"].get("genres")
+    if not isinstance(genres, list) or not genres or not all(isinstance(genre, str) for genre in genres):
+        raise CheckpointError(f"{path}: a checkpoint of something else; it names no genres")
+    state = content.get(data_class.__qualname__)
+    heard = state.get("heard", []) if isinstance(state, dict) else []
+    if not isinstance(heard, list) or not all(isinstance(digest, str) for digest in heard):
+        raise CheckpointError(f"{path}: damaged: what it was trained on is no list; use another checkpoint")
+    return Checkpoint(path, model, data, content["epoch"], frozenset(heard))
+
+
+def load_content(path: Path, device: torch.device | str = "cpu") -> Any:
+    """Everything in a checkpoint file, as primitives and tensors; the sums in the file are checked first.
+
+    Raises:
+        CheckpointError: it is damaged, or no checkpoint.
+    """
+    try:
+        with ZipFile(path) as archive:  # torch itself does not compare the sums that it writes
+            damaged = archive.testzip()
+        content = None if damaged else torch.load(path, map_location=device, weights_only=True, mmap=True)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be opened ({error.strerror})") from error
+    except Exception as error:  # zipfile and torch raise a dozen kinds for a damaged file
         raise CheckpointError(
             f"{path}: not a checkpoint that can be read; damaged, cut short, or another file"
         ) from error
-    try:
-        model, data = content["hyper_parameters"], content["datamodule_hyper_parameters"]
-        for described in (model, data):
-            if not described["_class_path"].startswith("musicgen_cls."):
-                raise KeyError(described["_class_path"])
-            resolve(described["_class_path"])  # Lightning only rebuilds classes already imported
-        checkpoint = Checkpoint(path, _described(model), _described(data), int(content["epoch"]))
-        if not checkpoint.genres:
-            raise KeyError("genres")
-    except (KeyError, TypeError, IndexError, AttributeError, ImportError, ValueError) as error:
-        raise CheckpointError(f"{path}: a checkpoint of something else; this musicgen_cls did not write it") from error
-    return checkpoint
+    if damaged:
+        raise CheckpointError(f"{path}: not a checkpoint that can be read; damaged in its part {damaged}")
+    return content
+
+
+_TYPES: dict[str, type] = {
+    "epoch": int,
+    "global_step": int,
+    "pytorch-lightning_version": str,
+    "state_dict": dict,
+    "hyper_parameters": dict,
+    "datamodule_hyper_parameters": dict,
+}
+"""What Lightning writes into every checkpoint and reads back, by its type."""
+
+
+def _sound(content: dict[str, Any], name: str) -> bool:
+    value = content.get(name)
+    if name == "state_dict":
+        return isinstance(value, dict) and all(isinstance(part, torch.Tensor) for part in value.values())
+    return isinstance(value, _TYPES[name]) and not (isinstance(value, int) and value < 0)
 
 
 def _described(hyper_parameters: dict[str, Any]) -> Described:
-    arguments = {name: value for name, value in hyper_parameters.items() if not name.startswith("_")}
-    return {"class_path": hyper_parameters["_class_path"], "init_args": arguments}
+    arguments = {name: value for name, value in hyper_parameters.items() if not str(name).startswith("_")}
+    return {"class_path": hyper_parameters.get("_class_path"), "init_args": arguments}

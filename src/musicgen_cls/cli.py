@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 import logging
-import re
-import sys
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import yaml
-from jsonargparse import _typehints
 from jsonargparse.typing import PositiveInt
 from lightning.fabric.plugins.io import CheckpointIO
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from musicgen_cls.audio.augment import AddNoise, NoiseAndPitch, ShiftPitch
+from musicgen_cls import configs
+from musicgen_cls.arguments import MusicParser, asked_class, check_text, is_help, option, scored_checkpoint, take_files
 from musicgen_cls.callbacks.continuations import ContinuationWriter
 from musicgen_cls.callbacks.figures import ContinuationFigures, TensorBoardFigures
 from musicgen_cls.callbacks.finders import FOUND_BY, Found, FoundFigures, search
+from musicgen_cls.callbacks.progress import Progress
 from musicgen_cls.callbacks.report import LossReport, TestReport, write_pair
 from musicgen_cls.callbacks.seeding import SeedEachEpoch
 from musicgen_cls.callbacks.stopping import LastingStop
@@ -34,76 +28,14 @@ from musicgen_cls.checkpoints import Checkpoint, WholeCheckpoints, read_checkpoi
 from musicgen_cls.checks import check_agreement, check_changes, check_network, check_seed
 from musicgen_cls.collection import describe_problems, write_tables
 from musicgen_cls.datamodules.base import GenreDataModule
-from musicgen_cls.datamodules.features import FeatureTable
-from musicgen_cls.datamodules.mel import MelSlices
-from musicgen_cls.datamodules.spectrograms import Spectrograms
-from musicgen_cls.datamodules.waveform import WaveformWindows
-from musicgen_cls.errors import CheckpointError, UsageError
-from musicgen_cls.mistakes import explain, readable_configs
-from musicgen_cls.models.cnn import CNN
-from musicgen_cls.models.cnn5 import CNN5
-from musicgen_cls.models.conv_lstm import ConvLSTM
-from musicgen_cls.models.feature_lstm import FeatureLSTM
-from musicgen_cls.models.feature_mlp import FeatureMLP
-from musicgen_cls.models.mel_flow import MelFlow
-from musicgen_cls.models.recurrent import Recurrent
-from musicgen_cls.models.sample_rnn import SampleRNN
-from musicgen_cls.models.temporal_pooling import TemporalPooling
-from musicgen_cls.models.vgg import VGG
-from musicgen_cls.models.waveform_rnn import WaveformRNN
-from musicgen_cls.plain import class_path, init_arguments, resolve
-from musicgen_cls.sources.known import SOURCES
+from musicgen_cls.errors import CheckpointError, UsageError, one_line
+from musicgen_cls.logs import LIGHTNING, quieten
+from musicgen_cls.plain import init_arguments, resolve
+from musicgen_cls.runs import LAST, hyper_parameters, last_checkpoint, resume_last, saved_last, settings_of
 from musicgen_cls.sources.track import Source
-from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
 
-log = logging.getLogger("musicgen_cls")
-
-TASKS = (GenreClassifier, GenreGenerator)
-DATAMODULES = (MelSlices, Spectrograms, FeatureTable, WaveformWindows)
-NETWORKS = (
-    VGG,
-    CNN5,
-    CNN,
-    Recurrent,
-    ConvLSTM,
-    TemporalPooling,
-    FeatureMLP,
-    FeatureLSTM,
-    WaveformRNN,
-    SampleRNN,
-    MelFlow,
-)
-
-AUGMENTATIONS = (AddNoise, ShiftPitch, NoiseAndPitch)
-
-CLASSES = {cls.__name__: cls for cls in (*TASKS, *DATAMODULES, *SOURCES, *NETWORKS, *AUGMENTATIONS)}
-"""What configs may name without a path."""
-
-_class_path_by_name = _typehints.resolve_class_path_by_name
-
-
-def _ours_first(cls: Any, name: str) -> str:
-    """The path of a class by its short name: ours, whatever others of that name have been imported by then."""
-    ours = CLASSES.get(name)
-    fits = ours is not None and isinstance(cls, type) and issubclass(ours, cls)
-    return class_path(CLASSES[name]) if fits else _class_path_by_name(cls, name)
-
-
-# jsonargparse has no setting for this: it refuses a short name that classes of several packages have.
-_typehints.resolve_class_path_by_name = _ours_first
-
 SCORED_WITH_CHECKPOINT = ("validate", "test", "predict")
-
-_LIGHTNING = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
-
-
-class MusicParser(LightningArgumentParser):
-    """Tells a mistake in one line."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise `UsageError` instead of printing the usage and leaving the process."""
-        raise UsageError(explain(message, option_names(), CLASSES)) from ex
 
 
 class MusicTrainer(Trainer):
@@ -146,7 +78,19 @@ class MusicCLI(LightningCLI):
 
     def __init__(self, more_callbacks: Sequence[Callback] = (), **options: Any) -> None:
         self.more_callbacks = more_callbacks
-        super().__init__(**options)
+        try:
+            super().__init__(**options)
+        except (KeyboardInterrupt, SystemExit) as leaving:
+            if getattr(self, "subcommand", None) == "fit":
+                leaving.add_note(self._how_to_resume())
+            raise
+
+    def _how_to_resume(self) -> str:
+        """What a training that was stopped has left, and the command that takes it up."""
+        last = saved_last(getattr(self, "trainer", None))
+        if last is None:
+            return "nothing is saved yet, since no epoch has ended; the same command starts from the beginning"
+        return f"the same command with --ckpt_path {last} resumes it"
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -189,34 +133,29 @@ class MusicCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; a checkpoint's own settings come first, what the user says after them."""
-        command, rest = args[0], gather_files(args[1:])
+        command = args[0]
+        rest, files = take_files(args[1:])
+        check_text(rest)
+        rest, settings = configs.checked(rest)
+        trust = configs.named_modules(rest, settings)
         if command in SCORED_WITH_CHECKPOINT and not is_help(rest):
-            self.checkpoint = read_checkpoint(self._scored_checkpoint(parser, command, rest))
-            rest = ["--config", json.dumps(settings_of(self.checkpoint)), *rest]
-        self.config = self._parse(parser, command, rest)
+            self.checkpoint = read_checkpoint(scored_checkpoint(command, rest, settings), trust=trust)
+            rest = ["--config", configs.dumped(settings_of(self.checkpoint)), *rest]
+        elif not (settings or is_help(rest) or (option(rest, "model") and option(rest, "data"))):
+            raise UsageError(
+                f"{command} has no model and data: name a config, as --config configs/quickstart.yaml, or the classes, "
+                "as --model GenreClassifier --data MelSlices"
+            )
+        self.config = parser.parse_args([command, *rest])
         config = self.config[command]
         check_seed(config.seed_everything)
+        if files:
+            config.data.init_args.files = files
         if self.checkpoint is not None:  # a run's own config.yaml has null for these
             config.ckpt_path = str(self.checkpoint.path)
             config.data.init_args.genres = self.checkpoint.genres
-        elif command == "fit" and config.ckpt_path not in (None, "last"):
-            self.checkpoint = read_checkpoint(config.ckpt_path)
-
-    def _scored_checkpoint(self, parser: LightningArgumentParser, command: str, rest: list[str]) -> str:
-        """The checkpoint named on the command line, else in a config."""
-        path = option(rest, "ckpt_path")
-        if path is None and (option(rest, "config") or option(rest, "c")):
-            path = self._parse(parser, command, rest)[command].ckpt_path
-        if path is None:
-            raise UsageError(
-                f"{command} needs --ckpt_path FILE, a checkpoint; without one it would score random weights"
-            )
-        return path
-
-    @staticmethod
-    def _parse(parser: LightningArgumentParser, command: str, rest: list[str]) -> Any:
-        with readable_configs(rest):
-            return parser.parse_args([command, *rest])
+        elif command == "fit" and config.ckpt_path not in (None, LAST):
+            self.checkpoint = read_checkpoint(config.ckpt_path, trust=trust)
 
     def _parse_ckpt_path(self) -> None:
         """Done in `parse_arguments`: Lightning's way lets the checkpoint override the command line in silence."""
@@ -224,13 +163,14 @@ class MusicCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Settle what depends on the command: logger, resuming, what is to be found first, callbacks."""
         config = self.config[self.subcommand]
+        if config.trainer.barebones:  # measures the bare loop: Lightning refuses everything beside it
+            config.trainer.logger = config.trainer.enable_checkpointing = config.trainer.enable_progress_bar = False
         finders = take_finders(config.trainer)
         recipe = config.clone()
         if self.subcommand == "fit":
-            if config.ckpt_path == "last":
+            if config.ckpt_path == LAST:
                 recipe.ckpt_path = None
-                resume_last(config)
-                self.checkpoint = read_checkpoint(config.ckpt_path)
+                self.checkpoint = resume_last(config)
         else:
             config.trainer.logger = False
             config.trainer.enable_checkpointing = bool(config.trainer.callbacks)
@@ -264,7 +204,7 @@ class MusicCLI(LightningCLI):
         trial = self.config.clone()
         trainer = trial[self.subcommand].trainer
         trainer.callbacks, trainer.logger = [finder], False
-        loud = [logging.getLogger(name) for name in ("musicgen_cls", *_LIGHTNING)]
+        loud = [logging.getLogger(name) for name in ("musicgen_cls", *LIGHTNING)]
         levels = [logger.level for logger in loud]
         for logger in loud:  # the run itself says it all again
             logger.setLevel(logging.ERROR)
@@ -278,6 +218,9 @@ class MusicCLI(LightningCLI):
             vars(self).pop("config_dump", None)  # the arguments as they were before
 
     def _callbacks(self, config: Any, recipe: Any) -> list[Any]:
+        return [*_progress(config.trainer), *self._writers(config, recipe)]
+
+    def _writers(self, config: Any, recipe: Any) -> list[Any]:
         generates = issubclass(resolve(config.model.class_path), GenreGenerator)
         if self.subcommand == "predict":
             if generates:
@@ -305,7 +248,10 @@ class MusicCLI(LightningCLI):
         plugins = plugins if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins = [*plugins, WholeCheckpoints()]
-        return super()._instantiate_trainer({**config, "plugins": plugins}, callbacks)
+        try:
+            return super()._instantiate_trainer({**config, "plugins": plugins}, callbacks)
+        except (ValueError, TypeError) as error:  # options that do not go together
+            raise UsageError(f"{one_line(error)}; check the --trainer options") from error
 
     def after_instantiate_classes(self) -> None:
         """Say what was resolved; refuse a checkpoint of other genres, and pictures too small for the network."""
@@ -325,6 +271,9 @@ class MusicCLI(LightningCLI):
             check_network(self.model, self.datamodule)
         if self.subcommand == "fit":
             check_changes(self.datamodule)
+            network = getattr(self.model, "network", self.model)
+            count = sum(parameter.numel() for parameter in network.parameters())
+            rank_zero_only(print)(f"Network:     {type(network).__name__}, {count:,} parameters")
 
     def before_fit(self) -> None:
         """Prepare before the run has a folder and other processes are started, so that a mistake leaves nothing."""
@@ -364,7 +313,17 @@ class MusicCLI(LightningCLI):
         """Test the best checkpoint and say where things are."""
         trainer, logger = self.trainer, self.trainer.logger
         best = getattr(trainer.checkpoint_callback, "best_model_path", "")
-        if not best:  # as in --trainer.fast_dev_run
+        if not best and (last := saved_last(trainer)) is not None:
+            rank_zero_only(print)(
+                "No validation ran (see --trainer.limit_val_batches, max_steps, check_val_every_n_epoch): there is no "
+                "best checkpoint, and the last one takes its place"
+            )
+            best = str(last)
+        if not best:
+            if not (trainer.global_step or self.config["fit"].trainer.fast_dev_run):
+                rank_zero_only(print)(
+                    "Nothing was trained (see --trainer.max_epochs, max_steps and limit_train_batches)"
+                )
             return
         if self.config["fit"].test_after_fit:
             trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
@@ -378,6 +337,14 @@ class MusicCLI(LightningCLI):
             print(f"TensorBoard: tensorboard --logdir {logger.save_dir}")
 
 
+def _progress(trainer: Any) -> list[Any]:
+    """Our progress bar, where the user wants one and names none."""
+    callbacks = trainer.callbacks or []
+    callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+    named = any(issubclass(resolve(described.class_path), ProgressBar) for described in callbacks)
+    return [] if named or trainer.enable_progress_bar is False or trainer.barebones else [Progress()]
+
+
 def take_finders(trainer: Any) -> list[Any]:
     """Take Lightning's finders out of a trainer's config: they are not for the run, but for what comes before it."""
     callbacks = trainer.callbacks or []
@@ -388,101 +355,13 @@ def take_finders(trainer: Any) -> list[Any]:
     return finders
 
 
-def hyper_parameters(model: Any, datamodule: Any) -> dict[str, Any]:
-    """The arguments of model and data as one flat table, for TensorBoard."""
-    return {
-        f"{part}.{name}": value
-        for part, module in (("model", model), ("data", datamodule))
-        for name, value in module.hparams.items()
-        if not name.startswith("_")
-    }
-
-
-def option(args: Sequence[str], name: str) -> str | None:
-    """The value that a command line gives to `--name`; the last if there are several."""
-    found = None
-    for i, arg in enumerate(args):
-        if arg == f"--{name}" and i + 1 < len(args):
-            found = args[i + 1]
-        elif arg.startswith(f"--{name}="):
-            found = arg.partition("=")[2]
-    return found
-
-
-def option_names() -> set[str]:
-    """Every argument of trainer and classes, and ours, to find the one that a misspelt name stands for."""
-    own = {"config", "ckpt_path", "out", "test_after_fit", "seed_everything", "checkpoint", "early_stopping"}
-    classes = (*CLASSES.values(), Trainer, ModelCheckpoint, LastingStop)
-    return own.union(*(inspect.signature(cls.__init__).parameters for cls in classes)) - {"self"}
-
-
-def is_help(args: Sequence[str]) -> bool:
-    """Whether a command line asks for help or for the config instead of a run."""
-    names = [arg.partition("=")[0] for arg in args]
-    return any(name in ("-h", "--help", "--print_config") or name.endswith(".help") for name in names)
-
-
-def gather_files(args: Sequence[str]) -> list[str]:
-    """Every `--data.files a b c`, as shells write patterns out, becomes one list at the end."""
-    others: list[str] = []
-    files: list[str] = []
-    listing = False
-    for arg in args:
-        if arg == "--data.files" or arg.startswith("--data.files="):
-            listing = True
-            files += _listed(arg.partition("=")[2])
-        elif arg.startswith("-"):
-            listing = False
-            others.append(arg)
-        elif listing:
-            files += _listed(arg)
-        else:
-            others.append(arg)
-    return [*others, "--data.files", json.dumps(files)] if files else others
-
-
-def _listed(text: str) -> list[str]:
-    """A name, or the names in a list written as YAML."""
-    return [str(name) for name in yaml.safe_load(text)] if text.startswith("[") else [text] if text else []
-
-
-def settings_of(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The config that rebuilds a checkpoint's model and data; what is linked between them is left out."""
-    model, data = checkpoint.model, checkpoint.data
-    arguments = {name: value for name, value in model["init_args"].items() if name != "num_classes"}
-    return {"model": {**model, "init_args": arguments}, "data": data}
-
-
-def last_checkpoint(dirpath: str | None) -> ModelCheckpoint:
-    """Writes last.ckpt every epoch; `ModelCheckpoint(save_last=True)` does so only when the best one changes."""
-    return ModelCheckpoint(dirpath, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
-
-
-def resume_last(config: Any) -> None:
-    """Point `ckpt_path` and the logger's version at the newest run of this name that has gone through an epoch.
-
-    Where a version is set it is that one.
-    """
-    arguments = config.trainer.logger.init_args if hasattr(config.trainer.logger, "init_args") else None
-    if arguments is None or "save_dir" not in arguments:
-        raise UsageError("--ckpt_path last needs a logger with folders; give the checkpoint's path instead")
-    runs = Path(arguments.save_dir) / (arguments.name or "")
-    numbers = [int(match[1]) for path in runs.glob("version_*") if (match := re.fullmatch(r"version_(\d+)", path.name))]
-    begun = [number for number in numbers if (runs / f"version_{number}" / "checkpoints" / "last.ckpt").is_file()]
-    version = arguments.version if arguments.version is not None else max(begun or numbers, default=0)
-    run = runs / (f"version_{version}" if isinstance(version, int) else version)
-    last = Path(config.checkpoint.dirpath or run / "checkpoints") / "last.ckpt"
-    if not last.is_file():
-        others = sorted(str(path) for path in runs.glob("*/checkpoints/last.ckpt"))
-        hint = f", or resume another run: --ckpt_path {others[-1]}" if others else ""
-        raise CheckpointError(f"{last}: no run to resume there; leave out --ckpt_path to start afresh{hint}")
-    config.ckpt_path = str(last)
-    arguments.version = version
-
-
 def start(args: Sequence[str], cli: type[MusicCLI] = MusicCLI, more_callbacks: Sequence[Callback] = ()) -> MusicCLI:
     """Run a command of the trainer's, with callbacks beside its own; raises what goes wrong."""
     quieten()
+    args = ["--help" if arg == "--help-all" else arg for arg in args]
+    if (text := asked_class(args)) is not None:
+        print(text, end="")
+        raise SystemExit(0)
     return cli(
         more_callbacks,
         trainer_class=MusicTrainer,
@@ -491,6 +370,7 @@ def start(args: Sequence[str], cli: type[MusicCLI] = MusicCLI, more_callbacks: S
                 "class_path": "TensorBoardLogger",
                 "init_args": {"save_dir": "lightning_logs", "default_hp_metric": False},
             },
+            "enable_model_summary": False,  # one line of ours says how large the network is
         },
         seed_everything_default=0,
         save_config_callback=None,
@@ -498,28 +378,3 @@ def start(args: Sequence[str], cli: type[MusicCLI] = MusicCLI, more_callbacks: S
         auto_configure_optimizers=False,
         args=list(args),
     )
-
-
-def quieten() -> None:
-    """Silence what users can do nothing about; see to it that our own notes are seen."""
-    for message in (
-        ".*does not have many workers.*",  # slices of a memory map need none
-        ".*Using `DistributedSampler` with the dataloaders.*",  # windows that it repeats are counted once
-        ".*The number of training batches.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
-        ".*predict returned None.*",  # for files that cannot be read
-        ".*callbacks used to create the checkpoint need.*",  # to test, nothing need be stopped or saved
-        ".*treespec, LeafSpec.*",  # Lightning's own business with torch
-    ):
-        warnings.filterwarnings("ignore", message=message)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_tips)
-    if not log.handlers:
-        log.addHandler(logging.StreamHandler())
-    for name in ("musicgen_cls", "lightning", "lightning.pytorch", "lightning.fabric"):
-        for handler in logging.getLogger(name).handlers:
-            if type(handler) is logging.StreamHandler:  # not one that writes to a file
-                handler.stream = sys.stderr  # the one of today, where one process runs several commands
-
-
-def _no_tips(record: logging.LogRecord) -> bool:
-    return "Tip:" not in record.getMessage()

@@ -16,10 +16,10 @@ from string import ascii_uppercase
 from typing import Any
 
 from musicgen_cls import plots
-from musicgen_cls.errors import UsageError
+from musicgen_cls.errors import UsageError, one_line
 from musicgen_cls.metrics.scores import Interval, holm, mcnemar, student
-from musicgen_cls.mistakes import command_parser, one_line
-from musicgen_cls.paths import check_writable, writing
+from musicgen_cls.mistakes import command_parser
+from musicgen_cls.paths import as_path, check_writable, writing
 
 FIGURES = {"track_accuracy": "tracks, %", "segment_accuracy": "segments, %", "macro_f1": "macro F1, %"}
 
@@ -112,7 +112,7 @@ def compare(runs: Sequence[str], out: str = "comparison") -> Path:
         UsageError: there is no report, it cannot be read, or nothing can be written.
     """
     rows = find_rows(runs)
-    folder = Path(out).expanduser()
+    folder = as_path(out, "--out")
     check_writable(folder, "--out DIR")
     table, found = table_of(rows), pairs(rows)
     text = "\n\n".join([as_markdown(table), *notes(rows), *([as_markdown(pairs_table(found))] if found else [])])
@@ -154,7 +154,7 @@ def find_rows(runs: Sequence[str]) -> list[Row]:
     seen, named = set(), set[str]()
     for run in runs:
         name, equals, pattern = run.partition("=")
-        if equals and not Path(run).exists():
+        if equals and not as_path(run, "RUN").exists():
             if not name or name in named:
                 said = "twice; give each row its own, and one pattern for runs that are one row" if name else "empty"
                 raise UsageError(f"RUN {run}: its name is {said}")
@@ -186,7 +186,7 @@ def _averaged(name: str, pattern: str) -> Row:
 
 def _tests(pattern: str) -> list[Tested]:
     """The tests that a folder, a file or a pattern stands for; of one that was made again, the first."""
-    path = Path(pattern).expanduser()
+    path = as_path(pattern, "RUN")
     places = [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207
     reports: list[Path] = []
     for place in places:

@@ -1,6 +1,10 @@
 """The errors a user can cause, each one line that names what is wrong and the remedy."""
 
 import math
+import re
+from collections.abc import Callable
+
+_LINE = 600  # characters: longer messages are cut in the middle
 
 
 class MusicClsError(Exception):
@@ -35,21 +39,63 @@ class UsageError(MusicClsError):
     """A command line or a config that says something impossible."""
 
 
+def one_line(text: object) -> str:
+    """A text as one line: breaks become spaces, and of a long text the middle is left out, so that its end stays."""
+    line = re.sub(r"\s+", " ", str(text)).strip()
+    return line if len(line) <= _LINE else f"{line[: _LINE // 2]} [...] {line[-_LINE // 2 :]}"
+
+
+MOST: dict[str, float] = {
+    "seconds": 86_400,
+    "context_seconds": 3600,
+    "target_seconds": 3600,
+    "hop_seconds": 3600,
+    "takes": 10_000,
+    "batch_size": 1_000_000,
+    "windows_per_track": 1_000_000,
+    "crops_per_track": 100_000,
+    "n_fft": 1 << 20,
+    "hop_length": 1 << 20,
+    "n_mels": 4096,
+    "frames": 10_000_000,
+    "look_back": 100_000,
+    "num_workers": 256,
+    "tracks_per_genre": 100_000,
+    "trials": 100_000,
+    "temperature": 100,
+}
+"""The greatest sensible value of an argument: beyond it there is no machine that ends the work, or holds it."""
+
+RATES_HZ = (1_000, 768_000)
+"""Sample rates that audio has."""
+
+
 def check_positive(part: str, **arguments: float) -> None:
-    """Raise `UsageError` for the first argument of a part, such as `--data.`, that is not a number above 0."""
-    for name, value in arguments.items():
-        if not 0 < value < math.inf:
-            raise UsageError(f"{part}{name} {value}: must be more than 0, and finite")
+    """Raise `UsageError` for the first argument of a part, such as `--data.`, that is not above 0 and within `MOST`."""
+    _check(part, "more than 0", lambda value: value > 0, arguments)
 
 
 def check_not_negative(part: str, **arguments: float) -> None:
-    """Raise `UsageError` for the first argument of a part, such as `--data.`, that is not 0 or a number above."""
+    """Raise `UsageError` for the first argument of a part, such as `--data.`, that is not from 0 up to `MOST`."""
+    _check(part, "0 or more", lambda value: value >= 0, arguments)
+
+
+def _check(part: str, wanted: str, sound: Callable[[float], bool], arguments: dict[str, float]) -> None:
     for name, value in arguments.items():
-        if not 0 <= value < math.inf:
-            raise UsageError(f"{part}{name} {value}: must be 0 or more, and finite")
+        most = MOST.get(name, math.inf)
+        if not (sound(value) and value <= most and value < math.inf):
+            limit = "finite" if most == math.inf else f"at most {most:,}"
+            raise UsageError(f"{part}{name} {value}: must be {wanted}, and {limit}")
+
+
+def check_rate(part: str, sample_rate: float) -> None:
+    """Raise `UsageError` for a sample rate that no audio has."""
+    low, high = RATES_HZ
+    if not low <= sample_rate <= high:
+        raise UsageError(f"{part}sample_rate {sample_rate}: must be from {low} to {high} Hz")
 
 
 def check_jobs(jobs: int) -> None:
-    """Raise `UsageError` for a number of processes that joblib does not take."""
-    if jobs == 0 or jobs < -1:
-        raise UsageError(f"--jobs {jobs}: must be 1 or more, or -1 for all cores")
+    """Raise `UsageError` for a number of processes that cannot be."""
+    if jobs == 0 or not -1 <= jobs <= 256:
+        raise UsageError(f"--jobs {jobs}: must be from 1 to 256, or -1 for all cores")

@@ -17,12 +17,12 @@ from torch.nn import functional
 
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.datamodules.base import GenreDataModule
-from musicgen_cls.errors import CheckpointError, MusicClsError, UsageError
+from musicgen_cls.errors import CheckpointError, MusicClsError, UsageError, one_line
 from musicgen_cls.exported import Exported, exported
-from musicgen_cls.inference import load_parts
-from musicgen_cls.mistakes import command_parser, one_line
+from musicgen_cls.inference import load_classifier
+from musicgen_cls.mistakes import command_parser
 from musicgen_cls.model_card import as_strings, card, facts
-from musicgen_cls.paths import check_writable, writing
+from musicgen_cls.paths import as_path, check_writable, writing
 from musicgen_cls.plain import resolve
 from musicgen_cls.tasks.classification import GenreClassifier
 
@@ -51,18 +51,18 @@ def export(checkpoint: str, format: Format = "onnx", out: str | None = None, ove
         CheckpointError: the checkpoint is missing, damaged or a generator's, or what was written does not equal it.
         UsageError: the file is there already or cannot be written, or a package is missing.
     """
-    path = Path(checkpoint)
-    trained = read_checkpoint(path)
+    trained = read_checkpoint(checkpoint, "CHECKPOINT")
+    path = trained.path
     if not issubclass(resolve(trained.model["class_path"]), GenreClassifier):
         raise CheckpointError(
             f"{path}: a generator's; generators are not exported, since what they play is drawn in a loop around the "
             "network that a graph from input to output does not hold; let musiccli predict play it"
         )
-    place = Path(out).expanduser() if out else path.with_suffix(SUFFIXES[format])
+    place = as_path(out, "--out") if out else path.with_suffix(SUFFIXES[format])
     check_place(place, format, overwrite)
     if format == "onnx" and (missing := [name for name in _PACKAGES if find_spec(name) is None]):
         raise UsageError(f"--format onnx: needs {', '.join(missing)}: python -m pip install 'musicgen_cls[export]'")
-    task, data = load_parts(trained, torch.device("cpu"))
+    task, data = load_classifier(trained, torch.device("cpu"))
     whole = exported(data, task.network)
     about = facts(trained, data, whole.facts(data))
     with writing(place) as temporary:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ from musicgen_cls.audio.io import Waveform, check_sound, read
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_jobs, check_positive
 from musicgen_cls.mistakes import command_parser, source_of_its_own
-from musicgen_cls.paths import check_writable, writing
+from musicgen_cls.paths import as_path, check_writable, writing
 from musicgen_cls.sources.known import SOURCES
 from musicgen_cls.sources.track import Source, Track
+from musicgen_cls.workers import in_processes
 
 Row = dict[str, Any]
 
@@ -36,14 +39,13 @@ def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> 
         SourceError: no track can be used.
         UsageError: the table is there already, or cannot be written; or a stopped run of another kind left its rows.
     """
-    from joblib import Parallel, delayed
     from tqdm import tqdm
 
     check_positive("--", seconds=seconds)
     if to_samples(seconds, RATE) < FRAME:
         raise UsageError(f"--seconds {seconds}: must be {FRAME / RATE:.3f} or more, the {FRAME} samples of a frame")
     check_jobs(jobs)
-    table = Path(out).expanduser()
+    table = as_path(out, "--out")
     if table.exists():
         raise UsageError(f"--out {table}: is there already; take it away, or name another")
     check_writable(table.parent, "--out TABLE.csv")
@@ -53,8 +55,8 @@ def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> 
     partial = table.with_name(table.name + ".partial")
     done = _begun(partial, {"location": str(source.location), "seconds": seconds})
     left = [track for track in tracks if track.id not in done]
-    run = Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(_rows)(track, seconds) for track in left)
-    with partial.open("a", encoding="utf-8") as journal:
+    run = in_processes(functools.partial(_rows, seconds=seconds), left, jobs, "as they come")
+    with closing(run), partial.open("a", encoding="utf-8") as journal:
         for name, found in tqdm(run, total=len(tracks), initial=len(done), desc="Features", unit="track"):
             done[name] = found
             journal.write(json.dumps([name, found]) + "\n")

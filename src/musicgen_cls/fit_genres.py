@@ -12,7 +12,9 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from musicgen_cls.cli import MusicCLI, option, start
+from musicgen_cls.arguments import option
+from musicgen_cls.cli import MusicCLI, start
+from musicgen_cls.configs import dumped
 from musicgen_cls.errors import UsageError
 from musicgen_cls.paths import check_writable, writing
 from musicgen_cls.plain import resolve
@@ -96,7 +98,7 @@ def _fit(genre: str, folder: Path, version: str, args: list[str]) -> None:
         print(f"{genre}: finished before, in {folder}", file=sys.stderr)
         return
     folder.mkdir(parents=True, exist_ok=True)
-    ours = [f"--data.genres={json.dumps([genre])}", f"--trainer.logger.version={version}"]
+    ours = [f"--data.genres={dumped([genre])}", f"--trainer.logger.version={version}"]
     ours += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
     if (folder / "checkpoints" / "last.ckpt").is_file():
         ours += ["--ckpt_path=last"]

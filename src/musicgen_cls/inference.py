@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,29 +15,52 @@ from torch.nn import functional
 
 from musicgen_cls.audio.io import PCM_SCALE, check_sound, to_pcm
 from musicgen_cls.audio.windows import sliding_starts
-from musicgen_cls.checkpoints import Checkpoint, read_checkpoint
+from musicgen_cls.checkpoints import Checkpoint, load_content, read_checkpoint
 from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.files import batches
-from musicgen_cls.errors import AudioError, CheckpointError, UsageError
-from musicgen_cls.plain import resolve
+from musicgen_cls.errors import AudioError, CheckpointError, UsageError, one_line
+from musicgen_cls.paths import as_path
+from musicgen_cls.plain import make
+from musicgen_cls.tasks.base import Task
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.timeline import Timeline, timeline
 
 
-def load_parts(checkpoint: Checkpoint, device: torch.device) -> tuple[GenreClassifier, GenreDataModule]:
-    """A classifier and the datamodule whose front end feeds it, as they were trained, ready to be asked.
+def load_parts(checkpoint: Checkpoint, device: torch.device) -> tuple[Task, GenreDataModule]:
+    """The task and the datamodule of a checkpoint as they were trained, in evaluation mode: for every command.
+
+    Raises:
+        CheckpointError: its classes do not take its settings or its weights.
+    """
+    content = load_content(checkpoint.path, device)
+    try:
+        task, data = make(checkpoint.model), make(checkpoint.data)
+        if not isinstance(task, Task) or not isinstance(data, GenreDataModule):
+            raise CheckpointError(f"{checkpoint.path}: neither a task nor a datamodule of genres")
+        task.load_state_dict(content["state_dict"])
+        data.load_state_dict(content[type(data).__qualname__])
+    except CheckpointError:
+        raise
+    except Exception as error:  # settings and weights of strangers can be wrong in every way
+        reason = one_line(error)[:200]
+        raise CheckpointError(
+            f"{checkpoint.path}: cannot be rebuilt ({type(error).__name__}: {reason}); use the version of musicgen_cls "
+            "that wrote it, or another checkpoint"
+        ) from error
+    data.front_end.to(device).eval()
+    return task.to(device).eval(), data
+
+
+def load_classifier(checkpoint: Checkpoint, device: torch.device) -> tuple[GenreClassifier, GenreDataModule]:
+    """The same of a classifier.
 
     Raises:
         CheckpointError: it is a generator's.
     """
-    file = checkpoint.path
-    if not issubclass(resolve(checkpoint.model["class_path"]), GenreClassifier):
-        raise CheckpointError(f"{file}: a generator's, not a classifier's; let musiccli predict use it")
-    task = GenreClassifier.load_from_checkpoint(file, map_location=device, weights_only=True).eval()
-    data_class = resolve(checkpoint.data["class_path"])
-    data: GenreDataModule = data_class.load_from_checkpoint(file, map_location=device, weights_only=True)
-    data.front_end.to(device).eval()
+    task, data = load_parts(checkpoint, device)
+    if not isinstance(task, GenreClassifier):
+        raise CheckpointError(f"{checkpoint.path}: a generator's, not a classifier's; let musiccli predict use it")
     return task, data
 
 
@@ -47,15 +70,19 @@ class GenreRecogniser:
     Args:
         path: a checkpoint that `fit` wrote; nothing else is needed.
         device: where to compute.
+        trust: modules outside this package whose classes the checkpoint may name, as your own network's: they are
+            imported, so that their code runs.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged or something else.
     """
 
-    def __init__(self, path: str | PathLike[str], device: str | torch.device = "cpu") -> None:
-        self.checkpoint = read_checkpoint(Path(path))
+    def __init__(
+        self, path: str | PathLike[str], device: str | torch.device = "cpu", trust: Collection[str] = ()
+    ) -> None:
+        self.checkpoint = read_checkpoint(path, "checkpoint", trust)
         self.device = torch.device(device)
-        self.task, data = load_parts(self.checkpoint, self.device)
+        self.task, data = load_classifier(self.checkpoint, self.device)
         if not isinstance(data, AudioDataModule):
             raise CheckpointError(f"{path}: trained on {type(data).__name__}, not on audio; let musiccli test use it")
         self.data = data
@@ -86,13 +113,13 @@ class GenreRecogniser:
         self, audio: str | PathLike[str] | npt.ArrayLike | Tensor
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Start of each window `[windows]`, s, and its probabilities `[windows, genres]`."""
-        parts = self._files(Path(audio)) if isinstance(audio, str | PathLike) else self._waveform(audio)
+        parts = self._files(as_path(audio, "audio")) if isinstance(audio, str | PathLike) else self._waveform(audio)
         starts, probabilities = zip(*((start, self._probabilities(x)) for start, x in parts), strict=True)
         return np.concatenate(starts).astype(np.float64), np.concatenate(probabilities)
 
     def steps(self, audio: str | PathLike[str] | npt.ArrayLike | Tensor) -> Timeline:
         """What is said of each step of networks that have steps, of each window of others."""
-        parts = self._files(Path(audio)) if isinstance(audio, str | PathLike) else self._waveform(audio)
+        parts = self._files(as_path(audio, "audio")) if isinstance(audio, str | PathLike) else self._waveform(audio)
         seconds = self.data.window_samples / self.sample_rate
         said = [timeline(self.task, self._input(x), start, seconds) for start, x in parts]
         return Timeline(

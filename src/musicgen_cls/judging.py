@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from musicgen_cls import __version__
 from musicgen_cls.audio.io import PCM_SCALE, stream
@@ -19,13 +18,13 @@ from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.collection import Collection, collect
 from musicgen_cls.embeddings import ClassifierFeatures, Embedding, RandomNetwork, Spectra, at_rate
-from musicgen_cls.errors import AudioError, SourceError, UsageError
+from musicgen_cls.errors import AudioError, SourceError, UsageError, check_not_negative
 from musicgen_cls.inference import GenreRecogniser
 from musicgen_cls.judgement_page import write_judgement
 from musicgen_cls.metrics import distances, sound
 from musicgen_cls.metrics.scores import wilson
 from musicgen_cls.mistakes import command_parser
-from musicgen_cls.paths import check_writable, writing
+from musicgen_cls.paths import as_path, check_writable, writing
 from musicgen_cls.sources.folder import Folder
 
 Waveform = npt.NDArray[np.float32]
@@ -131,9 +130,11 @@ def judge(
         out: folder for the report.
         seed: of noise and of the random network.
     """
-    check_writable(Path(out), "--out DIR")
+    check_not_negative("--", context_seconds=context_seconds or 0, seconds=seconds or 0)
+    folder = as_path(out, "--out")
+    check_writable(folder, "--out DIR")
     rivals = [others] if isinstance(others, str) else others or []
-    columns = [load_generated(Path(folder), context_seconds) for folder in (generated, *rivals)]
+    columns = [load_generated(as_path(name, "GENERATED"), context_seconds) for name in (generated, *rivals)]
     first, names = columns[0], list(_names(columns))
     context, length = _stretch(columns, seconds)
     recogniser = GenreRecogniser(judge) if judge else None
@@ -141,8 +142,8 @@ def judge(
         if recogniser is not None and genre not in recogniser.genres:
             raise UsageError(f"--judge: it knows no '{genre}', only {', '.join(recogniser.genres)}")
     embedder = GenreRecogniser(embed) if embed else recogniser
-    truth = load_real(Path(real), columns, training, length)
-    notes = truth.notes + (_known_to_judge(recogniser, Path(real), truth.paths) if recogniser else [])
+    truth = load_real(as_path(real, "REAL"), columns, training, length)
+    notes = truth.notes + (_known_to_judge(recogniser, as_path(real, "REAL"), truth.paths) if recogniser else [])
     for name, classifier in {"judge": recogniser, "embed": embedder}.items():
         if classifier is not None and classifier.sample_rate > first.sample_rate and (name == "judge" or embed):
             notes.append(f"--{name} was trained at {classifier.sample_rate} Hz, and hears nothing above "
@@ -171,11 +172,11 @@ def judge(
         "notes": notes,
     }
     print(format_judgement(report))
-    with writing(Path(out) / "judge.json") as temporary:
+    with writing(folder / "judge.json") as temporary:
         temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     players = [(column.name, column.tracks) for column in music if column.name in (REAL, *names)]
-    write_judgement(Path(out) / "judge.html", report, format_judgement(report), players, first.sample_rate)
-    print(f"Report:      {Path(out) / 'judge.html'} and judge.json")
+    write_judgement(folder / "judge.html", report, format_judgement(report), players, first.sample_rate)
+    print(f"Report:      {folder / 'judge.html'} and judge.json")
 
 
 def load_generated(folder: Path, context_seconds: float | None = None) -> Generated:
@@ -224,7 +225,7 @@ def load_real(folder: Path, columns: Sequence[Generated], training: str | None, 
     rate, genres = columns[0].sample_rate, columns[0].sounds
     checkpoints = sorted({checkpoint for column in columns for checkpoint in column.checkpoints})
     digests = frozenset[str]().union(*map(_heard_digests, checkpoints))
-    taught = _collect(Path(training), rate) if training else None
+    taught = _collect(as_path(training, "--training"), rate) if training else None
     if taught is not None:
         digests |= frozenset(taught.digests)
     collection = _collect(folder, rate, length)
@@ -533,9 +534,7 @@ def _heard_digests(checkpoint: str | Path) -> frozenset[str]:
     """Digests of the tracks that a network was trained on, at its sample rate; none if its checkpoint is not there."""
     if not Path(checkpoint).is_file():
         return frozenset()
-    name = read_checkpoint(checkpoint).data["class_path"].rpartition(".")[2]
-    content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    return frozenset(content.get(name, {}).get("heard", ()))
+    return read_checkpoint(checkpoint).heard
 
 
 def _known_to_judge(recogniser: GenreRecogniser, folder: Path, held_out: Sequence[str]) -> list[str]:

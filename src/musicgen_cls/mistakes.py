@@ -8,15 +8,13 @@ import inspect
 import os
 import re
 import signal
-import sys
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import pairwise
-from pathlib import Path
 from typing import Any, NoReturn
 
-from musicgen_cls.errors import MusicClsError, SourceError, UsageError
+from musicgen_cls.console import check_printed, consoles, say
+from musicgen_cls.errors import MusicClsError, SourceError, UsageError, one_line
 
 _NOT_WRITABLE = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 
@@ -26,6 +24,8 @@ _CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 _LITERAL = re.compile(r"Literal\[(.*?)\].*?Got value: (\S*)", re.DOTALL)
 _UNION = re.compile(r"Union subtypes\s+Subtypes: \[(.*)\]\s+Errors:.*Given value: (.*)", re.DOTALL)
 _BEFORE = re.compile(r"NestedArg\(key='([^']+)'")
+_MONITOR = re.compile(r"ModelCheckpoint\(monitor='(.*?)'\).*returned metrics: \[(.*?)\]", re.DOTALL)
+_NO_MEMORY = re.compile(r"can't allocate memory|out of memory|integer multiplication overflow|Storage size calc", re.I)
 _TYPE = re.compile(r"Expected an? <class '([\w.]+)'>.*?Got value: (\S*)", re.DOTALL)
 
 
@@ -33,28 +33,34 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM, which ends a command as Ctrl-C does: with its processes, and nothing half-written."""
 
 
-def told(command: Callable[[], object], stopped: str = "the same command goes on where it was") -> int:
+def told(command: Callable[[], object], stopped: str = "the same command resumes it") -> int:
     """Run a command; return the exit status: 0, 2 for a user's mistake, told in one line, 128 + N for signal N.
 
     Args:
         command: what to run.
         stopped: what to say where a signal ends it.
     """
+    with consoles():
+        return _status(command, stopped)
+
+
+def _status(command: Callable[[], object], stopped: str) -> int:
     try:
         with _terminable():
             command()
+            check_printed()
     except (KeyboardInterrupt, SystemExit) as leaving:
         number = _signal(leaving)
         if number is None:
             raise
-        print(f"musiccli: stopped; {stopped}", file=sys.stderr)
+        say(f"musiccli: stopped; {_advice(leaving) or stopped}")
         return 128 + number
     except Exception as error:
         cause = user_error(error)
         if cause is None:
             raise
         if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes one tells it
-            print(f"musiccli: error: {one_line(cause)}", file=sys.stderr)
+            say(f"musiccli: error: {one_line(cause)}")
         return 2
     return 0
 
@@ -86,6 +92,11 @@ def _signal(leaving: BaseException) -> int | None:
     return None
 
 
+def _advice(leaving: BaseException) -> str:
+    """How the command is taken up again, where the command has noted it."""
+    return next(iter(getattr(leaving, "__notes__", ())), "")
+
+
 def command_parser(
     command: Callable[..., object],
     as_positional: bool = False,
@@ -102,6 +113,8 @@ def command_parser(
     """
     from jsonargparse import ArgumentParser
 
+    from musicgen_cls import configs
+
     class Parser(ArgumentParser):
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
             said = explain(message, options, names)
@@ -110,8 +123,7 @@ def command_parser(
             raise UsageError(said) from ex
 
         def parse_args(self, args: Any = None, *more: Any, **named: Any) -> Any:
-            with readable_configs(args):
-                found = super().parse_args(args, *more, **named)
+            found = super().parse_args(configs.checked(args)[0], *more, **named)
             if empty := next((name for name in options if found.get(name) == ""), None):
                 raise UsageError(f"--{empty}: nothing is said behind it; say something, or leave it out")
             return found
@@ -123,42 +135,6 @@ def command_parser(
         parser.add_argument(listed, nargs="*", type=str)
     parser.add_function_arguments(command, as_positional=as_positional, skip={listed} if listed else None)
     return parser
-
-
-@contextmanager
-def readable_configs(args: Sequence[str]) -> Iterator[None]:
-    """Where a parser fails, name the config that is at fault, if it is one that is no config at all.
-
-    Args:
-        args: the command line.
-
-    Raises:
-        UsageError: in place of the parser's.
-    """
-    try:
-        yield
-    except (UsageError, UnicodeDecodeError):
-        named = [after for before, after in pairwise(args) if before in ("--config", "-c")]
-        named += [arg.partition("=")[2] for arg in args if arg.startswith(("--config=", "-c="))]
-        for file in filter(os.path.isfile, named):
-            if reason := _no_config(Path(file)):
-                raise UsageError(f"--config {file}: {reason}; mend it, or name another") from None
-        raise
-
-
-def _no_config(path: Path) -> str | None:
-    """Why a file is no config; None if it may be one."""
-    import yaml
-
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        return "no text"
-    except yaml.MarkedYAMLError as error:
-        return f"no YAML, line {error.problem_mark.line + 1 if error.problem_mark else 1}: {error.problem}"
-    except yaml.YAMLError as error:
-        return f"no YAML: {one_line(error)}"
-    return None if isinstance(config, dict) else "holds no settings, as model: and data:"
 
 
 @contextmanager
@@ -223,6 +199,10 @@ def user_error(error: BaseException) -> MusicClsError | None:
     for link in reversed(chain):
         if isinstance(link, MusicClsError):
             return link
+    if any(isinstance(link, MemoryError) or _NO_MEMORY.search(str(link)) for link in chain):
+        return UsageError(
+            "not enough memory; take a smaller network (--model.network.width), --data.batch_size or window"
+        )
     if any("Union subtypes" in str(link) for link in chain) and isinstance(
         chain[-1], ValueError | RuntimeError | ImportError
     ):
@@ -231,17 +211,16 @@ def user_error(error: BaseException) -> MusicClsError | None:
 
 
 def _foreign(error: BaseException) -> MusicClsError | None:
+    if found := _MONITOR.search(str(error)):
+        return UsageError(f"--checkpoint.monitor {found[1]}: there is no such figure; there are {found[2]}")
+    if isinstance(error, ModuleNotFoundError) and "not met" in str(error):  # of a package that Lightning can do without
+        return UsageError(one_line(error))
     if type(error).__name__ == "MisconfigurationException":
         return UsageError(f"{str(error).rstrip('.!')}; check the --trainer options, as --trainer.accelerator")
     if isinstance(error, OSError) and error.errno in _NOT_WRITABLE:
         where = f"{error.filename}: " if error.filename else ""
         return UsageError(f"{where}cannot be written ({error.strerror}); free space there or choose another folder")
     return None
-
-
-def one_line(text: object) -> str:
-    """A text with its line breaks folded into spaces."""
-    return re.sub(r"\s+", " ", str(text)).strip()
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import os
+import re
+from collections import abc
+from collections.abc import Collection
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from musicgen_cls.errors import UsageError
+
+_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
 def plain(value: Any) -> Any:
@@ -62,3 +69,119 @@ def resolve(path: str) -> Any:
 
 def _described(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"class_path": class_path(cls), "init_args": plain(arguments)}
+
+
+# Classes that strangers name
+
+TRUST_VARIABLE = "MUSICGEN_CLS_TRUST"
+"""Modules, separated by commas, that checkpoints may name: `--trust` sets it, and worker processes inherit it."""
+
+_LIBRARIES = ("musicgen_cls", "torch.nn", "torchaudio.transforms")
+
+
+def find_class(path: Any, trust: Collection[str] = ()) -> type:
+    """The class that a stranger's data names; a module outside this package is imported only if it is trusted.
+
+    Args:
+        path: dotted path of the class.
+        trust: modules that the user vouches for, beside those of `MUSICGEN_CLS_TRUST`; packages with all in them.
+
+    Raises:
+        UsageError: the module is not trusted, or there is no such class.
+    """
+    if not isinstance(path, str) or not _DOTTED.fullmatch(path):
+        raise UsageError(f"{path!r:.100} names no class")
+    module = path.rpartition(".")[0]
+    trusted = {*_LIBRARIES, *trust, *filter(None, os.environ.get(TRUST_VARIABLE, "").split(","))}
+    if not any(module == name or module.startswith(f"{name}.") for name in trusted):
+        raise UsageError(
+            f"names '{path}', which is not of this package; if you trust that module, say --trust {module} (in Python: "
+            f"trust=['{module}']), and it is imported"
+        )
+    try:
+        found = resolve(path)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"names '{path}', but there is no such class here") from error
+    if not isinstance(found, type):
+        raise UsageError(f"names '{path}', which is no class")
+    return found
+
+
+def check_described(described: Any, base: type, trust: Collection[str] = ()) -> type:
+    """Check what a stranger describes, `{"class_path": ..., "init_args": {...}}`, and every class in its arguments.
+
+    Returns:
+        The class.
+
+    Raises:
+        UsageError: a class is not trusted or of another kind than its place takes, or an argument is none of its own.
+    """
+    if not isinstance(described, dict) or not {"class_path"} <= described.keys() <= {"class_path", "init_args"}:
+        raise UsageError(f"{described!r:.100} describes no class")
+    cls = find_class(described["class_path"], trust)
+    if not issubclass(cls, base):
+        raise UsageError(f"names '{described['class_path']}', which is no {base.__name__}")
+    wanted = _wanted(cls)
+    arguments = described.get("init_args", {})
+    if not isinstance(arguments, dict):
+        raise UsageError(f"the arguments of {cls.__name__} are a {type(arguments).__name__}")
+    if odd := sorted(map(str, arguments.keys() - wanted.keys())):
+        raise UsageError(f"{cls.__name__} takes no argument {odd[0]}")
+    for name, value in arguments.items():
+        if (kind := wanted[name]) is None:
+            _check_primitive(name, value)
+        elif value is not None:  # a name alone would be looked up as a class
+            check_described(value, kind, trust)
+    return cls
+
+
+def make(described: dict[str, Any]) -> Any:
+    """The object that `check_described` has approved; where an argument is called to make its object, a partial."""
+    cls = resolve(described["class_path"])
+    return cls(**_made_arguments(cls, described.get("init_args", {})))
+
+
+def _made_arguments(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
+    hints, wanted = _hints(cls), _wanted(cls)
+    made = dict(arguments)
+    for name, value in arguments.items():
+        if value is not None and wanted.get(name) is not None:
+            if get_origin(hints[name]) is abc.Callable:
+                part = resolve(value["class_path"])
+                made[name] = partial(part, **_made_arguments(part, value.get("init_args", {})))
+            else:
+                made[name] = make(value)
+    return made
+
+
+def _wanted(cls: type) -> dict[str, type | None]:
+    """What class each argument of a class takes; None for plain values."""
+    hints = _hints(cls)
+    names = [name for name in inspect.signature(cls).parameters if name != "self"]
+    return {name: _class_in(hints.get(name)) for name in names}
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    try:
+        return get_type_hints(cls.__init__)  # type: ignore[misc]
+    except (NameError, TypeError):  # of others' classes
+        return {}
+
+
+def _class_in(hint: Any) -> type | None:
+    """The class that a type hint asks for, itself or as what a callable returns; None for plain values."""
+    if get_origin(hint) is abc.Callable:
+        return _class_in(get_args(hint)[-1])
+    if get_origin(hint) in (Union, UnionType):
+        return next((kind for part in get_args(hint) if (kind := _class_in(part)) is not None), None)
+    plain_ones = (bool, int, float, str, list, tuple, dict, type(None))
+    return hint if isinstance(hint, type) and not issubclass(hint, plain_ones) and get_origin(hint) is None else None
+
+
+def _check_primitive(name: str, value: Any) -> None:
+    """Raise `UsageError` for anything in a plain value that could be taken for a class."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            _check_primitive(name, item)
+    elif not (value is None or isinstance(value, bool | int | float | str)):
+        raise UsageError(f"argument {name} is a {type(value).__name__}, which no plain argument is")

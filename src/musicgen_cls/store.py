@@ -27,7 +27,7 @@ import numpy as np
 
 from musicgen_cls.audio.io import Pcm, read_pcm
 from musicgen_cls.errors import AudioError, StoreError, UnreachableError
-from musicgen_cls.paths import cache_root
+from musicgen_cls.paths import as_path, cache_root
 from musicgen_cls.sources.track import Source
 
 _FORMAT = 1  # raise when decoding changes, so that older stores are not read
@@ -73,7 +73,7 @@ class Store:
         """The store of a source: its folder's name tells the source, the rate and a hash of the source's place."""
         identity = f"{type(source).__name__}|{source.location.resolve()}|{sample_rate}|{_FORMAT}"
         digest = hashlib.blake2b(identity.encode(), digest_size=6).hexdigest()
-        root = Path(cache_dir) if cache_dir else cache_root() / "stores"
+        root = as_path(cache_dir, "--data.cache_dir") if cache_dir else cache_root() / "stores"
         return cls(root / f"{source.name}-{sample_rate}-{digest}", sample_rate)
 
     def entries(self) -> tuple[dict[Key, Entry], int, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from musicgen_cls.compiled import compiled_librosa
 from musicgen_cls.errors import UsageError, check_not_negative
 
 
@@ -46,8 +47,7 @@ class ShiftPitch(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """`[batch, samples]` to the same."""
-        from librosa.effects import pitch_shift
-
+        pitch_shift = compiled_librosa().effects.pitch_shift
         steps = self.semitones * (2 * torch.rand(len(waveform)) - 1)
         sounds = zip(waveform.cpu().numpy(), steps.tolist(), strict=True)
         # of the rate only ratios count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from musicgen_cls.compiled import compiled_librosa
 from musicgen_cls.errors import AudioError
 
 RATE = 22050
@@ -48,11 +49,10 @@ def feature_row(waveform: npt.NDArray[np.float32], sample_rate: int) -> dict[str
     Raises:
         AudioError: it is shorter than a frame.
     """
-    import librosa
-    from librosa import feature
-
     if len(waveform) < FRAME:
         raise AudioError(f"{len(waveform)} samples: too short for features, {FRAME} are needed")
+    librosa = compiled_librosa()
+    feature = librosa.feature
     y, rate = waveform, sample_rate
     spectrum = librosa.stft(y, pad_mode="reflect")
     magnitude = np.abs(spectrum)

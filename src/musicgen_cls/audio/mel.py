@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from musicgen_cls.compiled import import_librosa
+
 
 class LogMel(nn.Module):
     """Waveforms to mel spectrograms in dB, equal to librosa's.
@@ -46,8 +48,7 @@ class LogMel(nn.Module):
     @property
     def centres_hz(self) -> npt.NDArray[np.float64]:
         """Centre frequency of each band, Hz, `[n_mels]`."""
-        import librosa
-
+        librosa = import_librosa()
         return np.asarray(librosa.mel_frequencies(self.n_mels + 2, fmin=0.0, fmax=self.sample_rate / 2)[1:-1])
 
     def power(self, waveform: Tensor) -> Tensor:

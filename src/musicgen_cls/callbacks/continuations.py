@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import wave
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -59,6 +60,7 @@ class ContinuationWriter(Callback):
         if trainer.is_global_zero:
             folder = folder if self.overwrite else next(f for f in _numbered(self.wanted) if self._may_use(f))
             check_writable(folder, "--out DIR")
+            _announce(_datamodule(trainer).prompts, pl_module, folder)
         self.out = trainer.strategy.broadcast(folder)
         self._done = {line["position"] for line in self._lines()} if self._is_unfinished(self.out) else set()
         if trainer.is_global_zero:
@@ -228,6 +230,22 @@ def format_lines(lines: list[dict[str, Any]]) -> str:
         levels = "".join(f"{line['loudness_db'][second]:>9.1f} dB" for second in seconds)
         rows.append(f"  {line['file']:<{width}}{levels}   {line['seed']}")
     return "\n".join([*rows, ""])
+
+
+def _announce(count: int, task: GenreGenerator, folder: Path) -> None:
+    """Say how much audio will be made.
+
+    Raises:
+        UsageError: it does not fit on the disk.
+    """
+    hours, size = count * task.seconds / 3600, count * task.seconds * task.sample_rate * 2
+    amount = f"{count} recordings of {task.seconds:g} s: {hours * 60:.1f} minutes of audio, {size / 1e6:,.1f} MB"
+    if size > (free := shutil.disk_usage(folder).free):
+        raise UsageError(
+            f"--model.seconds {task.seconds:g}: {amount}, but only {free / 1e6:,.0f} MB are free in {folder}; lower "
+            "--model.seconds or --data.takes"
+        )
+    print(f"Making:      {amount}")
 
 
 def _datamodule(trainer: Trainer) -> WaveformWindows:

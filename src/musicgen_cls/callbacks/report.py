@@ -134,7 +134,7 @@ def describe_test(trainer: Trainer, datamodule: GenreDataModule) -> dict[str, An
         "split_seed": datamodule.split_seed,
         "can_leak": datamodule.leaks,
         "tracks_heard_in_training": len(datamodule.heard_before("test")),
-        "level_offset_db": datamodule.level_offset(),
+        "level_offset_db": None if (offset := datamodule.level_offset()) is None else round(offset, 2),
         "left_out": len(datamodule.collection.problems) if datamodule.collection else 0,
         "genres": datamodule.genres,
         "interval": "95 %: Wilson over tracks, its effective-sample-size form over windows, bootstrap for F1",

@@ -16,7 +16,7 @@ from musicgen_cls.collection import Collection, collect
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.files import FileWindows
 from musicgen_cls.datamodules.windows import Batch, Windows
-from musicgen_cls.errors import UsageError, check_positive
+from musicgen_cls.errors import UsageError, check_positive, check_rate
 from musicgen_cls.sources import splits
 from musicgen_cls.sources.files import find_files
 from musicgen_cls.sources.track import Source
@@ -50,7 +50,8 @@ class AudioDataModule(GenreDataModule):
         genres: Sequence[str] | None,
         files: Sequence[str] | str | None,
     ) -> None:
-        check_positive("--data.", sample_rate=sample_rate, seconds=seconds)
+        check_rate("--data.", sample_rate)
+        check_positive("--data.", seconds=seconds)
         if to_samples(seconds, sample_rate) < 1:
             raise UsageError(f"--data.seconds {seconds}: shorter than one sample at {sample_rate} Hz")
         self.sample_rate = sample_rate

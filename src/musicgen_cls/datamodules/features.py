@@ -18,6 +18,7 @@ from musicgen_cls.collection import Collection, join
 from musicgen_cls.datamodules.base import GenreDataModule, letters
 from musicgen_cls.datamodules.windows import Batch, Windows
 from musicgen_cls.errors import SourceError, UsageError, check_not_negative
+from musicgen_cls.paths import as_path
 from musicgen_cls.sources.splits import SplitName
 from musicgen_cls.sources.track import Problem, Side, Source, Track
 
@@ -93,7 +94,7 @@ class FeatureTable(GenreDataModule):
     @property
     def location(self) -> Path:
         """The table."""
-        return Path(self.table).expanduser()
+        return as_path(self.table, "--data.table")
 
     def places(self, length: int, side: Side | None) -> tuple[npt.NDArray[np.int64], int]:
         """Every row; of windows, every one that has a row after it."""

@@ -67,6 +67,9 @@ class WaveformWindows(AudioDataModule):
 
     MIN_GENRES = 1
 
+    prompts: int = 0
+    """How many recordings `predict` makes, known once its loader is."""
+
     INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("sample_rate", "context_seconds", "target_seconds")
 
     def __init__(
@@ -204,6 +207,7 @@ class WaveformWindows(AudioDataModule):
                 seeds += [{"position": number * self.takes + take, **seed} for take in range(self.takes)]
         if not seeds:
             raise refused
+        self.prompts = len(seeds)
         return seeds
 
     def _candidates(self) -> Iterator[tuple[Path, str, str, Callable[[], Waveform]]]:

@@ -38,7 +38,11 @@ class Windows:
 
 
 class WindowDataset(Dataset[Batch]):
-    """Windows as batches cut straight out of a collection. A key is (row, where in its room, 0 to 1)."""
+    """Windows as batches cut straight out of a collection.
+
+    A key is (row, where in its room, 0 to 1), or a row alone: Lightning puts a sampler of its own in place of ours for
+    `--trainer.overfit_batches`.
+    """
 
     def __init__(self, collection: Collection, windows: Windows, length: int) -> None:
         self.collection = collection
@@ -48,14 +52,15 @@ class WindowDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.windows)
 
-    def __getitem__(self, keys: Sequence[tuple[int, float]]) -> Batch:
+    def __getitem__(self, keys: Sequence[tuple[int, float] | int] | int) -> Batch:
         """What `__getitems__` gives: for samplers that yield whole batches."""
-        return self.__getitems__(keys)
+        return self.__getitems__([keys] if isinstance(keys, int) else keys)
 
-    def __getitems__(self, keys: Sequence[tuple[int, float]]) -> Batch:
+    def __getitems__(self, keys: Sequence[tuple[int, float] | int]) -> Batch:
         """A batch: `x` `[batch, length, ...]`; and `y`, `track`, `index` int64, `start_s` float32, all `[batch]`."""
-        rows = np.array([row for row, _ in keys])
-        shift = (np.array([place for _, place in keys]) * (self.windows.room[rows] + 1)).astype(np.int64)
+        pairs = [(key, 0.0) if isinstance(key, int) else key for key in keys]
+        rows = np.array([row for row, _ in pairs])
+        shift = (np.array([place for _, place in pairs]) * (self.windows.room[rows] + 1)).astype(np.int64)
         starts = self.windows.start[rows] + shift
         x = np.stack([self.collection.items[start : start + self.length] for start in starts])
         return {

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from musicgen_cls.compiled import import_librosa
+
 Floats = npt.NDArray[np.float64]
 
 FLOOR_DB = -100.0
@@ -34,16 +36,14 @@ def by_second(waveform: npt.NDArray[np.float32], sample_rate: int) -> dict[str, 
         waveform: full scale 1, `[samples]`.
         sample_rate: Hz.
     """
-    from librosa import stft
-    from librosa.feature import spectral_centroid, spectral_flatness
-
+    librosa = import_librosa()
     found: dict[str, list[float]] = {name: [] for name in MEASURES}
     for start in range(0, len(waveform) - sample_rate + 1, sample_rate):
         second = np.asarray(waveform[start : start + sample_rate], dtype=np.float32)
-        magnitude = np.abs(stft(second, n_fft=1024, hop_length=256, center=False))
+        magnitude = np.abs(librosa.stft(second, n_fft=1024, hop_length=256, center=False))
         found["loudness"].append(loudness(second))
-        found["flatness"].append(float(spectral_flatness(S=magnitude).mean()))
-        found["centroid"].append(float(spectral_centroid(S=magnitude, sr=sample_rate).mean()))
+        found["flatness"].append(float(librosa.feature.spectral_flatness(S=magnitude).mean()))
+        found["centroid"].append(float(librosa.feature.spectral_centroid(S=magnitude, sr=sample_rate).mean()))
     return {name: np.array(values) for name, values in found.items()}
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from musicgen_cls.compiled import import_librosa
 from musicgen_cls.plots.canvas import BLUE, FAINT, INK, LIGHT, RIGHT, WRONG, cut, empty_figure, line_style, name_axis
 
 if TYPE_CHECKING:
@@ -128,8 +129,7 @@ def waveform(
 
 def mel_of(samples: ArrayLike, sample_rate: int, title: str = "") -> "Figure":
     """Draw the mel spectrogram, 64 bands, of a short waveform `[samples]` at `sample_rate` Hz."""
-    import librosa
-
+    librosa = import_librosa()
     y = np.asarray(samples, dtype=np.float32)
     power = librosa.feature.melspectrogram(y=y, sr=sample_rate, n_fft=1024, hop_length=256, n_mels=64)
     f_hz = librosa.mel_frequencies(66, fmin=0.0, fmax=sample_rate / 2)[1:-1]

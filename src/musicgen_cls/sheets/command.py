@@ -7,7 +7,7 @@ from pathlib import Path
 
 from musicgen_cls.errors import UsageError, check_jobs
 from musicgen_cls.mistakes import command_parser, source_of_its_own
-from musicgen_cls.paths import check_writable
+from musicgen_cls.paths import as_path, check_writable
 from musicgen_cls.sheets.genres import draw_genres
 from musicgen_cls.sheets.recordings import draw_files, recogniser
 from musicgen_cls.sources.files import find_files
@@ -47,7 +47,7 @@ def plot(
     check_jobs(jobs)
     if bool(files) == (source is not None):
         raise UsageError("name recordings, or a collection with --source, one of both: musiccli plot song.mp3")
-    folder = Path(out).expanduser()
+    folder = as_path(out, "--out")
     paths = find_files(files, "FILE") if source is None else []
     if source is not None and ckpt_path is not None:
         raise UsageError(f"--ckpt_path {ckpt_path}: says something of recordings; leave it out with --source")

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from musicgen_cls import plots
 from musicgen_cls.audio.io import read
+from musicgen_cls.compiled import compiled_librosa
 from musicgen_cls.errors import AudioError, SourceError
 from musicgen_cls.metrics.scores import student
 from musicgen_cls.metrics.sound import loudness
 from musicgen_cls.paths import writing
 from musicgen_cls.sheets.spectra import HOP, Floats, mel_centres_hz, mel_of, power_spectrogram
 from musicgen_cls.sources.track import Source, Track
+from musicgen_cls.workers import in_processes
 
 _SHOWN_S, _TOGETHER = 30, 4  # in the average of a genre: how much of a track is shown, and how many frames a column
 
@@ -34,13 +38,12 @@ class Heard:
 
 def draw_genres(source: Source, folder: Path, sample_rate: int, jobs: int) -> None:
     """Average pictures and measures of each genre, as pictures and tables."""
-    from joblib import Parallel, delayed
     from tqdm import tqdm
 
     source.prepare()
     tracks = source.tracks()
-    run = Parallel(n_jobs=jobs, return_as="generator")(delayed(_hear)(track.path, sample_rate) for track in tracks)
-    told = list(tqdm(run, total=len(tracks), desc="Tracks", unit="track"))
+    with closing(in_processes(partial(_hear, sample_rate=sample_rate), [t.path for t in tracks], jobs)) as run:
+        told = list(tqdm(run, total=len(tracks), desc="Tracks", unit="track"))
     heard = [(track, sound) for track, sound in zip(tracks, told, strict=True) if isinstance(sound, Heard)]
     refused = [*map(str, source.problems()), *(reason for reason in told if isinstance(reason, str))]
     if not heard:
@@ -57,14 +60,12 @@ def draw_genres(source: Source, folder: Path, sample_rate: int, jobs: int) -> No
 
 def _hear(path: Path, sample_rate: int) -> Heard | str:
     """What is drawn of a track; the reason if it cannot be used."""
-    from librosa.feature import spectral_centroid
-
     try:
         waveform = read(path, sample_rate)
     except AudioError as error:
         return str(error)
     power = power_spectrogram(waveform[: _SHOWN_S * sample_rate], _TOGETHER)
-    centroid = float(spectral_centroid(S=np.sqrt(power), sr=sample_rate).mean())
+    centroid = float(compiled_librosa().feature.spectral_centroid(S=np.sqrt(power), sr=sample_rate).mean())
     return Heard(mel_of(power, sample_rate), loudness(waveform), centroid)
 
 

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from contextlib import closing
+from functools import cache, partial
 from os.path import commonpath, normpath
 from pathlib import Path
 from typing import Any
 
 from musicgen_cls import plots
 from musicgen_cls.audio.io import read
+from musicgen_cls.compiled import compiled_librosa
 from musicgen_cls.errors import AudioError
+from musicgen_cls.paths import NAME_BYTES, shortened
 from musicgen_cls.sheets.spectra import HOP, N_FFT, decibels, mel_centres_hz, mel_of, power_spectrogram
+from musicgen_cls.workers import in_processes
 
 _COLUMNS = 3000  # of a picture: more than a screen has
 
 
 def draw_files(paths: list[Path], folder: Path, sample_rate: int, ckpt_path: str | None, jobs: int) -> None:
     """A sheet of each file; those that cannot be used are named at the end."""
-    from joblib import Parallel, delayed
     from tqdm import tqdm
 
     names = sheet_names(paths)
     jobs = 1 if len(paths) == 1 else jobs
-    run = Parallel(n_jobs=jobs, return_as="generator")(
-        delayed(_draw_file)(path, folder / name, sample_rate, ckpt_path)
-        for path, name in zip(paths, names, strict=True)
-    )
-    told = list(tqdm(run, total=len(paths), desc="Sheets", unit="file", disable=len(paths) == 1))
+    draw = partial(_draw_file, sample_rate=sample_rate, ckpt_path=ckpt_path)
+    with closing(in_processes(draw, [*zip(paths, [folder / name for name in names], strict=True)], jobs)) as run:
+        told = list(tqdm(run, total=len(paths), desc="Sheets", unit="file", disable=len(paths) == 1))
     refused = [reason for reason in told if reason]
     if len(refused) == len(paths):
         more = f" ({len(paths)} files, none of them usable)" if len(paths) > 1 else ""
@@ -41,23 +42,27 @@ def draw_files(paths: list[Path], folder: Path, sample_rate: int, ckpt_path: str
 def sheet_names(paths: Sequence[Path]) -> list[str]:
     """A name for each picture: the file's, below the folders that tell it from the others."""
     if len(paths) == 1:
-        return [f"{paths[0].name}.png"]
+        return [picture_name(paths[0])]
     places = [Path(normpath(path.absolute())) for path in paths]
     common = commonpath([place.parent for place in places])
-    return [f"{place.relative_to(common)}.png" for place in places]
+    return [str(place.relative_to(common).with_name(picture_name(place))) for place in places]
 
 
-def _draw_file(path: Path, picture: Path, sample_rate: int, ckpt_path: str | None) -> str | None:
-    """Draw a file; the reason if it cannot be used."""
-    from librosa.feature import chroma_stft
+def picture_name(path: Path) -> str:
+    """Name of the picture of a file, cut where the file's own name is as long as names may be."""
+    return f"{shortened(path.name, NAME_BYTES - len('.png'))}.png"
 
+
+def _draw_file(paths: tuple[Path, Path], sample_rate: int, ckpt_path: str | None) -> str | None:
+    """Draw a file as a picture; the reason if it cannot be used."""
+    path, picture = paths
     try:
         waveform = read(path, sample_rate)
     except AudioError as error:
         return str(error)
     together = max(1, -(-len(waveform) // (HOP * _COLUMNS)))
     power = power_spectrogram(waveform, together)
-    chroma = chroma_stft(S=power, sr=sample_rate, n_fft=N_FFT)
+    chroma = compiled_librosa().feature.chroma_stft(S=power, sr=sample_rate, n_fft=N_FFT)
     mel, centres = mel_of(power, sample_rate), mel_centres_hz(sample_rate)
     end_s = power.shape[1] * together * HOP / sample_rate
     seconds = len(waveform) / sample_rate

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from musicgen_cls.audio.io import Waveform
+from musicgen_cls.compiled import import_librosa
 
 Floats = npt.NDArray[np.float32]
 
@@ -25,8 +26,7 @@ def power_spectrogram(waveform: Waveform, together: int = 1) -> Floats:
     Returns:
         Power `[1025, columns]`; a column stands for `512 * together` samples, the last for what is left.
     """
-    from librosa import stft
-
+    stft = import_librosa().stft
     width = HOP * together
     count = -(-len(waveform) // width)
     padded = np.pad(waveform, (N_FFT // 2, count * width - len(waveform) + N_FFT // 2))
@@ -46,13 +46,10 @@ def decibels(power: Floats) -> Floats:
 
 def mel_of(power: Floats, sample_rate: int) -> Floats:
     """Power `[1025, columns]` to dB in 128 mel bands `[128, columns]`."""
-    from librosa.feature import melspectrogram
-
-    return decibels(melspectrogram(S=power, sr=sample_rate, n_mels=N_MELS))
+    return decibels(import_librosa().feature.melspectrogram(S=power, sr=sample_rate, n_mels=N_MELS))
 
 
 def mel_centres_hz(sample_rate: int) -> npt.NDArray[np.float64]:
     """Centre frequencies of those bands, `[128]`."""
-    from librosa import mel_frequencies
-
+    mel_frequencies = import_librosa().mel_frequencies
     return np.asarray(mel_frequencies(N_MELS + 2, fmin=0.0, fmax=sample_rate / 2)[1:-1])

@@ -8,6 +8,7 @@ from os.path import normpath
 from pathlib import Path
 
 from musicgen_cls.errors import UsageError
+from musicgen_cls.paths import as_path
 from musicgen_cls.sources.track import AUDIO_SUFFIXES
 
 
@@ -23,7 +24,7 @@ def find_files(names: Sequence[str] | str, option: str = "--data.files") -> list
     """
     found: list[Path] = []
     for name in [names] if isinstance(names, str) else names:
-        path = Path(name).expanduser()
+        path = as_path(name, option)
         if path.is_dir():
             matches = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in AUDIO_SUFFIXES)
             matches = [p for p in matches if not any(part.startswith(".") for part in p.relative_to(path).parts)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from musicgen_cls.errors import SourceError
+from musicgen_cls.paths import as_path
 from musicgen_cls.sources.download import fetch
 from musicgen_cls.sources.track import Problem, Side, Source, Track
 
@@ -60,7 +61,7 @@ class FMA(Source):
     @property
     def location(self) -> Path:
         """The folder `root`."""
-        return Path(self.root).expanduser()
+        return as_path(self.root, "--data.source.root")
 
     @property
     def genres(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from musicgen_cls.errors import SourceError
+from musicgen_cls.paths import as_path
 from musicgen_cls.sources.track import AUDIO_SUFFIXES, Problem, Source, Track
 
 _PICTURES = (".png", ".jpg", ".jpeg")  # covers, and what `predict` draws beside its audio
@@ -33,7 +34,7 @@ class Folder(Source):
     @property
     def location(self) -> Path:
         """The folder."""
-        return Path(self.root).expanduser()
+        return as_path(self.root, "--data.source.root")
 
     @property
     def genres(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from musicgen_cls.errors import SourceError
+from musicgen_cls.paths import as_path
 from musicgen_cls.sources.download import fetch, unpack
 from musicgen_cls.sources.track import Side, Source, Track
 
@@ -62,7 +63,7 @@ class GTZAN(Source):
     @property
     def location(self) -> Path:
         """The folder `root`."""
-        return Path(self.root).expanduser()
+        return as_path(self.root, "--data.source.root")
 
     @property
     def genres(self) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from musicgen_cls.audio import synth
 from musicgen_cls.audio.io import to_pcm
-from musicgen_cls.errors import SourceError, StoreError, UsageError
-from musicgen_cls.paths import CACHE_VARIABLE, cache_root
+from musicgen_cls.errors import SourceError, StoreError, check_positive, check_rate
+from musicgen_cls.paths import CACHE_VARIABLE, as_path, cache_root
 from musicgen_cls.sources.track import Source, Track
 
 VERSION = 1  # raise when the same arguments give other sounds, so that old files are not taken for new ones
@@ -41,8 +41,8 @@ class SyntheticGenres(Source):
         sample_rate: int = 22050,
         folder: str | None = None,
     ) -> None:
-        if tracks_per_genre < 1:
-            raise UsageError(f"tracks_per_genre={tracks_per_genre} is too small: give a whole number from 1 up.")
+        check_positive("--data.source.", tracks_per_genre=tracks_per_genre, seconds=seconds)
+        check_rate("--data.source.", sample_rate)
         synth.check(synth.GENRES[0], 0, seed, seconds, sample_rate)
         self.tracks_per_genre = tracks_per_genre
         self.seconds = seconds
@@ -59,7 +59,7 @@ class SyntheticGenres(Source):
     def location(self) -> Path:
         """`folder`, or one of the cache that is named after what determines the sound."""
         if self.folder:
-            return Path(self.folder).expanduser()
+            return as_path(self.folder, "--data.source.folder")
         return cache_root() / f"synthetic-v{VERSION}-s{self.seed}-r{self.sample_rate}-{self.seconds:.9g}s"
 
     @property

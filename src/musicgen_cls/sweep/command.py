@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from musicgen_cls.cli import option
+from musicgen_cls.arguments import option
 from musicgen_cls.errors import UsageError
 from musicgen_cls.mistakes import command_parser
 from musicgen_cls.sweep.trials import Sweep

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from musicgen_cls.cli import start
-from musicgen_cls.errors import UsageError
+from musicgen_cls.errors import UsageError, one_line
 from musicgen_cls.fit_genres import Settings
-from musicgen_cls.mistakes import one_line, user_error
+from musicgen_cls.mistakes import user_error
 from musicgen_cls.sweep.space import Dimension, label
 
 _OF_NO_MATTER = (
@@ -64,7 +64,7 @@ class FitSettings:
         """The same as YAML."""
         key = tuple(params)
         if key not in self._texts:  # parsing takes a quarter of a second
-            config = self._cli._parse(self._cli.parser, "fit", [*self.shared, *params])["fit"]
+            config = self._cli.parser.parse_args(["fit", *self.shared, *params])["fit"]
             self._texts[key] = self._cli._parser("fit").dump(config, skip_none=False)
         return self._texts[key]
 

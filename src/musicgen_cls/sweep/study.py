@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from musicgen_cls.errors import UsageError
-from musicgen_cls.mistakes import one_line
-from musicgen_cls.paths import writing
+from musicgen_cls.errors import UsageError, one_line
+from musicgen_cls.paths import as_path, writing
 from musicgen_cls.sweep.space import Dimension
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class SharedStudy:
         storage = (options.storage or "").removeprefix("sqlite:///")
         if "://" in storage:
             raise UsageError(f"--storage {storage}: a SQLite file is wanted, as --storage sweeps.db")
-        self.database = Path(storage).expanduser() if storage else place / "study.db"
+        self.database = as_path(storage, "--storage") if storage else place / "study.db"
         # processes find each other by locks in that folder, and trials go on from checkpoints there
         self.identity["folder"] = str(place.absolute()) if storage else None
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lightning.pytorch.utilities.memory import garbage_collection_cuda, is_oom_error
 
-from musicgen_cls.cli import quieten, start
-from musicgen_cls.errors import UsageError, check_not_negative, check_positive
-from musicgen_cls.mistakes import one_line, user_error
+from musicgen_cls.cli import start
+from musicgen_cls.errors import UsageError, check_not_negative, check_positive, one_line
+from musicgen_cls.logs import quieten
+from musicgen_cls.mistakes import user_error
 from musicgen_cls.paths import check_writable
 from musicgen_cls.sweep import findings
 from musicgen_cls.sweep.settings import FitSettings, argument

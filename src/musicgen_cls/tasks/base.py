@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import nn
 
-from musicgen_cls.errors import CheckpointError, check_not_negative, check_positive
+from musicgen_cls.errors import CheckpointError, UsageError, check_not_negative, check_positive
 from musicgen_cls.plain import class_path, plain
 
 
@@ -25,6 +25,12 @@ class Task(LightningModule, ABC):
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__()
+        if isinstance(settings.get("network"), nn.Module):
+            name = type(settings["network"]).__name__
+            raise UsageError(
+                f"network is a {name} that is made already: give its class, {name}, or functools.partial({name}, ...) "
+                "with its arguments; the task makes it with the number of genres"
+            )
         self.lr, self.weight_decay = settings["lr"], settings["weight_decay"]
         check_positive("--model.", lr=self.lr)
         check_not_negative("--model.", weight_decay=self.weight_decay)

@@ -1,0 +1,218 @@
+"""What `musiccli COMMAND --help` prints: the options that people use, in groups, with an example.
+
+These texts need no import of Lightning, so that help comes at once; `--help-all` prints every option. A test holds them
+against the parsers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from shutil import get_terminal_size
+from textwrap import wrap
+
+Group = tuple[str, tuple[tuple[str, str], ...]]
+
+_CONFIG = ("--config FILE", "settings in YAML, as configs/vgg.yaml; several: later ones win; - reads standard input")
+_TRUST = ("--trust MODULE", "import classes of this module of your own that a checkpoint names, separated by commas")
+_MORE: Group = (
+    "More",
+    (
+        ("--print_config", "print the settings as YAML and stop"),
+        ("--data.help CLASS", "explain the arguments of a class, as MelSlices; so do --model.help, --data.source.help"),
+        ("--help-all", "every option of every part, Lightning's too"),
+    ),
+)
+_DATA: Group = (
+    "Data",
+    (
+        ("--data.source CLASS", "Folder (one sub-folder a genre), GTZAN, FMA or SyntheticGenres"),
+        ("--data.source.root DIR", "where the music lies"),
+        ("--data.source.download true", "fetch GTZAN or FMA if it is not there"),
+        (
+            "--data.split NAME",
+            "track, artist, fault_filtered, official, external, segment (leaks), or a table of your own: a CSV file "
+            "with the columns file (or id) and subset (train, validation, test)",
+        ),
+        ("--data.fold 'I of N'", "one fold of a cross-validation instead of fractions"),
+        ("--data.seconds S", "length of a window"),
+        ("--data.batch_size N", "windows in a batch"),
+        ("--data.table FILE", "with FeatureTable: a table of features"),
+    ),
+)
+_COMPUTE: Group = (
+    "Computing",
+    (
+        ("--trainer.accelerator NAME", "cpu, gpu or auto"),
+        ("--trainer.devices N", "with --trainer.strategy ddp: several processes or GPUs"),
+        ("--trainer.precision NAME", "32-true, bf16-mixed, 16-mixed"),
+    ),
+)
+_OUT = ("--out DIR", "where the results go")
+_CHECKPOINT = ("--ckpt_path FILE", "the checkpoint that fit wrote")
+
+COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
+    "fit": (
+        "Train a model, keep the checkpoint with the best validation loss, and test it.",
+        (
+            ("Settings", (_CONFIG, ("--seed_everything N", "random seed; the same seed gives the same run"))),
+            _DATA,
+            (
+                "Model",
+                (
+                    (
+                        "--model.network CLASS",
+                        "VGG, CNN5, CNN, Recurrent, ConvLSTM, TemporalPooling, FeatureMLP, FeatureLSTM, MelFlow, "
+                        "SampleRNN, WaveformRNN, or my_module.MyNetwork",
+                    ),
+                    ("--model.network.ARG VALUE", "an argument of the network, as --model.network.width 16"),
+                    ("--model.lr X", "learning rate"),
+                    ("--data.augment CLASS", "change training windows at random: AddNoise, ShiftPitch, NoiseAndPitch"),
+                ),
+            ),
+            (
+                "Training",
+                (
+                    ("--trainer.max_epochs N", "epochs at most"),
+                    ("--early_stopping.patience N", "stop after N epochs without a better validation loss"),
+                    ("--ckpt_path last", "resume the newest run of this name; or a checkpoint's file"),
+                    ("--test_after_fit false", "do not test the best checkpoint"),
+                    ("--trainer.logger.save_dir DIR", "where runs go (lightning_logs); .name: their folder in it"),
+                ),
+            ),
+            _COMPUTE,
+            _MORE,
+        ),
+        (
+            "musiccli fit --config configs/quickstart.yaml",
+            "musiccli fit --config configs/vgg.yaml --data.source Folder --data.source.root music --model.network CNN5",
+        ),
+    ),
+    "validate": (
+        "Compute the loss and accuracy of a checkpoint on the validation tracks.",
+        (("Settings", (_CHECKPOINT, _CONFIG, _TRUST)), _DATA, _COMPUTE, _MORE),
+        ("musiccli validate --ckpt_path best.ckpt",),
+    ),
+    "test": (
+        "Test a checkpoint on the test tracks: a table with intervals, a report page, figures.",
+        (
+            (
+                "Settings",
+                (
+                    _CHECKPOINT,
+                    _OUT,
+                    ("--beside CLASS", "test these tracks too, as --beside Folder --beside.root DIR, and draw both"),
+                    _CONFIG,
+                    _TRUST,
+                ),
+            ),
+            _DATA,
+            _COMPUTE,
+            _MORE,
+        ),
+        (
+            "musiccli test --ckpt_path best.ckpt",
+            "musiccli test --ckpt_path best.ckpt --data.source Folder --data.source.root other --data.split external",
+        ),
+    ),
+    "predict": (
+        "Predict the genre of audio files; with a generator, continue them or held-out tracks.",
+        (
+            (
+                "Settings",
+                (
+                    _CHECKPOINT,
+                    ("--data.files NAME ...", "files, folders and patterns; any length, rate and format"),
+                    ("--out DIR", "where the results go (predictions, or generated)"),
+                    _CONFIG,
+                    _TRUST,
+                ),
+            ),
+            (
+                "With a generator",
+                (
+                    ("--model.seconds S", "length of each recording, its prompt included"),
+                    ("--data.genre NAME", "continue in this genre"),
+                    ("--data.takes N", "continuations of each prompt, each with its own random seed"),
+                    ("--model.temperature X", "below 1: more probable values, above 1: rarer ones"),
+                    ("--overwrite true", "write into a folder that holds something else"),
+                    ("--seed_everything N", "random seed"),
+                ),
+            ),
+            _COMPUTE,
+            _MORE,
+        ),
+        (
+            "musiccli predict --ckpt_path best.ckpt --data.files song.mp3 folder/ 'more/*.flac'",
+            "musiccli predict --ckpt_path generator.ckpt --model.seconds 30",
+        ),
+    ),
+    "prepare": (
+        "Fetch, check and decode a collection, and print what is in it; fit does so by itself.",
+        (
+            (
+                "Settings",
+                (_CONFIG, ("--verify true", "check every decoded track's checksum; decode damaged ones again")),
+            ),
+            _DATA,
+            (
+                "More",
+                (
+                    ("--data.cache_dir DIR", "where decoded audio is kept"),
+                    ("--data.strict true", "stop at the first file that cannot be used"),
+                    *_MORE[1],
+                ),
+            ),
+        ),
+        ("musiccli prepare --config configs/vgg.yaml --data.source Folder --data.source.root music",),
+    ),
+}
+
+EXAMPLES = {
+    "sweep": "musiccli sweep --config configs/sweeps/vgg.yaml --data.source Folder --data.source.root music",
+    "features": "musiccli features --source Folder --source.root music --seconds 3 --out features_3_sec.csv",
+    "compare": "musiccli compare lightning_logs/vgg/version_0 'GRU=lightning_logs/gru/seed-*'",
+    "plot": "musiccli plot song.mp3 --ckpt_path best.ckpt",
+    "judge": "musiccli judge generated music --judge classifier.ckpt",
+    "export": "musiccli export best.ckpt --format onnx",
+}
+"""An example of each command that takes its help from its own parser."""
+
+
+def command_help(command: str) -> str:
+    """The short help of one of `COMMANDS`."""
+    purpose, groups, examples = COMMANDS[command]
+    lines = [f"usage: musiccli {command} [OPTIONS]", "", purpose]
+    for title, options in groups:
+        lines += ["", f"{title}:", *_table(options)]
+    return "\n".join([*lines, "", "Examples:", *(f"  {example}" for example in examples), ""])
+
+
+def _table(options: Sequence[tuple[str, str]]) -> list[str]:
+    """A line or more for each option, no wider than the terminal."""
+    width = min(max(get_terminal_size().columns, 80), 110)
+    return [
+        line
+        for name, what in options
+        for line in wrap(f"  {name:<30} {what}", width, subsequent_indent=" " * 33, break_on_hyphens=False)
+    ]
+
+
+def class_help(cls: type, option: str) -> str:
+    """What `--data.help MelSlices` and the like print: each argument with its type, default and meaning.
+
+    Args:
+        cls: the class.
+        option: the one that its arguments stand behind, as `--data`.
+    """
+    import inspect
+
+    from docstring_parser import parse
+
+    text = parse(inspect.getdoc(cls) or "")
+    said = {parameter.arg_name: " ".join((parameter.description or "").split()) for parameter in text.params}
+    lines = [f"{option} {cls.__name__}", "", text.short_description or "", ""]
+    for name, parameter in inspect.signature(cls).parameters.items():
+        default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
+        kind = "" if parameter.annotation is parameter.empty else f": {parameter.annotation}"
+        lines += [f"  {option}.{name}{kind}{default}", f"      {said.get(name, '')}".rstrip()]
+    return "\n".join([*lines, ""])

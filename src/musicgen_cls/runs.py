@@ -1,0 +1,72 @@
+"""Folders of runs: what is saved in them, and which one a command resumes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_only
+
+from musicgen_cls.checkpoints import Checkpoint, read_checkpoint
+from musicgen_cls.errors import CheckpointError, UsageError
+from musicgen_cls.paths import as_path
+
+LAST = "last"
+"""Name of the checkpoint that is written after every epoch."""
+
+
+def settings_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The config that rebuilds a checkpoint's model and data; what is linked between them is left out."""
+    model, data = checkpoint.model, checkpoint.data
+    arguments = {name: value for name, value in model["init_args"].items() if name != "num_classes"}
+    return {"model": {**model, "init_args": arguments}, "data": data}
+
+
+def hyper_parameters(model: Any, datamodule: Any) -> dict[str, Any]:
+    """The arguments of model and data as one flat table, for TensorBoard."""
+    return {
+        f"{part}.{name}": value
+        for part, module in (("model", model), ("data", datamodule))
+        for name, value in module.hparams.items()
+        if not name.startswith("_")
+    }
+
+
+def last_checkpoint(dirpath: str | None) -> ModelCheckpoint:
+    """Writes last.ckpt every epoch; `ModelCheckpoint(save_last=True)` does so only when the best one changes."""
+    return ModelCheckpoint(dirpath, filename=LAST, enable_version_counter=False, save_on_train_epoch_end=True)
+
+
+def saved_last(trainer: Any) -> Path | None:
+    """The last.ckpt that a trainer has written or started from; None where there is none."""
+    folders = [c.dirpath for c in getattr(trainer, "checkpoint_callbacks", ()) if c.filename == LAST and c.dirpath]
+    return next((path for folder in folders if (path := Path(folder) / f"{LAST}.ckpt").is_file()), None)
+
+
+def resume_last(config: Any) -> Checkpoint:
+    """Point `ckpt_path` and the logger's version at the newest run of this name that has finished an epoch.
+
+    Where a version is set it is that one. It prints which run it takes, and which newer ones have nothing saved.
+    """
+    arguments = config.trainer.logger.init_args if hasattr(config.trainer.logger, "init_args") else None
+    if arguments is None or "save_dir" not in arguments:
+        raise UsageError("--ckpt_path last needs a logger with folders; give the checkpoint's path instead")
+    runs = as_path(arguments.save_dir, "--trainer.logger.save_dir") / (arguments.name or "")
+    numbers = [int(match[1]) for path in runs.glob("version_*") if (match := re.fullmatch(r"version_(\d+)", path.name))]
+    begun = [number for number in numbers if (runs / f"version_{number}" / "checkpoints" / f"{LAST}.ckpt").is_file()]
+    version = arguments.version if arguments.version is not None else max(begun or numbers, default=0)
+    run = runs / (f"version_{version}" if isinstance(version, int) else version)
+    last = Path(config.checkpoint.dirpath or run / "checkpoints") / f"{LAST}.ckpt"
+    if not last.is_file():
+        others = sorted(str(path) for path in runs.glob("*/checkpoints/last.ckpt"))
+        hint = f", or resume another run: --ckpt_path {others[-1]}" if others else ""
+        raise CheckpointError(f"{last}: no run to resume there; leave out --ckpt_path to start afresh{hint}")
+    checkpoint = read_checkpoint(last)
+    newer = sorted(number for number in numbers if isinstance(version, int) and number > version)
+    unsaved = f"; version_{newer[-1]} is newer, but was stopped before its first epoch ended" if newer else ""
+    rank_zero_only(print)(f"Resuming:    {run}, {checkpoint.epoch + 1} epochs done{unsaved}")
+    config.ckpt_path = str(last)
+    arguments.version = version
+    return checkpoint

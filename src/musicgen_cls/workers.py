@@ -1,0 +1,57 @@
+"""Work in several processes: results as they come, no process left behind, a dead one told in one line."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal, TypeVar
+
+from musicgen_cls.errors import UsageError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_processes(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    jobs: int,
+    order: Literal["as they come", "as given"] = "as given",
+) -> Generator[Result, None, None]:
+    """Call a function on each item in `jobs` processes (-1: one a core) and yield the results.
+
+    Raises:
+        UsageError: a process died, as when memory runs out.
+    """
+    from joblib import Parallel, delayed
+    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    kind = "generator" if order == "as given" else "generator_unordered"
+    with _without_interrupts():
+        results = Parallel(n_jobs=jobs, return_as=kind)(delayed(function)(item) for item in items)
+    try:
+        yield from results
+    except BrokenProcessPool as error:
+        raise UsageError(
+            "a worker process died, most likely for want of memory; the same command with --jobs 1 needs less, and "
+            "resumes what can be resumed"
+        ) from error
+    except BaseException:
+        if jobs != 1:
+            get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+        raise
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: a terminal sends it to all, but the first one ends the others."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited; here it comes a moment later
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
