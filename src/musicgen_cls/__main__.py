@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from musicgen_cls import __version__, help
-from musicgen_cls.mistakes import told
+from musicgen_cls.mistakes import leaving_at_once, told
 from musicgen_cls.plain import TRUST_VARIABLE
 
 COMMANDS = {
@@ -108,10 +108,13 @@ def trusting(args: list[str]) -> Iterator[list[str]]:
 
 
 def _run(args: list[str]) -> None:
-    if room := ROOMS.get(args[0]):
-        import_module(room).run(args[1:])
+    room = ROOMS.get(args[0])
+    with leaving_at_once():
+        module = import_module(room or "musicgen_cls.cli")
+    if room:
+        module.run(args[1:])
     else:
-        import_module("musicgen_cls.cli").start(args)
+        module.start(args)
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ class MusicCLI(LightningCLI):
         if command in SCORED_WITH_CHECKPOINT and not is_help(rest):
             self.checkpoint = read_checkpoint(scored_checkpoint(command, rest, settings), trust=trust)
             rest = ["--config", configs.dumped(settings_of(self.checkpoint)), *rest]
-        elif not (settings or is_help(rest) or (option(rest, "model") and option(rest, "data"))):
+        elif not (settings or is_help(rest) or option(rest, "model") or option(rest, "data")):
             raise UsageError(
                 f"{command} has no model and data: name a config, as --config configs/quickstart.yaml, or the classes, "
                 "as --model GenreClassifier --data MelSlices"

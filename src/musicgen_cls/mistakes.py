@@ -56,6 +56,9 @@ def _status(command: Callable[[], object], stopped: str) -> int:
         say(f"musiccli: stopped; {_advice(leaving) or stopped}")
         return 128 + number
     except Exception as error:
+        if (number := _signal(error)) is not None:  # it struck where some library makes another error of it
+            say(f"musiccli: stopped; {stopped}")
+            return 128 + number
         cause = user_error(error)
         if cause is None:
             raise
@@ -80,6 +83,26 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+@contextmanager
+def leaving_at_once() -> Iterator[None]:
+    """While modules are imported, leave the process on SIGTERM or Ctrl-C: libraries swallow exceptions there."""
+
+    def leave(number: int, _: object) -> None:
+        os.write(2, b"musiccli: stopped before it began\n")
+        os._exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heeded = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, leave) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _signal(leaving: BaseException) -> int | None:

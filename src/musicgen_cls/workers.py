@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, TypeVar
@@ -47,11 +48,11 @@ def in_processes(
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
     """Start processes that Ctrl-C does not reach: a terminal sends it to all, but the first one ends the others."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited; here it comes a moment later
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is ignored stays so in processes that are started
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)

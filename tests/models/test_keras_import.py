@@ -113,9 +113,10 @@ def test_files_that_are_something_else(tmp_path):
         ("relu_0", {"activation": "tanh"}, "activation of Activation relu_0 is tanh, not relu"),
         ("conv_2", {"strides": [1]}, r"strides of Conv1D conv_2 is \[1\], not \[2\]"),
         ("conv_0", {"use_bias": False}, "use_bias of Conv1D conv_0 is False"),
-        ("conv_1", {"name": "conv_9"}, r"not a whole Keras 2 model in HDF5 \('conv_9'\)"),
-        ("dense", {"units": 4}, r"not a whole Keras 2 model in HDF5 \(weights of shape \[3, 10\]\)"),
-        ("dense", {"units": "many"}, "not a whole Keras 2 model"),
+        ("conv_1", {"name": "conv_9"}, "not a whole Keras 2 model in HDF5 .*conv_9"),
+        ("dense", {"units": 4}, r"kernel:0 holds float32 of shape \[10, 3\]"),
+        ("dense", {"units": "many"}, "units is 'many', not a number from 1 to 2048"),
+        ("conv_0", {"filters": 10**13}, r"filters of Conv1D conv_1 is 5, not 10000000000000"),
     ],
 )
 def test_settings_that_would_change_the_result_in_silence(tmp_path, layer, setting, message):
@@ -127,3 +128,45 @@ def test_settings_that_would_change_the_result_in_silence(tmp_path, layer, setti
         file.attrs["model_config"] = json.dumps(model)
     with pytest.raises(CheckpointError, match=rf"model\.h5: .*{message}"):
         temporal_pooling(path)
+
+
+@pytest.mark.parametrize("shape", [(4, 1 << 40, 5), (4, 6), (0, 6, 5), (4, 6, 6)])
+def test_arrays_are_not_read_before_their_shape_is_known_to_be_right(tmp_path, shape):
+    """A shape of 36 TiB costs nothing in a file, and must cost nothing here."""
+    path = write(tmp_path / "model.h5")
+    with h5py.File(path, "a") as file:
+        group = file["model_weights/conv_0/conv_0"]
+        del group["kernel:0"]
+        group.create_dataset("kernel:0", shape, "f4", chunks=True if 0 not in shape else None)
+    with pytest.raises(CheckpointError, match=r"model\.h5: not"):
+        temporal_pooling(path)
+
+
+@pytest.mark.parametrize("kind", ["i4", "S3"])
+def test_arrays_of_other_kinds(tmp_path, kind):
+    path = write(tmp_path / "model.h5")
+    with h5py.File(path, "a") as file:
+        group = file["model_weights/dense/dense"]
+        del group["bias:0"]
+        group.create_dataset("bias:0", (3,), kind)
+    with pytest.raises(CheckpointError, match=r"bias:0 holds .* of shape \[3\]"):
+        temporal_pooling(path)
+
+
+def test_damaged_bytes_are_told_in_one_line_or_change_numbers_only(tmp_path):
+    path, rng = write(tmp_path / "model.h5"), np.random.default_rng(0)
+    whole = path.read_bytes()
+    told = 0
+    for _ in range(100):
+        damaged = bytearray(whole)
+        for place in rng.integers(len(whole), size=4):
+            damaged[place] = int(rng.integers(256))
+        path.write_bytes(damaged)
+        try:
+            network = temporal_pooling(path)
+        except CheckpointError as error:
+            told += 1
+            assert str(error).startswith(str(path))
+        else:
+            assert all(torch.isfinite(weight).all() for weight in network.parameters())
+    assert told > 10

@@ -259,9 +259,11 @@ def _storage(database: Path) -> RDBStorage:
     """Optuna's tables in a SQLite file, made where there are none."""
     import optuna
 
-    return optuna.storages.RDBStorage(
-        f"sqlite:///{database.absolute()}", engine_kwargs={"connect_args": {"timeout": LOCKED_S}}
-    )
+    def connect() -> sqlite3.Connection:
+        """Open the file itself: a `?`, `%` or `{` in its path would mean something in a URL."""
+        return sqlite3.connect(database.absolute(), timeout=LOCKED_S, check_same_thread=False)
+
+    return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
 
 
 def name_of(number: int) -> str:
