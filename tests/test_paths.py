@@ -1,8 +1,13 @@
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from musicgen_cls.paths import CACHE_VARIABLE, cache_root, writing
+from musicgen_cls.errors import UsageError
+from musicgen_cls.paths import CACHE_VARIABLE, _remove_leftovers, as_path, cache_root, shortened, writing
 
 
 def test_these_tests_have_a_cache_of_their_own(cache):
@@ -25,6 +30,67 @@ def test_cache_of_the_user(monkeypatch, tmp_path, value):
         monkeypatch.setenv(CACHE_VARIABLE, value)
     assert cache_root().name == "musicgen_cls"
     assert tmp_path in cache_root().parents
+
+
+def test_no_home_at_all(monkeypatch):
+    """A user id without a name and a home, as in a container: the cache is in the temporary folder."""
+    monkeypatch.delenv(CACHE_VARIABLE, raising=False)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: Path("~/.cache/musicgen_cls"))
+    assert cache_root().is_absolute()
+    assert cache_root().name.startswith("musicgen_cls-")
+
+
+@pytest.mark.parametrize("name", ["~song.wav", "[live]", "~nosuchuser", "plain"])
+def test_a_file_that_is_there_goes_before_what_its_name_could_mean(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).touch()
+    assert as_path(name, "--out") == Path(name)
+
+
+def test_homes(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert as_path("~/a", "--out") == tmp_path / "a"
+    assert as_path("~nosuchuser/a", "--out") == Path("~nosuchuser/a")
+
+
+@pytest.mark.parametrize("name", ["a" * 256, "x/" + "é" * 128 + "/y", "a\0b", "\ud800", "d/" * 3000])
+def test_names_that_no_file_can_have(name):
+    with pytest.raises(UsageError, match=r"^--out "):
+        as_path(name, "--out")
+
+
+def test_long_names_are_cut_and_stay_apart(tmp_path):
+    names = ["ü" * 140 + end for end in "ab"]
+    cut = [shortened(name, 100) for name in names]
+    assert all(len(name.encode()) <= 100 for name in cut)
+    assert cut[0] != cut[1]
+    assert shortened("short") == "short"
+    path = tmp_path / ("x" * 251 + ".csv")
+    with writing(path) as temporary:
+        temporary.write_text("a")
+    assert path.read_text() == "a"
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    host = next(iter(_temporary_names(tmp_path))).rpartition("-")[0].rpartition(".")[2]
+    left = [tmp_path / f".a.{host}-{dead.pid}.csv", tmp_path / f".b.{host}-{dead.pid}"]
+    kept = [tmp_path / f".c.{host}-{os.getppid()}.csv", tmp_path / f".d.0123abcd-{dead.pid}.csv", tmp_path / ".e-1.csv"]
+    for file in (*left, *kept):
+        file.touch()
+    _remove_leftovers.cache_clear()
+    with writing(tmp_path / "other.csv") as temporary:
+        temporary.touch()
+    assert not any(file.exists() for file in left)
+    assert all(file.exists() for file in kept)
+
+
+def _temporary_names(folder: Path) -> Iterator[str]:
+    """The names that `writing` uses."""
+    with writing(folder / "x.csv") as temporary:
+        temporary.touch()
+        yield temporary.name
 
 
 def test_writing_replaces_at_the_end(tmp_path):

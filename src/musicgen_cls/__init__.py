@@ -12,6 +12,20 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
+def _name_user() -> None:
+    """Give a user id without a name, as in many containers, one: torch cannot be imported without (getpass.getuser)."""
+    import getpass
+    import os
+
+    try:
+        getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        os.environ["USER"] = f"user-{os.getuid()}" if hasattr(os, "getuid") else "user"
+
+
+_name_user()
+
+
 def load(checkpoint: str | PathLike[str], device: str = "cpu", trust: Collection[str] = ()) -> GenreRecogniser:
     """A trained classifier: `load("best.ckpt")("song.mp3")` gives the probability of each genre.
 

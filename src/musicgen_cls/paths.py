@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import ELOOP, ENAMETOOLONG
 from functools import cache
+from getpass import getuser
 from hashlib import blake2b
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 
 from musicgen_cls.errors import UsageError
 
@@ -39,14 +40,13 @@ def as_path(typed: str | os.PathLike[str], option: str) -> Path:
     try:
         path = Path(text) if os.path.lexists(text) else Path(os.path.expanduser(text))  # noqa: PTH111  keeps ~unknown
         longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
+        if longest > NAME_BYTES:
+            raise UsageError(
+                f"{option} {text}: one name in it has {longest} bytes, and file systems take {NAME_BYTES}; shorten it"
+            )
+        path.lstat()
     except ValueError as error:  # a NUL character, or half of a surrogate pair
         raise UsageError(f"{option} {text!r}: no file can have this name; name another") from error
-    if longest > NAME_BYTES:
-        raise UsageError(
-            f"{option} {text}: one name in it has {longest} bytes, and file systems take {NAME_BYTES}; shorten it"
-        )
-    try:
-        path.lstat()
     except OSError as error:
         if error.errno in (ENAMETOOLONG, ELOOP):
             raise UsageError(f"{option} {text}: {error.strerror}; name another path") from error
@@ -68,7 +68,8 @@ def cache_root() -> Path:
         return as_path(folder, CACHE_VARIABLE)
     from platformdirs import user_cache_path
 
-    return user_cache_path("musicgen_cls", appauthor=False)
+    folder_of_user = user_cache_path("musicgen_cls", appauthor=False)
+    return folder_of_user if folder_of_user.is_absolute() else Path(gettempdir()) / f"musicgen_cls-{getuser()}"
 
 
 def check_writable(folder: Path, option: str) -> None:
