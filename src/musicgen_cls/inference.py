@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from musicgen_cls.audio.io import PCM_SCALE, check_sound, to_pcm
+from musicgen_cls.audio.io import PCM_SCALE, check_sound, from_array, to_pcm
 from musicgen_cls.audio.windows import sliding_starts
 from musicgen_cls.checkpoints import Checkpoint, load_content, read_checkpoint
 from musicgen_cls.datamodules.audio import AudioDataModule
@@ -101,7 +101,8 @@ class GenreRecogniser:
         """Probability of each genre: the mean over windows that cover the whole recording.
 
         Args:
-            audio: a file of any format, rate and length, or a mono waveform `[samples]` at `sample_rate`.
+            audio: a file of any format, rate and length, or a mono waveform `[samples]` at `sample_rate`: floats of
+                full scale 1, or integers, which are scaled by their type.
 
         Raises:
             AudioError: the file or waveform holds no usable audio.
@@ -135,7 +136,7 @@ class GenreRecogniser:
             yield batch["start_s"].numpy(), batch["x"]
 
     def _waveform(self, audio: npt.ArrayLike | Tensor) -> Iterator[tuple[npt.NDArray[Any], Tensor]]:
-        waveform = np.asarray(audio, dtype=np.float32)
+        waveform = from_array(audio)
         if waveform.ndim != 1:
             raise UsageError(
                 f"waveform of shape {waveform.shape}: give one channel, [samples], at {self.sample_rate} Hz"

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 import soundfile
 
 from musicgen_cls.audio import io
-from musicgen_cls.audio.io import PCM_SCALE, check_sound, read, stream, to_pcm
+from musicgen_cls.audio.io import PCM_SCALE, check_sound, from_array, read, read_pcm, stream, to_pcm
 from musicgen_cls.audio.synth import render
 from musicgen_cls.errors import AudioError
 
@@ -261,3 +262,50 @@ def test_published_mp3s(shared_data):
     assert files
     for file in files:
         assert len(read(file, RATE)) / RATE == pytest.approx(60, abs=1.5)
+
+
+# Range
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "middle_value"),
+    [("int16", 32768, 0), ("int32", 2**31, 0), ("int8", 128, 0), ("uint8", 128, 128), ("uint16", 32768, 32768)],
+)
+def test_integers_are_scaled_by_their_type(dtype, scale, middle_value):
+    x = noise(1000)
+    given = np.rint(x.astype(np.float64) * scale + middle_value).astype(dtype)
+    np.testing.assert_allclose(from_array(given), x, atol=1 / scale + 1e-7)
+
+
+def test_floats_stay_as_they_are_and_far_too_loud_ones_are_refused():
+    assert np.array_equal(from_array(2 * noise(100)), 2 * noise(100))
+    with pytest.raises(AudioError, match=r"waveform: samples up to .*, but full scale is 1"):
+        from_array(noise(100) * 32768)
+    for odd in (np.array(["a"]), np.array([True]), np.array([1j])):
+        with pytest.raises(AudioError, match="an array of"):
+            from_array(odd)
+
+
+def test_a_float_file_of_integers_is_scaled_and_named(tmp_path, caplog):
+    soundfile.write(tmp_path / "a.wav", noise(5000) * 32768, RATE, subtype="FLOAT")
+    np.testing.assert_allclose(read(tmp_path / "a.wav", RATE), noise(5000), atol=1e-6)
+    assert "taken for 16-bit integers" in caplog.text
+    assert np.array_equal(read_pcm(tmp_path / "a.wav", RATE), to_pcm(noise(5000)))
+    soundfile.write(tmp_path / "b.wav", noise(5000) * 100, RATE, subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"b\.wav: samples up to .*scale them"):
+        read(tmp_path / "b.wav", RATE)
+
+
+# Names
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are text on Windows")
+@pytest.mark.parametrize("suffix", ["wav", "mp3"])
+def test_a_name_need_not_be_utf8(tmp_path, suffix):
+    soundfile.write(tmp_path / f"a.{suffix}", noise(5000), RATE)
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + f"/caf\xe9.{suffix}".encode("latin-1")))
+    (tmp_path / f"a.{suffix}").rename(odd)
+    assert len(read(odd, RATE)) == pytest.approx(5000, abs=2000)
+    odd.write_bytes(b"no")
+    with pytest.raises(AudioError, match="not audio"):
+        read(odd, RATE)
