@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from musicgen_cls.errors import UsageError
-from musicgen_cls.sources.files import find_files
+from musicgen_cls.sources.files import find_files, passed_by
 
 
 @pytest.fixture
@@ -46,6 +46,20 @@ def test_names_that_stand_for_nothing(folder, name):
     assert f"--data.files {name}: " in str(caught.value)
     with pytest.raises(UsageError, match=r"^FILES "):
         find_files(["b.wav", name], "FILES")
+
+
+def test_what_a_folder_holds_besides_is_named(folder):
+    for name in ("x/y/f.m4a", "x/g.WMA", "x/h.opus", "x/i.aiff"):
+        (folder / name).touch()
+    assert [path.name for path in find_files("x")] == ["c.flac", "h.opus", "i.aiff", "d.ogg"]
+    named = {problem.path.name: problem.reason for problem in passed_by([".", "x"])}
+    assert named.keys() == {"notes.txt", "f.m4a", "g.WMA"}
+    assert named["f.m4a"].startswith("m4a cannot be decoded; convert it")
+    assert named["notes.txt"] == "not audio by its name"
+    with pytest.raises(UsageError, match=r"m4a cannot be decoded, convert them to flac"):
+        (folder / "apple").mkdir()
+        (folder / "apple" / "a.m4a").touch()
+        find_files("apple")
 
 
 def test_hidden_files_in_folders_are_ignored(folder):

@@ -68,10 +68,13 @@ def test_suffixes_of_any_case(tmp_path):
 
 
 def test_other_files_are_reported(tmp_path):
-    touch(tmp_path, "rock/a.wav", "rock/cover.jpg", "rock/x/notes", "lists/a.m3u", "artists.txt", "top.wav")
+    touch(
+        tmp_path, "rock/a.wav", "rock/cover.jpg", "rock/x/notes", "lists/a.m3u", "artists.txt", "top.wav", "rock/b.m4a"
+    )
     source = Folder(str(tmp_path))
     assert {problem.path.name: problem.reason for problem in source.problems()} == {
         **dict.fromkeys(("notes", "a.m3u"), "not audio by its name"),  # a picture is nobody's mistake
+        "b.m4a": "m4a cannot be decoded; convert it, as with ffmpeg -i 'b.m4a' 'b.flac'",
         "top.wav": "in no genre's sub-folder",
     }
     assert source.genres == ("rock",)
@@ -103,7 +106,7 @@ def test_root_that_is_a_file(tmp_path):
 @pytest.mark.parametrize("names", [[], ["a.wav"], ["rock/notes.txt"], ["rock/.a.wav"]])
 def test_no_audio_in_sub_folders(tmp_path, names):
     touch(tmp_path, *names)
-    with pytest.raises(SourceError, match="no audio in sub-folders; put wav, au, flac, ogg, mp3 files"):
+    with pytest.raises(SourceError, match="no audio in sub-folders; put wav, au, flac, ogg, mp3, opus, "):
         Folder(str(tmp_path)).tracks()
 
 

@@ -8,16 +8,15 @@ from pathlib import Path
 
 from musicgen_cls.errors import SourceError
 from musicgen_cls.paths import as_path
-from musicgen_cls.sources.track import AUDIO_SUFFIXES, Problem, Source, Track
-
-_PICTURES = (".png", ".jpg", ".jpeg")  # covers, and what `predict` draws beside its audio
+from musicgen_cls.sources.track import AUDIO_SUFFIXES, OTHER_AUDIO, PICTURES, Problem, Source, Track, other_format
 
 
 class Folder(Source):
     """A folder with a sub-folder for each genre, named after it.
 
-    Files lie in them at any depth: wav, au, flac, ogg or mp3, any rate, any number of channels. Artists come from
-    `artists.csv` in the folder (columns `file,genre,artist`, files relative to the folder), else from the files' tags.
+    Files lie in them at any depth: wav, flac, ogg, opus, mp3, aiff and others, any rate, any number of channels.
+    Artists come from `artists.csv` in the folder (columns `file,genre,artist`, files relative to the folder), else from
+    the files' tags.
 
     Args:
         root: the folder.
@@ -51,9 +50,10 @@ class Folder(Source):
 
     def problems(self) -> list[Problem]:
         """Files among the music whose names are not those of audio, and audio that lies in no sub-folder."""
-        known = (*self.suffixes, *_PICTURES)
-        odd = [Problem(f, f"not {self._kind} by its name") for f in self._files if f.suffix.lower() not in known]
-        loose = [file for file in sorted(self.location.iterdir()) if file.suffix.lower() in self.suffixes]
+        known = (*self.suffixes, *PICTURES)
+        odd = [Problem(f, self._why_not(f)) for f in self._files if f.suffix.lower() not in known]
+        music = (*self.suffixes, *OTHER_AUDIO)
+        loose = [f for f in sorted(self.location.iterdir()) if f.suffix.lower() in music and f.is_file()]
         found = {track.id for track in self.tracks()}
         astray = [self.location / name for name in self._artists if name not in found]
         return [
@@ -61,6 +61,11 @@ class Folder(Source):
             *(Problem(file, "in no genre's sub-folder") for file in loose if not file.name.startswith(".")),
             *(Problem(file, "named in artists.csv, but not there") for file in astray),
         ]
+
+    def _why_not(self, file: Path) -> str:
+        """Why a file is no track."""
+        other = self.suffixes == AUDIO_SUFFIXES and file.suffix.lower() in OTHER_AUDIO
+        return other_format(file) if other else f"not {self._kind} by its name"
 
     @property
     def _kind(self) -> str:

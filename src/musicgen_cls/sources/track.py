@@ -12,7 +12,34 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-AUDIO_SUFFIXES = (".wav", ".au", ".flac", ".ogg", ".mp3")
+AUDIO_SUFFIXES = (
+    *(
+        ".wav",
+        ".au",
+        ".flac",
+        ".ogg",
+        ".mp3",
+        ".opus",
+        ".oga",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".snd",
+        ".w64",
+        ".caf",
+        ".rf64",
+    ),
+)
+"""What libsndfile reads."""
+
+OTHER_AUDIO = (
+    *(".m4a", ".mp4", ".aac", ".wma", ".ape", ".wv", ".mpc", ".alac", ".ac3", ".amr", ".dsf", ".dff", ".tta", ".mka"),
+    *(".webm", ".ra", ".mp2", ".spx", ".m4b", ".m4p", ".3gp"),
+)
+"""What it does not, of the formats that music comes in."""
+
+PICTURES = (".png", ".jpg", ".jpeg")
+"""Covers, and what `predict` draws beside its audio."""
 
 Side = Literal["train", "validation", "test"]
 SIDES: tuple[Side, ...] = ("train", "validation", "test")
@@ -99,6 +126,11 @@ class Source(ABC):
     def official_split(self, name: str) -> dict[str, Side] | None:
         """Side by track id of a published split called `name`, or None where the source has no such split."""
         return None
+
+
+def other_format(path: Path) -> str:
+    """Why a file of music is left out that libsndfile cannot read, and the way on."""
+    return f"{path.suffix[1:]} cannot be decoded; convert it, as with ffmpeg -i {path.name!r} {path.stem + '.flac'!r}"
 
 
 def connected(ties: Sequence[Sequence[Hashable]]) -> npt.NDArray[np.int64]:
