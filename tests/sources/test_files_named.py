@@ -56,9 +56,9 @@ def test_what_a_folder_holds_besides_is_named(folder):
     assert named.keys() == {"notes.txt", "f.m4a", "g.WMA"}
     assert named["f.m4a"].startswith("m4a cannot be decoded; convert it")
     assert named["notes.txt"] == "not audio by its name"
+    (folder / "apple").mkdir()
+    (folder / "apple" / "a.m4a").touch()
     with pytest.raises(UsageError, match=r"m4a cannot be decoded, convert them to flac"):
-        (folder / "apple").mkdir()
-        (folder / "apple" / "a.m4a").touch()
         find_files("apple")
 
 

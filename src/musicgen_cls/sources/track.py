@@ -27,7 +27,6 @@ AUDIO_SUFFIXES = (
         ".snd",
         ".w64",
         ".caf",
-        ".rf64",
     ),
 )
 """What libsndfile reads."""
