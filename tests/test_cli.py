@@ -22,6 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import musicgen_cls
 from musicgen_cls.__main__ import COMMANDS, main
 from musicgen_cls.audio.synth import render
+from musicgen_cls.datamodules import files
 from musicgen_cls.logs import quieten
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -410,6 +411,50 @@ def test_predict_needs_no_collection_and_agrees_with_python(
         assert sum(row["probabilities"].values()) == pytest.approx(1)
         assert row["timeline"][0]["start_s"] == 0
         assert row["timeline"][-1]["start_s"] + 2 == pytest.approx(row["seconds"], abs=0.01)
+
+
+def test_a_prediction_that_was_stopped_is_resumed(
+    trained: Path, music: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of six files three are answered before Ctrl-C; the same command reads the other three only."""
+    predict = ["predict", "--ckpt_path", trained / "checkpoints/best.ckpt", "--data.files", music / "jazz", *QUIET]
+    read: list[str] = []
+    batches = files.batches
+
+    def stopping(path: Path, *args: int) -> object:
+        if len(read) == 3:
+            raise KeyboardInterrupt
+        read.append(path.name)
+        return batches(path, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "batches", stopping)
+        assert main([str(arg) for arg in predict]) == 130
+    assert not Path("predictions/predictions.csv").exists()
+    read.clear()
+    monkeypatch.setattr(files, "batches", lambda path, *args: read.append(path.name) or batches(path, *args))
+    assert "3 files are answered already" in run(*predict)
+    assert len(read) == 3
+    assert len(pd.read_csv("predictions/predictions.csv")) == 6
+    resumed = Path("predictions/predictions.json").read_text()
+    assert sorted(path.name for path in Path("predictions").iterdir()) == ["predictions.csv", "predictions.json"]
+    run(*predict)
+    assert Path("predictions/predictions.json").read_text() == resumed
+
+
+def test_every_file_that_is_not_answered_is_listed(trained: Path, music: Path, tmp_path: Path, run: Run) -> None:
+    songs = tmp_path / "songs"
+    shutil.copytree(music / "metal", songs)
+    for name in ("a.m4a", "b.wma", "notes.txt", "cover.jpg"):
+        (songs / name).write_bytes(b"x")
+    (songs / "broken.wav").write_text("not audio")
+    shutil.copy(songs / "0.wav", songs / "[live] song.wav")
+    shutil.copy(songs / "0.wav", songs / "🎵.wav")
+    printed = run("predict", "--ckpt_path", trained / "checkpoints/best.ckpt", "--data.files", songs, *QUIET)
+    assert len(pd.read_csv("predictions/predictions.csv")) == 8
+    left_out = [line for line in printed.splitlines() if line.startswith("left out: ")]
+    assert [Path(line.split(": ")[1]).name for line in left_out] == ["broken.wav", "a.m4a", "b.wma", "notes.txt"]
+    assert "m4a cannot be decoded; convert it" in printed
 
 
 def test_a_saved_config_and_a_checkpoint_go_together(trained: Path, music: Path, tmp_path: Path, run: Run) -> None:

@@ -287,8 +287,11 @@ class MusicCLI(LightningCLI):
     before_validate = before_test
 
     def before_predict(self) -> None:
-        """Find the files before other processes are started."""
+        """Find the files before other processes are started; what a stopped run has answered is not read again."""
         rank_zero_only(self.datamodule.prepare_predict)()
+        for writer in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(writer, PredictionWriter) and self.checkpoint is not None:
+                writer.resume(self.datamodule, self.checkpoint.path)
 
     def after_test(self) -> None:
         """Test what is to stand beside it, in the same way, and draw both."""

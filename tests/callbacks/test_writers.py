@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
 from musicgen_cls.callbacks.report import format_report
-from musicgen_cls.callbacks.writers import format_predictions, summary
+from musicgen_cls.callbacks.writers import JOURNAL, _read, format_predictions, summary
 
 
 def test_summary_is_the_mean_over_all_windows_not_over_batches() -> None:
@@ -21,7 +24,7 @@ def test_summary_is_the_mean_over_all_windows_not_over_batches() -> None:
     ]
 
 
-def test_predictions_table_has_minutes_and_the_three_likeliest() -> None:
+def test_predictions_table_has_minutes_and_the_three_most_probable() -> None:
     probabilities = {"blues": 0.1, "jazz": 0.6, "metal": 0.05, "pop": 0.25}
     table = format_predictions([{"file": "x" * 80 + "/a.mp3", "seconds": 61.2, "probabilities": probabilities}])
     assert "jazz 60 %   pop 25 %   blues 10 %" in table
@@ -46,3 +49,38 @@ def test_report_says_whether_it_can_leak(leaks: bool) -> None:
     assert "fold 1 of 5" in text
     assert ("LEAKS" in text) is leaks
     assert ("Beware" in text) is leaks
+
+
+class TestResuming:
+    """A run that was stopped after some files."""
+
+    HEAD = {"checkpoint": "/a/best.ckpt", "written_ns": 5}  # noqa: RUF012
+    ROW = {  # noqa: RUF012
+        **{"position": 0, "key": "k0", "file": "a.wav", "seconds": 2.0, "genre": "jazz", "probability": 0.9},
+        **{"probabilities": {"jazz": 0.9, "rock": 0.1}, "timeline": []},
+    }
+
+    def journal(self, folder: Path, *lines: object) -> Path:
+        path = folder / JOURNAL
+        path.write_text("".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines))
+        return path
+
+    def test_rows_come_back(self, tmp_path: Path) -> None:
+        error = {"position": 1, "key": "k1", "file": "b.wav", "error": "b.wav: silent"}
+        path = self.journal(tmp_path, {"head": self.HEAD}, self.ROW, error)
+        assert dict(_read(path, self.HEAD)) == {"k0": self.ROW, "k1": error}
+
+    def test_of_another_checkpoint_none(self, tmp_path: Path) -> None:
+        path = self.journal(tmp_path, {"head": self.HEAD | {"written_ns": 6}}, self.ROW)
+        assert not [*_read(path, self.HEAD)]
+
+    @pytest.mark.parametrize(
+        "damage", ["{", "null\n", '{"key": 3}\n', "[]\n", '{"key": "k", "seconds": "x"}\n', "[" * 50_000 + "\n", "\n"]
+    )
+    def test_a_damaged_line_costs_its_own_file_only(self, tmp_path: Path, damage: str) -> None:
+        path = self.journal(tmp_path, {"head": self.HEAD}, damage.rstrip("\n") + "\n", self.ROW)
+        assert dict(_read(path, self.HEAD)) == {"k0": self.ROW}
+
+    @pytest.mark.parametrize("head", ["", "null\n", '{"he', "[]\n"])
+    def test_a_journal_without_a_head_is_of_no_use(self, tmp_path: Path, head: str) -> None:
+        assert not [*_read(self.journal(tmp_path, head), self.HEAD)]

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 from musicgen_cls.audio import io
 from musicgen_cls.audio.io import read, to_pcm
 from musicgen_cls.audio.windows import sliding_starts
-from musicgen_cls.datamodules.files import FileWindows, batches, stream_windows
+from musicgen_cls.datamodules.files import FileWindows, batches, stream_windows, version_of
+from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.errors import AudioError
 
 RATE = 8000
@@ -146,8 +148,20 @@ def test_processes_share_the_files(tmp_path, world):
     paths.insert(2, tmp_path / "missing.wav")
     seen = []
     for rank in range(world):
-        dataset = FileWindows(paths, RATE, 1000, 8, rank, world)
+        data = MelSlices(files=[str(path) for path in paths if path.exists()], genres=["a", "b"])
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=world)
+        data.answered = frozenset([version_of(paths[0])])
+        dataset = FileWindows([*data.own_files(), (9, "", paths[2])], RATE, 1000, 8)
         files = [batch["file"] for batch in dataset]
         assert files == [batch["file"] for batch in dataset]
-        seen += files
-    assert sorted(seen) == sorted(map(str, paths))
+        seen += [file for file in files if file != str(paths[2])]
+    assert sorted(seen) == sorted(str(path) for path in paths[1:] if path.exists())
+
+
+def test_a_version_is_of_a_file_as_it_is_now(tmp_path):
+    path = write(tmp_path / "a.wav", 1500)
+    first = version_of(path)
+    assert version_of(path) == first
+    write(tmp_path / "a.wav", 1600)
+    assert version_of(path) != first
+    assert version_of(tmp_path / "gone.wav").endswith("gone")

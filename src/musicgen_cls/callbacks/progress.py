@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
 
 class Progress(TQDMProgressBar):
@@ -15,6 +16,4 @@ class Progress(TQDMProgressBar):
 
     def init_predict_tqdm(self) -> Any:
         """A bar that shows nothing."""
-        bar = super().init_predict_tqdm()
-        bar.disable = True
-        return bar
+        return Tqdm(disable=True)

@@ -4,33 +4,68 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import AudioError, UsageError
-from musicgen_cls.paths import check_writable, writing
+from musicgen_cls.paths import as_path, check_writable, writing
+from musicgen_cls.sources.files import passed_by
+from musicgen_cls.tables import write_csv
+
+JOURNAL = "predictions.partial.jsonl"
 
 
 class PredictionWriter(Callback):
-    """Gathers the windows of each file, prints a table, and writes `predictions.csv` and `predictions.json`.
+    """Gathers the windows of each file, and writes `predictions.csv` and `predictions.json` and prints a table.
+
+    The row of each file goes into a journal as soon as it is known. A run that was stopped is resumed from it: the same
+    checkpoint on files that have not changed.
 
     Args:
         out: folder to write into, made if need be.
     """
 
     def __init__(self, out: str = "predictions") -> None:
-        self.out = Path(out)
+        self.out = as_path(out, "--out")
+        self._done: dict[str, dict[str, Any]] = {}
+
+    def resume(self, datamodule: AudioDataModule, checkpoint: Path) -> None:
+        """Take up what a stopped run has left, so that the datamodule does not read those files again.
+
+        Args:
+            datamodule: with the files.
+            checkpoint: the network's.
+        """
+        check_writable(self.out, "--out DIR")
+        self._head = {"checkpoint": str(checkpoint.absolute()), "written_ns": checkpoint.stat().st_mtime_ns}
+        for journal in self._journals():
+            self._done |= dict(_read(journal, self._head))
+        datamodule.answered = frozenset(self._done)
+        if self._done:
+            rank_zero_only(print)(f"Resuming:    {len(self._done)} files are answered already in {self.out / JOURNAL}")
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start afresh, and find out now whether the results can be written."""
+        """Open the journal, one of each process."""
+        from tqdm import tqdm
+
         self._windows: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-        self._files: list[tuple[int, dict[str, Any]]] = []
-        check_writable(self.out, "--out DIR")
+        self._files = list(self._done.values()) if trainer.is_global_zero else []
+        name = JOURNAL if trainer.is_global_zero else f"{trainer.global_rank}.{JOURNAL}"
+        with writing(self.out / name) as temporary:
+            rows = [{"head": self._head}, *self._files]
+            temporary.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        self._journal = (self.out / name).open("a", encoding="utf-8")
+        total = len(_datamodule(trainer).own_files())
+        off = not any("Progress" in type(callback).__name__ for callback in trainer.callbacks)  # type: ignore[attr-defined]
+        self._bar = tqdm(total=total, desc="Predicting", unit="file", disable=off or not trainer.is_global_zero)
 
     def on_predict_batch_end(
         self,
@@ -45,56 +80,104 @@ class PredictionWriter(Callback):
         file = batch["file"]
         if outputs is not None:
             self._windows[file].append((batch["start_s"].cpu(), outputs.cpu()))
-        if batch["last"]:
-            windows = self._windows.pop(file, [])
-            self._files.append(
-                (batch["position"], {"file": file, "error": batch["error"]})
-                if "error" in batch
-                else (
-                    batch["position"],
-                    {"file": file, "seconds": batch["seconds"], **summary(windows, _genres(trainer))},
-                )
-            )
+        if not batch["last"]:
+            return
+        row = {"position": batch["position"], "key": batch["key"], "file": file}
+        windows = self._windows.pop(file, [])
+        if "error" in batch:
+            row |= {"error": batch["error"]}
+        else:
+            row |= {"seconds": batch["seconds"], **summary(windows, _datamodule(trainer).genres)}
+        self._files.append(row)
+        self._bar.update()
+        try:
+            self._journal.write(json.dumps(row) + "\n")
+            self._journal.flush()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Close bar and journal; both stay as they are."""
+        if hasattr(self, "_journal"):
+            self._bar.close()
+            self._journal.close()
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Bring the rows of all processes together; print and write on one."""
+        """Bring the rows of all processes together; write and print on one."""
+        self._bar.close()
+        self._journal.close()
         gathered = [self._files]
         if trainer.world_size > 1:
             gathered = [[] for _ in range(trainer.world_size)]
             torch.distributed.all_gather_object(gathered, self._files)
-        rows = [row for _, row in sorted((row for part in gathered for row in part), key=lambda item: item[0])]
         if not trainer.is_global_zero:
             return
+        order = {str(path): place for place, path in enumerate(_datamodule(trainer).named_files())}
+        rows = [row for part in gathered for row in part if row["file"] in order]
+        rows.sort(key=lambda row: order[row["file"]])
+        for row in rows:
+            del row["position"], row["key"]
         good = [row for row in rows if "error" not in row]
-        bad = [row for row in rows if "error" in row]
+        left_out = [row["error"] for row in rows if "error" in row]
+        files = _datamodule(trainer).files
+        left_out += [str(problem) for problem in passed_by(files if files is not None else [])]
         if not good:
-            more = f" ({len(bad)} files, none of them usable)" if len(bad) > 1 else ""
-            raise AudioError(bad[0]["error"] + more)
-        print(format_predictions(good))
-        for row in bad:
-            print(f"left out: {row['error']}")
+            self._remove_journals()
+            more = f" ({len(left_out)} files, none of them usable)" if len(left_out) > 1 else ""
+            raise AudioError(left_out[0] + more)
         try:
-            self._write(rows, good, _genres(trainer))
+            self._write(rows, good, _datamodule(trainer).genres)
         except OSError as error:
             raise self._unwritable(error) from error
+        self._remove_journals()
+        print(format_predictions(good))
+        for reason in left_out:
+            print(f"left out: {reason}")
         print(f"Written:     {self.out / 'predictions.csv'} and predictions.json (with the timeline of each file)")
 
     def _write(self, rows: list[dict[str, Any]], good: list[dict[str, Any]], genres: list[str]) -> None:
-        import pandas as pd
-
         columns = ["file", "genre", "probability", "seconds", *genres]
-        table = pd.DataFrame([{**row, **row["probabilities"]} for row in good])[columns]
-        with writing(self.out / "predictions.csv") as temporary:
-            table.to_csv(temporary, index=False)
+        write_csv(self.out / "predictions.csv", columns, ({**row["probabilities"], **row} for row in good))
         with writing(self.out / "predictions.json") as temporary:
             temporary.write_text(json.dumps(rows, indent=1) + "\n")
 
+    def _journals(self) -> Iterator[Path]:
+        yield from sorted(self.out.glob(f"*{JOURNAL}"))
+
+    def _remove_journals(self) -> None:
+        for journal in self._journals():
+            journal.unlink(missing_ok=True)
+
     def _unwritable(self, error: OSError) -> UsageError:
-        return UsageError(f"{self.out}: cannot write there ({error.strerror}); give another folder with --out DIR")
+        return UsageError(
+            f"{self.out}: cannot write there ({error.strerror}); free space, and the same command resumes, or give "
+            "another folder with --out DIR"
+        )
+
+
+def _read(journal: Path, head: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of a journal by file and its size and time of change; none if it is of another checkpoint.
+
+    A line that is damaged is passed over: its file is read again.
+    """
+    lines = journal.read_text(encoding="utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines):
+        try:
+            row = json.loads(line)
+            if number == 0:
+                if row["head"] != head:
+                    return
+                continue
+            if "error" not in row:
+                float(row["seconds"]), row["genre"], dict(row["probabilities"]), list(row["timeline"])
+            yield str(row["key"]), row
+        except (ValueError, KeyError, TypeError, RecursionError):
+            if number == 0:
+                return
 
 
 def summary(windows: list[tuple[Tensor, Tensor]], genres: list[str]) -> dict[str, Any]:
-    """What is said of a file: mean probability of each genre over its windows, the top genre, and every window's say.
+    """What is predicted for a file: mean probability of each genre, the most probable genre, and every window's.
 
     Args:
         windows: pairs of start times `[batch]`, s, and probabilities `[batch, num_classes]`.
@@ -120,10 +203,10 @@ def summary(windows: list[tuple[Tensor, Tensor]], genres: list[str]) -> dict[str
 
 
 def format_predictions(rows: list[dict[str, Any]]) -> str:
-    """A table for a terminal: file, length, and its three likeliest genres."""
+    """A table for a terminal: file, length, and its three most probable genres."""
     names = _shortened([row["file"] for row in rows])
     width = max(len(name) for name in names)
-    lines = ["", f"  {'file':<{width}}  {'length':>8}   likeliest genres"]
+    lines = ["", f"  {'file':<{width}}  {'length':>8}   most probable genres"]
     for name, row in zip(names, rows, strict=True):
         top = sorted(row["probabilities"].items(), key=lambda item: -item[1])[:3]
         genres = "   ".join(f"{genre} {100 * p:.0f} %" for genre, p in top)
@@ -136,7 +219,8 @@ def _shortened(files: list[str], width: int = 60) -> list[str]:
     return [file if len(file) <= width else "..." + file[3 - width :] for file in files]
 
 
-def _genres(trainer: Trainer) -> list[str]:
+def _datamodule(trainer: Trainer) -> AudioDataModule:
     datamodule = getattr(trainer, "datamodule", None)
     assert isinstance(datamodule, GenreDataModule)
-    return datamodule.genres
+    assert isinstance(datamodule, AudioDataModule)
+    return datamodule

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from musicgen_cls.audio.io import PCM_SCALE, Waveform
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.collection import Collection, collect
 from musicgen_cls.datamodules.base import GenreDataModule
-from musicgen_cls.datamodules.files import FileWindows
+from musicgen_cls.datamodules.files import FileWindows, version_of
 from musicgen_cls.datamodules.windows import Batch, Windows
 from musicgen_cls.errors import UsageError, check_positive, check_rate
 from musicgen_cls.sources import splits
@@ -31,6 +32,9 @@ class AudioDataModule(GenreDataModule):
     INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("sample_rate", "seconds")
 
     sample_rate: int
+
+    answered: frozenset[str] = frozenset()
+    """Versions of the files that need no prediction, since a stopped run has made it."""
 
     def __init__(
         self,
@@ -82,12 +86,20 @@ class AudioDataModule(GenreDataModule):
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Windows of the `files`, streamed, none of which needs to belong to a source."""
+        dataset = FileWindows(self.own_files(), self.sample_rate, self.window_samples, self.batch_size)
+        return DataLoader(dataset, batch_size=None)
+
+    def named_files(self) -> list[Path]:
+        """The files to predict, in order."""
         if self.files is None:
             raise UsageError("predict needs files: name them, folders or patterns after --data.files")
-        paths = find_files(self.files)
+        return find_files(self.files)
+
+    def own_files(self) -> list[tuple[int, str, Path]]:
+        """Those that this process is to read: place among all, what tells whether a file has changed, and path."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        dataset = FileWindows(paths, self.sample_rate, self.window_samples, self.batch_size, rank, world)
-        return DataLoader(dataset, batch_size=None)
+        named = ((place, version_of(path), path) for place, path in enumerate(self.named_files()))
+        return [file for file in named if file[1] not in self.answered][rank::world]
 
     def silent_batch(self) -> Batch:
         """A batch of one silent window, as a task gets it, to try out sizes on."""

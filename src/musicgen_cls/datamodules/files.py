@@ -80,17 +80,31 @@ def _batch(path: Path, starts: list[float], windows: list[npt.NDArray[np.int16]]
 
 
 class FileWindows(IterableDataset[dict[str, Any]]):
-    """Batches of windows of many files, those of one process among `world`; `position` is the file's among all."""
+    """Batches of windows of many files; `position` is the file's among all, `key` its version.
 
-    def __init__(
-        self, paths: Sequence[Path], sample_rate: int, window: int, size: int, rank: int = 0, world: int = 1
-    ) -> None:
-        self.paths = list(enumerate(paths))[rank::world]
+    Args:
+        files: place, version and path of each.
+        sample_rate: Hz.
+        window: samples.
+        size: windows in a batch.
+    """
+
+    def __init__(self, files: Sequence[tuple[int, str, Path]], sample_rate: int, window: int, size: int) -> None:
+        self.files = files
         self.sample_rate = sample_rate
         self.window = window
         self.size = size
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for position, path in self.paths:
+        for position, version, path in self.files:
             for batch in batches(path, self.sample_rate, self.window, self.size):
-                yield batch | {"position": position}
+                yield batch | {"position": position, "key": version}
+
+
+def version_of(path: Path) -> str:
+    """A file as it is now: its path, size in bytes and time of change."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return f"{path.absolute()}|gone"
+    return f"{path.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
