@@ -49,8 +49,8 @@ def step_of(options: argparse.Namespace) -> Callable[[], object]:
     from torch.nn import functional
 
     import musicgen_cls
-    from musicgen_cls.registry import CLASSES
     from musicgen_cls.audio.mel import MelFrontEnd
+    from musicgen_cls.registry import CLASSES
 
     torch.manual_seed(0)
     name = options.network
