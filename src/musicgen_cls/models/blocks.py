@@ -19,7 +19,7 @@ def laid_out(network: nn.Module) -> nn.Module:
     """The network, its weights `[out, in, height, width]` in channels-last order in memory where its class asks for it.
 
     A class asks with an attribute `channels_last = True`; activations then take that order from the weights. On a CPU
-    this makes 2-D convolutions 1.1 to 2.2 times as fast (benchmarks/speed.py --only layout), with the same values to
+    this makes 2-D convolutions 1.2 to 2.3 times as fast (benchmarks/speed.py --only layout), with the same values to
     rounding. Shapes do not change, so that checkpoints of either order fit. It is not the default because a network
     that calls `view` on its activations fails with it. Networks of 1-D convolutions have no such weights.
     """
