@@ -1,14 +1,20 @@
 """Prints how fast preparing, training and starting are beside their rivals: `python benchmarks/speed.py [--quick]`.
 
-Ours and the rival run in turns in one process on one machine, so that what else the machine does falls on both; a
-figure is the median of the turns with the least and the greatest, a ratio the median of the turns' ratios.
+Ours and the rival run in turns on one machine, so that what else the machine does falls on both; a figure is the median
+of the turns with the least and the greatest, a ratio the median of the turns' ratios.
 
 - render: seconds of synthetic music rendered per second of one core.
 - prepare: seconds of audio decoded into a fresh store per second, beside a plain loop over a sample of the same files:
   `librosa.load`, `librosa.feature.melspectrogram`, `librosa.power_to_db`. Rendering the files is not timed.
 - fit: training windows per second of `musiccli fit` with its own callbacks, progress bar and TensorBoard logger, from
-  the start of an epoch to that of its validation, beside a bare PyTorch loop on ready spectrograms in memory, same
-  network, batch size and optimiser. The loop runs an epoch after each of Lightning's; the first pair is not counted.
+  the start of an epoch to that of its validation, the first epoch not counted; beside two bare PyTorch loops on ready
+  spectrograms in memory, same network, batch size and optimiser, each in a process of its own (`loops.py`): the loop as
+  people write it, and the same loop with kept memory and `channels_last`.
+- infer: seconds of audio classified per second of `musicgen_cls.load`, given a waveform; beside the same two loops,
+  with the mel spectrogram as a part of the loop. Each in a process of its own.
+- layout: windows per second of each network of 2-D convolutions with `channels_last`, beside the same without, memory
+  kept in both. Other networks have no weight of four axes, so that the layout changes nothing in them.
+  fit, infer and layout count the time of one core where `OMP_NUM_THREADS=1` is set: for machines that do other work.
 - augment: training steps per second of a VGG on 64 windows of 2 s, with each way of changing them, beside none.
 - start: `musiccli --version` and `--help`, beside `--help` of a script that calls `LightningCLI` on a toy model.
 """
@@ -30,74 +36,27 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 from torch.nn import functional
 from torchaudio.transforms import SpecAugment
 
-from musicgen_cls.__main__ import main as run
+from clock import clocked
+from loops import RATE, SECONDS, loop, musiccli
 from musicgen_cls.audio import synth
 from musicgen_cls.audio.augment import AddNoise, NoiseAndPitch, ShiftPitch
 from musicgen_cls.audio.mel import MelFrontEnd
 from musicgen_cls.collection import collect
-from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.models.vgg import VGG
 from musicgen_cls.sources.synthetic import SyntheticGenres
 
-RATE = 22050
 TOY = """
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.demos.boring_classes import BoringDataModule, DemoModel
 LightningCLI(DemoModel, BoringDataModule)
 """
-
-
-class Clock(Callback):
-    """Takes the time of Lightning's epochs, and runs one of the bare loop after each."""
-
-    turns: ClassVar[list[tuple[float, float]]] = []
-    """Windows per second, Lightning's and the bare loop's, turn by turn."""
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make the bare loop: its data ready in memory, its network a new one of the same kind."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(data, AudioDataModule)
-        windows = data.windows["train"]
-        with torch.no_grad():
-            chunks = data.sample_waveforms(windows, len(windows)).split(64)
-            self.x = torch.cat([data.front_end(chunk) for chunk in chunks])
-        self.y = torch.from_numpy(windows.genre)
-        self.batch_size = data.batch_size
-        width = pl_module.network.features[0][0].out_channels
-        self.network = VGG(len(data.genres), width).to(memory_format=torch.channels_last)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=0.001)
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
-        self.begin = time.perf_counter()
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop the clock."""
-        if not trainer.sanity_checking:
-            self.ours = len(self.y) / (time.perf_counter() - self.begin)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Let the rival run."""
-        begin = time.perf_counter()
-        bare_epoch(self.network, self.optimiser, self.x, self.y, self.batch_size)
-        self.turns.append((self.ours, len(self.y) / (time.perf_counter() - begin)))
-
-
-def bare_epoch(network: nn.Module, optimiser: torch.optim.Optimizer, x: Any, y: Any, batch_size: int) -> None:
-    """An epoch as one would write it by hand."""
-    for rows in torch.randperm(len(y)).split(batch_size):
-        loss = functional.cross_entropy(network(x[rows]), y[rows])
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
 
 
 def bench_render(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
@@ -157,31 +116,75 @@ def bench_prepare(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
 
 
 def bench_fit(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
-    """A row for each width of network."""
-    source = {"tracks_per_genre": 6 if quick else 20, "folder": str(place / "wavs")}
+    """Two rows for each width of network."""
+    for width, epochs, turns in ((16, 5, 5), (32, 4, 3)):
+        out = place / "epochs.jsonl"
+        settings = fit_settings(place, width, 6 if quick else 20) | {"test_after_fit": False}
+        clock = {"class_path": "clock.EpochClock", "init_args": {"out": str(out)}}
+        settings["trainer"] |= {"max_epochs": 3 if quick else epochs, "callbacks": [clock]}
+        config = place / "fit.json"
+        config.write_text(json.dumps(settings))
+        options = ("--width", str(width), "--seconds", "5" if quick else "15")
+        rates = []
+        for _ in range(2 if quick else turns):
+            musiccli("fit", "--config", str(config))
+            rates.append((clocked(out, "windows"), *bare_loops(*options)))
+        yield from beside_both(f"windows trained, 1/s, VGG of width {width}", rates)
+
+
+def bench_infer(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
+    """Two rows for each width of network."""
+    for width in (16, 32):
+        settings = fit_settings(place, width, 6)
+        settings["trainer"] |= {"max_epochs": 1, "limit_train_batches": 1}
+        config = place / "fit.json"
+        config.write_text(json.dumps(settings | {"test_after_fit": False, "checkpoint": {"dirpath": str(place)}}))
+        musiccli("fit", "--config", str(config))
+        ours = ("--checkpoint", str(place / "best.ckpt"))
+        options = ("--mode", "infer", "--width", str(width), "--seconds", "4" if quick else "10", "--waveforms")
+        rates = [
+            tuple(SECONDS * rate for rate in (loop(*ours, *options)["rate"], *bare_loops(*options)))
+            for _ in range(2 if quick else 5)
+        ]
+        yield from beside_both(f"audio classified, s/s, VGG of width {width}", rates)
+
+
+def fit_settings(place: Path, width: int, tracks: int) -> dict[str, Any]:
+    """A config of fit: a VGG on windows of 2 s of synthetic music."""
+    source = {"tracks_per_genre": tracks, "folder": str(place / "wavs")}
     data = {
         "source": {"class_path": "SyntheticGenres", "init_args": source},
         "cache_dir": str(place / "cache"),
         "windows_per_track": 6,
     }
-    for width, epochs in ((16, 9), (32, 5)):
-        network = {"class_path": "VGG", "init_args": {"width": width}}
-        settings = {
-            "model": {"class_path": "GenreClassifier", "init_args": {"network": network}},
-            "data": {"class_path": "MelSlices", "init_args": data},
-            "trainer": {"max_epochs": 5 if quick else epochs, "accelerator": "cpu", "callbacks": ["speed.Clock"]},
-            "early_stopping": {"patience": 100},
-            "test_after_fit": False,
-        }
-        config = place / "fit.json"
-        config.write_text(json.dumps(settings))
-        logger = {"class_path": "TensorBoardLogger", "init_args": {"save_dir": str(place / "logs")}}
-        Clock.turns.clear()
-        with quiet() as said:
-            status = run(["fit", "--config", str(config), "--trainer.logger", json.dumps(logger)])
-        if status:
-            sys.exit(f"fit ended with status {status}:\n{said.getvalue()[-3000:]}")
-        yield row(f"windows trained, 1/s, VGG of width {width}", Clock.turns[1:], 0.95)
+    network = {"class_path": "VGG", "init_args": {"width": width}}
+    logger = {"class_path": "TensorBoardLogger", "init_args": {"save_dir": str(place / "logs")}}
+    return {
+        "model": {"class_path": "GenreClassifier", "init_args": {"network": network}},
+        "data": {"class_path": "MelSlices", "init_args": data},
+        "trainer": {"accelerator": "cpu", "logger": logger},
+    }
+
+
+def bare_loops(*options: str) -> tuple[float, float]:
+    """Windows per second of the loop as people write it, and of the loop with kept memory and `channels_last`."""
+    return loop(*options)["rate"], loop(*options, "--kept", "--channels_last")["rate"]
+
+
+def beside_both(figure: str, rates: list[tuple[float, ...]]) -> Iterator[tuple[str, ...]]:
+    """The rows of ours beside the two loops."""
+    yield row(f"{figure}; rival: plain loop", [(ours, plain) for ours, plain, _ in rates], 1.4)
+    yield row(f"{figure}; rival: loop with both", [(ours, both) for ours, _, both in rates], 0.95)
+
+
+def bench_layout(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
+    """A row for each network and mode; no target: it is what `GenreClassifier` was decided by."""
+    for name in ("VGG", "CNN5", "CNN"):
+        for mode in ("train", "infer"):
+            options = ("--network", name, "--mode", mode, "--kept", "--seconds", "3" if quick else "6")
+            turns = [(loop(*options, "--channels_last")["rate"], loop(*options)["rate"]) for _ in range(3)]
+            figures = [spread([turn[side] for turn in turns], 0) for side in (0, 1)]
+            yield f"{name}, {mode}, windows/s", *figures, spread([ours / rival for ours, rival in turns], 2), "", ""
 
 
 def bench_augment(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
@@ -287,6 +290,8 @@ def main() -> int:
         "render": bench_render,
         "prepare": bench_prepare,
         "fit": bench_fit,
+        "infer": bench_infer,
+        "layout": bench_layout,
         "augment": bench_augment,
         "start": bench_start,
     }
@@ -304,6 +309,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from speed import main as main_of_module  # under its own name, by which the trainer finds `Clock`
-
-    sys.exit(main_of_module())
+    sys.exit(main())

@@ -30,6 +30,7 @@ from musicgen_cls.collection import describe_problems, write_tables
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import CheckpointError, UsageError, one_line
 from musicgen_cls.logs import LIGHTNING, quieten
+from musicgen_cls.memory import keep_memory
 from musicgen_cls.plain import init_arguments, resolve
 from musicgen_cls.runs import LAST, hyper_parameters, last_checkpoint, resume_last, saved_last, settings_of
 from musicgen_cls.sources.track import Source
@@ -360,6 +361,7 @@ def take_finders(trainer: Any) -> list[Any]:
 
 def start(args: Sequence[str], cli: type[MusicCLI] = MusicCLI, more_callbacks: Sequence[Callback] = ()) -> MusicCLI:
     """Run a command of the trainer's, with callbacks beside its own; raises what goes wrong."""
+    keep_memory()
     quieten()
     args = ["--help" if arg == "--help-all" else arg for arg in args]
     if (text := asked_class(args)) is not None:

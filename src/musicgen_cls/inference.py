@@ -20,6 +20,7 @@ from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.files import batches
 from musicgen_cls.errors import AudioError, CheckpointError, UsageError, one_line
+from musicgen_cls.memory import keep_memory
 from musicgen_cls.paths import as_path
 from musicgen_cls.plain import make
 from musicgen_cls.tasks.base import Task
@@ -67,6 +68,8 @@ def load_classifier(checkpoint: Checkpoint, device: torch.device) -> tuple[Genre
 class GenreRecogniser:
     """Takes a file or a waveform, gives the probability of each genre: what `musiccli predict` does, in Python.
 
+    The process keeps freed memory from then on; see `musicgen_cls.load`.
+
     Args:
         path: a checkpoint that `fit` wrote; nothing else is needed.
         device: where to compute.
@@ -75,11 +78,13 @@ class GenreRecogniser:
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged or something else.
+        UsageError: `MUSICGEN_CLS_KEEP_MEMORY` is neither 0 nor 1.
     """
 
     def __init__(
         self, path: str | PathLike[str], device: str | torch.device = "cpu", trust: Collection[str] = ()
     ) -> None:
+        keep_memory()
         self.checkpoint = read_checkpoint(path, "checkpoint", trust)
         self.device = torch.device(device)
         self.task, data = load_classifier(self.checkpoint, self.device)

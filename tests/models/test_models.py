@@ -1,10 +1,12 @@
 from collections import Counter
+from copy import deepcopy
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
-from musicgen_cls.models.blocks import ConvBlock, GlobalAverage
+from musicgen_cls.models.blocks import ConvBlock, GlobalAverage, laid_out
 from musicgen_cls.models.cnn import CNN
 from musicgen_cls.models.cnn5 import CNN5
 from musicgen_cls.models.vgg import VGG
@@ -108,11 +110,42 @@ def test_judging_does_not_depend_on_the_rest_of_the_batch(network):
     torch.testing.assert_close(network(x)[2:4], network(x[2:4]), atol=1e-5, rtol=1e-4)
 
 
-def test_layout_in_memory_does_not_matter(network):
-    network.eval()
-    x = torch.randn(3, 64, 96)
+@pytest.mark.parametrize("training", [True, False], ids=["training", "inference"])
+def test_layout_in_memory_changes_no_result(network, training):
+    """Logits and the gradient of every weight are the same to rounding."""
+    network.train(training)
+    other = laid_out(deepcopy(network))
+    x, y = torch.randn(3, 64, 96), torch.arange(3)
+    for net in (network, other):
+        torch.manual_seed(1)  # for dropout
+        functional.cross_entropy(net(x), y).backward()
+    torch.manual_seed(1)
     want = network(x)
-    torch.testing.assert_close(network.to(memory_format=torch.channels_last)(x), want, atol=1e-5, rtol=1e-4)
+    torch.manual_seed(1)
+    torch.testing.assert_close(other(x), want, atol=1e-5, rtol=1e-4)
+    for (name, parameter), same in zip(network.named_parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(same.grad, parameter.grad, atol=1e-5, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_only_classes_that_ask_are_laid_out(network):
+    """Of weights with channels in and out; where one is 1, both orders are the same."""
+    plain = nn.Sequential(deepcopy(network))
+    for net, asked in ((laid_out(network), True), (laid_out(plain), False)):
+        weights = [module.weight for module in net.modules() if isinstance(module, nn.Conv2d)][1:]
+        assert weights
+        assert all(weight.is_contiguous() != asked for weight in weights)
+        assert all(weight.is_contiguous(memory_format=torch.channels_last) == asked for weight in weights)
+
+
+def test_weights_of_either_layout_fit_the_other(network):
+    network.eval()
+    x = torch.randn(2, 64, 96)
+    other = laid_out(deepcopy(network))
+    want = network(x)
+    for source, target in ((other, network), (network, other)):
+        target.load_state_dict(source.state_dict())
+        torch.testing.assert_close(target(x), want, atol=1e-5, rtol=1e-4)
+    assert not next(m.weight for m in other.features[1:].modules() if isinstance(m, nn.Conv2d)).is_contiguous()
 
 
 def test_cnn5_knows_high_from_low():

@@ -119,3 +119,8 @@ def test_temporal_pooling_says_something_at_every_step():
 def test_sizes_that_are_none(make, named):
     with pytest.raises(UsageError, match=named):
         make()
+
+
+def test_layout_in_memory_has_nothing_to_change(network):
+    """No weight has four axes."""
+    assert all(parameter.ndim < 4 for parameter in network.parameters())

@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch import Trainer
+from torch import Tensor, nn
 
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.datamodules.mel import MelSlices
@@ -246,3 +247,42 @@ def test_weights_of_another_network():
     weights.pop(next(iter(weights)))
     with pytest.raises(CheckpointError, match=r"^--ckpt_path: .*Missing key.*train afresh$"):
         GenreClassifier(TINY, num_classes=3).load_state_dict(weights)
+
+
+class Viewing(nn.Module):
+    """A user's network, with `view` as people write it."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.conv, self.out = nn.Conv2d(1, 4, 3, padding=1), nn.Linear(4 * 6 * 8, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv(x.unsqueeze(1))
+        return self.out(h.view(h.size(0), -1))
+
+
+class Volumes(nn.Module):
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(1, num_classes, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x[:, None, None]).mean(dim=(2, 3, 4))
+
+
+@pytest.mark.parametrize("network", [Viewing, Volumes])
+def test_networks_of_users_keep_their_layout(network):
+    task = GenreClassifier(network, num_classes=3)
+    task.dry_run({"x": torch.randn(2, 6, 8)})
+    assert task(torch.randn(2, 6, 8)).shape == (2, 3)
+
+
+def test_a_checkpoint_is_laid_out_again(fitted):
+    _, task, _, path = fitted
+    loaded = GenreClassifier.load_from_checkpoint(path, weights_only=True).eval()
+    for net in (task.network, loaded.network):
+        weight = [module.weight for module in net.modules() if isinstance(module, nn.Conv2d)][1]
+        assert weight.is_contiguous(memory_format=torch.channels_last)
+        assert not weight.is_contiguous()
+    x = torch.randn(2, 64, 87)
+    assert torch.equal(loaded(x), task(x))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from musicgen_cls.errors import UsageError
@@ -12,6 +13,19 @@ def check_sizes(**sizes: int) -> None:
     for name, size in sizes.items():
         if size < 1:
             raise UsageError(f"network.{name} {size}: must be 1 or more")
+
+
+def laid_out(network: nn.Module) -> nn.Module:
+    """The network, its weights `[out, in, height, width]` in channels-last order in memory where its class asks for it.
+
+    A class asks with an attribute `channels_last = True`; activations then take that order from the weights. On a CPU
+    this makes 2-D convolutions 1.2 to 2.3 times as fast (benchmarks/speed.py --only layout), with the same values to
+    rounding. Shapes do not change, so that checkpoints of either order fit. It is not the default because a network
+    that calls `view` on its activations fails with it. Networks of 1-D convolutions have no such weights.
+    """
+    if getattr(network, "channels_last", False):
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 class ConvBlock(nn.Sequential):

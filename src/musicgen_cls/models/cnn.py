@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from musicgen_cls.models.blocks import check_sizes
@@ -20,6 +22,8 @@ class CNN(nn.Module):
         hidden: units of the dense layer.
         dropout: share of the last layer's inputs dropped in training.
     """
+
+    channels_last: ClassVar[bool] = True
 
     def __init__(self, num_classes: int, width: int = 32, hidden: int = 64, dropout: float = 0.3) -> None:
         super().__init__()

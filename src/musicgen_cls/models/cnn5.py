@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from musicgen_cls.models.blocks import ConvBlock, check_sizes
@@ -20,6 +22,8 @@ class CNN5(nn.Module):
         width: channels of the first convolution; they double up to eightfold.
         dropout: share of the dense layer's inputs dropped in training.
     """
+
+    channels_last: ClassVar[bool] = True
 
     def __init__(self, num_classes: int, width: int = 16, dropout: float = 0.5) -> None:
         super().__init__()

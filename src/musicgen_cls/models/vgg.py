@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from musicgen_cls.models.blocks import ConvBlock, GlobalAverage, check_sizes
@@ -22,6 +24,8 @@ class VGG(nn.Module):
         pairs: how many pairs.
         dropout: share of the dense layer's inputs dropped in training.
     """
+
+    channels_last: ClassVar[bool] = True
 
     def __init__(self, num_classes: int, width: int = 32, pairs: int = 4, dropout: float = 0.0) -> None:
         super().__init__()

@@ -1,0 +1,149 @@
+"""Loops as people write them, each in its own process: `python benchmarks/loops.py [--kept] [--channels_last]`.
+
+Prints how many windows a second a network trains on, or classifies, with random input of the size that its config has.
+Without options it is the plain PyTorch loop. `--kept` lets the process keep freed memory (`musicgen_cls.memory`), and
+`--channels_last` lays the weights out as `GenreClassifier` does. With `--checkpoint` it is `musicgen_cls.load`, given
+waveforms. `speed.py` and `memory.py` run it, and commands of `musiccli`, with the functions at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from musicgen_cls.memory import KEEP_VARIABLE, keep_memory
+
+RATE = 22050
+SECONDS = 2.0  # of a window of waveform
+NETWORKS = {  # as the configs have them: batch size, and the shape of a window
+    "VGG": (64, (64, 173)),
+    "CNN5": (64, (128, 216)),
+    "CNN": (64, (64, 173)),
+    "Recurrent": (64, (64, 173)),
+    "TemporalPooling": (64, (128, 644)),
+    "ConvLSTM": (64, (128, 644)),
+    "MelFlow": (16, (50000,)),
+}
+COMMAND = """
+import sys
+from loops import peak_mb
+from musicgen_cls.__main__ import main
+status = main(sys.argv[1:])
+print(f"peak {peak_mb():.0f} MB")
+sys.exit(status)
+"""
+
+
+def step_of(options: argparse.Namespace) -> Callable[[], object]:
+    """One step of the loop: a batch is trained on, or classified."""
+    import torch
+    from torch.nn import functional
+
+    import musicgen_cls
+    from musicgen_cls.audio.mel import MelFrontEnd
+    from musicgen_cls.registry import CLASSES
+
+    torch.manual_seed(0)
+    name = options.network
+    batch_size, shape = NETWORKS[name]
+    if options.checkpoint:
+        recogniser = musicgen_cls.load(options.checkpoint)
+        waveform = 0.1 * torch.randn(batch_size * round(SECONDS * RATE))
+        return partial(recogniser.timeline, waveform.numpy())
+    make = partial(CLASSES[name], **({"width": options.width} if options.width else {}))
+    network: Any = make(10, 10000, 41000) if name == "MelFlow" else make(10)
+    network.train(options.mode == "train")
+    if options.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.001)
+    front_end = MelFrontEnd(RATE, 512, 256, 64) if options.waveforms else torch.nn.Identity()
+    x = 0.1 * torch.randn(batch_size, *((round(SECONDS * RATE),) if options.waveforms else shape))
+    y = torch.arange(batch_size) % 10
+
+    def loss() -> Any:
+        if name == "MelFlow":
+            return network.loss(x[:, :9000], x[:, 9000:], y)
+        return functional.cross_entropy(network(front_end(x)), y)
+
+    def train() -> None:
+        optimiser.zero_grad()
+        loss().backward()
+        optimiser.step()
+
+    return train if options.mode == "train" else torch.inference_mode()(loss)
+
+
+def pace(step: Callable[[], object], seconds: float) -> float:
+    """Steps per second, the median of those in `seconds`; the first two do not count."""
+    for _ in range(2):
+        step()
+    took = []
+    end = now() + seconds
+    while now() < end or len(took) < 3:
+        begin = now()
+        step()
+        took.append(now() - begin)
+    return 1 / statistics.median(took)
+
+
+def now() -> float:
+    """Seconds on the clock; with `OMP_NUM_THREADS=1` those of the process on its core, whatever else is at work."""
+    return time.process_time() if os.environ.get("OMP_NUM_THREADS") == "1" else time.perf_counter()
+
+
+def peak_mb() -> float:
+    """The greatest size that this process has had in memory, MB."""
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def main() -> None:
+    """Run the loop and print a line of JSON: `rate` in windows a second, `peak_mb` of memory."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--network", choices=NETWORKS, default="VGG")
+    parser.add_argument("--width", type=int)
+    parser.add_argument("--mode", choices=("train", "infer"), default="train")
+    parser.add_argument("--waveforms", action="store_true", help="the mel spectrogram is a part of the step")
+    parser.add_argument("--checkpoint", help="load this one, and give it waveforms")
+    parser.add_argument("--kept", action="store_true", help="keep freed memory")
+    parser.add_argument("--channels_last", action="store_true")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    options = parser.parse_args()
+    if options.kept:
+        keep_memory()
+    step = step_of(options)
+    print(json.dumps({"rate": NETWORKS[options.network][0] * pace(step, options.seconds), "peak_mb": peak_mb()}))
+
+
+def loop(*options: str) -> dict[str, float]:
+    """What this script prints, run in a process of its own."""
+    said = _run([sys.executable, str(Path(__file__)), *options])
+    result: dict[str, float] = json.loads(said.splitlines()[-1])
+    return result
+
+
+def musiccli(*args: str, keep: bool = True) -> float:
+    """Run a command in a process of its own; return its peak of memory, MB."""
+    return float(_run([sys.executable, "-c", COMMAND, *args], keep).rpartition("peak ")[2].split()[0])
+
+
+def _run(command: list[str], keep: bool = True) -> str:
+    here = str(Path(__file__).parent)
+    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, KEEP_VARIABLE: str(int(keep)), "PYTHONPATH": path}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if run.returncode:
+        sys.exit(f"{' '.join(command[:4])} ... ended with status {run.returncode}:\n{run.stderr[-3000:]}")
+    return run.stdout
+
+
+if __name__ == "__main__":
+    main()
