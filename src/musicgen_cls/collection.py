@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from musicgen_cls.errors import SourceError, StoreError
+from musicgen_cls.journal import Entry
 from musicgen_cls.paths import writing
 from musicgen_cls.sources.track import Problem, Source, Track, connected
-from musicgen_cls.store import Entry, Store, file_key
+from musicgen_cls.store import Store, file_key
 
 
 @dataclass(frozen=True)
