@@ -46,12 +46,19 @@ class Entry(Struct, frozen=True):
         return self.offset + self.samples
 
 
-class Verified(Struct, frozen=True):
-    """The audio file as it was when all samples that the journal names had the right hash."""
+class State(Struct, frozen=True):
+    """What changes whenever a file is written: its size, and the times of change of its content and its status, ns."""
 
     size: int
     mtime_ns: int
     ctime_ns: int
+
+
+class Verified(Struct, frozen=True):
+    """Both files as they were when all samples that the journal names had the right hash."""
+
+    audio: State
+    journal: State
 
 
 @dataclass(frozen=True)
@@ -103,12 +110,12 @@ def read_contents(journal_file: Path, audio_file: Path) -> Contents:
     return contents.without(_overlapping(contents.entries.values()))
 
 
-def state_of(audio_file: Path) -> Verified | None:
-    """Size and times of change of an audio file; None if there is none."""
-    if not audio_file.is_file():
+def state_of(path: Path) -> State | None:
+    """The state of a file; None if there is no such file."""
+    if not path.is_file():
         return None
-    stat = audio_file.stat()
-    return Verified(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    stat = path.stat()
+    return State(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 def with_wrong_hash(audio_file: Path, entries: Iterable[Entry]) -> list[Key]:

@@ -77,6 +77,8 @@ def convert(value: Any, kind: type[T], strict: bool = True) -> T:
         field = place.rstrip("`").lstrip(".")
         said = reason[:1].lower() + reason[1:]
         raise Damage(_short(f"{field}: {said}" if field else said)) from None
+    except UnicodeEncodeError:  # a lone surrogate where another kind of value or a field's name is expected
+        raise Damage("text that is not UTF-8 in place of another value") from None
     except RecursionError:
         raise Damage("nested too deeply") from None
 

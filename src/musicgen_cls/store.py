@@ -10,8 +10,8 @@ There is no mark that says "finished": a track is there when a whole journal lin
 noticing an added or changed file are therefore the same thing as preparing: decode what has no line. A damaged line, or
 one whose samples do not have its hash, counts as none: only that track is decoded again.
 
-To hash all samples takes a second for an hour or two of audio. It is done when the audio file is not as the store
-left it; `verified.json` keeps what that was: its size and times of change.
+To hash all samples takes about a second for 8 hours of audio. It is done when the two files are not as the store
+left them; `verified.json` keeps what that was: their sizes and times of change.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from msgspec import to_builtins
 from msgspec.structs import asdict, replace
 
 from musicgen_cls.audio.io import Pcm, read_pcm
@@ -105,8 +106,8 @@ class Store:
         return read_contents(self.journal_file, self.audio_file)
 
     def _damaged(self, entries: Iterable[Entry]) -> list[Key]:
-        """The tracks whose samples do not have their hash; none is hashed while the file is as the store left it."""
-        state = state_of(self.audio_file)
+        """The tracks whose samples do not have their hash; none is hashed while both files are as they were left."""
+        state = self._state()
         with suppress(RecordError):  # there is none yet, as after a kill
             if state is None or read(self.verified_file, Verified, "") == state:
                 return []
@@ -115,17 +116,22 @@ class Store:
             self._note(state)
         return damaged
 
+    def _state(self) -> Verified | None:
+        audio, journal = state_of(self.audio_file), state_of(self.journal_file)
+        return Verified(audio, journal) if audio and journal else None
+
     def _note(self, state: Verified) -> None:
-        """Write down that the audio file had all the right samples when it was in a state."""
-        time.sleep(max(0.0, min(_TICK_S, _TICK_S - time.time() + state.mtime_ns / 1e9)))
+        """Write down that all samples were right when the files were in a state."""
+        changed_s = max(state.audio.mtime_ns, state.journal.mtime_ns) / 1e9
+        time.sleep(max(0.0, min(_TICK_S, _TICK_S - (time.time() - changed_s))))  # then any change gives another time
         with suppress(OSError), writing(self.verified_file) as temporary:  # if it is read only, it is hashed again
-            temporary.write_text(json.dumps(asdict(state)) + "\n")
+            temporary.write_text(json.dumps(to_builtins(state)) + "\n")
 
     def _append(self, wanted: Sequence[Key], workers: int | None) -> dict[Key, Entry]:
         contents = self._contents()
         damaged = self._damaged(contents.entries.values())
         if damaged:
-            log.warning("%s: %d tracks are damaged; they are decoded again", self.audio_file, len(damaged))
+            log.warning("%s: damaged tracks: %d; they are decoded again", self.audio_file, len(damaged))
         contents = contents.without(damaged)
         found = contents.entries
         missing = [key for key in wanted if key not in found]
@@ -140,7 +146,7 @@ class Store:
                 audio.truncate(audio_bytes)  # past these lie the leavings of a process that was killed
                 for entry in _write(_decode_all(missing, self.sample_rate, workers), audio, journal, audio_bytes):
                     found[entry.key] = entry
-            state = state_of(self.audio_file)
+            state = self._state()
         except OSError:
             for path, size in ((self.audio_file, audio_bytes), (self.journal_file, len(contents.journal))):
                 if path.is_file():
@@ -161,13 +167,24 @@ def distrust(folder: Path) -> None:
     (folder / VERIFIED).unlink(missing_ok=True)
 
 
-def file_key(path: Path) -> Key:
-    """What the journal knows a file by."""
+def file_keys(paths: Iterable[Path]) -> list[Key]:
+    """What the journal knows files by."""
+    folders: dict[str, str] = {}  # each is resolved once, not for each file in it: that takes a call for each part
+    found: list[Key] = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        found.append((os.path.join(folders[folder], name), *_size_and_time(path)))  # noqa: PTH118
+    return found
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
     try:
         stat = path.stat()
     except OSError:  # gone or forbidden since it was listed: decoding will say so
-        return str(path.resolve()), 0, 0
-    return str(path.resolve()), stat.st_size, stat.st_mtime_ns
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _decode(key: Key, sample_rate: int) -> tuple[Entry, Pcm]:
