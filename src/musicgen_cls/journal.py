@@ -122,7 +122,7 @@ def with_wrong_hash(audio_file: Path, entries: Iterable[Entry]) -> list[Key]:
     """The tracks whose samples do not have the hash that the journal gives."""
     from tqdm import tqdm
 
-    tracks = [entry for entry in entries if entry.samples]
+    tracks = [entry for entry in entries if entry.error is None]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # hashing lets go of the interpreter
         digests = pool.map(lambda entry: _digest(audio_file, entry), tracks)
         bar = tqdm(zip(tracks, digests, strict=True), "Verifying", len(tracks), unit="track", delay=2)
