@@ -50,7 +50,7 @@ MAY_IMPORT["logs"] = set()
 MAY_IMPORT["arguments"] = {"errors", "help", "mistakes", "plain", "registry", "callbacks"}
 MAY_IMPORT["cli"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["fit_genres"] = {"errors", "paths", "records", "plain", "configs", "tasks", "arguments", "cli"}
-MAY_IMPORT["sweep"] = {"errors", "mistakes", "paths", "plots", "arguments", "logs", "cli", "fit_genres"}
+MAY_IMPORT["sweep"] = {"errors", "mistakes", "paths", "records", "plots", "arguments", "logs", "cli", "fit_genres"}
 MAY_IMPORT["extract"] = {"errors", "mistakes", "paths", "records", "audio", "sources", "workers"}
 MAY_IMPORT["sheets"] = {
     *("errors", "mistakes", "paths", "audio", "sources", "metrics", "plots", "inference", "compiled", "workers"),
