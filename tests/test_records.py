@@ -214,6 +214,16 @@ def test_a_table_that_does_not_go_with_its_report(tmp_path):
         compared(tmp_path / "run")
 
 
+def test_bounds_that_are_swapped_and_a_value_beside_its_bootstrap_interval(tmp_path):
+    report = report_folder(tmp_path / "run")
+    file = tmp_path / "run" / "report.json"
+    file.write_bytes(as_json(report | {"macro_f1": {"value": 0.9, "low": 0.4, "high": 0.8}}))
+    assert "90.0 [40.0, 80.0]" in compared(tmp_path / "run")
+    file.write_bytes(as_json(report | {"macro_f1": {"value": 0.9, "low": 0.8, "high": 0.4}}))
+    with pytest.raises(UsageError, match=r"macro_f1: the lower bound 0\.8 is above the upper bound 0\.4"):
+        compared(tmp_path / "run")
+
+
 def test_compare_reads_minutes(tmp_path):
     report_folder(tmp_path / "seed-0" / "report")
     file = tmp_path / "seed-0" / "minutes.json"

@@ -24,8 +24,8 @@ class Figure(Struct, frozen=True):
     high: Share | None = None
 
     def __post_init__(self) -> None:
-        if not (self.low if self.low is not None else 0.0) <= self.value <= (1.0 if self.high is None else self.high):
-            raise ValueError(f"the value {self.value} is not between its bounds {self.low} and {self.high}")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"the lower bound {self.low} is above the upper bound {self.high}")
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -50,10 +50,9 @@ class Report(Struct, frozen=True, kw_only=True):
         return found
 
 
-class Bounded(Struct, frozen=True):
+class Bounded(Figure, frozen=True, kw_only=True):
     """A share with its interval."""
 
-    value: Share
     low: Share
     high: Share
 
@@ -70,9 +69,9 @@ class OfGenre(Struct, frozen=True):
 class FullReport(Report, frozen=True, kw_only=True):
     """What a model card takes from a `report.json`: everything that a test writes into it."""
 
-    track_accuracy: Bounded  # type: ignore[assignment]
-    segment_accuracy: Bounded  # type: ignore[assignment]
-    macro_f1: Bounded  # type: ignore[assignment]
+    track_accuracy: Bounded
+    segment_accuracy: Bounded
+    macro_f1: Bounded
     fold: str | None
     split_seed: int | None
     chance: Share
