@@ -215,7 +215,9 @@ class TestPredict:
             ("generation.json", "[" * 100_000, [], "nested too deeply; delete it"),
         ):
             Path("mine", name).write_text(damage)
-            status, _, err = run("predict", "--ckpt_path", checkpoint, "--out", "mine", *options, *QUIET)
+            status, _, err = run(
+                "predict", "--ckpt_path", checkpoint, "--trust", "echo", "--out", "mine", *options, *QUIET
+            )
             assert status == 2
             assert f"musiccli: error: mine/{name}: {said}" in err
             assert "Traceback" not in err
