@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from musicgen_cls.compare import as_markdown, find_rows, table_of
+from musicgen_cls.paths import writing
 
 
 def run_seed(folder: Path, seed: int, command: list[str]) -> None:
@@ -26,7 +27,8 @@ def run_seed(folder: Path, seed: int, command: list[str]) -> None:
     place = [f"--trainer.logger.save_dir={folder.parent.parent}", f"--trainer.logger.name={folder.parent.name}"]
     seeds = [f"--seed_everything={seed}", f"--data.split_seed={seed}", f"--trainer.logger.version={folder.name}"]
     subprocess.run([*command, *place, *seeds, f"--out={folder / 'report'}"], check=True)
-    done.write_text(json.dumps((time.monotonic() - started) / 60))
+    with writing(done) as temporary:
+        temporary.write_text(json.dumps((time.monotonic() - started) / 60))
 
 
 def main() -> None:
@@ -37,7 +39,7 @@ def main() -> None:
     for seed in range(seeds):
         run_seed(Path("lightning_logs", name, f"seed-{seed}"), seed, command)
     rows = find_rows([f"{name}=lightning_logs/{name}/seed-*"])
-    each = ", ".join(f"{100 * test.report['track_accuracy']['value']:.1f}" for test in rows[0].tests)
+    each = ", ".join(f"{100 * test.report.track_accuracy.value:.1f}" for test in rows[0].tests)
     print(as_markdown([table_of(rows)[0] | {"tracks by seed, %": each}]))
 
 

@@ -17,6 +17,9 @@ import time
 from pathlib import Path
 
 from musicgen_cls.compare import as_markdown, find_rows, table_of
+from musicgen_cls.paths import writing
+from musicgen_cls.records import read
+from musicgen_cls.reports import Report
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -153,9 +156,10 @@ def train(config: str, arguments: list[str], seed: int, threads: int, folder: Pa
         begin = time.perf_counter()
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
-        done.write_text(json.dumps((time.perf_counter() - begin) / 60))
-    value = json.loads((folder / "report" / "report.json").read_text())["track_accuracy"]["value"]
-    print(f"{folder}: {100 * value:.1f} % of tracks", file=sys.stderr, flush=True)
+        with writing(done) as temporary:
+            temporary.write_text(json.dumps((time.perf_counter() - begin) / 60))
+    report = read(folder / "report" / "report.json", Report, "delete the folder and run the command again")
+    print(f"{folder}: {100 * report.track_accuracy.value:.1f} % of tracks", file=sys.stderr, flush=True)
 
 
 def table(out: Path) -> str:

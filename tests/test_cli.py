@@ -569,6 +569,18 @@ def test_prepare_tells_what_is_there(music: Path, tmp_path: Path, run: Run) -> N
     assert set(pd.read_csv(table).columns) >= {"id", "path", "genre", "artist", "seconds"}
 
 
+def test_prepare_verifies_what_was_decoded(songs: Path, tmp_path: Path, run: Run, caplog) -> None:
+    settings = [*folder(songs), "--data.sample_rate", 4000, "--data.cache_dir", tmp_path / "cache"]
+    command = ["prepare", "--config", CONFIGS / "vgg.yaml", *settings, "--verify", "true"]
+    assert "Verified:    the samples of 8 tracks have the right hashes" in run(*command)
+    assert "damaged" not in caplog.text
+    (audio,) = (tmp_path / "cache").glob("*/audio.i16")
+    with audio.open("r+b") as file:
+        file.write(b"damage")
+    assert "Verified:    the samples of 8 tracks have the right hashes" in run(*command)
+    assert "audio.i16: damaged tracks: 1; they are decoded again" in caplog.text
+
+
 def test_two_processes_give_the_same_figures_as_one(trained: Path, music: Path, tmp_path: Path) -> None:
     best = trained / "checkpoints/best.ckpt"
     two = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]

@@ -89,7 +89,7 @@ def test_a_test_made_twice_counts_once(tmp_path):
             checkpoint = str(tmp_path / f"vgg/seed-{seed}/checkpoints/best.ckpt")
             (folder / "report.json").write_text(json.dumps(said | {"checkpoint": checkpoint}))
     (row,) = compare.find_rows([f"VGG={tmp_path}/vgg/seed-*"])
-    assert [test.report["track_accuracy"]["value"] for test in row.tests] == [0.5, 0.55]
+    assert [test.report.track_accuracy.value for test in row.tests] == [0.5, 0.55]
 
 
 def test_tests_of_one_path_on_two_machines_are_two(tmp_path):
@@ -173,8 +173,8 @@ def test_markdown_lines_up():
         (["a", "--out", "broken.json"], "broken.json: cannot write there"),
         (["a", "--outt", "x"], "did you mean"),
         (["strange"], "strange/tracks.csv: has no column 'track'"),
-        (["binary"], "binary/tracks.csv: not a table that can be read"),
-        (["cut"], "cut/tracks.csv: holds 2 tracks, report.json beside it says 4: cut short"),
+        (["binary"], "binary/tracks.csv: not UTF-8 at byte 0; test again"),
+        (["cut"], "cut/tracks.csv: holds 2 tracks, report.json beside it has 4: cut short"),
         (
             ["empty_report"],
             "RUN empty_report: no report.json of a classifier's test there (not empty_report/report.json)",

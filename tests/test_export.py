@@ -33,7 +33,7 @@ from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.datamodules.features import FeatureTable
 from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.datamodules.spectrograms import Spectrograms
-from musicgen_cls.errors import CheckpointError, UsageError
+from musicgen_cls.errors import CheckpointError, RecordError, UsageError
 from musicgen_cls.exported import exported
 from musicgen_cls.inference import GenreRecogniser, load_parts
 from musicgen_cls.models.cnn import CNN
@@ -303,7 +303,7 @@ class TestCard:
     @pytest.mark.parametrize("text", ["{", "[]", '{"source": "music"}'])
     def test_a_report_that_is_none(self, vgg: Path, text: str) -> None:
         write_report(vgg).write_text(text)
-        with pytest.raises(CheckpointError, match=r"report\.json: not a report that can be read; take it away"):
+        with pytest.raises(RecordError, match=r"report\.json: .*; delete it, or write it again with musiccli test"):
             card_of(vgg)
 
     def test_a_report_of_another_checkpoint(self, vgg: Path) -> None:

@@ -1,6 +1,5 @@
 """`musiccli features`: its table is what `feature_row` says, and goes on where it was stopped."""
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from musicgen_cls.audio.io import read
 from musicgen_cls.audio.synth import render
 from musicgen_cls.datamodules.features import FeatureTable
 from musicgen_cls.errors import SourceError, UsageError
+from musicgen_cls.records import seal
 from musicgen_cls.sources.folder import Folder
 
 RATE = 22050
@@ -87,8 +87,8 @@ def test_goes_on_where_it_was_stopped(songs, tmp_path, monkeypatch):
 @pytest.mark.parametrize("damage", ['{"broken"\n', "5\n", '["x", [{"filename": 1}]]\n', '["x", 5]\n', "[]\n", "\xff\n"])
 def test_a_damaged_line_of_a_stopped_run_costs_its_track_only(songs, tmp_path, damage):
     made = extract.features(Folder(str(songs)), str(tmp_path / "whole.csv"), seconds=1.0, jobs=1)
-    head = json.dumps({"location": str(songs), "seconds": 1.0}) + "\n"
-    (tmp_path / "rest.csv.partial").write_bytes((head + damage).encode("latin-1"))
+    head = seal({"location": str(songs), "seconds": 1.0})
+    (tmp_path / "rest.csv.partial").write_bytes(head + damage.encode("latin-1"))
     again = extract.features(Folder(str(songs)), str(tmp_path / "rest.csv"), seconds=1.0, jobs=1)
     assert again.read_text() == made.read_text()
 
@@ -106,11 +106,11 @@ def test_a_file_named_as_a_part_of_another(songs, tmp_path):
 
 def test_rows_of_another_kind_are_not_taken_over_nor_lost(songs, tmp_path):
     partial = tmp_path / "table.csv.partial"
-    left = json.dumps({"location": str(songs), "seconds": 3.0}) + "\n" + json.dumps(["blues/0.wav", []]) + "\n"
-    partial.write_text(left)
-    with pytest.raises(UsageError, match=r'table\.csv\.partial: left by a stopped run on .*"seconds": 3\.0'):
+    left = seal({"location": str(songs), "seconds": 3.0}) + seal({"track": "blues/0.wav", "found": []})
+    partial.write_bytes(left)
+    with pytest.raises(UsageError, match=r"table\.csv\.partial: left by a stopped run on .*--seconds 3, not "):
         extract.features(Folder(str(songs)), str(tmp_path / "table.csv"), seconds=0.5, jobs=1)
-    assert partial.read_text() == left
+    assert partial.read_bytes() == left
 
 
 def test_a_config_names_the_arguments(songs, tmp_path, monkeypatch, capsys):

@@ -208,6 +208,21 @@ class TestPredict:
         assert len(wavs(Path("mine"))) == 4
         assert Path("mine/diary.txt").read_text() == "dear"
 
+    def test_damaged_files_of_its_own_are_named_before_the_work(self, run, checkpoint):
+        Path("mine").mkdir()
+        for name, damage, options, said in (
+            ("continuations.jsonl", '{"file": null}\n', ["--overwrite", "true"], "line 1: "),
+            ("generation.json", "[" * 100_000, [], "nested too deeply; delete it"),
+        ):
+            Path("mine", name).write_text(damage)
+            status, _, err = run(
+                "predict", "--ckpt_path", checkpoint, "--trust", "echo", "--out", "mine", *options, *QUIET
+            )
+            assert status == 2
+            assert f"musiccli: error: mine/{name}: {said}" in err
+            assert "Traceback" not in err
+        assert not list(Path("mine").rglob("*.wav"))
+
     def test_batches_do_not_matter(self, run, checkpoint):
         for size in (1, 3):
             run("predict", "--ckpt_path", checkpoint, "--data.batch_size", size, "--out", f"by{size}")

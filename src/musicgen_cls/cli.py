@@ -34,6 +34,7 @@ from musicgen_cls.memory import keep_memory
 from musicgen_cls.plain import init_arguments, resolve
 from musicgen_cls.runs import LAST, hyper_parameters, last_checkpoint, resume_last, saved_last, settings_of
 from musicgen_cls.sources.track import Source
+from musicgen_cls.store import distrust
 from musicgen_cls.tasks.generation import GenreGenerator
 
 SCORED_WITH_CHECKPOINT = ("validate", "test", "predict")
@@ -42,12 +43,28 @@ SCORED_WITH_CHECKPOINT = ("validate", "test", "predict")
 class MusicTrainer(Trainer):
     """Lightning's trainer, with the commands that need no training."""
 
-    def prepare(self, model: Any, datamodule: Any, ckpt_path: str | None = None, weights_only: bool = True) -> None:
+    def prepare(
+        self,
+        model: Any,
+        datamodule: Any,
+        ckpt_path: str | None = None,
+        weights_only: bool = True,
+        verify: bool = False,
+    ) -> None:
         """Fetch, check and decode the collection, and say what is in it.
 
-        The last two arguments are there so that the config that a run left is taken; they are not used.
+        Args:
+            model: not used.
+            datamodule: of the collection.
+            ckpt_path: not used; there so that the config that a run left is taken.
+            weights_only: not used; there for the same reason.
+            verify: compare the samples of all decoded tracks with their hashes, and decode damaged tracks again.
         """
         collection = datamodule.open_collection()
+        if verify and collection.folder is not None:
+            distrust(collection.folder)
+            collection = datamodule.open_collection()
+            print(f"Verified:    the samples of {len(collection.tracks)} tracks have the right hashes")
         if collection.folder is None:
             print(f"{len(collection.tracks)} tracks; nothing to decode: {datamodule.location}")
             if collection.problems:

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from musicgen_cls.errors import SourceError, StoreError
+from musicgen_cls.journal import Entry
 from musicgen_cls.paths import writing
 from musicgen_cls.sources.track import Problem, Source, Track, connected
-from musicgen_cls.store import Entry, Store, file_key
+from musicgen_cls.store import Store, file_keys
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,10 @@ def collect(
     """
     listed = source.tracks()
     store = Store.of(source, sample_rate, cache_dir)
-    keys = [file_key(track.path) for track in listed]  # once: another process may be rewriting a file
+    keys = file_keys(track.path for track in listed)  # once: another process may be rewriting a file
     entries = store.fill(keys, workers)
     problems, notes = source.problems(), source.notes()
+    by_name = len(problems)
     decoded = [entries[key] for key in keys]
     groups = groups_of_copies(listed, [entry.digest if entry.error is None else None for entry in decoded])
     tracks: list[Track] = []
@@ -86,7 +88,6 @@ def collect(
         else:
             tracks.append(replace(track, seconds=seconds, artist=track.artist or entry.artist, group=group))
             rows.append(entry)
-    by_name = len(source.problems())
     if strict and len(problems) > by_name:
         raise SourceError(
             f"{problems[by_name]} ({len(problems) - by_name} such files; --data.strict false goes on without them)"

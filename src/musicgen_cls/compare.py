@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import glob
-import json
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -16,10 +15,12 @@ from string import ascii_uppercase
 from typing import Any
 
 from musicgen_cls import plots
-from musicgen_cls.errors import UsageError, one_line
+from musicgen_cls.errors import RecordError, UsageError
 from musicgen_cls.metrics.scores import Interval, holm, mcnemar, student
 from musicgen_cls.mistakes import command_parser
 from musicgen_cls.paths import as_path, check_writable, writing
+from musicgen_cls.records import Damage, convert, parse, read_bytes
+from musicgen_cls.reports import Minutes, Report, read_answers
 
 FIGURES = {"track_accuracy": "tracks, %", "segment_accuracy": "segments, %", "macro_f1": "macro F1, %"}
 
@@ -29,7 +30,7 @@ class Tested:
     """A report folder: what `report.json` says, and whether each track was recognised."""
 
     folder: Path
-    report: dict[str, Any]
+    report: Report
     correct: dict[str, bool] = field(default_factory=dict)
     minutes: float | None = None
 
@@ -37,24 +38,23 @@ class Tested:
     def division(self) -> str:
         """What the test tracks are, in words."""
         report = self.report
-        seeded = report["split"] in ("track", "artist", "segment")
-        seed = f", seed {report.get('split_seed')}" if seeded else ""
-        fold = f", fold {report['fold']}" if report.get("fold") else ""
-        return f"{report['source']}, split {report['split']}{fold}{seed}"
+        seed = f", seed {report.split_seed}" if report.split in ("track", "artist", "segment") else ""
+        fold = f", fold {report.fold}" if report.fold else ""
+        return f"{report.source}, split {report.split}{fold}{seed}"
 
     @property
     def test_set(self) -> tuple[str, frozenset[str]]:
         """What must be the same for figures to be compared: the division, and the tracks where they are known."""
         if not self.correct:
-            where = f" of {self.report['location']}" if "location" in self.report else ""
-            return f"{self.division}, {self.report['tracks']} tracks{where} (which ones is not known)", frozenset()
+            where = f" of {self.report.location}" if self.report.location else ""
+            return f"{self.division}, {self.report.tracks} tracks{where} (which ones is not known)", frozenset()
         return self.division, frozenset(self.correct)
 
     @property
     def identity(self) -> tuple[Any, ...]:
         """What two reports have in common only if one test was made twice."""
-        checkpoint = self.report.get("checkpoint")
-        figures = tuple(json.dumps(self.report.get(name)) for name in FIGURES)
+        checkpoint = self.report.checkpoint
+        figures = tuple(self.report.figure(name) for name in FIGURES)
         told = frozenset(self.correct.items())
         return (str(Path(checkpoint).absolute()) if checkpoint else self.folder.resolve(), self.test_set, figures, told)
 
@@ -74,27 +74,28 @@ class Row:
     @property
     def leaks(self) -> bool:
         """Whether tracks of a test may have been trained on."""
-        return any(test.report["can_leak"] for test in self.tests)
+        return any(test.report.can_leak for test in self.tests)
 
     def figure(self, name: str) -> Interval | None:
         """A figure with its interval: the report's of one run (NaN if it has none), Student's over several."""
-        found = [test.report[name] for test in self.tests if test.report.get(name)]
+        found = [figure for test in self.tests if (figure := test.report.figure(name)) is not None]
         if len(found) < len(self.tests):
             return None
         if len(found) > 1:
-            return student([figure["value"] for figure in found])
-        return Interval(found[0]["value"], found[0].get("low", math.nan), found[0].get("high", math.nan))
+            return student([figure.value for figure in found])
+        low, high = (math.nan if end is None else end for end in (found[0].low, found[0].high))
+        return Interval(found[0].value, low, high)
 
     def cell(self, name: str) -> str:
         """A figure as text: of one run with its interval, of several mean and standard deviation."""
         interval = self.figure(name)
         if interval is None:
             return ""
-        if math.isnan(interval.low):
+        if math.isnan(interval.low) or math.isnan(interval.high):
             return f"{100 * interval.value:.1f}"
         if len(self.tests) == 1:
             return str(interval).replace(" %", "", 1)
-        spread = statistics.stdev(test.report[name]["value"] for test in self.tests)
+        spread = statistics.stdev(figure.value for test in self.tests if (figure := test.report.figure(name)))
         return f"{100 * interval.value:.1f} ± {100 * spread:.1f}"
 
 
@@ -175,7 +176,7 @@ def find_rows(runs: Sequence[str]) -> list[Row]:
 def _averaged(name: str, pattern: str) -> Row:
     """One row of several tests, on one split of one collection."""
     tests = _tests(pattern)
-    kinds = sorted({f"{test.report['source']}, split {test.report['split']}" for test in tests})
+    kinds = sorted({f"{test.report.source}, split {test.report.split}" for test in tests})
     if len(kinds) > 1:
         raise UsageError(
             f"RUN {name}={pattern}: tests of several kinds ({'; '.join(kinds)}), whose mean would say nothing; give "
@@ -209,50 +210,25 @@ def _tests(pattern: str) -> list[Tested]:
 
 def _read(path: Path, wanted: bool) -> Tested | None:
     """A report; None for one of something else that lies in a folder among others."""
+    remedy = "name a report.json that test wrote"
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        (
-            float(report["track_accuracy"]["value"]),
-            report["source"],
-            report["split"],
-            report["can_leak"],
-            report["tracks"],
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, KeyError | TypeError) and not wanted:
+        said = parse(read_bytes(path, remedy), object)
+        if not wanted and not (isinstance(said, dict) and "track_accuracy" in said):
             return None
-        raise UsageError(
-            f"RUN {path}: not the report of a classifier's test; name a report.json that test wrote"
-        ) from error
-    table = path.with_name("tracks.csv")
-    correct = _correct(table)
-    if correct and len(correct) != report["tracks"]:
-        raise UsageError(
-            f"{table}: holds {len(correct)} tracks, {path.name} beside it says {report['tracks']}: cut short, or of "
-            "another test; test again, or take it away"
-        )
+        report = convert(said, Report)
+    except Damage as damage:
+        raise UsageError(f"RUN {path}: not the report of a classifier's test ({damage}); {remedy}") from None
+    correct = read_answers(path.with_name("tracks.csv"), report, "test again, or delete the table")
     return Tested(path.parent, report, correct, _minutes(path.parent))
 
 
 def _minutes(folder: Path) -> float | None:
     """What training and test took, where a benchmark left that beside a report."""
+    path = folder.with_name("minutes.json")
     try:
-        return float(json.loads(folder.with_name("minutes.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # none, or somebody else's file of that name
+        return parse(read_bytes(path, ""), Minutes) if path.is_file() else None
+    except (Damage, RecordError):  # another program's file of that name
         return None
-
-
-def _correct(path: Path) -> dict[str, bool]:
-    """Whether each track was recognised; nothing where the table is not there."""
-    if not path.is_file():
-        return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        try:
-            return {row["track"]: row["genre"] == row["predicted"] for row in csv.DictReader(file)}
-        except KeyError as error:
-            raise UsageError(f"{path}: has no column {error}; name a folder that test wrote") from None
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise UsageError(f"{path}: not a table that can be read ({one_line(error)}); test again") from None
 
 
 def _name(folder: Path) -> str:
@@ -278,13 +254,13 @@ def table_of(rows: Sequence[Row]) -> list[dict[str, str]]:
     table = []
     for row in rows:
         report = row.tests[0].report
-        sizes = sorted({test.report["tracks"] for test in row.tests})
+        sizes = sorted({test.report.tracks for test in row.tests})
         minutes = [test.minutes for test in row.tests if test.minutes is not None]
-        chance = [test.report["chance"] for test in row.tests if "chance" in test.report]
+        chance = [test.report.chance for test in row.tests if test.report.chance is not None]
         table.append(
             {
                 "run": row.name,
-                "split": report["split"] + (" (leaks)" if row.leaks else ""),
+                "split": report.split + (" (leaks)" if row.leaks else ""),
                 **{label: row.cell(name) for name, label in FIGURES.items()},
                 "chance, %": f"{100 * statistics.mean(chance):.1f}" if chance else "",
                 "runs": str(len(row.tests)),
@@ -358,10 +334,10 @@ def figures_table(rows: Sequence[Row]) -> list[dict[str, Any]]:
     for row in rows:
         line: dict[str, Any] = {
             "run": row.name,
-            "split": row.tests[0].report["split"],
+            "split": row.tests[0].report.split,
             "leaks": row.leaks,
             "test_set": letters[row.test_sets],
-            "test_tracks": ";".join(str(test.report["tracks"]) for test in row.tests),
+            "test_tracks": ";".join(str(test.report.tracks) for test in row.tests),
             "runs": len(row.tests),
         }
         for name in FIGURES:

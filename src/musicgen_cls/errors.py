@@ -31,6 +31,10 @@ class StoreError(MusicClsError):
     """The cache of decoded audio cannot be written or read."""
 
 
+class RecordError(MusicClsError):
+    """A file that this package wrote and reads back is damaged, or is another's."""
+
+
 class CheckpointError(MusicClsError):
     """A checkpoint that is missing, damaged or made for something else."""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import functools
-import json
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, defstruct, to_builtins
+from msgspec.structs import asdict
 
 from musicgen_cls.audio.features import COLUMNS, FRAME, RATE, feature_row
 from musicgen_cls.audio.io import Waveform, check_sound, read
@@ -16,11 +18,32 @@ from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_jobs, check_positive
 from musicgen_cls.mistakes import command_parser, source_of_its_own
 from musicgen_cls.paths import as_path, check_writable, writing
+from musicgen_cls.records import finite, lines, seal
 from musicgen_cls.sources.known import SOURCES
 from musicgen_cls.sources.track import Source, Track
 from musicgen_cls.workers import in_processes
 
 Row = dict[str, Any]
+
+_FIELDS = [("filename", str), ("length", int), *((name, float) for name in COLUMNS[1:]), ("label", str)]
+_Row = defstruct("_Row", _FIELDS, forbid_unknown_fields=True)
+
+
+class Begun(Struct, frozen=True):
+    """The first line of the journal of a run: what the run makes."""
+
+    location: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.location} with --seconds {self.seconds:g}"
+
+
+class Done(Struct, frozen=True):
+    """A line of that journal: the rows of a track, or why there are none."""
+
+    track: str
+    found: list[_Row] | str  # type: ignore[valid-type]
 
 
 def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> Path:
@@ -53,13 +76,13 @@ def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> 
     tracks = source.tracks()
     _check_names(tracks)
     partial = table.with_name(table.name + ".partial")
-    done = _begun(partial, {"location": str(source.location), "seconds": seconds})
+    done = _begun(partial, Begun(str(source.location), float(seconds)))
     left = [track for track in tracks if track.id not in done]
     run = in_processes(functools.partial(_rows, seconds=seconds), left, jobs, "as they come")
-    with closing(run), partial.open("a", encoding="utf-8") as journal:
+    with closing(run), partial.open("ab") as journal:
         for name, found in tqdm(run, total=len(tracks), initial=len(done), desc="Features", unit="track"):
             done[name] = found
-            journal.write(json.dumps([name, found]) + "\n")
+            journal.write(seal(finite({"track": name, "found": found})))
             journal.flush()
     rows = [row for track in tracks if isinstance(found := done[track.id], list) for row in found]
     refused = [f"{track.path}: {done[track.id]}" for track in tracks if isinstance(done[track.id], str)]
@@ -120,34 +143,21 @@ def _check_names(tracks: Sequence[Track]) -> None:
             raise SourceError(f"{track.path}: named as part {number} of {other.path} would be in a table; rename it")
 
 
-def _begun(partial: Path, what: dict[str, Any]) -> dict[str, list[Row] | str]:
-    """Rows by track that a stopped run left; a line that is damaged, or was cut short, is left away.
+def _begun(partial: Path, what: Begun) -> dict[str, list[Row] | str]:
+    """Rows by track that a stopped run left; a track whose line is damaged, or was cut short, is left out.
 
     Raises:
-        UsageError: they are of other parts, or of another source.
+        UsageError: they are of other parts, or of another source, or nothing tells what they are of.
     """
-    lines = partial.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if partial.is_file() else []
-    whole = [line for line in lines if line.endswith("\n")]
-    head = json.dumps(what) + "\n"
-    if whole and whole[0] != head:
-        raise UsageError(
-            f"{partial}: left by a stopped run on {whole[0].strip()}, not {head.strip()}; go on with that, take it "
-            "away, or name another --out"
-        )
-    whole = whole or [head]
+    head = next(lines(partial, Begun, sealed=True), None)
+    if head is not None and head.value != what and not head.torn:
+        said = f"left by a stopped run on {head.value}, not {what}" if head.value else f"line 1: {head.reason}"
+        raise UsageError(f"{partial}: {said}; complete that run, delete the file, or give another --out")
+    whole = [line for line in lines(partial, Done, sealed=True) if line.value is not None]
     with writing(partial) as temporary:
-        temporary.write_text("".join(whole), encoding="utf-8")
-    return dict(found for line in whole[1:] if (found := _noted(line)) is not None)
-
-
-def _noted(line: str) -> tuple[str, list[Row] | str] | None:
-    """What a line of a journal says of a track; None if it is damaged, so that the track is done again."""
-    try:
-        name, found = json.loads(line)
-        wrong = isinstance(found, list) and any(row.keys() != {"filename", *COLUMNS, "label"} for row in found)
-    except (ValueError, TypeError, AttributeError):
-        return None
-    return None if wrong or not isinstance(name, str) or not isinstance(found, list | str) else (name, found)
+        temporary.write_bytes(b"".join([seal(asdict(what)), *(line.raw for line in whole)]))
+    done = (line.value for line in whole if line.value is not None)
+    return {line.track: to_builtins(line.found) for line in done}
 
 
 def _write(table: Path, rows: list[Row]) -> None:

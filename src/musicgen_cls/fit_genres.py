@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from musicgen_cls.arguments import option
 from musicgen_cls.cli import MusicCLI, start
@@ -18,6 +20,7 @@ from musicgen_cls.configs import dumped
 from musicgen_cls.errors import UsageError
 from musicgen_cls.paths import check_writable, writing
 from musicgen_cls.plain import resolve
+from musicgen_cls.records import finite, read
 from musicgen_cls.tasks.generation import GenreGenerator
 
 FINISHED = "finished.json"
@@ -28,6 +31,14 @@ Trains one network a genre, in turn, with the options of fit, into <save_dir>/<n
 The same command goes on where it was stopped; genres that are finished stay as they are.
 --data.genres [a,b] trains these only. See musiccli fit --help.
 """
+
+
+class Finished(Struct, frozen=True):
+    """What a training leaves at its end, in `finished.json`; no loss where no epoch was left to train."""
+
+    epochs: int
+    minutes: float
+    val_loss: float | None
 
 
 class Settings(MusicCLI):
@@ -87,14 +98,16 @@ def run(args: Sequence[str]) -> None:
         _fit(genre, place / genre, f"{name}/{genre}", rest)
     print(f"\n  {'genre':<14}{'epochs':>7}{'val loss':>12}{'minutes':>9}   checkpoint")
     for genre in genres:
-        row = json.loads((place / genre / FINISHED).read_text())
+        row = _finished(place / genre)
         best = place / genre / "checkpoints" / "best.ckpt"
-        print(f"  {genre:<14}{row['epochs']:>7}{row['val_loss']:>12.5g}{row['minutes']:>9.1f}   {best}")
+        loss = "-" if row.val_loss is None else f"{row.val_loss:.5g}"
+        print(f"  {genre:<14}{row.epochs:>7}{loss:>12}{row.minutes:>9.1f}   {best}")
 
 
 def _fit(genre: str, folder: Path, version: str, args: list[str]) -> None:
     """Train one genre, unless that is done; what `fit` says goes to a file."""
     if (folder / FINISHED).exists():
+        _finished(folder)  # a damaged one is named now, not after hours
         print(f"{genre}: finished before, in {folder}", file=sys.stderr)
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,13 +118,14 @@ def _fit(genre: str, folder: Path, version: str, args: list[str]) -> None:
     line, began = EpochLine(genre), time.monotonic()
     with (folder / "fit.log").open("a", encoding="utf-8") as log, redirect_stdout(log):
         cli = start(["fit", *args, *ours], more_callbacks=[line])
-    row = {
-        "epochs": cli.trainer.current_epoch,
-        "val_loss": line.val_loss if line.val_loss is not None else float("nan"),
-        "minutes": (time.monotonic() - began) / 60,
-    }
+    row = Finished(cli.trainer.current_epoch, (time.monotonic() - began) / 60, line.val_loss)
     with writing(folder / FINISHED) as temporary:
-        temporary.write_text(json.dumps(row) + "\n")
+        temporary.write_text(json.dumps(finite(asdict(row))) + "\n")
+
+
+def _finished(folder: Path) -> Finished:
+    """What a finished training left; raises `RecordError` if that is damaged."""
+    return read(folder / FINISHED, Finished, "delete it, and the same command trains that genre to its end again")
 
 
 def _genres(config: Any) -> list[str]:

@@ -19,6 +19,7 @@ from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.collection import Collection, collect
 from musicgen_cls.embeddings import ClassifierFeatures, Embedding, RandomNetwork, Spectra, at_rate
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_not_negative
+from musicgen_cls.generations import Told, read_lines
 from musicgen_cls.inference import GenreRecogniser
 from musicgen_cls.judgement_page import write_judgement
 from musicgen_cls.metrics import distances, sound
@@ -184,18 +185,20 @@ def load_generated(folder: Path, context_seconds: float | None = None) -> Genera
 
     Raises:
         AudioError: a file is damaged.
+        RecordError: a line about a recording is.
         UsageError: it holds nothing to judge, or files of different rates.
     """
     files = sorted(folder.glob("*/*.wav")) if folder.is_dir() else []
     if len(files) < 2:
         raise UsageError(f"{folder}: {len(files)} wav files in genre folders; at least two are needed to judge")
-    told = _told(folder / "continuations.jsonl")
-    facts = [told.get(file.relative_to(folder).as_posix(), {}) for file in files]
+    told = {line.file: line for line in read_lines(folder, Told)}
+    names = [file.relative_to(folder).as_posix() for file in files]
+    facts = [told.get(name, Told(file=name)) for name in names]
     rates = [_rate(file) for file in files]
     for file, rate in zip(files, rates, strict=True):
         if rate != rates[0]:
             raise UsageError(f"{file}: {rate} Hz, but {files[0]} has {rates[0]} Hz; judge like with like")
-    known = [fact["context_seconds"] for fact in facts if "context_seconds" in fact]
+    known = [fact.context_seconds for fact in facts if fact.context_seconds is not None]
     context = context_seconds if context_seconds is not None else max(known, default=0.0)
     begun = to_samples(context, rates[0])
     waveforms = [np.concatenate(list(stream(file, rates[0]))) for file in files]
@@ -209,10 +212,10 @@ def load_generated(folder: Path, context_seconds: float | None = None) -> Genera
         sample_rate=rates[0],
         context_seconds=context,
         seconds=min(map(len, waveforms)) / rates[0],
-        checkpoints=sorted({fact["checkpoint"] for fact in facts if fact.get("checkpoint")}),
+        checkpoints=sorted({fact.checkpoint for fact in facts if fact.checkpoint}),
         sounds=sounds,
         beginnings=beginnings,
-        seeds=[fact.get("seed") for fact in facts],
+        seeds=[fact.seed for fact in facts],
     )
 
 
@@ -494,18 +497,6 @@ def _names(columns: Sequence[Generated]) -> Iterator[str]:
     names = [column.folder.resolve().name for column in columns]
     for column, name in zip(columns, names, strict=True):
         yield name if names.count(name) == 1 and name != REAL else str(column.folder)
-
-
-def _told(path: Path) -> dict[str, dict[str, Any]]:
-    """What the generator says of its files, by name; a line that a kill cut short says nothing."""
-    found = {}
-    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            line = json.loads(text)
-            found[line["file"]] = line
-        except (ValueError, KeyError, TypeError):
-            continue
-    return found
 
 
 def _rate(file: Path) -> int:

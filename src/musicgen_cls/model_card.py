@@ -11,12 +11,16 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
+from msgspec import to_builtins
+
 from musicgen_cls import __version__
 from musicgen_cls.checkpoints import Checkpoint
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import CheckpointError
 from musicgen_cls.metrics.scores import Interval
 from musicgen_cls.plain import resolve
+from musicgen_cls.records import read
+from musicgen_cls.reports import FullReport
 from musicgen_cls.sources.splits import LEAK_WARNING, LEAKY
 
 FORMAT_VERSION = 1
@@ -42,7 +46,8 @@ def facts(checkpoint: Checkpoint, data: GenreDataModule, of_input: dict[str, Any
         of_input: what must be known to make its input.
 
     Raises:
-        CheckpointError: a report beside the checkpoint cannot be read, or is of another checkpoint.
+        CheckpointError: a report beside the checkpoint is of another checkpoint.
+        RecordError: such a report is damaged.
     """
     trained: dict[str, Any] = {
         "source": data.source_name,
@@ -119,29 +124,24 @@ def card(about: dict[str, Any], name: str, file: Path, difference: float) -> str
 
 def _report(file: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     """The figures of one report, with what there is to beware of."""
-    anew = f"take it away, or make it anew with musiccli test --ckpt_path {checkpoint.path}"
-    try:
-        report = json.loads(file.read_text(encoding="utf-8"))
-        kept = {name: report[name] for name in _REPORTED}
-        leaks, heard = bool(report["can_leak"]), int(report.get("tracks_heard_in_training") or 0)
-        offset, genres = float(report.get("level_offset_db") or 0.0), report["genres"]
-        for figure in _FIGURES:
-            Interval(**kept[figure])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{file}: not a report that can be read; {anew}") from error
-    if genres != checkpoint.genres:
+    anew = f"delete it, or write it again with musiccli test --ckpt_path {checkpoint.path}"
+    report = read(file, FullReport, anew)
+    said = to_builtins(report)
+    heard, offset = report.tracks_heard_in_training or 0, report.level_offset_db or 0.0
+    if report.genres != checkpoint.genres:
         raise CheckpointError(f"{file}: of other genres than {checkpoint.path}; {anew}")
     beware = []
     if heard:
         beware.append(f"the checkpoint was trained or selected on {heard} of these tracks; these figures leak")
-    elif leaks:
+    elif report.can_leak:
         beware.append(LEAK_WARNING)
     if abs(offset) > _LEVEL_DB:
         louder = f"{abs(offset):.0f} dB {'louder' if offset > 0 else 'quieter'}"
         beware.append(f"these windows were {louder} than the training windows; a network may hear that as genre")
     if file.stat().st_mtime < checkpoint.path.stat().st_mtime:
         beware.append("this report is older than the checkpoint's file, and may be of weights before these")
-    return {**kept, "leaks": leaks, "tracks_heard_in_training": heard, "beware": beware}
+    kept = {name: said[name] for name in _REPORTED}
+    return {**kept, "leaks": report.can_leak, "tracks_heard_in_training": heard, "beware": beware}
 
 
 def _study(class_path: str) -> str | None:

@@ -18,6 +18,7 @@ from musicgen_cls.datamodules.windows import WindowSampler
 from musicgen_cls.errors import SourceError, SplitError, UsageError
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.track import SIDES
+from musicgen_cls.store import Store
 
 RATE = 22050
 
@@ -55,6 +56,19 @@ def small(tmp_path_factory) -> Path:
             level = 10.0 ** rng.uniform(-2, -0.5)
             soundfile.write(root / genre / f"{n}.wav", level * rng.uniform(-1, 1, rng.integers(8000, 16000)), 8000)
     return root
+
+
+def test_a_collection_is_opened_once(small, monkeypatch):
+    opened = []
+    fill = Store.fill
+    monkeypatch.setattr(Store, "fill", lambda *args: opened.append(1) or fill(*args))
+    data = make(small, stage=None)
+    data.prepare_fit()
+    data.prepare_data()
+    data.setup("fit")
+    assert opened == [1]
+    make(small, stage=None).setup("test")  # as a process that did not prepare
+    assert opened == [1, 1]
 
 
 # Batches

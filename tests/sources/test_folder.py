@@ -53,6 +53,14 @@ def test_files_at_any_depth_with_unique_ids(tmp_path):
     ]
 
 
+def test_tracks_of_another_kind_are_found_after_those_of_the_first(tmp_path):
+    touch(tmp_path, "rock/a.wav", "rock/b.npy")
+    source = Folder(str(tmp_path))
+    assert [track.id for track in source.tracks()] == ["rock/a.wav"]
+    assert [track.id for track in source.holding((".npy",)).tracks()] == ["rock/b.npy"]
+    assert [track.id for track in source.tracks()] == ["rock/a.wav"]
+
+
 def test_hidden_files_and_folders_are_ignored(tmp_path):
     touch(tmp_path, "rock/a.wav", "rock/._a.wav", "rock/.DS_Store", "rock/.trash/b.wav", ".git/c.wav", ".git/x/d.wav")
     source = Folder(str(tmp_path))

@@ -35,7 +35,7 @@ def test_pruning_stops_what_is_worse_than_most() -> None:
     assert watch.pruned
     assert epoch == 1
     assert watch.kept is not None
-    assert watch.kept["epoch"] == 1
+    assert watch.kept.epoch == 1
 
 
 def test_values_are_those_of_the_kept_checkpoint() -> None:
@@ -49,4 +49,4 @@ def test_values_are_those_of_the_kept_checkpoint() -> None:
         watch.on_validation_end(trainer, None)  # type: ignore[arg-type]
     watch.__exit__()
     assert watch.kept is not None
-    assert (watch.kept["epoch"], watch.kept["value"]) == (1, 0.5)
+    assert (watch.kept.epoch, watch.kept.value) == (1, 0.5)

@@ -24,12 +24,11 @@ from musicgen_cls.audio.io import to_pcm
 from musicgen_cls.audio.mel import LogMel
 from musicgen_cls.datamodules.waveform import WaveformWindows
 from musicgen_cls.errors import UsageError
+from musicgen_cls.generations import LINES, SETTINGS, Continuation, read_lines, tidy, was_stopped
 from musicgen_cls.metrics.sound import loudness
 from musicgen_cls.paths import check_writable, writing
 from musicgen_cls.tasks.generation import GenreGenerator
 
-LINES = "continuations.jsonl"
-SETTINGS = "generation.json"
 _PICTURED_SECONDS = 60
 
 
@@ -61,8 +60,10 @@ class ContinuationWriter(Callback):
             folder = folder if self.overwrite else next(f for f in _numbered(self.wanted) if self._may_use(f))
             check_writable(folder, "--out DIR")
             _announce(_datamodule(trainer).prompts, pl_module, folder)
+            tidy(folder)  # else the first new line would be written behind one that a kill cut short
         self.out = trainer.strategy.broadcast(folder)
-        self._done = {line["position"] for line in self._lines()} if self._is_unfinished(self.out) else set()
+        resumed = self._lines() if was_stopped(self.out, self._settings) else []
+        self._done = {line.position for line in resumed if (self.out / line.file).is_file()}
         if trainer.is_global_zero:
             if self.out != self.wanted:
                 print(f"{self.wanted} holds something else (--overwrite true writes into it); taking {self.out}")
@@ -117,26 +118,17 @@ class ContinuationWriter(Callback):
         """Say what was made."""
         trainer.strategy.barrier()
         if trainer.is_global_zero:
-            with writing(self.out / LINES) as temporary:  # one line a recording, not one a time it was made
-                temporary.write_text("".join(f"{json.dumps(line)}\n" for line in read_lines(self.out)))
+            tidy(self.out)
             self._sign(finished=True)
-            print(format_lines(sorted(self._lines(), key=lambda line: line["position"])))
+            print(format_lines(sorted(self._lines(), key=lambda line: line.position)))
             print(f"Written:     {self.out} (recordings, pictures, {LINES})")
 
-    def _lines(self) -> list[dict[str, Any]]:
+    def _lines(self) -> list[Continuation]:
         """What this generation has finished."""
-        return [line for line in read_lines(self.out) if line["generation"] == self._id]
+        return [line for line in read_lines(self.out, Continuation) if line.generation == self._id]
 
     def _may_use(self, folder: Path) -> bool:
-        return not folder.is_dir() or not any(folder.iterdir()) or self._is_unfinished(folder)
-
-    def _is_unfinished(self, folder: Path) -> bool:
-        """Whether this same generation was stopped in a folder."""
-        try:
-            signed: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
-        except (OSError, ValueError):
-            return False
-        return signed == {**self._settings, "finished": False}
+        return not folder.is_dir() or not any(folder.iterdir()) or was_stopped(folder, self._settings)
 
     def _sign(self, finished: bool) -> None:
         with writing(self.out / SETTINGS) as temporary:
@@ -206,29 +198,16 @@ def describe(trainer: Trainer, task: GenreGenerator) -> dict[str, Any]:
     }
 
 
-def read_lines(folder: Path) -> list[dict[str, Any]]:
-    """The lines about the recordings in a folder, the last one about each; what a kill cut short is left out."""
-    path = folder / LINES
-    lines = {}
-    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        lines[line["file"]] = line
-    return list(lines.values())
-
-
-def format_lines(lines: list[dict[str, Any]]) -> str:
+def format_lines(lines: list[Continuation]) -> str:
     """A table for a terminal: file, what it continues, and how loud it is on the way."""
-    width = max(len(line["file"]) for line in lines)
-    last = max(len(line["loudness_db"]) for line in lines)
+    width = max(len(line.file) for line in lines)
+    last = min(len(line.loudness_db) for line in lines)
     seconds = sorted({0, last // 2, last - 1})
     head = "".join(f"{f'second {second + 1}':>12}" for second in seconds)
     rows = ["", f"  {'file':<{width}}{head}   continues"]
     for line in lines:
-        levels = "".join(f"{line['loudness_db'][second]:>9.1f} dB" for second in seconds)
-        rows.append(f"  {line['file']:<{width}}{levels}   {line['seed']}")
+        levels = "".join(f"{line.loudness_db[second]:>9.1f} dB" for second in seconds)
+        rows.append(f"  {line.file:<{width}}{levels}   {line.seed}")
     return "\n".join([*rows, ""])
 
 

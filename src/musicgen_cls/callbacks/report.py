@@ -17,6 +17,7 @@ from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError
 from musicgen_cls.metrics.scores import Interval, Scores, predictions_table, student, summarise
 from musicgen_cls.paths import check_writable, writing
+from musicgen_cls.records import finite
 from musicgen_cls.sources.splits import LEAK_WARNING
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
@@ -108,7 +109,7 @@ class LossReport(Callback):
         folder = Path(self.out) if self.out else _folder(trainer, report)
         check_writable(folder, "--out DIR")
         with writing(folder / "report.json") as temporary:
-            temporary.write_text(json.dumps(report, indent=2) + "\n")
+            temporary.write_text(json.dumps(finite(report), indent=2) + "\n")
         print(f"Report:      {folder}")
 
 
@@ -199,7 +200,7 @@ def write_report(folder: Path, report: dict[str, Any], scores: Scores, datamodul
     plots.save(plots.confusion_matrix(report["confusion"], genres, title), folder / "confusion.png")
     plots.save(plots.track_accuracy_bars(report["per_genre"]), folder / "per_genre.png")
     with writing(folder / "report.json") as temporary:
-        temporary.write_text(json.dumps(report, indent=2) + "\n")
+        temporary.write_text(json.dumps(finite(report), indent=2) + "\n")
 
 
 def _folder(trainer: Trainer, report: dict[str, Any]) -> Path:

@@ -79,7 +79,7 @@ class GenreDataModule(LightningDataModule, ABC):
         self.num_workers = num_workers
         self.files = files
         self.collection: Collection | None = None
-        self._prepared = False
+        self._opened: Collection | None = None
         self.windows: dict[Side, Windows] = {}
         self.heard: frozenset[str] = frozenset()
         """Digests of the tracks that the checkpoint was trained and selected on."""
@@ -133,10 +133,9 @@ class GenreDataModule(LightningDataModule, ABC):
 
     def prepare_data(self) -> None:
         """Fetch and decode what is missing: on one process, once."""
-        if self.files is not None or self._prepared:
+        if self.files is not None or self._opened is not None:
             return
-        collection = self.open_collection()
-        self._prepared = True
+        self._opened = collection = self.open_collection()
         if collection.problems:
             where = f"\n  the whole list: {write_tables(collection)[1]}" if collection.folder else ""
             log.warning("%s%s", describe_problems(collection.problems), where)
@@ -228,7 +227,7 @@ class GenreDataModule(LightningDataModule, ABC):
     def _open_once(self) -> None:
         if self.collection is not None:
             return
-        collection = self.open_collection()
+        collection = self._opened or self.open_collection()  # a process that did not prepare opens it here
         known, unknown = self._known_tracks(collection)
         if unknown:
             names = ", ".join(f"{genre} ({count} tracks)" for genre, count in sorted(unknown.items()))

@@ -38,15 +38,11 @@ class Folder(Source):
     @property
     def genres(self) -> tuple[str, ...]:
         """Names of the sub-folders that hold audio, sorted."""
-        return tuple(sorted({file.relative_to(self.location).parts[0] for file in self._audio}))
+        return tuple(sorted({track.genre for track in self._tracks}))
 
     def tracks(self) -> list[Track]:
         """One track for every audio file; its id is its path below the folder."""
-        tracks = []
-        for file in self._audio:
-            relative = file.relative_to(self.location)
-            tracks.append(Track(relative.as_posix(), file, relative.parts[0], self._artists.get(relative.as_posix())))
-        return tracks
+        return list(self._tracks)
 
     def problems(self) -> list[Problem]:
         """Files among the music whose names are not those of audio, and audio that lies in no sub-folder."""
@@ -61,6 +57,15 @@ class Folder(Source):
             *(Problem(file, "in no genre's sub-folder") for file in loose if not file.name.startswith(".")),
             *(Problem(file, "named in artists.csv, but not there") for file in astray),
         ]
+
+    @cached_property
+    def _tracks(self) -> list[Track]:
+        root, tracks = self.location, []
+        for file in self._audio:
+            relative = file.relative_to(root)
+            name = relative.as_posix()
+            tracks.append(Track(name, file, relative.parts[0], self._artists.get(name)))
+        return tracks
 
     def _why_not(self, file: Path) -> str:
         """Why a file is no track."""
@@ -78,8 +83,9 @@ class Folder(Source):
             raise SourceError(
                 f"{self.location}: no such folder; set --data.source.root to one with a sub-folder a genre"
             )
-        files = (path for path in self.location.glob("*/**/*") if path.is_file())
-        return sorted(f for f in files if not any(part.startswith(".") for part in f.relative_to(self.location).parts))
+        root = self.location
+        files = (path for path in root.glob("*/**/*") if path.is_file())
+        return sorted(f for f in files if not any(part.startswith(".") for part in f.relative_to(root).parts))
 
     @property
     def _audio(self) -> list[Path]:

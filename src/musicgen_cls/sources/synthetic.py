@@ -9,13 +9,26 @@ from io import BytesIO
 from pathlib import Path
 from uuid import uuid4
 
+from msgspec import Struct
+from msgspec.structs import asdict
+
 from musicgen_cls.audio import synth
 from musicgen_cls.audio.io import to_pcm
 from musicgen_cls.errors import SourceError, StoreError, check_positive, check_rate
 from musicgen_cls.paths import CACHE_VARIABLE, as_path, cache_root
+from musicgen_cls.records import read
 from musicgen_cls.sources.track import Source, Track
 
 VERSION = 1  # raise when the same arguments give other sounds, so that old files are not taken for new ones
+
+
+class Recipe(Struct, frozen=True):
+    """What determines the sound of a folder's tracks, in `synthetic.json`."""
+
+    version: int
+    seed: int
+    sample_rate: int
+    seconds: float
 
 
 class SyntheticGenres(Source):
@@ -96,18 +109,17 @@ class SyntheticGenres(Source):
     def _claim(self) -> None:
         """Note in the folder what it is for, before the first track; refuse one that is for something else."""
         note = self.location / "synthetic.json"
-        recipe = {"version": VERSION, "seed": self.seed, "sample_rate": self.sample_rate, "seconds": self.seconds}
+        recipe = Recipe(VERSION, self.seed, self.sample_rate, float(self.seconds))
         if note.exists():
-            try:
-                found = json.loads(note.read_text(encoding="utf-8"))
-            except ValueError:
-                found = None
+            found = read(note, Recipe, "delete it and the folder genres beside it; the tracks are rendered again")
             if found != recipe:
-                raise SourceError(f"{self.location} holds synthetic tracks of {found}, not of {recipe}: change folder")
+                raise SourceError(
+                    f"{self.location} holds synthetic tracks of {asdict(found)}, not of {asdict(recipe)}: change folder"
+                )
         elif (self.location / "genres").exists():
             raise SourceError(f"{self.location} holds genres that are not synthetic: change folder to a new one")
         else:
-            write_whole(note, json.dumps(recipe).encode())
+            write_whole(note, json.dumps(asdict(recipe)).encode())
 
     def _render_all(self, missing: list[Track]) -> None:
         from tqdm import tqdm

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
@@ -84,6 +85,8 @@ class Source(ABC):
     def holding(self, suffixes: tuple[str, ...]) -> Self:
         """The same folders and names, but with files of other kinds for tracks."""
         other = copy(self)
+        for name in [name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)]:
+            delattr(other, name)  # found with the suffixes of before
         other.suffixes = suffixes
         return other
 

@@ -13,7 +13,7 @@ from musicgen_cls.errors import UsageError
 from musicgen_cls.paths import writing
 from musicgen_cls.sweep.settings import FitSettings, argument
 from musicgen_cls.sweep.space import shown, words
-from musicgen_cls.sweep.study import SharedStudy, name_of, state
+from musicgen_cls.sweep.study import SharedStudy, name_of, noted, state
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -42,7 +42,7 @@ def tell(shared: SharedStudy, settings: FitSettings) -> None:
         print(f"In other processes {len(running)} still going on; the last to end says how it all ended")
     if all(state(trial) == "failed" for trial in ranked):
         raise UsageError(
-            f"every trial failed, {name_of(ranked[0].number)} so: {ranked[0].user_attrs['reason']}; mend that, "
+            f"every trial failed, {name_of(ranked[0].number)} so: {noted(ranked[0]).reason}; mend that, "
             "and let others take their place with --retry_failed true"
         )
     if state(ranked[0]) != "complete":
@@ -61,8 +61,9 @@ def _tell_best(best: FrozenTrial, shared: SharedStudy, settings: FitSettings) ->
     head += "# To be run where the sweep was: paths in it may be relative.\n"
     with writing(path) as half:
         half.write_text(head + settings.text([argument(*pair) for pair in params.items()]), encoding="utf-8")
-    epoch = best.user_attrs["kept"]["epoch"]
-    print(f"Best:        {name}, {metric} {best.value:.4g} in validation, epoch {epoch} (from 0)")
+    kept = noted(best).kept
+    epoch = f", epoch {kept.epoch} (from 0)" if kept else ""
+    print(f"Best:        {name}, {metric} {best.value:.4g} in validation{epoch}")
     print(f"Config:      musiccli fit --config {shlex.quote(str(path))}")
     checkpoint = shared.place / name / "checkpoints" / "best.ckpt"
     if checkpoint.is_file():
@@ -77,23 +78,23 @@ def _ranked(trials: list[FrozenTrial], direction: str) -> list[FrozenTrial]:
     states = ("complete", "pruned", "running", "failed")
 
     def rank(trial: FrozenTrial) -> tuple[int, float, int]:
-        kept = trial.user_attrs.get("kept")
-        return states.index(state(trial)), sign * kept["value"] if kept else math.inf, trial.number
+        kept = noted(trial).kept
+        return states.index(state(trial)), sign * kept.value if kept else math.inf, trial.number
 
     return sorted(trials, key=rank)
 
 
 def _row(trial: FrozenTrial, metric: str, shared: SharedStudy) -> dict[str, Any]:
-    kept = trial.user_attrs.get("kept", {})
+    found = noted(trial)
     return {
         "trial": name_of(trial.number),
         "state": state(trial),
-        metric: kept.get("value"),
-        "epoch": kept.get("epoch"),
+        metric: found.kept.value if found.kept else None,
+        "epoch": found.kept.epoch if found.kept else None,
         "epochs": len(trial.intermediate_values),
         **{dimension.name: trial.params.get(dimension.name) for dimension in shared.space},
-        "minutes": round(trial.user_attrs.get("seconds", 0.0) / 60, 2),
-        "reason": trial.user_attrs.get("reason", ""),
+        "minutes": round(found.seconds / 60, 2),
+        "reason": found.reason,
     }
 
 
@@ -148,7 +149,7 @@ def with_stopped(study: Study) -> Study:
 
     shown = optuna.create_study(direction=study.direction)
     for trial in study.get_trials(deepcopy=False):
-        kept = trial.user_attrs.get("kept")
+        kept = noted(trial).kept
         choices = {
             n: words(d.choices) for n, d in trial.distributions.items() if isinstance(d, CategoricalDistribution)
         }
@@ -157,7 +158,7 @@ def with_stopped(study: Study) -> Study:
         shown.add_trial(
             create_trial(
                 state=TrialState.COMPLETE if ended else TrialState.FAIL,
-                value=kept["value"] if ended and kept else None,
+                value=kept.value if ended and kept else None,
                 params={n: choices[n][value] if n in choices else value for n, value in trial.params.items()},
                 distributions={**trial.distributions, **short},
                 intermediate_values=trial.intermediate_values,

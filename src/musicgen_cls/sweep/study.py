@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
+from msgspec import Struct
 
 from musicgen_cls.errors import UsageError, one_line
 from musicgen_cls.paths import as_path, writing
+from musicgen_cls.records import Damage, convert
 from musicgen_cls.sweep.space import Dimension
 
 if TYPE_CHECKING:
@@ -32,6 +34,32 @@ class StudyError(UsageError):
 
 class MetricError(StudyError):
     """Validation does not give what is to be searched by."""
+
+
+class Kept(Struct, frozen=True):
+    """The best that a trial has had: the epoch, what its checkpoint is chosen by, and what the search is by."""
+
+    epoch: int
+    monitored: float
+    value: float
+
+
+class Noted(Struct, frozen=True):
+    """What this package notes of a trial in the database; `seconds` of training, and why the trial failed."""
+
+    kept: Kept | None = None
+    seconds: float = 0.0
+    reason: str = ""
+
+
+class Identity(Struct, frozen=True):
+    """What a study in a database is about."""
+
+    metric: str
+    direction: str
+    space: dict[str, Any]
+    config: dict[str, Any]
+    folder: str | None = None
 
 
 class SharedStudy:
@@ -70,10 +98,12 @@ class SharedStudy:
         """Tell what is wrong with the database in one line.
 
         Raises:
-            StudyError: SQLite failed.
+            StudyError: SQLite failed, or what is noted there is damaged.
         """
         try:
             yield
+        except (Damage, json.JSONDecodeError) as error:
+            raise StudyError(f"{self.database}: damaged ({one_line(error)}); give another --name") from error
         except Exception as error:
             cause = sqlite_error(error)
             if cause is None:
@@ -207,7 +237,7 @@ class SharedStudy:
             if self.first is not None:
                 study.enqueue_trial(self.first)
             return
-        for name, there, here in self._pairs(theirs):
+        for name, there, here in self._pairs(convert(theirs, Identity)):
             if there != here:
                 raise StudyError(
                     f"{self.database}: its study '{study.study_name}' has {name} {json.dumps(there)}, this command "
@@ -222,17 +252,17 @@ class SharedStudy:
                 f"{left.parent}: left by a sweep whose database is gone; move {self.place} away, or give another --name"
             )
 
-    def _pairs(self, theirs: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    def _pairs(self, theirs: Identity) -> Iterator[tuple[str, Any, Any]]:
         """What the study in the database is about, beside what this command is."""
         ours = self.identity
         for name in ("metric", "direction"):
-            yield name, theirs[name], ours[name]
-        if theirs.get("folder") and ours["folder"]:
-            yield "its trials in", theirs["folder"], ours["folder"]
-        for name in sorted(theirs["space"].keys() | ours["space"].keys()):
-            yield f"space {name}", theirs["space"].get(name), ours["space"].get(name)
-        for name in sorted(theirs["config"].keys() & ours["config"].keys()):  # other versions know other settings
-            yield name, theirs["config"][name], ours["config"][name]
+            yield name, getattr(theirs, name), ours[name]
+        if theirs.folder and ours["folder"]:
+            yield "its trials in", theirs.folder, ours["folder"]
+        for name in sorted(theirs.space.keys() | ours["space"].keys()):
+            yield f"space {name}", theirs.space.get(name), ours["space"].get(name)
+        for name in sorted(theirs.config.keys() & ours["config"].keys()):  # other versions know other settings
+            yield name, theirs.config[name], ours["config"][name]
 
     def _pruner(self) -> Any:
         from optuna import pruners
@@ -269,6 +299,14 @@ def _storage(database: Path) -> RDBStorage:
 def name_of(number: int) -> str:
     """Of a trial, and of its folder."""
     return f"trial-{number:04d}"
+
+
+def noted(trial: Trial | FrozenTrial) -> Noted:
+    """What is noted of a trial; raises `Damage`, which `SharedStudy.told` turns into one line."""
+    try:
+        return convert(dict(trial.user_attrs), Noted)
+    except Damage as damage:
+        raise Damage(f"{name_of(trial.number)}: {damage}") from None
 
 
 def state(trial: FrozenTrial) -> str:

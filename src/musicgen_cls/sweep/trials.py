@@ -19,7 +19,7 @@ from musicgen_cls.paths import check_writable
 from musicgen_cls.sweep import findings
 from musicgen_cls.sweep.settings import FitSettings, argument
 from musicgen_cls.sweep.space import read_space, shown
-from musicgen_cls.sweep.study import MetricError, SharedStudy, StudyError, name_of, sqlite_error
+from musicgen_cls.sweep.study import MetricError, SharedStudy, StudyError, name_of, noted, sqlite_error
 from musicgen_cls.sweep.watch import Watch
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Sweep:
         with Watch(trial, self.metric, checkpoint, self._label_of(trial)) as watch:
             reason = self._train(folder, params, watch) or watch.reason
         garbage_collection_cuda()
-        kept = self.shared.study.trials[trial.number].user_attrs.get("kept")
+        kept = noted(self.shared.study.trials[trial.number]).kept
         if reason is not None:
             trial.set_user_attr("reason", reason)
             self.shared.study.tell(trial, state=TrialState.FAIL)
@@ -101,7 +101,7 @@ class Sweep:
         elif watch.pruned:
             self.shared.study.tell(trial, state=TrialState.PRUNED)
         else:
-            self.shared.study.tell(trial, kept["value"])
+            self.shared.study.tell(trial, kept.value)
 
     def _train(self, folder: Path, params: list[str], watch: Watch) -> str | None:
         """Fit, from where that was stopped if it was; why it failed, if it did."""

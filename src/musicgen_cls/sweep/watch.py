@@ -8,8 +8,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from msgspec.structs import asdict
 
-from musicgen_cls.sweep.study import MetricError
+from musicgen_cls.sweep.study import Kept, MetricError, noted
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -28,11 +29,12 @@ class Watch(Callback):
     def __init__(self, trial: Trial, metric: str, checkpoint: dict[str, Any], label: str) -> None:
         self.trial, self.metric, self.label = trial, metric, label
         self.monitor, self.sign = checkpoint["monitor"] or metric, -1.0 if checkpoint["mode"] == "max" else 1.0
-        self.kept: dict[str, Any] | None = trial.user_attrs.get("kept")
+        before = noted(trial)
+        self.kept = before.kept
         self.reason: str | None = None
         self.pruned = False
         self._bar: Any = None
-        self._began = time.monotonic() - trial.user_attrs.get("seconds", 0.0)
+        self._began = time.monotonic() - before.seconds
         self._shown = sys.stderr
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -58,9 +60,9 @@ class Watch(Callback):
             trainer.should_stop = True
             return
         self.trial.report(value, epoch)
-        if self.kept is None or self.sign * monitored < self.sign * self.kept["monitored"]:
-            self.kept = {"epoch": epoch, "monitored": monitored, "value": value}
-            self.trial.set_user_attr("kept", self.kept)
+        if self.kept is None or self.sign * monitored < self.sign * self.kept.monitored:
+            self.kept = Kept(epoch, monitored, value)
+            self.trial.set_user_attr("kept", asdict(self.kept))
         self._bar.set_postfix_str(f"{self.metric} {value:.4g}", refresh=False)
         self._bar.update()
         if epoch + 1 < (trainer.max_epochs or 0) and self.trial.should_prune():

@@ -1,0 +1,220 @@
+"""Files that this package writes and reads back: each is checked against a declared schema before it is used.
+
+A schema is a `msgspec.Struct`. What does not fit it is named in one line: file, line, field, what is wrong, and what to
+do. Lines of journals also carry a checksum, so that a changed byte is noticed where the line is still valid.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any, Generic, NoReturn, TypeVar
+
+import msgspec
+
+from musicgen_cls.errors import RecordError
+
+FILE_BYTES = 1 << 28
+"""No file or line that this package writes is longer."""
+
+_REASON = 160  # characters; a damaged file may hold anything
+_SEAL = re.compile(rb'\{"check": "([0-9a-f]{16})", ')
+
+T = TypeVar("T")
+
+
+class Damage(ValueError):
+    """Why a text is not what the schema asks for, in words, with the field."""
+
+
+class Line(msgspec.Struct, Generic[T], frozen=True):
+    """A line of a file of JSON lines: its number from 1, its bytes, and what it holds or why it holds nothing."""
+
+    number: int
+    raw: bytes
+    value: T | None
+    reason: str = ""
+
+    @property
+    def torn(self) -> bool:
+        """Whether the line has no end, as the last one that a process was writing when it was killed."""
+        return not self.raw.endswith(b"\n")
+
+
+def parse(text: bytes, kind: type[T]) -> T:
+    """What a JSON text holds.
+
+    Args:
+        text: UTF-8. Lone surrogates may stand in it as escapes: names of files that are not UTF-8 have them.
+        kind: the schema.
+
+    Raises:
+        Damage: the text does not fit the schema, or holds a number that is not finite.
+    """
+    try:
+        value = json.loads(text.decode(), parse_constant=_not_finite, parse_float=_finite)
+    except UnicodeDecodeError as error:
+        raise Damage(f"not UTF-8 at byte {error.start}") from None
+    except RecursionError:
+        raise Damage("nested too deeply") from None
+    except ValueError as error:
+        raise Damage(_short(f"not valid JSON ({error})")) from None
+    return convert(value, kind)
+
+
+def convert(value: Any, kind: type[T], strict: bool = True) -> T:
+    """A plain value as the schema has it; raises `Damage`. Strings count as numbers unless it is `strict`."""
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        reason, _, place = str(error).partition(" - at `$")
+        field = place.rstrip("`").lstrip(".")
+        said = reason[:1].lower() + reason[1:]
+        raise Damage(_short(f"{field}: {said}" if field else said)) from None
+    except UnicodeEncodeError:  # a lone surrogate where another kind of value or a field's name is expected
+        raise Damage("text that is not UTF-8 in place of another value") from None
+    except RecursionError:
+        raise Damage("nested too deeply") from None
+
+
+def read(path: Path, kind: type[T], remedy: str) -> T:
+    """What a JSON file holds.
+
+    Args:
+        path: the file.
+        kind: the schema.
+        remedy: what to do about a damaged file.
+
+    Raises:
+        RecordError: it cannot be read, or does not fit the schema.
+    """
+    try:
+        return parse(read_bytes(path, remedy), kind)
+    except Damage as damage:
+        raise RecordError(f"{path}: {damage}; {remedy}") from None
+
+
+def lines(path: Path, kind: type[T], sealed: bool = False) -> Iterator[Line[T]]:
+    """The lines of a file of JSON lines, the damaged ones among them; none if there is no such file.
+
+    Args:
+        path: the file.
+        kind: the schema of a line.
+        sealed: whether each line has a checksum, as `seal` writes it.
+
+    Raises:
+        RecordError: it cannot be read.
+    """
+    if not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            number = 0
+            while raw := file.readline(FILE_BYTES):
+                number += 1
+                try:
+                    if sealed:
+                        _check_seal(raw)
+                    yield Line(number, raw, parse(raw, kind))
+                except Damage as damage:
+                    yield Line(number, raw, None, str(damage))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def seal(payload: dict[str, Any]) -> bytes:
+    """A line of a journal: a JSON object whose first field is a checksum of the rest."""
+    body = json.dumps(payload, allow_nan=False).encode()[1:] + b"\n"
+    return b'{"check": "%s", %s' % (_checksum(body), body)
+
+
+def read_table(path: Path, kind: type[T], remedy: str) -> list[T]:
+    """The rows of a CSV table with a head, which may have more columns than the schema.
+
+    Args:
+        path: the file.
+        kind: the schema of a row, a `msgspec.Struct`.
+        remedy: what to do about a damaged file.
+
+    Raises:
+        RecordError: it cannot be read, lacks a column, or a row does not fit the schema.
+    """
+    try:
+        text = read_bytes(path, remedy).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecordError(f"{path}: not UTF-8 at byte {error.start}; {remedy}") from None
+    reader = csv.reader(StringIO(text, newline=""), strict=True)
+    rows: list[T] = []
+    try:
+        head = next(reader, [])
+        wanted = [field.encode_name for field in msgspec.structs.fields(kind)]  # type: ignore[arg-type]
+        if missing := [name for name in wanted if name not in head]:
+            raise RecordError(f"{path}: has no column '{missing[0]}'; {remedy}")
+        place = {name: head.index(name) for name in wanted}
+        for cells in reader:
+            if len(cells) != len(head):
+                raise Damage(f"{len(cells)} cells, the head has {len(head)}")
+            rows.append(convert({name: cells[place[name]] for name in wanted}, kind, strict=False))
+    except (csv.Error, Damage) as error:
+        raise RecordError(f"{path}: line {reader.line_num}: {error}; {remedy}") from None
+    return rows
+
+
+def read_bytes(path: Path, remedy: str) -> bytes:
+    """All of a file.
+
+    Raises:
+        RecordError: it cannot be read, or is too long for one of ours.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES + 1)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if len(content) > FILE_BYTES:
+        raise RecordError(f"{path}: longer than {FILE_BYTES >> 20} MiB, which no such file is; {remedy}")
+    return content
+
+
+def finite(value: Any) -> Any:
+    """A plain value with None for each number that is not finite: JSON has no such numbers."""
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _check_seal(raw: bytes) -> None:
+    found = _SEAL.match(raw)
+    if found is None or _checksum(raw[found.end() :]) != found[1]:
+        raise Damage("its checksum is wrong")
+
+
+def _checksum(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=8).hexdigest().encode()
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return value
+
+
+def _not_finite(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no finite number")
+
+
+def _short(reason: str) -> str:
+    return reason if len(reason) <= _REASON else f"{reason[:_REASON]} ..."
+
+
+def _unreadable(path: Path, error: OSError) -> RecordError:
+    return RecordError(f"{path}: cannot be read ({error.strerror or error}); check its permissions and its disk")
