@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 
 from musicgen_cls.callbacks.report import format_report
-from musicgen_cls.callbacks.writers import JOURNAL, _read, format_predictions, summary
+from musicgen_cls.callbacks.writers import answered, format_predictions, summary
+from musicgen_cls.records import seal
 
 
 def test_summary_is_the_mean_over_all_windows_not_over_batches() -> None:
@@ -54,33 +54,31 @@ def test_report_says_whether_it_can_leak(leaks: bool) -> None:
 class TestResuming:
     """A run that was stopped after some files."""
 
-    HEAD = {"checkpoint": "/a/best.ckpt", "written_ns": 5}  # noqa: RUF012
     ROW = {  # noqa: RUF012
-        **{"position": 0, "key": "k0", "file": "a.wav", "seconds": 2.0, "genre": "jazz", "probability": 0.9},
+        **{"file": "a.wav", "seconds": 2.0, "genre": "jazz", "probability": 0.9},
         **{"probabilities": {"jazz": 0.9, "rock": 0.1}, "timeline": []},
     }
 
-    def journal(self, folder: Path, *lines: object) -> Path:
-        path = folder / JOURNAL
-        path.write_text("".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines))
-        return path
-
     def test_rows_come_back(self, tmp_path: Path) -> None:
-        error = {"position": 1, "key": "k1", "file": "b.wav", "error": "b.wav: silent"}
-        path = self.journal(tmp_path, {"head": self.HEAD}, self.ROW, error)
-        assert dict(_read(path, self.HEAD)) == {"k0": self.ROW, "k1": error}
-
-    def test_of_another_checkpoint_none(self, tmp_path: Path) -> None:
-        path = self.journal(tmp_path, {"head": self.HEAD | {"written_ns": 6}}, self.ROW)
-        assert not [*_read(path, self.HEAD)]
+        error = {"file": "b.wav", "error": "b.wav: silent"}
+        lines = [seal({"run": "r", "key": f"k{n}", "row": row}) for n, row in enumerate((self.ROW, error))]
+        (tmp_path / "j").write_bytes(b"".join(lines) + seal({"run": "other", "key": "k2", "row": self.ROW}))
+        assert answered(tmp_path / "j", "r") == {"k0": self.ROW, "k1": error}
+        assert answered(tmp_path / "gone", "r") == {}
 
     @pytest.mark.parametrize(
-        "damage", ["{", "null\n", '{"key": 3}\n', "[]\n", '{"key": "k", "seconds": "x"}\n', "[" * 50_000 + "\n", "\n"]
+        "damage",
+        [
+            b"{",
+            b"null",
+            b"[" * 50_000,
+            b"",
+            b"\xff",
+            seal({"run": "r", "key": 3, "row": {}}).rstrip(),
+            seal({"run": "r", "key": "k", "row": {"file": "x"}}).rstrip(),
+            seal({"run": "r", "key": "k", "row": ROW}).rstrip().replace(b"jazz", b"rock"),
+        ],
     )
-    def test_a_damaged_line_costs_its_own_file_only(self, tmp_path: Path, damage: str) -> None:
-        path = self.journal(tmp_path, {"head": self.HEAD}, damage.rstrip("\n") + "\n", self.ROW)
-        assert dict(_read(path, self.HEAD)) == {"k0": self.ROW}
-
-    @pytest.mark.parametrize("head", ["", "null\n", '{"he', "[]\n"])
-    def test_a_journal_without_a_head_is_of_no_use(self, tmp_path: Path, head: str) -> None:
-        assert not [*_read(self.journal(tmp_path, head), self.HEAD)]
+    def test_a_damaged_line_costs_its_own_file_only(self, tmp_path: Path, damage: bytes) -> None:
+        (tmp_path / "j").write_bytes(damage + b"\n" + seal({"run": "r", "key": "k0", "row": self.ROW}))
+        assert answered(tmp_path / "j", "r") == {"k0": self.ROW}

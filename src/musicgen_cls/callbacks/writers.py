@@ -11,10 +11,13 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
+from msgspec import Struct
 from torch import Tensor
 
+from musicgen_cls import records
 from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.base import GenreDataModule
+from musicgen_cls.datamodules.files import version_of
 from musicgen_cls.errors import AudioError, UsageError
 from musicgen_cls.paths import as_path, check_writable, writing
 from musicgen_cls.sources.files import passed_by
@@ -45,9 +48,9 @@ class PredictionWriter(Callback):
             checkpoint: the network's.
         """
         check_writable(self.out, "--out DIR")
-        self._head = {"checkpoint": str(checkpoint.absolute()), "written_ns": checkpoint.stat().st_mtime_ns}
+        self._run = version_of(checkpoint)
         for journal in self._journals():
-            self._done |= dict(_read(journal, self._head))
+            self._done |= answered(journal, self._run)
         datamodule.answered = frozenset(self._done)
         if self._done:
             rank_zero_only(print)(f"Resuming:    {len(self._done)} files are answered already in {self.out / JOURNAL}")
@@ -60,9 +63,9 @@ class PredictionWriter(Callback):
         self._files = list(self._done.values()) if trainer.is_global_zero else []
         name = JOURNAL if trainer.is_global_zero else f"{trainer.global_rank}.{JOURNAL}"
         with writing(self.out / name) as temporary:
-            rows = [{"head": self._head}, *self._files]
-            temporary.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-        self._journal = (self.out / name).open("a", encoding="utf-8")
+            done = self._done.items() if trainer.is_global_zero else ()
+            temporary.write_bytes(b"".join(self._line(key, row) for key, row in done))
+        self._journal = (self.out / name).open("ab")
         total = len(_datamodule(trainer).own_files())
         off = not any("Progress" in type(callback).__name__ for callback in trainer.callbacks)  # type: ignore[attr-defined]
         self._bar = tqdm(total=total, desc="Predicting", unit="file", disable=off or not trainer.is_global_zero)
@@ -82,7 +85,7 @@ class PredictionWriter(Callback):
             self._windows[file].append((batch["start_s"].cpu(), outputs.cpu()))
         if not batch["last"]:
             return
-        row = {"position": batch["position"], "key": batch["key"], "file": file}
+        row: dict[str, Any] = {"file": file}
         windows = self._windows.pop(file, [])
         if "error" in batch:
             row |= {"error": batch["error"]}
@@ -91,7 +94,7 @@ class PredictionWriter(Callback):
         self._files.append(row)
         self._bar.update()
         try:
-            self._journal.write(json.dumps(row) + "\n")
+            self._journal.write(self._line(batch["key"], row))
             self._journal.flush()
         except OSError as error:
             raise self._unwritable(error) from error
@@ -115,8 +118,6 @@ class PredictionWriter(Callback):
         order = {str(path): place for place, path in enumerate(_datamodule(trainer).named_files())}
         rows = [row for part in gathered for row in part if row["file"] in order]
         rows.sort(key=lambda row: order[row["file"]])
-        for row in rows:
-            del row["position"], row["key"]
         good = [row for row in rows if "error" not in row]
         left_out = [row["error"] for row in rows if "error" in row]
         files = _datamodule(trainer).files
@@ -141,6 +142,9 @@ class PredictionWriter(Callback):
         with writing(self.out / "predictions.json") as temporary:
             temporary.write_text(json.dumps(rows, indent=1) + "\n")
 
+    def _line(self, key: str, row: dict[str, Any]) -> bytes:
+        return records.seal({"run": self._run, "key": key, "row": row})
+
     def _journals(self) -> Iterator[Path]:
         yield from sorted(self.out.glob(f"*{JOURNAL}"))
 
@@ -155,25 +159,26 @@ class PredictionWriter(Callback):
         )
 
 
-def _read(journal: Path, head: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The rows of a journal by file and its size and time of change; none if it is of another checkpoint.
+class Answer(Struct, kw_only=True):
+    """A line of the journal: what is predicted for a file, or why nothing is.
 
-    A line that is damaged is passed over: its file is read again.
+    `key` is the version of the file, `run` that of the checkpoint.
     """
-    lines = journal.read_text(encoding="utf-8", errors="replace").splitlines()
-    for number, line in enumerate(lines):
-        try:
-            row = json.loads(line)
-            if number == 0:
-                if row["head"] != head:
-                    return
-                continue
-            if "error" not in row:
-                float(row["seconds"]), row["genre"], dict(row["probabilities"]), list(row["timeline"])
-            yield str(row["key"]), row
-        except (ValueError, KeyError, TypeError, RecursionError):
-            if number == 0:
-                return
+
+    run: str
+    key: str
+    row: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        names = {"file", "error"} if "error" in self.row else {"file", "seconds", "genre", "probabilities", "timeline"}
+        if missing := sorted(names - self.row.keys()):
+            raise ValueError(f"row has no {missing[0]}")
+
+
+def answered(journal: Path, run: str) -> dict[str, dict[str, Any]]:
+    """The rows in a journal by the version of their file: those of this checkpoint whose lines are whole."""
+    found = [line.value for line in records.lines(journal, Answer, sealed=True) if line.value is not None]
+    return {answer.key: answer.row for answer in found if answer.run == run}
 
 
 def summary(windows: list[tuple[Tensor, Tensor]], genres: list[str]) -> dict[str, Any]:

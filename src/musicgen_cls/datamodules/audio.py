@@ -95,11 +95,11 @@ class AudioDataModule(GenreDataModule):
             raise UsageError("predict needs files: name them, folders or patterns after --data.files")
         return find_files(self.files)
 
-    def own_files(self) -> list[tuple[int, str, Path]]:
-        """Those that this process is to read: place among all, what tells whether a file has changed, and path."""
+    def own_files(self) -> list[tuple[str, Path]]:
+        """Those that this process is to read: version, which tells whether a file has changed, and path."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        named = ((place, version_of(path), path) for place, path in enumerate(self.named_files()))
-        return [file for file in named if file[1] not in self.answered][rank::world]
+        named = ((version_of(path), path) for path in self.named_files())
+        return [file for file in named if file[0] not in self.answered][rank::world]
 
     def silent_batch(self) -> Batch:
         """A batch of one silent window, as a task gets it, to try out sizes on."""

@@ -80,25 +80,25 @@ def _batch(path: Path, starts: list[float], windows: list[npt.NDArray[np.int16]]
 
 
 class FileWindows(IterableDataset[dict[str, Any]]):
-    """Batches of windows of many files; `position` is the file's among all, `key` its version.
+    """Batches of windows of many files; `key` is the version of the file.
 
     Args:
-        files: place, version and path of each.
+        files: version and path of each.
         sample_rate: Hz.
         window: samples.
         size: windows in a batch.
     """
 
-    def __init__(self, files: Sequence[tuple[int, str, Path]], sample_rate: int, window: int, size: int) -> None:
+    def __init__(self, files: Sequence[tuple[str, Path]], sample_rate: int, window: int, size: int) -> None:
         self.files = files
         self.sample_rate = sample_rate
         self.window = window
         self.size = size
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for position, version, path in self.files:
+        for version, path in self.files:
             for batch in batches(path, self.sample_rate, self.window, self.size):
-                yield batch | {"position": position, "key": version}
+                yield batch | {"key": version}
 
 
 def version_of(path: Path) -> str:
