@@ -305,6 +305,8 @@ def test_network_and_source_swap_from_the_command_line(music: Path, run: Run) ->
         ("--data.split", "artist", "--data.fold", "1 of 3"),
         ("--data.split", "segment"),
         ("--trainer.precision", "bf16-mixed"),
+        ("--trainer.precision", "bf16-true"),
+        ("--trainer.precision", "64-true"),
         ("--data.crops_per_track", "2"),
     ],
 )

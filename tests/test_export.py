@@ -372,7 +372,8 @@ class TestRefused:
 
     def test_a_generator(self, capsys: pytest.CaptureFixture[str], vgg: Path) -> None:
         saved = torch.load(vgg, weights_only=True)
-        saved["hyper_parameters"]["_class_path"] = "musicgen_cls.tasks.generation.GenreGenerator"
+        arguments = {"_class_path": "musicgen_cls.tasks.generation.GenreGenerator", "lr": 0.1}
+        saved["hyper_parameters"] = arguments
         torch.save(saved, vgg)
         said = self.fails(capsys, vgg)
         assert "generators are not exported, since" in said

@@ -146,7 +146,10 @@ def test_what_is_refused(songs, tmp_path, capsys, monkeypatch):
         (["--source", "Foldr", "--out", "x.csv"], "did you mean 'Folder'"),
         (["--source", "Folder", "--source.root", "gone", "--out", str(tmp_path / "x.csv")], "set --source.root"),
         (["--source", "Folder", "--source.root", str(songs), "--out", "x.csv", "--seconds", "soon"], "soon"),
-        (["--source", "Folder", "--source.root", str(songs), "--out", "x.csv", "--jobs", "0"], "--jobs 0: must be 1"),
+        (
+            ["--source", "Folder", "--source.root", str(songs), "--out", "x.csv", "--jobs", "0"],
+            "--jobs 0: must be from 1 to 256",
+        ),
     ):
         assert main(["features", *args]) == 2
         err = capsys.readouterr().err

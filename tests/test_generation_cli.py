@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from musicgen_cls.__main__ import main
 from musicgen_cls.audio.synth import render
 from musicgen_cls.callbacks import continuations
 from musicgen_cls.checkpoints import read_checkpoint
+from musicgen_cls.plain import TRUST_VARIABLE
 from musicgen_cls.sources.folder import Folder
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -23,6 +25,14 @@ QUIET = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summa
 LOGS = ["--trainer.logger.name", "echo"]
 DATA = ["--data", "WaveformWindows", "--data.sample_rate", str(RATE), "--data.batch", "track"]
 DATA += ["--data.target_seconds", "0.1", "--data.hop_seconds", "1.0"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trusted() -> Iterator[None]:
+    """The network of these tests is none of the package's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TRUST_VARIABLE, "echo")
+        yield
 
 
 @pytest.fixture(scope="module")

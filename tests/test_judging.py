@@ -187,6 +187,7 @@ def test_what_a_generator_left_is_read(tmp_path):
 class TestWhoHeardWhat:
     def test_a_generators_training_tracks_are_told_by_its_checkpoint(self, judged, tmp_path, monkeypatch):
         monkeypatch.setattr("sys.argv", ["musiccli"])
+        monkeypatch.setenv("MUSICGEN_CLS_TRUST", "echo")
         songs = write(tmp_path / "songs", count=5)
         data = ["--data", "WaveformWindows", "--data.sample_rate", str(RATE), "--data.target_seconds", "0.1"]
         data += ["--data.source", "Folder", "--data.source.root", str(songs), "--data.fractions", "[0.6, 0.0, 0.4]"]

@@ -86,7 +86,7 @@ def read_checkpoint(path: str | PathLike[str], option: str = "--ckpt_path", trus
         check_described(model, LightningModule, trust)
         data_class = check_described(data, LightningDataModule, trust)
     except UsageError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise CheckpointError(f"{path}: {error}") from None
     genres = data["init_args"].get("genres")
     if not isinstance(genres, list) or not genres or not all(isinstance(genre, str) for genre in genres):
         raise CheckpointError(f"{path}: a checkpoint of something else; it names no genres")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from jsonargparse.typing import PositiveInt
@@ -92,6 +92,7 @@ class MusicCLI(LightningCLI):
     """Arguments, links and what happens around Lightning's commands."""
 
     checkpoint: Checkpoint | None = None
+    trust: Collection[str] = ()
     found: tuple[Found, ...] = ()
 
     def __init__(self, more_callbacks: Sequence[Callback] = (), **options: Any) -> None:
@@ -155,7 +156,7 @@ class MusicCLI(LightningCLI):
         rest, files = take_files(args[1:])
         check_text(rest)
         rest, settings = configs.checked(rest)
-        trust = configs.named_modules(rest, settings)
+        self.trust = trust = configs.named_modules(rest, settings)
         if command in SCORED_WITH_CHECKPOINT and not is_help(rest):
             self.checkpoint = read_checkpoint(scored_checkpoint(command, rest, settings), trust=trust)
             rest = ["--config", configs.dumped(settings_of(self.checkpoint)), *rest]
@@ -188,7 +189,7 @@ class MusicCLI(LightningCLI):
         if self.subcommand == "fit":
             if config.ckpt_path == LAST:
                 recipe.ckpt_path = None
-                self.checkpoint = resume_last(config)
+                self.checkpoint = resume_last(config, self.trust)
         else:
             config.trainer.logger = False
             config.trainer.enable_checkpointing = bool(config.trainer.callbacks)

@@ -66,7 +66,7 @@ MOST: dict[str, float] = {
     "num_workers": 256,
     "tracks_per_genre": 100_000,
     "trials": 100_000,
-    "temperature": 100,
+    "temperature": 10_000,
 }
 """The greatest sensible value of an argument: beyond it there is no machine that ends the work, or holds it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,14 @@ def saved_last(trainer: Any) -> Path | None:
     return next((path for folder in folders if (path := Path(folder) / f"{LAST}.ckpt").is_file()), None)
 
 
-def resume_last(config: Any) -> Checkpoint:
+def resume_last(config: Any, trust: Collection[str] = ()) -> Checkpoint:
     """Point `ckpt_path` and the logger's version at the newest run of this name that has finished an epoch.
 
     Where a version is set it is that one. It prints which run it takes, and which newer ones have nothing saved.
+
+    Args:
+        config: of fit.
+        trust: modules whose classes the checkpoint may name, since the user names them.
     """
     arguments = config.trainer.logger.init_args if hasattr(config.trainer.logger, "init_args") else None
     if arguments is None or "save_dir" not in arguments:
@@ -63,7 +68,7 @@ def resume_last(config: Any) -> Checkpoint:
         others = sorted(str(path) for path in runs.glob("*/checkpoints/last.ckpt"))
         hint = f", or resume another run: --ckpt_path {others[-1]}" if others else ""
         raise CheckpointError(f"{last}: no run to resume there; leave out --ckpt_path to start afresh{hint}")
-    checkpoint = read_checkpoint(last)
+    checkpoint = read_checkpoint(last, trust=trust)
     newer = sorted(number for number in numbers if isinstance(version, int) and number > version)
     unsaved = f"; version_{newer[-1]} is newer, but was stopped before its first epoch ended" if newer else ""
     rank_zero_only(print)(f"Resuming:    {run}, {checkpoint.epoch + 1} epochs done{unsaved}")

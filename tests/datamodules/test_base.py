@@ -421,9 +421,9 @@ def test_predicting_needs_files(data):
     "name",
     ["sample_rate", "seconds", "windows_per_track", "batch_size", "crops_per_track", "n_fft", "hop_length", "n_mels"],
 )
-@pytest.mark.parametrize("value", [0, -1])
-def test_what_must_be_positive(music, name, value):
-    with pytest.raises(UsageError, match=rf"--data.{name} {value}: must be more than 0"):
+@pytest.mark.parametrize("value", [0, -1, 10**9])
+def test_what_must_be_positive_and_within_reason(music, name, value):
+    with pytest.raises(UsageError, match=rf"--data.{name} {value}: must be (more than 0, and at most|from 1000 to)"):
         make(music, None, **{name: value})
 
 

@@ -89,7 +89,7 @@ class TensorBoardFigures(Callback):
         assert isinstance(pl_module, GenreClassifier)
         assert isinstance(datamodule, GenreDataModule)
         scores = pl_module.results.get(stage)
-        if scores is None:
+        if scores is None or not np.isfinite(scores.log_probs).all():  # training diverged: there is nothing to draw
             return
         genres, step, board = datamodule.genres, trainer.global_step, logger.experiment
         confusion = np.zeros((len(genres), len(genres)), dtype=int)

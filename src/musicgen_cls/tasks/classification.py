@@ -48,8 +48,8 @@ class GenreClassifier(Task):
         self.results: dict[str, Scores] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        """Network input to logits `[batch, num_classes]`."""
-        logits: Tensor = self.network(x)
+        """Network input to logits `[batch, num_classes]`, in the precision of the weights."""
+        logits: Tensor = self.network(x.to(self.dtype))
         return logits
 
     def step_probabilities(self, x: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class GenreClassifier(Task):
             logits, loss = self._mixed(batch["x"], batch["y"])
         else:
             logits = self(batch["x"])
-            loss = functional.cross_entropy(logits, batch["y"])
+            loss = functional.cross_entropy(logits.float(), batch["y"])
         self.train_accuracy(logits, batch["y"])
         size = len(batch["y"])
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=size, sync_dist=True)
@@ -77,7 +77,7 @@ class GenreClassifier(Task):
         share = float(torch.distributions.Beta(self.mixup, self.mixup).sample())
         other = torch.randperm(len(x), device=x.device)
         logits = self(torch.lerp(x[other], x, share))
-        losses = [functional.cross_entropy(logits, label) for label in (y, y[other])]
+        losses = [functional.cross_entropy(logits.float(), label) for label in (y, y[other])]
         return logits, share * losses[0] + (1 - share) * losses[1]
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
@@ -108,6 +108,11 @@ class GenreClassifier(Task):
 
     def _collect(self, stage: str, batch: dict[str, Any]) -> None:
         log_probs = functional.log_softmax(self(batch["x"]).float(), dim=1)
+        if stage == "test" and not torch.isfinite(log_probs).all():
+            raise UsageError(
+                "the network's predictions are not finite, since its training diverged; train it with a smaller "
+                "--model.lr or --trainer.precision 32-true, or take another checkpoint"
+            )
         self._metric(stage).update(batch["index"], batch["track"], batch["start_s"], batch["y"], log_probs)
 
     def _metric(self, stage: str) -> TrackScores:

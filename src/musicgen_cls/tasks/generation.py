@@ -72,6 +72,14 @@ class GenreGenerator(Task):
         self._losses: list[tuple[int, float, int]] = []
         self.track_losses: list[float] = []
 
+    def on_fit_start(self) -> None:
+        """Refuse weights of other than 32 bits: the tables and transforms in generators have no other."""
+        if self.dtype != torch.float32:
+            raise UsageError(
+                f"--trainer.precision: a generator's weights have 32 bits, not {self.dtype}; take 32-true, bf16-mixed "
+                "or 16-mixed"
+            )
+
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """The network's loss on a batch."""
         loss = self._loss(batch)
