@@ -32,6 +32,12 @@ FORMATS = (  # suffix, rate, channels
 RATE = 22050
 
 
+# What numba compiles lies in a folder of each worker's own, before librosa is imported: two that compile the same at
+# once would spoil it for both (numba issue 10128). It stays for the next run.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / f"numba-{_WORKER}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A cache folder of this session's own: no test reads or writes the user's."""

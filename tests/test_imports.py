@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tasks": {"errors", "plain", "audio", "models", "metrics"},
     "plots": {"errors", "paths", "compiled"},
     "checkpoints": {"errors", "paths", "plain"},
-    "mistakes": {"errors", "configs", "console", "__init__"},
+    "mistakes": {"errors", "configs", "console", "help", "__init__"},
     "pages": {"audio", "paths"},
     "timeline": {"tasks"},
 }

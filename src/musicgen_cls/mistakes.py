@@ -137,6 +137,7 @@ def command_parser(
     from jsonargparse import ArgumentParser
 
     from musicgen_cls import configs
+    from musicgen_cls.help import EXAMPLES
 
     class Parser(ArgumentParser):
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -153,7 +154,11 @@ def command_parser(
 
     options, names = set(inspect.signature(command).parameters), [cls.__name__ for cls in classes]
     description = (command.__doc__ or "").splitlines()[0]
-    parser = Parser(prog=f"musiccli {command.__name__}", description=description)
+    name = command.__name__
+    example = f"Example: {EXAMPLES[name]}" if name in EXAMPLES else None
+    parser = Parser(
+        prog=f"musiccli {name}", usage=f"musiccli {name} [OPTIONS]", description=description, epilog=example
+    )
     if listed:
         parser.add_argument(listed, nargs="*", type=str)
     parser.add_function_arguments(command, as_positional=as_positional, skip={listed} if listed else None)
