@@ -157,7 +157,11 @@ def command_parser(
     name = command.__name__
     example = f"Example: {EXAMPLES[name]}" if name in EXAMPLES else None
     parser = Parser(
-        prog=f"musiccli {name}", usage=f"musiccli {name} [OPTIONS]", description=description, epilog=example
+        prog=f"musiccli {name}",
+        usage=f"musiccli {name} [OPTIONS]",
+        description=description,
+        epilog=example,
+        print_config=None,
     )
     if listed:
         parser.add_argument(listed, nargs="*", type=str)
