@@ -76,6 +76,16 @@ def test_wrong_checksum(site, tmp_path, algorithm, length):
     assert f"{url} (wrong checksum)" in failure(tmp_path, [(url, f"{algorithm}:{'0' * length}")])
 
 
+def test_a_failure_leaves_no_empty_folder(site, tmp_path):
+    with pytest.raises(SourceError):
+        fetch("GTZAN", [(closed_port(), "md5:0")], tmp_path / "data" / "gtzan")
+    assert not [*tmp_path.iterdir()]
+    (tmp_path / "data").mkdir()
+    with pytest.raises(SourceError):
+        fetch("GTZAN", [(closed_port(), "md5:0")], tmp_path / "data" / "gtzan")
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
 def test_missing_file(site, tmp_path):
     url = site.url + "/genres.tar.gz"
     assert f"{url} (HTTP status 404)" in failure(tmp_path, [(url, "md5:0")])

@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -41,6 +42,15 @@ def fetch(
 
     Raises `SourceError`, one line with every address and why it failed.
     """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        _fetch(name, addresses, folder, unpack)
+    except BaseException:
+        _remove_empty(made)
+        raise
+
+
+def _fetch(name: str, addresses: Sequence[tuple[str, str]], folder: Path, unpack: Callable[[Path, Path], None]) -> None:
     failures = []
     for url, checksum in addresses:
         print(f"{name}: downloading {url}", file=sys.stderr)
@@ -54,6 +64,13 @@ def fetch(
         else:
             return
     raise SourceError(f"{name} could not be downloaded: {', '.join(failures)}")
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove those of the folders, the innermost first, that hold nothing."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 class _Failure(Exception):
