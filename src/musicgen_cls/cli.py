@@ -32,7 +32,15 @@ from musicgen_cls.errors import CheckpointError, UsageError, one_line
 from musicgen_cls.logs import LIGHTNING, quieten
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.plain import init_arguments, resolve
-from musicgen_cls.runs import LAST, hyper_parameters, last_checkpoint, resume_last, saved_last, settings_of
+from musicgen_cls.runs import (
+    LAST,
+    check_folders,
+    hyper_parameters,
+    last_checkpoint,
+    resume_last,
+    saved_last,
+    settings_of,
+)
 from musicgen_cls.sources.track import Source
 from musicgen_cls.store import distrust
 from musicgen_cls.tasks.generation import GenreGenerator
@@ -93,6 +101,7 @@ class MusicCLI(LightningCLI):
 
     checkpoint: Checkpoint | None = None
     trust: Collection[str] = ()
+    files: Sequence[str] = ()
     found: tuple[Found, ...] = ()
 
     def __init__(self, more_callbacks: Sequence[Callback] = (), **options: Any) -> None:
@@ -153,7 +162,7 @@ class MusicCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; a checkpoint's own settings come first, what the user says after them."""
         command = args[0]
-        rest, files = take_files(args[1:])
+        rest, self.files = take_files(args[1:])
         check_text(rest)
         rest, settings = configs.checked(rest)
         self.trust = trust = configs.named_modules(rest, settings)
@@ -168,8 +177,6 @@ class MusicCLI(LightningCLI):
         self.config = parser.parse_args([command, *rest])
         config = self.config[command]
         check_seed(config.seed_everything)
-        if files:
-            config.data.init_args.files = files
         if self.checkpoint is not None:  # a run's own config.yaml has null for these
             config.ckpt_path = str(self.checkpoint.path)
             config.data.init_args.genres = self.checkpoint.genres
@@ -187,6 +194,7 @@ class MusicCLI(LightningCLI):
         finders = take_finders(config.trainer)
         recipe = config.clone()
         if self.subcommand == "fit":
+            check_folders(config)
             if config.ckpt_path == LAST:
                 recipe.ckpt_path = None
                 self.checkpoint = resume_last(config, self.trust)
@@ -274,6 +282,8 @@ class MusicCLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         """Say what was resolved; refuse a checkpoint of other genres, and pictures too small for the network."""
+        if self.files:  # past the parser, for which a name of a file need not be text
+            self.datamodule.files = self.files
         if self.checkpoint is not None:
             datamodule = self.datamodule
             if isinstance(datamodule, GenreDataModule) and datamodule.genres != self.checkpoint.genres:

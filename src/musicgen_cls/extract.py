@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import functools
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,6 @@ def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> 
         SourceError: no track can be used.
         UsageError: the table is there already, or cannot be written; or a stopped run of another kind left its rows.
     """
-    from tqdm import tqdm
-
     check_positive("--", seconds=seconds)
     if to_samples(seconds, RATE) < FRAME:
         raise UsageError(f"--seconds {seconds}: must be {FRAME / RATE:.3f} or more, the {FRAME} samples of a frame")
@@ -73,6 +71,30 @@ def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> 
         raise UsageError(f"--out {table}: is there already; take it away, or name another")
     check_writable(table.parent, "--out TABLE.csv")
     source.prepare()
+    with _alone(table):
+        return _features(source, table, seconds, jobs)
+
+
+@contextmanager
+def _alone(table: Path) -> Iterator[None]:
+    """Keep other processes from writing the same table; raises `UsageError` where one does."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(table.with_name(f".{table.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(f"--out {table}: another process is writing it; wait for it, or name another") from None
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _features(source: Source, table: Path, seconds: float, jobs: int) -> Path:
+    from tqdm import tqdm
+
     tracks = source.tracks()
     _check_names(tracks)
     partial = table.with_name(table.name + ".partial")
@@ -82,8 +104,13 @@ def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> 
     with closing(run), partial.open("ab") as journal:
         for name, found in tqdm(run, total=len(tracks), initial=len(done), desc="Features", unit="track"):
             done[name] = found
-            journal.write(seal(finite({"track": name, "found": found})))
-            journal.flush()
+            try:
+                journal.write(seal(finite({"track": name, "found": found})))
+                journal.flush()
+            except OSError as error:
+                raise UsageError(
+                    f"{partial}: cannot be written ({error.strerror}); free space, and the same command resumes"
+                ) from error
     rows = [row for track in tracks if isinstance(found := done[track.id], list) for row in found]
     refused = [f"{track.path}: {done[track.id]}" for track in tracks if isinstance(done[track.id], str)]
     if rows:

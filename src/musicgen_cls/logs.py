@@ -36,7 +36,7 @@ def quieten() -> None:
 
 _IDLE = re.compile(
     r"Tip:|[GTHN]PU available|Restoring states|Restored all states|Loaded model weights|`Trainer\.\w+` stopped|"
-    r"Detected KeyboardInterrupt|GLOBAL_RANK"
+    r"Detected KeyboardInterrupt|GLOBAL_RANK|was configured so"
 )
 
 

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from musicgen_cls.checkpoints import Checkpoint, read_checkpoint
 from musicgen_cls.errors import CheckpointError, UsageError
-from musicgen_cls.paths import as_path
+from musicgen_cls.paths import as_path, check_writable
 
 LAST = "last"
 """Name of the checkpoint that is written after every epoch."""
@@ -44,6 +44,21 @@ def saved_last(trainer: Any) -> Path | None:
     """The last.ckpt that a trainer has written or started from; None where there is none."""
     folders = [c.dirpath for c in getattr(trainer, "checkpoint_callbacks", ()) if c.filename == LAST and c.dirpath]
     return next((path for folder in folders if (path := Path(folder) / f"{LAST}.ckpt").is_file()), None)
+
+
+def check_folders(config: Any) -> None:
+    """Raise `UsageError` for a folder of runs or checkpoints that cannot be; a home folder is written out."""
+    if config.checkpoint.dirpath:
+        config.checkpoint.dirpath = str(as_path(config.checkpoint.dirpath, "--checkpoint.dirpath"))
+    if config.trainer.default_root_dir:
+        folder = as_path(config.trainer.default_root_dir, "--trainer.default_root_dir")
+        config.trainer.default_root_dir = str(folder)
+    arguments = getattr(config.trainer.logger, "init_args", None)
+    if arguments is not None and isinstance(arguments.get("save_dir"), str):
+        option = "--trainer.logger.save_dir"
+        arguments.save_dir = str(as_path(arguments.save_dir, option))
+        place = as_path(str(Path(arguments.save_dir) / (arguments.get("name") or "")), f"{option} and .name")
+        check_writable(next(folder for folder in (place, *place.parents) if folder.exists()), option)
 
 
 def resume_last(config: Any, trust: Collection[str] = ()) -> Checkpoint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, TypeVar
@@ -30,6 +31,7 @@ def in_processes(
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
     kind = "generator" if order == "as given" else "generator_unordered"
+    warnings.filterwarnings("ignore", message=r"\d+ tasks which were still being processed")  # where they are stopped
     with _without_interrupts():
         results = Parallel(n_jobs=jobs, return_as=kind)(delayed(function)(item) for item in items)
     try:

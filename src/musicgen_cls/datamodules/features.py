@@ -18,7 +18,7 @@ from musicgen_cls.collection import Collection, join
 from musicgen_cls.datamodules.base import GenreDataModule, letters
 from musicgen_cls.datamodules.windows import Batch, Windows
 from musicgen_cls.errors import SourceError, UsageError, check_not_negative
-from musicgen_cls.paths import as_path
+from musicgen_cls.paths import as_path, check_regular
 from musicgen_cls.sources.splits import SplitName
 from musicgen_cls.sources.track import Problem, Side, Source, Track
 
@@ -218,6 +218,9 @@ class FeatureTable(GenreDataModule):
         )
 
 
+_TABLE_BYTES = 2_000_000_000  # two million rows
+
+
 def read_table(path: Path) -> Any:
     """A table of features as a pandas DataFrame, every number checked; its index are the lines in the file.
 
@@ -227,6 +230,7 @@ def read_table(path: Path) -> Any:
     """
     import pandas as pd
 
+    check_regular(path, "--data.table", _TABLE_BYTES)
     lines = _lines(path)
     header = lines.pop(next(iter(lines)))
     for separator, name in ((";", "semicolons"), ("\t", "tabs")):
