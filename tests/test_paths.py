@@ -93,6 +93,14 @@ def _temporary_names(folder: Path) -> Iterator[str]:
         yield temporary.name
 
 
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="no devices here")
+def test_writing_replaces_no_device_and_no_folder(tmp_path):
+    for place in (Path("/dev/null"), tmp_path):
+        with pytest.raises(UsageError, match=r"name a file to write"), writing(place):
+            pass
+    assert not Path("/dev/null").is_file()
+
+
 def test_writing_replaces_at_the_end(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("old")

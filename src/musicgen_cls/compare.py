@@ -147,7 +147,7 @@ def find_rows(runs: Sequence[str]) -> list[Row]:
     Raises:
         UsageError: a name that stands for no report of a classifier, or a pattern for tests of which no mean can be.
     """
-    if not runs:
+    if not runs or "" in runs:
         raise UsageError(
             "RUN: name two runs or more, as musiccli compare lightning_logs/vgg/version_0 other/report.json"
         )
@@ -224,7 +224,7 @@ def _read(path: Path, wanted: bool) -> Tested | None:
 
 def _minutes(folder: Path) -> float | None:
     """What training and test took, where a benchmark left that beside a report."""
-    path = folder.with_name("minutes.json")
+    path = folder.absolute().with_name("minutes.json")
     try:
         return parse(read_bytes(path, ""), Minutes) if path.is_file() else None
     except (Damage, RecordError):  # another program's file of that name

@@ -89,7 +89,12 @@ def writing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` to write under; renamed to `path` at the end, removed if anything goes wrong.
 
     The first use in a folder removes what killed processes left there under such names.
+
+    Raises:
+        UsageError: `path` is there and no file: a device, such as /dev/null, is not to be replaced by one.
     """
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: {'a folder' if path.is_dir() else 'a device or a pipe'}; name a file to write")
     _remove_leftovers(path.parent.absolute())
     suffix = path.suffix if len(path.suffix) < 16 else ""
     tail = f".{_host()}-{os.getpid()}{suffix}"

@@ -14,6 +14,7 @@ from musicgen_cls.cli import start
 from musicgen_cls.errors import UsageError, one_line
 from musicgen_cls.fit_genres import Settings
 from musicgen_cls.mistakes import user_error
+from musicgen_cls.paths import as_path
 from musicgen_cls.sweep.space import Dimension, label
 
 _OF_NO_MATTER = (
@@ -140,7 +141,8 @@ def _shared(options: Any, space: Sequence[Dimension]) -> list[str]:
         raise UsageError(f"{twice}: searched in space, and given as an argument; take one away")
     found = []
     for file in [options.fit] if isinstance(options.fit, str) else options.fit:
-        there = next((place for place in (Path(options.home) / file, Path(file)) if place.is_file()), None)
+        named = as_path(file, "--fit")
+        there = next((place for place in (Path(options.home) / named, named) if place.is_file()), None)
         if there is None:
             raise UsageError(f"--fit {file}: no such config, neither from here nor from {options.home}")
         found += ["--config", str(there)]
