@@ -34,8 +34,8 @@ def _ours_first(cls: Any, name: str) -> str:
 # jsonargparse has no setting for these. It refuses a short name that classes of several packages have.
 _typehints.resolve_class_path_by_name = _ours_first
 # It takes a value that is the name of a file for the file's content, and shows that content in its errors.
-for _module in (_typehints, _actions):
-    vars(_module)["parse_value_or_config"] = partial(_util.parse_value_or_config, enable_path=False)
+vars(_actions)["parse_value_or_config"] = partial(_util.parse_value_or_config, enable_path=False)
+setattr(_typehints.ActionTypeHint, "_enable_path", property(lambda self: False, lambda self, value: None))  # noqa: B010
 
 
 class MusicParser(LightningArgumentParser):
