@@ -20,6 +20,7 @@ from musicgen_cls.mistakes import command_parser, source_of_its_own
 from musicgen_cls.paths import as_path, check_writable, writing
 from musicgen_cls.records import finite, lines, seal
 from musicgen_cls.sources.known import SOURCES
+from musicgen_cls.sources.parts import as_part
 from musicgen_cls.sources.track import Source, Track
 from musicgen_cls.workers import in_processes
 
@@ -96,11 +97,11 @@ def _features(source: Source, table: Path, seconds: float, jobs: int) -> Path:
     from tqdm import tqdm
 
     tracks = source.tracks()
-    _check_names(tracks)
     partial = table.with_name(table.name + ".partial")
     done = _begun(partial, Begun(str(source.location), float(seconds)))
     left = [track for track in tracks if track.id not in done]
-    run = in_processes(functools.partial(_rows, seconds=seconds), left, jobs, "as they come")
+    rows_of = functools.partial(_rows, seconds=seconds, named_as_parts=named_as_parts(tracks))
+    run = in_processes(rows_of, left, jobs, "as they come")
     with closing(run), partial.open("ab") as journal:
         for name, found in tqdm(run, total=len(tracks), initial=len(done), desc="Features", unit="track"):
             done[name] = found
@@ -133,7 +134,7 @@ def run(args: Sequence[str]) -> None:
         features(options.source, options.out, options.seconds, options.jobs)
 
 
-def _rows(track: Track, seconds: float) -> tuple[str, list[Row] | str]:
+def _rows(track: Track, seconds: float, named_as_parts: frozenset[str]) -> tuple[str, list[Row] | str]:
     """The rows of a track, or why there are none; with its id."""
     try:
         waveform = read(track.path, RATE)
@@ -141,7 +142,7 @@ def _rows(track: Track, seconds: float) -> tuple[str, list[Row] | str]:
         length = to_samples(seconds, RATE)
         count = len(waveform) // length
         if count < 2:
-            return track.id, [_row(track, "", waveform)]
+            return track.id, [_row(track, ".0" if track.id in named_as_parts else "", waveform)]
         return track.id, [_row(track, f".{i}", waveform[i * length : (i + 1) * length]) for i in range(count)]
     except AudioError as error:
         return track.id, str(error).removeprefix(f"{track.path}: ")
@@ -161,13 +162,14 @@ def _name(track: Track, part: str = "") -> str:
     return f"{track.id.removesuffix(track.path.suffix)}{part}{track.path.suffix}"
 
 
-def _check_names(tracks: Sequence[Track]) -> None:
-    """Refuse files that are named as the parts of another are: `song.1.wav` beside `song.wav`."""
-    named = {_name(track): track for track in tracks}
-    for name, track in named.items():
-        whole, _, number = name.removesuffix(track.path.suffix).rpartition(".")
-        if number.isdigit() and len(number) < 5 and (other := named.get(whole + track.path.suffix)):
-            raise SourceError(f"{track.path}: named as part {number} of {other.path} would be in a table; rename it")
+def named_as_parts(tracks: Sequence[Track]) -> frozenset[str]:
+    """Ids of the tracks that are named as a row of another may be, as `song.1.wav` beside `song.wav`.
+
+    Their rows have a number of their own in any case, `song.1.0.wav`, so that no two rows have one name.
+    """
+    names = {_name(track) for track in tracks}
+    found = ((track.id, as_part(_name(track))) for track in tracks)
+    return frozenset(id for id, part in found if part and part[0].whole + part[1] in names)
 
 
 def _begun(partial: Path, what: Begun) -> dict[str, list[Row] | str]:
