@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 MAY_IMPORT["callbacks"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["inference"] = MAY_IMPORT.keys() - {"callbacks", "plots"}
-MAY_IMPORT["checks"] = {"errors", "plain", "checkpoints", "datamodules", "tasks"}
+MAY_IMPORT["checks"] = {"errors", "plain", "sources", "checkpoints", "datamodules", "tasks"}
 MAY_IMPORT["registry"] = {"audio", "datamodules", "models", "sources", "tasks"}
 MAY_IMPORT["runs"] = {"errors", "paths", "checkpoints"}
 MAY_IMPORT["logs"] = set()

@@ -103,7 +103,9 @@ class LossReport(Callback):
         print(
             f"\nTested on {report['tracks']} held-out tracks of {report['source']}, split '{report['split']}' ({apart})"
             f"\n  loss  {report['loss']['value']:.5f} [{report['loss']['low']:.5f}, {report['loss']['high']:.5f}]"
-            f"   {type(pl_module.network).__name__}; comparable between networks of this kind only\n"
+            f"   {type(pl_module.network).__name__}; comparable between networks of this kind only\n",
+            *(f"  {line}.\n" for line in [*report["grouped"], *report["leaks"]]),
+            sep="\n",
         )
         folder = Path(self.out) if self.out else _folder(trainer, report)
         check_writable(folder, "--out DIR")
@@ -134,7 +136,7 @@ def describe_test(trainer: Trainer, datamodule: GenreDataModule) -> dict[str, An
         "split_seed": datamodule.split_seed,
         "can_leak": datamodule.leaks,
         "leaks": datamodule.known_leaks,
-        "grouped": datamodule.grouped,
+        "grouped": datamodule.grouped(datamodule.collection) if datamodule.collection else [],
         "near_duplicates": datamodule.collection.near if datamodule.collection else [],
         "tracks_heard_in_training": len(datamodule.heard_before("test")),
         "level_offset_db": None if (offset := datamodule.level_offset()) is None else round(offset, 2),
@@ -163,7 +165,7 @@ def format_report(report: dict[str, Any]) -> str:
         f1 = "" if row["f1"] is None else f"{100 * row['f1']:.1f}"
         recall, precision = _percent(row["recall"]), _percent(row["precision"])
         lines.append(f"  {genre:<14}{row['tracks']:>7}   {recall:<24}{precision:<24}{f1:>6}")
-    lines += ["", *(f"  {line}." for line in report["grouped"])] if report["grouped"] else []
+    lines += ["", *(f"  {line}." for line in grouped)] if (grouped := report.get("grouped")) else []
     for note in warnings_of(report):
         lines += ["", f"  Beware: {note}."]
     return "\n".join([*lines, ""])
@@ -178,7 +180,7 @@ def warnings_of(report: dict[str, Any]) -> list[str]:
         found.append(f"these windows are {louder} than the training windows; a network may hear that as genre")
     if heard := report.get("tracks_heard_in_training"):
         found.append(f"the checkpoint was trained or selected on {heard} of these tracks; its figures leak")
-    return found + report["leaks"]
+    return [*found, *report.get("leaks", ())]
 
 
 def write_report(folder: Path, report: dict[str, Any], scores: Scores, datamodule: GenreDataModule) -> None:

@@ -130,14 +130,11 @@ class GenreDataModule(LightningDataModule, ABC):
             return [splits.LEAK_WARNING]
         return [f"split '{self.split_name}': {leak}" for leak in self.listed.leaks] if self.listed else []
 
-    @property
-    def grouped(self) -> list[str]:
+    def grouped(self, collection: Collection) -> list[str]:
         """Which tracks are tied together and why, and what a list of the user's own leaves out: for reports."""
-        if self.collection is None:
-            return []
         divided = self.split not in splits.LEAKY and self.listed is None
-        artists = splits.spellings(self.collection.tracks) if self.split == "artist" else None
-        lines = [*self.collection.grouped, *([artists] if artists else [])]
+        artists = splits.spellings(collection.tracks) if self.split == "artist" else None
+        lines = [*collection.grouped, *([artists] if artists else [])]
         said = [f"{line}; they stay on one side" if divided else line for line in lines]
         return said + (self.listed.notes if self.listed else [])
 

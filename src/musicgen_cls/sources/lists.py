@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -179,9 +179,11 @@ def _misfits(path: Path, rows: int, lost: Sequence[str], sides: Sequence[Side | 
 def _leaks(tracks: Sequence[Track], names: Sequence[str], sides: Sequence[Side | None]) -> Iterator[str]:
     """What stands on two sides."""
     artists = [None if track.artist is None else folded(track.artist) for track in tracks]
+    several = Counter(group for group, _ in {(track.group, name) for track, name in zip(tracks, names, strict=True)})
+    copies = [track.group if several[track.group] > 1 else None for track in tracks]
     for what, keys, titles in (
         ("tracks have parts", names, names),
-        ("recordings have copies or parts", [track.group for track in tracks], [track.id for track in tracks]),
+        ("recordings have copies", copies, [track.id for track in tracks]),
         ("artists have tracks", artists, [track.artist for track in tracks]),
     ):
         found: dict[str, set[Side]] = defaultdict(set)
