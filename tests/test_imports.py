@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sources": {"errors", "paths", "names", "tables", "records", "audio"},
     "journal": {"records"},
     "store": {"errors", "paths", "records", "journal", "audio", "sources"},
-    "fingerprints": {"errors", "paths", "audio"},
+    "fingerprints": {"paths", "audio", "journal", "sources"},
     "grouping": {"sources"},
     "collection": {*("errors", "paths", "tables", "sources", "journal", "store", "fingerprints", "grouping")},
     "datamodules": {"errors", "paths", "names", "plain", "audio", "sources", "store", "collection"},

@@ -121,7 +121,7 @@ def test_lists_that_are_not_right(tmp_path, rows, head, error, said):
 
 
 def test_a_list_that_is_not_there(tmp_path):
-    with pytest.raises(SourceError, match="gone.csv: no such file; it needs subset"):
+    with pytest.raises(SourceError, match=r"gone\.csv: no such file; it needs subset"):
         sides(str(tmp_path / "gone.csv"))
 
 

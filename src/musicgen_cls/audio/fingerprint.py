@@ -1,13 +1,13 @@
 """Acoustic fingerprints: what a recording keeps of itself in other formats, at other rates and levels.
 
-A fingerprint is a list of landmarks (Wang 2003, "An industrial-strength audio search algorithm"): pairs of spectral peaks,
-each a number made of the two frequencies and the time between them, with the time of the first. Two recordings of the same
-sound share many landmarks at one distance in time; others share few.
+A fingerprint is a list of landmarks (Wang 2003, "An industrial-strength audio search algorithm"): pairs of spectral
+peaks, each a number made of the two frequencies and the time between them, with the time of the first. Two recordings of
+the same sound share many landmarks at one distance in time; others share few.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +22,12 @@ LONGEST_S = 60.0
 
 _N_FFT, _HOP = 1024, 256
 _NEAR_BANDS, _NEAR_FRAMES = 12, 9  # a peak is the greatest value so far around
-_PEAKS_PER_S = 12
-_PAIRS = 5  # of each peak with those that follow
+_PEAKS_PER_S = 6
+_PAIRS = 4  # of each peak with those that follow
 _FURTHEST = 63  # frames from a peak to its partner
-_MOST = 24  # tracks with one landmark: more tell nothing of a pair
-_LEAST_SHARED, _LEAST_SHARE = 12, 0.04
+_MOST = 32  # places that have one landmark: a landmark of more tells nothing of a pair
+_SHIFTS = 1 << 13  # more than twice the frames of the longest fingerprint
+_LEAST_SHARED, _LEAST_SHARE = 10, 0.05
 
 Landmarks = npt.NDArray[np.uint32]
 """`[landmarks, 2]`: the numbers, and the frames at which they are."""
@@ -75,31 +76,30 @@ def same_sound(fingerprints: Sequence[Landmarks]) -> list[tuple[int, int]]:
 
     The time that it takes grows with the number of landmarks: those that many recordings have are left out.
     """
-    sizes = np.array([len(own) for own in fingerprints])
-    if sizes.sum() == 0:
+    sizes = np.array([len(own) for own in fingerprints], dtype=np.int64)
+    if not sizes.sum():
         return []
-    landmarks = np.concatenate([own for own in fingerprints])
-    track = np.repeat(np.arange(len(fingerprints)), sizes)
-    order = np.lexsort((landmarks[:, 1], track, landmarks[:, 0]))
-    number, time, track = landmarks[order, 0], landmarks[order, 1].astype(np.int64), track[order]
-    pairs: dict[tuple[int, int], int] = {}
-    starts = np.flatnonzero(np.r_[True, number[1:] != number[:-1]])
-    run = np.diff(np.r_[starts, len(number)])
-    crowded = np.repeat(run > _MOST, run)
-    number, time, track = number[~crowded], time[~crowded], track[~crowded]
-    firsts, seconds, shifts = [], [], []
+    votes, count = np.unique(np.concatenate(list(_votes(fingerprints, sizes))), return_counts=True)
+    enough = count >= _LEAST_SHARED // 2
+    votes, count = votes[enough], count[enough]
+    pair = votes // _SHIFTS
+    beside = np.append(np.where(np.diff(votes) == 1, count[1:], 0), 0)  # a distance that lies between two frames
+    first, second = np.divmod(pair, len(fingerprints))
+    shared = count + beside
+    same = (shared >= _LEAST_SHARED) & (shared >= _LEAST_SHARE * np.minimum(sizes[first], sizes[second]))
+    return sorted({(int(one), int(other)) for one, other in zip(first[same], second[same], strict=True)})
+
+
+def _votes(fingerprints: Sequence[Landmarks], sizes: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+    """For each landmark that two recordings share a number made of the two and of the distance in time."""
+    landmarks = np.concatenate(list(fingerprints)).astype(np.int64)
+    track = np.repeat(np.arange(len(sizes)), sizes)
+    order = np.argsort(landmarks[:, 0], kind="stable")  # within one landmark tracks are in order
+    number, time, track = landmarks[order, 0], landmarks[order, 1], track[order]
+    run = np.diff(np.flatnonzero(np.r_[True, number[1:] != number[:-1], True]))
+    telling = np.repeat(run <= _MOST, run)
+    number, time, track = number[telling], time[telling], track[telling]
     for step in range(1, _MOST):
         same = (number[step:] == number[:-step]) & (track[step:] != track[:-step])
-        firsts.append(track[:-step][same])
-        seconds.append(track[step:][same])
-        shifts.append((time[step:] - time[:-step])[same])
-    first, second, shift = (np.concatenate(own) for own in (firsts, seconds, shifts))
-    for more in (0, 1):  # a shift that lies between two frames counts in both
-        votes, count = np.unique(np.stack([first, second, (shift + more) // 2]), axis=1, return_counts=True)
-        for (one, other, _), shared in zip(votes.T[count >= _LEAST_SHARED], count[count >= _LEAST_SHARED], strict=True):
-            pairs[int(one), int(other)] = max(int(shared), pairs.get((int(one), int(other)), 0))
-    return [
-        (one, other)
-        for (one, other), shared in sorted(pairs.items())
-        if shared >= _LEAST_SHARE * min(sizes[one], sizes[other])
-    ]
+        pair = track[:-step][same] * len(sizes) + track[step:][same]
+        yield pair * _SHIFTS + time[step:][same] - time[:-step][same] + _SHIFTS // 2
