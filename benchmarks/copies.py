@@ -4,8 +4,8 @@
 
 Of every track in the folders (a sub-folder a genre) five copies are made: MP3 of 64 kbit/s, Ogg Vorbis, another rate
 (16 kHz), 6 dB quieter, and without its first 2 s. Printed are, for each kind, the share of copies whose original is
-found, with the 95 % interval of Wilson; and the pairs of different tracks that are taken for copies, each kind alone and
-all of them together. Tracks that are equal bit for bit count once.
+found, with the 95 % interval of Wilson; and the pairs of different tracks that are taken for copies, each kind alone
+and all of them together. Tracks that are equal bit for bit count once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Acoustic fingerprints: what a recording keeps of itself in other formats, at other rates and levels.
 
 A fingerprint is a list of landmarks (Wang 2003, "An industrial-strength audio search algorithm"): pairs of spectral
-peaks, each a number made of the two frequencies and the time between them, with the time of the first. Recordings of the
-same sound share many landmarks at one distance in time; others share few.
+peaks, each a number made of the two frequencies and the time between them, with the time of the first. Recordings of
+the same sound share many landmarks at one distance in time; others share few.
 """
 
 from __future__ import annotations
