@@ -1,11 +1,14 @@
 """How well `--data.duplicates near` finds copies, and how many different tracks it takes for copies.
 
     python benchmarks/copies.py DIR [DIR ...]
+    python benchmarks/copies.py DIR --against DIR
 
 Of every track in the folders (a sub-folder a genre) five copies are made: MP3 of 64 kbit/s, Ogg Vorbis, another rate
 (16 kHz), 6 dB quieter, and without its first 2 s. Printed are, for each kind, the share of copies whose original is
 found, with the 95 % interval of Wilson; and the pairs of different tracks that are taken for copies, each kind alone
 and all of them together. Tracks that are equal bit for bit count once.
+
+With `--against` no copies are made: files of one name in the two folders are taken for copies.
 """
 
 from __future__ import annotations
@@ -46,19 +49,32 @@ KINDS: dict[str, Callable[[Waveform], Waveform]] = {
 }
 
 
+def compare(folder: str, other: str) -> None:
+    """Look for the files of one folder in another, by their sound, and by their names."""
+    tracks = [track for root in (folder, other) for track in Folder(root).tracks()]
+    count = len(Folder(folder).tracks())
+    stems = [track.path.stem for track in tracks]
+    pairs = same_sound([fingerprint(read(track.path, RATE), RATE) for track in tracks])
+    common = set(stems[:count]) & set(stems[count:])
+    across = [(stems[a], stems[b]) for a, b in pairs if a < count <= b]
+    found = {a for a, b in across if a == b}
+    print(f"{count} and {len(tracks) - count} tracks, {len(common)} in both by name; found {len(found)} of these")
+    print(f"other pairs across: {sum(a != b for a, b in across)}; pairs within one folder: {len(pairs) - len(across)}")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", help="folders with a sub-folder a genre")
-    parser.add_argument("--seconds", type=float, help="only so much of the middle of each track")
+    parser.add_argument("--against", help="a folder with other files of the same names")
     options = parser.parse_args()
+    if options.against:
+        compare(options.folders[0], options.against)
+        return
     names, waveforms, seen = [], [], set()
     for folder in options.folders:
         for track in Folder(folder).tracks():
             waveform = read(track.path, RATE)
-            if options.seconds:
-                middle, half = len(waveform) // 2, int(options.seconds * RATE / 2)
-                waveform = waveform[max(0, middle - half) : middle + half]
             digest = hashlib.sha1(waveform.tobytes(), usedforsecurity=False).hexdigest()
             if digest not in seen:
                 names.append(f"{Path(folder).name}/{track.id}")
