@@ -100,8 +100,7 @@ def _features(source: Source, table: Path, seconds: float, jobs: int) -> Path:
     partial = table.with_name(table.name + ".partial")
     done = _begun(partial, Begun(str(source.location), float(seconds)))
     left = [track for track in tracks if track.id not in done]
-    rows_of = functools.partial(_rows, seconds=seconds, named_as_parts=named_as_parts(tracks))
-    run = in_processes(rows_of, left, jobs, "as they come")
+    run = in_processes(functools.partial(_rows, seconds=seconds), left, jobs, "as they come")
     with closing(run), partial.open("ab") as journal:
         for name, found in tqdm(run, total=len(tracks), initial=len(done), desc="Features", unit="track"):
             done[name] = found
@@ -112,7 +111,7 @@ def _features(source: Source, table: Path, seconds: float, jobs: int) -> Path:
                 raise UsageError(
                     f"{partial}: cannot be written ({error.strerror}); free space, and the same command resumes"
                 ) from error
-    rows = [row for track in tracks if isinstance(found := done[track.id], list) for row in found]
+    rows = [row for own in _named_apart(tracks, done) for row in own]
     refused = [f"{track.path}: {done[track.id]}" for track in tracks if isinstance(done[track.id], str)]
     if rows:
         _write(table, rows)
@@ -134,7 +133,7 @@ def run(args: Sequence[str]) -> None:
         features(options.source, options.out, options.seconds, options.jobs)
 
 
-def _rows(track: Track, seconds: float, named_as_parts: frozenset[str]) -> tuple[str, list[Row] | str]:
+def _rows(track: Track, seconds: float) -> tuple[str, list[Row] | str]:
     """The rows of a track, or why there are none; with its id."""
     try:
         waveform = read(track.path, RATE)
@@ -142,7 +141,7 @@ def _rows(track: Track, seconds: float, named_as_parts: frozenset[str]) -> tuple
         length = to_samples(seconds, RATE)
         count = len(waveform) // length
         if count < 2:
-            return track.id, [_row(track, ".0" if track.id in named_as_parts else "", waveform)]
+            return track.id, [_row(track, "", waveform)]
         return track.id, [_row(track, f".{i}", waveform[i * length : (i + 1) * length]) for i in range(count)]
     except AudioError as error:
         return track.id, str(error).removeprefix(f"{track.path}: ")
@@ -162,14 +161,20 @@ def _name(track: Track, part: str = "") -> str:
     return f"{track.id.removesuffix(track.path.suffix)}{part}{track.path.suffix}"
 
 
-def named_as_parts(tracks: Sequence[Track]) -> frozenset[str]:
-    """Ids of the tracks that are named as a row of another may be, as `song.1.wav` beside `song.wav`.
+def _named_apart(tracks: Sequence[Track], done: dict[str, list[Row] | str]) -> Iterator[list[Row]]:
+    """The rows of each track that has any, no two of one name.
 
-    Their rows have a number of their own in any case, `song.1.0.wav`, so that no two rows have one name.
+    A track of one row that is named as a row of another may be, as `song.1.wav` beside `song.wav`, has a number of its
+    own there: `song.1.0.wav`.
     """
     names = {_name(track) for track in tracks}
-    found = ((track.id, as_part(_name(track))) for track in tracks)
-    return frozenset(id for id, part in found if part and part[0].whole + part[1] in names)
+    for track in tracks:
+        if not isinstance(found := done[track.id], list):
+            continue
+        part = as_part(_name(track))
+        if len(found) == 1 and part is not None and part[0].whole + part[1] in names:
+            found = [found[0] | {"filename": _name(track, ".0")}]
+        yield found
 
 
 def _begun(partial: Path, what: Begun) -> dict[str, list[Row] | str]:

@@ -2,8 +2,8 @@
 
 A fingerprint is a list of landmarks (Wang 2003, "An industrial-strength audio search algorithm"): pairs of spectral
 peaks, each a number made of the two frequencies and the time between them, with the time of the first. Recordings of
-the same sound share many landmarks at one distance in time; others share few. Recordings of a few seconds have too few to
-be found for certain.
+the same sound share many landmarks at one distance in time; others share few. Recordings of a few seconds have too
+few to be found for certain.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from musicgen_cls.errors import UsageError
 from musicgen_cls.metrics.scores import Interval, Scores, predictions_table, student, summarise
 from musicgen_cls.paths import check_writable, shown, writing
 from musicgen_cls.records import finite
+from musicgen_cls.sources.splits import LEAK_WARNING
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
 
@@ -180,7 +181,9 @@ def warnings_of(report: dict[str, Any]) -> list[str]:
         found.append(f"these windows are {louder} than the training windows; a network may hear that as genre")
     if heard := report.get("tracks_heard_in_training"):
         found.append(f"the checkpoint was trained or selected on {heard} of these tracks; its figures leak")
-    return [*found, *report.get("leaks", ())]
+    elif report["can_leak"]:
+        found += report.get("leaks") or [LEAK_WARNING]
+    return found
 
 
 def write_report(folder: Path, report: dict[str, Any], scores: Scores, datamodule: GenreDataModule) -> None:

@@ -12,7 +12,7 @@ from typing import get_args
 
 from musicgen_cls.errors import SourceError, SplitError
 from musicgen_cls.names import AmbiguousName, Names, folded
-from musicgen_cls.paths import as_path, shown
+from musicgen_cls.paths import as_path, check_regular, shown
 from musicgen_cls.sources.parts import as_part
 from musicgen_cls.sources.track import SIDES, Side, Track
 from musicgen_cls.tables import read_csv
@@ -24,6 +24,7 @@ _SUBSETS: dict[str, Side] = {
     **{"training": "train", "valid": "validation", "val": "validation", "dev": "validation", "testing": "test"},
 }
 _SHOWN = 3
+_LIST_BYTES = 100_000_000  # a million rows
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def divide(split: str, tracks: Sequence[Track], names: Sequence[str], root: Path
         SplitError: it names a track twice, for different sides; or a side that is needed has no track.
     """
     path = as_path(split, "--data.split")
+    check_regular(path, "--data.split", _LIST_BYTES)
     rows = list(_rows(path))
     index = _Index(tracks, names, root)
     sides: list[Side | None] = [None] * len(tracks)
