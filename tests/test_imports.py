@@ -23,17 +23,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "generations": {"errors", "paths", "records"},
     "plain": {"errors"},
     "help": set(),
-    "tables": {"paths"},
+    "names": set(),
+    "tables": {"errors", "paths"},
     "console": {"errors"},
     "configs": {"errors", "paths"},
     "compiled": {"paths"},
     "workers": {"errors"},
     "audio": {"errors", "paths", "compiled"},
-    "sources": {"errors", "paths", "records", "audio"},
+    "sources": {"errors", "paths", "names", "tables", "records", "audio"},
     "journal": {"records"},
     "store": {"errors", "paths", "records", "journal", "audio", "sources"},
-    "collection": {"errors", "paths", "audio", "sources", "journal", "store"},
-    "datamodules": {"errors", "paths", "plain", "audio", "sources", "store", "collection"},
+    "fingerprints": {"paths", "audio", "journal", "sources"},
+    "grouping": {"sources"},
+    "collection": {*("errors", "paths", "tables", "sources", "journal", "store", "fingerprints", "grouping")},
+    "datamodules": {"errors", "paths", "names", "plain", "audio", "sources", "store", "collection"},
     "models": {"errors", "audio"},
     "metrics": {"errors", "compiled"},
     "tasks": {"errors", "plain", "audio", "models", "metrics"},
@@ -45,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 MAY_IMPORT["callbacks"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["inference"] = MAY_IMPORT.keys() - {"callbacks", "plots"}
-MAY_IMPORT["checks"] = {"errors", "plain", "checkpoints", "datamodules", "tasks"}
+MAY_IMPORT["checks"] = {"errors", "plain", "sources", "checkpoints", "datamodules", "tasks"}
 MAY_IMPORT["registry"] = {"audio", "datamodules", "models", "sources", "tasks"}
 MAY_IMPORT["runs"] = {"errors", "paths", "checkpoints"}
 MAY_IMPORT["logs"] = set()
@@ -57,7 +60,7 @@ MAY_IMPORT["extract"] = {"errors", "mistakes", "paths", "records", "audio", "sou
 MAY_IMPORT["sheets"] = {
     *("errors", "mistakes", "paths", "audio", "sources", "metrics", "plots", "inference", "compiled", "workers"),
 }
-MAY_IMPORT["compare"] = {"errors", "mistakes", "paths", "records", "reports", "metrics", "plots"}
+MAY_IMPORT["compare"] = {"errors", "mistakes", "names", "paths", "records", "reports", "metrics", "plots"}
 MAY_IMPORT["embeddings"] = {"errors", "audio", "inference"}
 MAY_IMPORT["judgement_page"] = {"metrics", "pages", "plots"}
 MAY_IMPORT["judging"] = {

@@ -33,6 +33,8 @@ class Checkpoint:
     epoch: int
     heard: frozenset[str] = frozenset()
     """Digests of the tracks that it was trained and selected on."""
+    leaks: tuple[str, ...] = ()
+    """What leaks by its split, in words."""
 
     @property
     def genres(self) -> list[str]:
@@ -94,7 +96,10 @@ def read_checkpoint(path: str | PathLike[str], option: str = "--ckpt_path", trus
     heard = state.get("heard", []) if isinstance(state, dict) else []
     if not isinstance(heard, list) or not all(isinstance(digest, str) for digest in heard):
         raise CheckpointError(f"{path}: damaged: what it was trained on is no list; use another checkpoint")
-    return Checkpoint(path, model, data, content["epoch"], frozenset(heard))
+    leaks = state.get("leaks", []) if isinstance(state, dict) else []
+    if not isinstance(leaks, list) or not all(isinstance(leak, str) for leak in leaks):
+        raise CheckpointError(f"{path}: damaged: what leaks by its split is no list; use another checkpoint")
+    return Checkpoint(path, model, data, content["epoch"], frozenset(heard), tuple(leaks))
 
 
 def load_content(path: Path, device: torch.device | str = "cpu") -> Any:

@@ -13,6 +13,7 @@ from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.features import FeatureTable
 from musicgen_cls.errors import CheckpointError, UsageError
 from musicgen_cls.plain import resolve
+from musicgen_cls.sources.lists import is_list
 from musicgen_cls.tasks.base import Task
 
 
@@ -36,6 +37,8 @@ def check_agreement(checkpoint: Checkpoint, config: Any) -> None:
                 trained = saved["init_args"][name]
                 pairs[f"{part}.{name}"] = (trained, _less_what_is_new(given["init_args"].get(name), trained))
         for name, (trained, asked) in pairs.items():
+            if name == "data.split" and is_list(str(trained)) and is_list(str(asked)):
+                continue  # what they say is compared when they are read
             if trained != asked:
                 raise CheckpointError(
                     f"{checkpoint.path}: trained with {name} {_short(trained)}, but the config or command line says "

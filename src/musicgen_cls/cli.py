@@ -74,16 +74,26 @@ class MusicTrainer(Trainer):
             collection = datamodule.open_collection()
             print(f"Verified:    the samples of {len(collection.tracks)} tracks have the right hashes")
         if collection.folder is None:
-            print(f"{len(collection.tracks)} tracks; nothing to decode: {datamodule.location}")
+            print(f"{collection.whole_tracks} tracks; nothing to decode: {datamodule.location}")
+            print_grouped(datamodule, collection)
             if collection.problems:
                 print(describe_problems(collection.problems))
             return
         tables = write_tables(collection)
         hours = float(collection.lengths.sum()) / collection.rate / 3600
-        print(f"{len(collection.tracks)} tracks, {hours:.2f} hours, at {collection.rate} Hz: {collection.folder}")
+        print(f"{collection.whole_tracks} tracks, {hours:.2f} hours, at {collection.rate} Hz: {collection.folder}")
+        print_grouped(datamodule, collection)
         if collection.problems:
             print(describe_problems(collection.problems))
         print(f"Tables:      {tables[0]}\n             {tables[1]}")
+
+
+def print_grouped(datamodule: GenreDataModule, collection: Any) -> None:
+    """Say which tracks are tied together, and why; of those that sound the same, each."""
+    for line in datamodule.grouped(collection):
+        print(f"{line[:1].upper()}{line[1:]}")
+    for ids in collection.near:
+        print(f"  same sound: {', '.join(ids)}")
 
 
 class ConfigCallback(SaveConfigCallback):

@@ -18,6 +18,7 @@ from musicgen_cls import plots
 from musicgen_cls.errors import RecordError, UsageError
 from musicgen_cls.metrics.scores import Interval, holm, mcnemar, student
 from musicgen_cls.mistakes import command_parser
+from musicgen_cls.names import composed
 from musicgen_cls.paths import as_path, check_writable, writing
 from musicgen_cls.records import Damage, convert, parse, read_bytes
 from musicgen_cls.reports import Minutes, Report, read_answers
@@ -48,7 +49,7 @@ class Tested:
         if not self.correct:
             where = f" of {self.report.location}" if self.report.location else ""
             return f"{self.division}, {self.report.tracks} tracks{where} (which ones is not known)", frozenset()
-        return self.division, frozenset(self.correct)
+        return self.division, frozenset(map(composed, self.correct))
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -304,7 +305,7 @@ def pairs(rows: Sequence[Row]) -> list[dict[str, Any]]:
     for first, second in combinations(single, 2):
         if first.test_sets != second.test_sets or first.tests[0].identity == second.tests[0].identity:
             continue
-        ours, theirs = first.tests[0].correct, second.tests[0].correct
+        ours, theirs = (by_name(row.tests[0].correct) for row in (first, second))
         only_first = sum(ours[track] and not theirs[track] for track in ours)
         only_second = sum(theirs[track] and not ours[track] for track in ours)
         found.append(
@@ -314,6 +315,11 @@ def pairs(rows: Sequence[Row]) -> list[dict[str, Any]]:
     for line, corrected in zip(found, holm([float(line["p"]) for line in found]), strict=True):
         line["p, Holm"] = corrected
     return found
+
+
+def by_name(correct: dict[str, bool]) -> dict[str, bool]:
+    """What is known of each track, by its composed name: another system may have written the same name otherwise."""
+    return {composed(track): right for track, right in correct.items()}
 
 
 def pairs_table(found: Sequence[dict[str, Any]]) -> list[dict[str, str]]:

@@ -20,6 +20,7 @@ from musicgen_cls.mistakes import command_parser, source_of_its_own
 from musicgen_cls.paths import as_path, check_writable, writing
 from musicgen_cls.records import finite, lines, seal
 from musicgen_cls.sources.known import SOURCES
+from musicgen_cls.sources.parts import as_part
 from musicgen_cls.sources.track import Source, Track
 from musicgen_cls.workers import in_processes
 
@@ -96,7 +97,6 @@ def _features(source: Source, table: Path, seconds: float, jobs: int) -> Path:
     from tqdm import tqdm
 
     tracks = source.tracks()
-    _check_names(tracks)
     partial = table.with_name(table.name + ".partial")
     done = _begun(partial, Begun(str(source.location), float(seconds)))
     left = [track for track in tracks if track.id not in done]
@@ -111,7 +111,7 @@ def _features(source: Source, table: Path, seconds: float, jobs: int) -> Path:
                 raise UsageError(
                     f"{partial}: cannot be written ({error.strerror}); free space, and the same command resumes"
                 ) from error
-    rows = [row for track in tracks if isinstance(found := done[track.id], list) for row in found]
+    rows = [row for own in _named_apart(tracks, done) for row in own]
     refused = [f"{track.path}: {done[track.id]}" for track in tracks if isinstance(done[track.id], str)]
     if rows:
         _write(table, rows)
@@ -161,13 +161,20 @@ def _name(track: Track, part: str = "") -> str:
     return f"{track.id.removesuffix(track.path.suffix)}{part}{track.path.suffix}"
 
 
-def _check_names(tracks: Sequence[Track]) -> None:
-    """Refuse files that are named as the parts of another are: `song.1.wav` beside `song.wav`."""
-    named = {_name(track): track for track in tracks}
-    for name, track in named.items():
-        whole, _, number = name.removesuffix(track.path.suffix).rpartition(".")
-        if number.isdigit() and len(number) < 5 and (other := named.get(whole + track.path.suffix)):
-            raise SourceError(f"{track.path}: named as part {number} of {other.path} would be in a table; rename it")
+def _named_apart(tracks: Sequence[Track], done: dict[str, list[Row] | str]) -> Iterator[list[Row]]:
+    """The rows of each track that has any, no two of one name.
+
+    A track of one row that is named as a row of another may be, as `song.1.wav` beside `song.wav`, has a number of its
+    own there: `song.1.0.wav`.
+    """
+    names = {_name(track) for track in tracks}
+    for track in tracks:
+        if not isinstance(found := done[track.id], list):
+            continue
+        part = as_part(_name(track))
+        if len(found) == 1 and part is not None and part[0].whole + part[1] in names:
+            found = [found[0] | {"filename": _name(track, ".0")}]
+        yield found
 
 
 def _begun(partial: Path, what: Begun) -> dict[str, list[Row] | str]:

@@ -51,7 +51,7 @@ def facts(checkpoint: Checkpoint, data: GenreDataModule, of_input: dict[str, Any
     """
     trained: dict[str, Any] = {
         "source": data.source_name,
-        "split": data.split,
+        "split": data.split_name,
         "fold": data.fold,
         "split_seed": data.split_seed,
     }
@@ -65,7 +65,8 @@ def facts(checkpoint: Checkpoint, data: GenreDataModule, of_input: dict[str, Any
         "labels": checkpoint.genres,
         "network": checkpoint.model["init_args"]["network"],
         "trained_on": trained,
-        "leaks": data.split in LEAKY,
+        "leaks": bool(checkpoint.leaks) or data.split in LEAKY,
+        "leak_warning": "; ".join(checkpoint.leaks) or LEAK_WARNING,
         "epoch": checkpoint.epoch,
         "checkpoint": checkpoint.path.name,
         "checkpoint_sha256": hashlib.sha256(checkpoint.path.read_bytes()).hexdigest(),
@@ -118,7 +119,6 @@ def card(about: dict[str, Any], name: str, file: Path, difference: float) -> str
         network_name=network["class_path"].rpartition(".")[2],
         arguments=", ".join(f"{key}={value}" for key, value in network["init_args"].items()),
         study=_study(network["class_path"]),
-        leak_warning=LEAK_WARNING,
     )
 
 
@@ -134,7 +134,7 @@ def _report(file: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     if heard:
         beware.append(f"the checkpoint was trained or selected on {heard} of these tracks; these figures leak")
     elif report.can_leak:
-        beware.append(LEAK_WARNING)
+        beware += report.leaks or [LEAK_WARNING]
     if abs(offset) > _LEVEL_DB:
         louder = f"{abs(offset):.0f} dB {'louder' if offset > 0 else 'quieter'}"
         beware.append(f"these windows were {louder} than the training windows; a network may hear that as genre")

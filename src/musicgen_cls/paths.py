@@ -53,6 +53,15 @@ def as_path(typed: str | os.PathLike[str], option: str) -> Path:
     return path
 
 
+def shown(text: str | os.PathLike[str]) -> str:
+    r"""A path or file name as text that can be printed and written: bytes that are not UTF-8 become `\xe9`."""
+    text = os.fspath(text)
+    if text.isascii():
+        return text
+    characters = (rf"\x{ord(c) - 0xDC00:02x}" if "\udc80" <= c <= "\udcff" else c for c in text)
+    return "".join(characters).encode("utf-8", "backslashreplace").decode()
+
+
 def check_regular(path: Path, option: str, limit: int) -> None:
     """Raise `UsageError` if a path is no regular file, such as a device, or holds more than `limit` bytes."""
     if path.exists() and not path.is_file():

@@ -81,6 +81,7 @@ class FullReport(Report, frozen=True, kw_only=True):
     genres: list[str]
     tracks_heard_in_training: int | None = None
     level_offset_db: float | None = None
+    leaks: list[str] = []
 
 
 class Answer(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Tables as files that spreadsheets open rightly."""
+"""Tables as files: what spreadsheets open, and what users write."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from musicgen_cls.errors import SourceError
 from musicgen_cls.paths import writing
 
 ENCODING = "utf-8-sig"
@@ -28,6 +29,36 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
         writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def read_csv(path: Path, columns: Sequence[str], wanted: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a table that a user wrote, each with its line in the file.
+
+    Args:
+        path: the file.
+        columns: names of columns that it must have; there may be others.
+        wanted: what is said of a table without them.
+
+    Raises:
+        SourceError: there is no such file, it is no table in UTF-8, or lacks a column.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="")
+            found = reader.fieldnames or ()
+            if missing := sorted(set(columns) - set(found)):
+                separators = {";": "semicolons", "\t": "tabs"}
+                odd = [name for sign, name in separators.items() if len(found) == 1 and sign in found[0]]
+                more = f"; its columns are separated by {odd[0]}, save it with commas" if odd else ""
+                raise SourceError(f"{path}: no column {', '.join(missing)}; {wanted}{more}")
+            for row in reader:
+                yield reader.line_num, row
+    except FileNotFoundError:
+        raise SourceError(f"{path}: no such file; {wanted}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"{path}: not a table in UTF-8 ({error}); save it as CSV with that encoding") from error
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 
 
 @contextmanager

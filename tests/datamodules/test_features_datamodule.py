@@ -1,6 +1,7 @@
 """Tables of features: whose rows train, how they are scaled, and what is refused."""
 
 import inspect
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -344,3 +345,64 @@ def test_the_published_tables(shared_data):
     data = make(shared_data / "features" / "features_10_sec.csv", source=GTZAN("nowhere"), split="fault_filtered")
     assert (len(data.collection.tracks), len(data.collection.items)) == (1000, 2991)
     assert len(np.unique(data.windows["test"].track)) == 290
+
+
+# Names
+
+
+def works(path: Path, names: list[str], length: int = 661500) -> Path:
+    """A table with a row for each name, of one label, and twelve other tracks of another."""
+    table = rows(tracks=12, parts=1)[["filename", *COLUMNS, "label"]]
+    table = pd.concat([table, table]).head(12 + len(names)).assign(length=length)
+    table["filename"] = names + [f"Take {n}.flac" for n in range(12)]
+    table["label"] = ["classical"] * len(names) + ["jazz"] * 12
+    table.to_csv(path, index=False)
+    return path
+
+
+def test_numbered_works_are_tracks(tmp_path):
+    names = [f"Symphony No.{n}.flac" for n in range(1, 10)] + [f"mix.{n:02}.wav" for n in range(1, 4)]
+    data = make(works(tmp_path / "works.csv", names))
+    assert len(data.collection.tracks) == 24
+    assert set(data.collection.lengths) == {1}
+    assert data.grouped(data.collection) == []
+
+
+def test_parts_are_told(table):
+    data = make(table)
+    assert data.grouped(data.collection) == [
+        "160 rows are parts of 16 tracks by their names, as blues.00000.0.wav; they stay on one side"
+    ]
+
+
+def test_rows_of_clips_that_were_cut_again_stay_together(tmp_path):
+    """`musiccli features --seconds 1` of clips of 3 s."""
+    table = rows(tracks=4, parts=9)
+    songs = [f"{genre}.{n:05d}" for genre in ("blues", "rock") for n in range(4)]
+    table["filename"] = [f"{song}.{part // 3}.{part % 3}.wav" for song in songs for part in range(9)]
+    table.assign(length=22050).to_csv(tmp_path / "clips.csv", index=False)
+    data = make(tmp_path / "clips.csv")
+    assert len(data.collection.tracks) == 24
+    assert data.collection.whole_tracks == 8
+    assert len({track.group for track in data.collection.tracks}) == 8
+
+
+def test_labels_and_ids_are_compared_as_names(tmp_path):
+    table = rows(parts=2)
+    table["label"] = [["Café", unicodedata.normalize("NFD", "Café")][n % 2] if n < 16 else "C++" for n in range(32)]
+    table.to_csv(tmp_path / "t.csv", index=False)
+    assert make(tmp_path / "t.csv").genres == ["C++", "Café"]
+    assert make(tmp_path / "t.csv", genres=["CAFÉ", "c++"]).genres == ["CAFÉ", "c++"]
+    table["label"] = ["C" if n < 16 else "C++" for n in range(32)]
+    table.to_csv(tmp_path / "t.csv", index=False)
+    assert make(tmp_path / "t.csv").genres == ["C", "C++"]
+
+
+def test_names_as_a_source_has_them(music, tmp_path):
+    names = [track.id for track in Folder(str(music)).tracks()]
+    table = rows(tracks=9, parts=1).head(len(names))
+    table["filename"] = [name.upper() for name in names]
+    table["label"] = [name.split("/")[0].title() for name in names]
+    table.to_csv(tmp_path / "t.csv", index=False)
+    data = make(tmp_path / "t.csv", source=Folder(str(music)))
+    assert [track.id for track in data.collection.tracks] == names

@@ -1,12 +1,17 @@
+import os
 import shutil
+import sys
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
-from musicgen_cls.collection import collect
+from musicgen_cls.collection import collect, write_tables
+from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.errors import SourceError
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.track import AUDIO_SUFFIXES
@@ -189,3 +194,95 @@ def test_emotify(shared_data):
     source = Folder(str(shared_data / "emotify"))
     assert source.genres == ("classical", "electronic", "pop", "rock")
     assert all(track.artist for track in source.tracks())
+
+
+# Names
+
+
+def composed_and_decomposed(name: str) -> tuple[str, str]:
+    return unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)
+
+
+def test_one_genre_composed_and_decomposed(tmp_path):
+    composed, decomposed = composed_and_decomposed("Café")
+    touch(tmp_path, f"{composed}/a.wav", f"{decomposed}/b.wav")
+    source = Folder(str(tmp_path))
+    assert source.genres == (composed,)
+    assert {track.id for track in source.tracks()} == {f"{composed}/a.wav", f"{decomposed}/b.wav"}
+
+
+def test_files_in_artists_csv_are_found_by_the_rule_for_names(tmp_path):
+    composed, decomposed = composed_and_decomposed("Été")
+    touch(tmp_path, f"rock/{decomposed}.wav", "rock/Live 1.wav", "rock/x.wav", "rock/X.wav")
+    rows = [f"rock/{composed}.wav,A", "Rock/live-1.WAV,B", "rock\\X.wav,C", "rock/gone.wav,D"]
+    (tmp_path / "artists.csv").write_text("\n".join(["file,artist", *rows]) + "\n", encoding="utf-8")
+    source = Folder(str(tmp_path))
+    artists = {track.id: track.artist for track in source.tracks()}
+    assert artists == {f"rock/{decomposed}.wav": "A", "rock/Live 1.wav": "B", "rock/X.wav": "C", "rock/x.wav": None}
+    assert [problem.path.name for problem in source.problems()] == ["gone.wav"]
+    with (tmp_path / "artists.csv").open("a", encoding="utf-8") as file:
+        file.write("rock/x.WAV,E\n")
+    with pytest.raises(SourceError, match=r"artists\.csv line 6: 'rock/x\.WAV' may be 'rock/X\.wav' or 'rock/x\.wav'"):
+        Folder(str(tmp_path)).tracks()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text there")
+def test_a_name_that_is_not_utf8_can_be_printed(tmp_path):
+    (tmp_path / "rock").mkdir()
+    path = Path(os.fsdecode(os.fsencode(tmp_path / "rock") + b"/caf\xe9.wav"))
+    write(tmp_path / "rock" / "a.wav", 1)  # soundfile takes no such name to write to
+    (tmp_path / "rock" / "a.wav").rename(path)
+    write(tmp_path / "rock" / "b.wav", 2)
+    track = Folder(str(tmp_path)).tracks()[1]
+    assert track.id == "rock/caf\\xe9.wav"
+    assert track.path == path
+    found = collect(Folder(str(tmp_path)), 8000)
+    assert len(found.tracks) == 2
+    tables = write_tables(found)
+    assert "caf\\xe9.wav" in tables[0].read_text(encoding="utf-8-sig")
+
+
+# Parts of tracks
+
+
+def test_clips_of_a_track_are_one_track(tmp_path):
+    for genre in ("blues", "jazz"):
+        for number in range(6):
+            write(tmp_path / genre / f"{genre}.{number // 3:05d}.{number % 3}.wav", ord(genre[0]) + number)
+    for number in (5, 6):
+        write(tmp_path / "jazz" / f"Symphony No.{number}.wav", number)
+    found = collect(Folder(str(tmp_path)), 8000)
+    assert found.whole_tracks == 6
+    groups = Counter(track.group for track in found.tracks)
+    songs = ("blues/blues.00000", "blues/blues.00001", "jazz/jazz.00000", "jazz/jazz.00001")
+    assert groups == {**dict.fromkeys(songs, 3), None: 2}
+    names = [found.name(row) for row in range(len(found.tracks))]
+    assert names[:4] == ["blues/blues.00000"] * 3 + ["blues/blues.00001"]
+    assert set(names) >= {"jazz/Symphony No.5.wav", "jazz/Symphony No.6.wav"}
+    assert found.before[:4].tolist() == [0, 8000, 16000, 0]
+    assert found.grouped == ["12 clips are parts of 4 tracks by their names, as blues.00000.0.wav"]
+
+
+def test_a_whole_beside_its_clips_is_in_their_group(tmp_path):
+    for number in range(3):
+        write(tmp_path / "jazz" / f"song.{number}.wav", number)
+    write(tmp_path / "jazz" / "song.wav", 9)
+    found = collect(Folder(str(tmp_path)), 8000)
+    assert {track.group for track in found.tracks} == {"jazz/song"}
+
+
+def test_clips_count_as_one_track_in_a_test(tmp_path):
+    for genre in ("blues", "jazz"):
+        for number in range(18):
+            write(tmp_path / genre / f"{genre}.{number // 3:05d}.{number % 3}.wav", 100 * ord(genre[0]) + number)
+    data = MelSlices(Folder(str(tmp_path)), sample_rate=8000, seconds=0.5, n_fft=256, n_mels=16)
+    data.prepare_data()
+    data.setup("fit")
+    batches = list(data.test_dataloader())
+    tracks = torch.cat([batch["track"] for batch in batches])
+    starts = torch.cat([batch["start_s"] for batch in batches])
+    assert len(set(tracks.tolist())) == 2
+    assert starts[tracks == tracks[0]].tolist() == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
+    assert data.grouped(data.collection) == [
+        "36 clips are parts of 12 tracks by their names, as blues.00000.0.wav; they stay on one side"
+    ]

@@ -1,3 +1,4 @@
+import unicodedata
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -5,7 +6,8 @@ import numpy as np
 import pytest
 
 from musicgen_cls.errors import SplitError, UsageError
-from musicgen_cls.sources.splits import LEAKY, assign, parse_fold, segment_sides, shares
+from musicgen_cls.names import folded
+from musicgen_cls.sources.splits import LEAKY, assign, parse_fold, segment_sides, shares, spellings
 from musicgen_cls.sources.track import SIDES, Side, Source, Track
 
 USUAL = (0.7, 0.15, 0.15)
@@ -247,3 +249,19 @@ def test_unknown_artists():
     assert sides[1:-1] == split(known, "artist")
     with pytest.raises(SplitError, match=r"no artist is known for any of 2 tracks"):
         split(unknown, "artist")
+
+
+# Artists by their names
+
+
+def test_one_artist_in_several_spellings_is_on_one_side():
+    names = ["Björk", unicodedata.normalize("NFD", "Björk"), "BJÖRK", "Bj\u00f6rk ", "A-ha", "a ha", "P!nk", "Pnk"]
+    tracks = [Track(f"{genre}/{n}", Path(str(n)), genre, name) for genre in "ab" for n, name in enumerate(names * 2)]
+    sides = assign(None, tracks, "artist", [0.5, 0.25, 0.25], None, 0)
+    found = {}
+    for track, side in zip(tracks, sides, strict=True):
+        found.setdefault(folded(track.artist), set()).add(side)
+    assert {name: len(own) for name, own in found.items()} == {"björk": 1, "aha": 1, "p!nk": 1, "pnk": 1}
+    said = "artists who are spelt in several ways and taken for one: 2, as 'Björk' and 'BJÖRK'"
+    assert spellings(tracks) == said
+    assert spellings(tracks[:2]) is None  # composed and decomposed are one spelling

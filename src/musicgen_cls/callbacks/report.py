@@ -16,7 +16,7 @@ from musicgen_cls.callbacks.report_page import write_report_page
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError
 from musicgen_cls.metrics.scores import Interval, Scores, predictions_table, student, summarise
-from musicgen_cls.paths import check_writable, writing
+from musicgen_cls.paths import check_writable, shown, writing
 from musicgen_cls.records import finite
 from musicgen_cls.sources.splits import LEAK_WARNING
 from musicgen_cls.tasks.classification import GenreClassifier
@@ -104,7 +104,9 @@ class LossReport(Callback):
         print(
             f"\nTested on {report['tracks']} held-out tracks of {report['source']}, split '{report['split']}' ({apart})"
             f"\n  loss  {report['loss']['value']:.5f} [{report['loss']['low']:.5f}, {report['loss']['high']:.5f}]"
-            f"   {type(pl_module.network).__name__}; comparable between networks of this kind only\n"
+            f"   {type(pl_module.network).__name__}; comparable between networks of this kind only\n",
+            *(f"  {line}.\n" for line in [*report["grouped"], *report["leaks"]]),
+            sep="\n",
         )
         folder = Path(self.out) if self.out else _folder(trainer, report)
         check_writable(folder, "--out DIR")
@@ -129,11 +131,14 @@ def describe_test(trainer: Trainer, datamodule: GenreDataModule) -> dict[str, An
         "version": __version__,
         "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
         "source": datamodule.source_name,
-        "location": str(datamodule.location),
-        "split": datamodule.split,
+        "location": shown(datamodule.location),
+        "split": datamodule.split_name,
         "fold": datamodule.fold,
         "split_seed": datamodule.split_seed,
         "can_leak": datamodule.leaks,
+        "leaks": datamodule.known_leaks,
+        "grouped": datamodule.grouped(datamodule.collection) if datamodule.collection else [],
+        "near_duplicates": datamodule.collection.near if datamodule.collection else [],
         "tracks_heard_in_training": len(datamodule.heard_before("test")),
         "level_offset_db": None if (offset := datamodule.level_offset()) is None else round(offset, 2),
         "left_out": len(datamodule.collection.problems) if datamodule.collection else 0,
@@ -161,6 +166,7 @@ def format_report(report: dict[str, Any]) -> str:
         f1 = "" if row["f1"] is None else f"{100 * row['f1']:.1f}"
         recall, precision = _percent(row["recall"]), _percent(row["precision"])
         lines.append(f"  {genre:<14}{row['tracks']:>7}   {recall:<24}{precision:<24}{f1:>6}")
+    lines += ["", *(f"  {line}." for line in grouped)] if (grouped := report.get("grouped")) else []
     for note in warnings_of(report):
         lines += ["", f"  Beware: {note}."]
     return "\n".join([*lines, ""])
@@ -176,7 +182,7 @@ def warnings_of(report: dict[str, Any]) -> list[str]:
     if heard := report.get("tracks_heard_in_training"):
         found.append(f"the checkpoint was trained or selected on {heard} of these tracks; its figures leak")
     elif report["can_leak"]:
-        found.append(LEAK_WARNING)
+        found += report.get("leaks") or [LEAK_WARNING]
     return found
 
 
@@ -187,7 +193,7 @@ def write_report(folder: Path, report: dict[str, Any], scores: Scores, datamodul
     assert datamodule.collection is not None
     folder.mkdir(parents=True, exist_ok=True)
     genres = datamodule.genres
-    names = {row: track.id for row, track in enumerate(datamodule.collection.tracks)}
+    names = {row: datamodule.collection.name(row) for row in range(len(datamodule.collection.tracks))}
     tables = {
         "tracks.csv": pd.DataFrame(predictions_table(scores, genres, names)).set_index("track"),
         "per_genre.csv": _per_genre_table(report["per_genre"]),

@@ -12,6 +12,7 @@ from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.metrics.scores import Scores
 from musicgen_cls.pages import embedded_png, embedded_sound, write_page
+from musicgen_cls.paths import shown
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.timeline import timeline
 
@@ -57,15 +58,16 @@ def _mistake(place: int, scores: Scores, datamodule: GenreDataModule, task: Genr
     track = datamodule.collection.tracks[row]
     genre, predicted = genres[scores.track_y[place]], genres[scores.track_pred[place]]
     windows = np.flatnonzero(scores.track == row)
+    windows = windows[np.argsort(scores.start_s[windows], kind="stable")]
     batch = datamodule.test_windows(scores.index[windows])
     said = timeline(task, batch["x"].to(task.device), scores.start_s[windows], datamodule.window_seconds)
     share = f"{100 * scores.track_probs[place].max():.0f} %"
     chart = plots.timeline(said.start_s, said.end_s, said.probabilities, genres, true=genre)
     return {
-        "track": track.id,
+        "track": datamodule.collection.name(row),
         "genre": genre,
         "predicted": f"{predicted} ({share})",
-        "path": str(track.path),
+        "path": shown(track.path),
         "chart": embedded_png(chart),
         "sound": _sound(datamodule, row),
     }

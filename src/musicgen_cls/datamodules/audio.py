@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from musicgen_cls.audio.io import PCM_SCALE, Waveform
 from musicgen_cls.audio.windows import to_samples
-from musicgen_cls.collection import Collection, collect
+from musicgen_cls.collection import Collection, Duplicates, collect
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.files import FileWindows, version_of
 from musicgen_cls.datamodules.windows import Batch, Windows
@@ -41,11 +41,11 @@ class AudioDataModule(GenreDataModule):
         source: Source | None,
         sample_rate: int,
         seconds: float,
-        split: splits.SplitName,
+        split: splits.SplitName | str,
         fractions: Sequence[float],
         fold: str | None,
         split_seed: int,
-        duplicates: Literal["drop", "keep"],
+        duplicates: Duplicates,
         strict: bool,
         augment: nn.Module | None,
         batch_size: int,
@@ -60,7 +60,7 @@ class AudioDataModule(GenreDataModule):
             raise UsageError(f"--data.seconds {seconds}: shorter than one sample at {sample_rate} Hz")
         self.sample_rate = sample_rate
         self.seconds = seconds
-        self.duplicates: Literal["drop", "keep"] = duplicates
+        self.duplicates: Duplicates = duplicates
         self.strict = strict
         self.augment = augment
         self.cache_dir = cache_dir

@@ -21,8 +21,10 @@ from torch.utils.data import DataLoader
 from musicgen_cls.collection import Collection, describe_problems, write_tables
 from musicgen_cls.datamodules.windows import Batch, TrackSampler, WindowDataset, Windows, WindowSampler
 from musicgen_cls.errors import SourceError, SplitError, UsageError, check_not_negative, check_positive
+from musicgen_cls.names import AmbiguousName, match
 from musicgen_cls.plain import class_path, init_arguments
-from musicgen_cls.sources import splits
+from musicgen_cls.sources import lists, splits
+from musicgen_cls.sources.lists import Listed, is_list
 from musicgen_cls.sources.track import SIDES, Side, Source
 
 log = logging.getLogger(__name__)
@@ -55,7 +57,7 @@ class GenreDataModule(LightningDataModule, ABC):
     def __init__(
         self,
         source: Source | None,
-        split: splits.SplitName,
+        split: splits.SplitName | str,
         fractions: Sequence[float],
         fold: str | None,
         split_seed: int,
@@ -67,11 +69,14 @@ class GenreDataModule(LightningDataModule, ABC):
         super().__init__()
         check_positive("--data.", batch_size=batch_size)
         check_not_negative("--data.", split_seed=split_seed, num_workers=num_workers)
+        splits.check_name(split)
         fold = None if split == "external" else fold  # left over from how the checkpoint was trained
         if fold is not None and split not in ("track", "artist"):
-            raise UsageError(f"--data.fold '{fold}': split '{split}' has no folds; use split 'track' or 'artist'")
+            raise UsageError(
+                f"--data.fold '{fold}': split '{Path(split).name}' has no folds; use split 'track' or 'artist'"
+            )
         self.source = source
-        self.split: splits.SplitName = split
+        self.split = split
         self.fractions = fractions
         self.fold = fold
         self.split_seed = split_seed
@@ -83,6 +88,8 @@ class GenreDataModule(LightningDataModule, ABC):
         self.windows: dict[Side, Windows] = {}
         self.heard: frozenset[str] = frozenset()
         """Digests of the tracks that the checkpoint was trained and selected on."""
+        self.listed: Listed | None = None
+        """How a list of the user's own divides the tracks; None where the split is another."""
         self.genres = list(genres) if genres else self._all_genres()
         if len(self.genres) < self.MIN_GENRES:
             where = "--data.genres" if genres else self.location
@@ -107,9 +114,29 @@ class GenreDataModule(LightningDataModule, ABC):
         return self._source().location
 
     @property
+    def split_name(self) -> str:
+        """Short name of the split, for reports and folders: of a list the name of its file."""
+        return Path(self.split).name if is_list(self.split) else self.split
+
+    @property
     def leaks(self) -> bool:
         """Whether tracks of the test set may have been, or were, trained on."""
-        return self.split in splits.LEAKY or bool(self.heard_before("test"))
+        return bool(self.known_leaks or self.heard_before("test"))
+
+    @property
+    def known_leaks(self) -> list[str]:
+        """What leaks by the split itself, in words."""
+        if self.split in splits.LEAKY:
+            return [splits.LEAK_WARNING]
+        return [f"split '{self.split_name}': {leak}" for leak in self.listed.leaks] if self.listed else []
+
+    def grouped(self, collection: Collection) -> list[str]:
+        """Which tracks are tied together and why, and what a list of the user's own leaves out: for reports."""
+        divided = self.split not in splits.LEAKY and self.listed is None
+        artists = splits.spellings(collection.tracks) if self.split == "artist" else None
+        lines = [*collection.grouped, *([artists] if artists else [])]
+        said = [f"{line}; they stay on one side" if divided else line for line in lines]
+        return said + (self.listed.notes if self.listed else [])
 
     @property
     def trains(self) -> bool:
@@ -118,10 +145,11 @@ class GenreDataModule(LightningDataModule, ABC):
 
     def heard_before(self, side: Side) -> list[str]:
         """Ids of the tracks of a side that the loaded checkpoint was trained or selected on."""
-        if self.collection is None or self.split in splits.LEAKY:
+        if self.collection is None or self.known_leaks:
             return []
         rows = np.unique(self.windows[side].track)
-        return [self.collection.tracks[row].id for row in rows if self.collection.digests[row] in self.heard]
+        names = (self.collection.name(row) for row in rows if self.collection.digests[row] in self.heard)
+        return list(dict.fromkeys(names))
 
     @abstractmethod
     def fit_front_end(self) -> None:
@@ -150,7 +178,7 @@ class GenreDataModule(LightningDataModule, ABC):
     def open_collection(self) -> Collection:
         """The collection, fetched and read where it is not yet."""
         collection = self._collect()
-        return self._matched(collection) if self.split == "external" else collection
+        return self._matched(collection)
 
     def setup(self, stage: str) -> None:
         """Open the store, divide the tracks, lay the windows."""
@@ -207,14 +235,22 @@ class GenreDataModule(LightningDataModule, ABC):
         assert self.collection is not None
         rows = np.unique(np.concatenate([self.windows["train"].track, self.windows["validation"].track]))
         heard = sorted(self.collection.digests[row] for row in rows)
-        return {"front_end": self.front_end.state_dict(), "heard": heard}
+        division = {} if self.listed is None else {"list": self.listed.digest, "leaks": self.known_leaks}
+        return {"front_end": self.front_end.state_dict(), "heard": heard, **division}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take back what `state_dict` gave.
 
         Raises:
-            SplitError: training is to go on, but the collection has changed and tracks have changed sides.
+            SplitError: training is to go on, but the collection has changed and tracks have changed sides; or the list
+                that divides the tracks is another than in training.
         """
+        trained = state_dict.get("list")
+        if self.listed is not None and trained is not None and trained != self.listed.digest:
+            raise SplitError(
+                f"--data.split {self.split}: says something else than the list that the checkpoint was trained with; "
+                "give that one, or train afresh, without --ckpt_path"
+            )
         self.front_end.load_state_dict(state_dict["front_end"])
         self.heard = frozenset(state_dict.get("heard", ()))
         resuming = self.trainer is not None and self.trainer.state.fn == "fit" and self.trainer.training
@@ -234,8 +270,8 @@ class GenreDataModule(LightningDataModule, ABC):
             log.warning("genres the checkpoint does not know are left out: %s", names)
         self.windows = self._divide(collection, known)
         self.collection = collection
-        if self.leaks:
-            log.warning(splits.LEAK_WARNING)
+        for leak in self.known_leaks:
+            log.warning(leak)
 
     @abstractmethod
     def _collect(self) -> Collection:
@@ -251,9 +287,19 @@ class GenreDataModule(LightningDataModule, ABC):
         return list(self._source().genres)
 
     def _matched(self, collection: Collection) -> Collection:
-        """The collection with genres written as ours, where they differ in case, spaces or hyphens only."""
-        ours = {letters(genre): genre for genre in self.genres}
-        tracks = [replace(track, genre=ours.get(letters(track.genre), track.genre)) for track in collection.tracks]
+        """The collection with genres written as ours, where they are written in another way.
+
+        Raises:
+            SourceError: a genre may be several of ours, or two genres one of ours.
+        """
+        theirs = dict.fromkeys(track.genre for track in collection.tracks)
+        try:
+            ours = match(theirs, self.genres)
+        except AmbiguousName as error:
+            raise SourceError(f"{self.location}: genre {error}; write one of them in another way") from error
+        if all(genre == own for genre, own in ours.items()):
+            return collection
+        tracks = [replace(track, genre=ours.get(track.genre, track.genre)) for track in collection.tracks]
         return replace(collection, tracks=tracks)
 
     def _known_tracks(self, collection: Collection) -> tuple[list[int], Counter[str]]:
@@ -286,6 +332,8 @@ class GenreDataModule(LightningDataModule, ABC):
             self._check_segments(windows)
             return windows
         # All tracks are divided, not only those of our genres: networks of one genre and of all then hear the same.
+        if is_list(self.split):
+            return self._divide_as_listed(collection, rows)
         division = self.source, collection.tracks, self.split, self.fractions, self.fold, self.split_seed
         try:
             sides = splits.assign(*division, genres=self.genres)
@@ -293,6 +341,19 @@ class GenreDataModule(LightningDataModule, ABC):
             raise SplitError(f"{self.location}: {error}") from None
         if unsided := sum(sides[row] is None for row in rows):
             log.warning("split '%s' leaves out %d tracks: unlisted, or of unknown artists", self.split, unsided)
+        return self._lay_sides(collection, rows, sides)
+
+    def _divide_as_listed(self, collection: Collection, rows: list[int]) -> dict[Side, Windows]:
+        """Windows of each side, as a list of the user's own says."""
+        root = self._source().location if self.source is not None else self.location.parent
+        names = [collection.name(row) for row in range(len(collection.tracks))]
+        self.listed = lists.divide(self.split, collection.tracks, names, root, SIDES)
+        for note in self.listed.notes:
+            log.warning(note)
+        return self._lay_sides(collection, rows, self.listed.sides)
+
+    def _lay_sides(self, collection: Collection, rows: list[int], sides: Sequence[Side | None]) -> dict[Side, Windows]:
+        """Windows of the tracks of each side."""
         rows_of = {side: [row for row in rows if sides[row] == side] for side in SIDES}
         return {side: self._lay(collection, self._rows_to_lay(rows_of, side), side) for side in SIDES}
 
@@ -325,7 +386,7 @@ class GenreDataModule(LightningDataModule, ABC):
             genre=genre,
             start=collection.offset[tracks] + offsets,
             room=np.array(room, dtype=np.int64),
-            start_s=(offsets / collection.rate).astype(np.float32),
+            start_s=((collection.before[tracks] + offsets) / collection.rate).astype(np.float32),
         )
 
     @property
@@ -355,7 +416,9 @@ class GenreDataModule(LightningDataModule, ABC):
         rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         if not len(dataset):
-            raise SplitError(f"split '{self.split}': no {side} windows; give that side a share in --data.fractions")
+            raise SplitError(
+                f"split '{self.split_name}': no {side} windows; give that side a share in --data.fractions"
+            )
         sampler = self._sampler(dataset, shuffle=shuffle, num_replicas=world, rank=rank, seed=seed)
         if trainer is not None:
             # The first iterator after a resume is made before Lightning does this, and before `current_epoch` is right.
@@ -374,11 +437,6 @@ class GenreDataModule(LightningDataModule, ABC):
     def _sampler(self, dataset: WindowDataset, **options: Any) -> WindowSampler:
         """The order in which windows come."""
         return WindowSampler(dataset, **options)
-
-
-def letters(name: str) -> str:
-    """A name as it sounds: 'Hip-Hop' and 'hip hop' are 'hiphop'."""
-    return "".join(character for character in name.casefold() if character.isalnum())
 
 
 def _as_is(batch: Batch) -> Batch:

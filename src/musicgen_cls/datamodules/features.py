@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,10 +15,12 @@ import torch
 from musicgen_cls.audio.features import COLUMNS, RATE
 from musicgen_cls.audio.mel import Standardise
 from musicgen_cls.collection import Collection, join
-from musicgen_cls.datamodules.base import GenreDataModule, letters
+from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.windows import Batch, Windows
 from musicgen_cls.errors import SourceError, UsageError, check_not_negative
+from musicgen_cls.names import AmbiguousName, Names, composed, folded, match
 from musicgen_cls.paths import as_path, check_regular
+from musicgen_cls.sources.parts import Item, as_part, parts_of_tracks
 from musicgen_cls.sources.splits import SplitName
 from musicgen_cls.sources.track import Problem, Side, Source, Track
 
@@ -27,7 +29,8 @@ class FeatureTable(GenreDataModule):
     """Rows of a table of features, each of a part of a track: `features_3_sec.csv`, or what `musiccli features` wrote.
 
     Columns are found by name: `filename`, the 58 of `musicgen_cls.audio.features.COLUMNS`, and `label`. Rows of one
-    track (`blues.00000.0.wav`, `blues.00000.1.wav`, ...) stay on one side of a split. Batches: `x` `[batch, 58]`, or
+    track (`blues.00000.0.wav`, `blues.00000.1.wav`, ..., see `musicgen_cls.sources.parts`) stay on one side of a split.
+    Batches: `x` `[batch, 58]`, or
     `[batch, look_back, 58]`, z-scored with mean and spread of the training rows; `y`, `track`, `index` `[batch]` int64;
     `start_s` `[batch]` s.
 
@@ -38,7 +41,8 @@ class FeatureTable(GenreDataModule):
         across_tracks: let windows run on from track to track, as rows stand in the table. This leaks, and needs split
             `segment`: tables are sorted by genre, so that what precedes a row tells its genre.
         split: `track`, `artist`, `official` (FMA), `fault_filtered` or `fault_filtered_dev` (GTZAN), `segment` (leaks),
-            `external`.
+            `external`; or a table of your own, a CSV file with the columns `file` or `id`, and `subset` (train,
+            validation, test), whose leaks the report names.
         fractions: shares of training, validation and test tracks, for `track`, `artist` and `segment`.
         fold: "i of n" instead of fractions: part i tests, the next validates, the others train.
         split_seed: which division of the many with these shares.
@@ -60,7 +64,7 @@ class FeatureTable(GenreDataModule):
         source: Source | None = None,
         look_back: int = 0,
         across_tracks: bool = False,
-        split: SplitName = "track",
+        split: SplitName | str = "track",
         fractions: Sequence[float] = (0.7, 0.15, 0.15),
         fold: str | None = None,
         split_seed: int = 0,
@@ -136,17 +140,16 @@ class FeatureTable(GenreDataModule):
 
     def _collect(self) -> Collection:
         table = read_table(self.location)
-        known = None if self.source is None else {track.id: track for track in self.source.described()}
+        seconds = (table["length"] / RATE).tolist()
+        named = list(zip(table.index, table["filename"], table["label"], seconds, strict=True))
+        places = self._places_by_source(named) if self.source is not None else self._places_by_rule(named)
         tracks: dict[str, Track] = {}
         rows_of: dict[str, dict[int, int]] = {}  # by track and part
-        for row, (line, filename, label) in enumerate(table[["filename", "label"]].itertuples(name=None)):
-            track, part = self._track(filename, label, known)
+        for row, (track, part) in enumerate(places):
+            line, filename, label, _ = named[row]
             first = tracks.setdefault(track.id, track)
-            if first.genre != label:
-                raise SourceError(
-                    f"{self.location} line {line}: {filename} has the label '{label}', but its track is "
-                    f"'{first.genre}'; mend the label"
-                )
+            if first.genre != track.genre:
+                raise self._mislabelled(line, filename, label, first.genre)
             own = rows_of.setdefault(track.id, {})
             if part in own:
                 raise SourceError(
@@ -156,11 +159,84 @@ class FeatureTable(GenreDataModule):
             own[part] = row
         if self.split not in ("segment", "external"):
             self._check_labels(tracks, {name: table.index[min(own.values())] for name, own in rows_of.items()})
+        parted = [own for own in rows_of.values() if len(own) > 1]
+        by = "their names" if self.source is None else self.source.name
+        example = f", as {named[min(parted[0].values())][1]}" if parted else ""
+        grouped = [f"{sum(map(len, parted))} rows are parts of {len(parted)} tracks by {by}{example}"] if parted else []
         problems = self._too_short(tracks, {name: len(own) for name, own in rows_of.items()})
         numbers = table[list(COLUMNS)].to_numpy(np.float32)
-        parts = [numbers[[row for _, row in sorted(rows_of[name].items())]] for name in tracks]
-        seconds = float(np.median(table["length"])) / RATE
-        return join(list(tracks.values()), problems, parts, 1 / seconds)
+        ordered = {name: [row for _, row in sorted(rows_of[name].items())] for name in tracks}
+        return join(
+            list(tracks.values()),
+            problems,
+            [numbers[rows] for rows in ordered.values()],
+            RATE / float(np.median(table["length"])),
+            by_name=self.source is None or self.source.names_tell_parts,
+            seconds=[sum(seconds[row] for row in rows) for rows in ordered.values()],
+            grouped=grouped,
+        )
+
+    def _mislabelled(self, line: int, filename: str, label: str, genre: str) -> SourceError:
+        return SourceError(
+            f"{self.location} line {line}: {filename} has the label '{label}', but its track is '{genre}'; mend the "
+            "label"
+        )
+
+    def _places_by_rule(self, named: Sequence[_Named]) -> list[tuple[Track, int]]:
+        """The track of each row, and which part of it the row is, by the names of all rows."""
+        unlabelled = parts_of_tracks([Item(name, "", seconds) for _, name, _, seconds in named])
+        labels: dict[str, list[str]] = defaultdict(list)
+        for part, (_, _, label, _) in zip(unlabelled, named, strict=True):
+            if part is not None:
+                labels[part.whole].append(label)
+        usual = {whole: Counter(own).most_common(1)[0] for whole, own in labels.items()}
+        for part, (line, name, label, _) in zip(unlabelled, named, strict=True):
+            if (
+                part is not None
+                and label != usual[part.whole][0]
+                and usual[part.whole][1] > len(labels[part.whole]) / 2
+            ):
+                raise self._mislabelled(line, name, label, usual[part.whole][0])
+        parts = parts_of_tracks([Item(name, label, seconds) for _, name, label, seconds in named])
+        stems = [name.removesuffix(_ending(name)) for _, name, _, _ in named]
+        places = []
+        for stem, part, (_, name, label, _) in zip(stems, parts, named, strict=True):
+            whole = part.whole if part else stem
+            places.append((Track(whole, Path(name), label), part.number if part else 0))
+        return places
+
+    def _places_by_source(self, named: Sequence[_Named]) -> list[tuple[Track, int]]:
+        """The track of each row, and which part of it the row is, by the tracks that the source knows."""
+        assert self.source is not None
+        known = {track.id: track for track in self.source.described()}
+        ids, labels = Names(known), dict.fromkeys(label for _, _, label, _ in named)
+        places = []
+        try:
+            genres = match(labels, dict.fromkeys(track.genre for track in known.values()))
+        except AmbiguousName as error:
+            raise SourceError(f"{self.location}: label {error}; write one of them in another way") from error
+        for line, filename, label, _ in named:
+            ending = _ending(filename)
+            stem, found = filename.removesuffix(ending), as_part(filename)
+            wholes = [(stem, 0), *([(found[0].whole, found[0].number)] if found else [])]
+            try:
+                place = next(
+                    (known[id], part)
+                    for whole, part in wholes
+                    for name in (whole, whole + ending)
+                    if (id := ids.find(name)) is not None
+                )
+            except AmbiguousName as error:
+                raise SourceError(f"{self.location} line {line}: {error}; write it as the collection has it") from error
+            except StopIteration:
+                raise SourceError(
+                    f"{self.location}: {filename} is of no track of {self.source.location}; take the row away, or "
+                    "leave out --data.source"
+                ) from None
+            if genres.get(label) != place[0].genre:
+                raise self._mislabelled(line, filename, label, place[0].genre)
+            places.append(place)
+        return places
 
     def _check_labels(self, tracks: dict[str, Track], line_of: dict[str, int]) -> None:
         """A label that one track alone has may be misspelt; it could not be on three sides in any case."""
@@ -196,26 +272,15 @@ class FeatureTable(GenreDataModule):
             "--data.across_tracks true --data.split segment, which leaks"
         )
 
-    def _track(self, filename: str, label: str, known: dict[str, Track] | None) -> tuple[Track, int]:
-        """The track that a row is of, and which part of it: `blues.00000.3.wav` is part 3 of `blues.00000`."""
-        ending = Path(filename).suffix
-        suffix = "" if ending[1:].isdigit() else ending  # a name may have none
-        stem = filename.removesuffix(suffix)
-        name, _, number = stem.rpartition(".")
-        parted = name != "" and number.isdigit() and len(number) < 5  # those of GTZAN's own names have five digits
-        wholes = [(stem, 0), *([(name, int(number))] if parted else [])]
-        if known is None:
-            track, part = wholes[-1]
-            return Track(track, Path(filename), label), part
-        for whole, part in wholes:
-            for id in (whole, whole + suffix):
-                if id in known:
-                    return known[id], part
-        assert self.source is not None
-        raise SourceError(
-            f"{self.location}: {filename} is of no track of {self.source.location}; take the row away, or leave out "
-            "--data.source"
-        )
+
+_Named = tuple[int, str, str, float]
+"""Line, filename, label and seconds of a row."""
+
+
+def _ending(name: str) -> str:
+    """The ending of a file's name; a number is none."""
+    ending = Path(name).suffix
+    return "" if ending[1:].isdigit() else ending
 
 
 _TABLE_BYTES = 2_000_000_000  # two million rows
@@ -256,9 +321,10 @@ def read_table(path: Path) -> Any:
             raise SourceError(f"{path} line {odd[0]}: {name} {table[name][odd[0]]!r} is no plain text; mend it")
         if (empty := table.index[table[name].str.strip() == ""]).size:
             raise SourceError(f"{path} line {empty[0]}: no {name}; fill it in, or take the row away")
+    table["label"] = table["label"].map(composed)
     spelt: dict[str, str] = {}
     for line, label in zip(lines, table["label"], strict=True):
-        if (first := spelt.setdefault(letters(label), label)) != label:
+        if (first := spelt.setdefault(folded(label), label)) != label:
             raise SourceError(f"{path} line {line}: the label '{label}' is '{first}' above; spell it in one way")
     numbers = table[list(COLUMNS)].apply(pd.to_numeric, errors="coerce")
     with np.errstate(over="ignore"):  # what is too large for 32 bits is infinite there

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from musicgen_cls.audio.io import PCM_SCALE
 from musicgen_cls.audio.mel import Logarithm, MelFrontEnd
 from musicgen_cls.audio.windows import to_samples
+from musicgen_cls.collection import Duplicates
 from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.pictures import Pictures
 from musicgen_cls.errors import UsageError, check_positive
@@ -38,11 +39,13 @@ class MelSlices(Pictures, AudioDataModule):
         sample_rate: Hz; other rates are resampled.
         span: of each track only the stretch from this second to that one, as [0.9, 5]; all of it if not set.
         split: `track`, `artist`, `official` (FMA), `fault_filtered` or `fault_filtered_dev` (GTZAN), `segment` (leaks),
-            `external`.
+            `external`; or a table of your own, a CSV file with the columns `file` or `id`, and `subset` (train,
+            validation, test), whose leaks the report names.
         fractions: shares of training, validation and test tracks, for `track`, `artist` and `segment`.
         fold: "i of n" instead of fractions: part i tests, the next validates, the others train.
         split_seed: which division of the many with these shares.
-        duplicates: of tracks equal bit for bit `drop` all but the first, or `keep` them on one side.
+        duplicates: of tracks equal bit for bit `drop` all but the first, or `keep` them on one side; `near` keeps those
+            on one side too that sound the same, as a recording in another format (acoustic fingerprints).
         strict: stop at unusable files instead of going on without them.
         augment: a module `[batch, samples]` -> `[batch, samples]`, applied to training waveforms on the device.
         mask: a module `[batch, n_mels, frames]` -> the same, applied to training pictures on the device, as
@@ -74,11 +77,11 @@ class MelSlices(Pictures, AudioDataModule):
         logarithm: Logarithm = "decibel",
         sample_rate: int = 22050,
         span: tuple[float, float] | None = None,
-        split: SplitName = "track",
+        split: SplitName | str = "track",
         fractions: Sequence[float] = (0.7, 0.15, 0.15),
         fold: str | None = None,
         split_seed: int = 0,
-        duplicates: Literal["drop", "keep"] = "drop",
+        duplicates: Duplicates = "drop",
         strict: bool = False,
         augment: nn.Module | None = None,
         mask: nn.Module | None = None,

@@ -38,7 +38,8 @@ class Spectrograms(Pictures):
         windows_per_track: at most so many windows a track, evenly spaced, none overlapping.
         crops_per_track: train on so many windows a track and epoch, each at a random place, instead.
         split: `track`, `artist`, `official` (FMA), `fault_filtered` or `fault_filtered_dev` (GTZAN), `segment` (leaks),
-            `external`.
+            `external`; or a table of your own, a CSV file with the columns `file` or `id`, and `subset` (train,
+            validation, test), whose leaks the report names.
         fractions: shares of training, validation and test tracks, for `track`, `artist` and `segment`.
         fold: "i of n" instead of fractions: part i tests, the next validates, the others train.
         split_seed: which division of the many with these shares.
@@ -62,7 +63,7 @@ class Spectrograms(Pictures):
         frame_seconds: float = 512 / 22050,
         windows_per_track: int = 14,
         crops_per_track: int | None = None,
-        split: SplitName = "track",
+        split: SplitName | str = "track",
         fractions: Sequence[float] = (0.7, 0.15, 0.15),
         fold: str | None = None,
         split_seed: int = 0,
@@ -125,7 +126,7 @@ class Spectrograms(Pictures):
             raise SourceError(f"{problems[by_name]}; {ways}")
         if len({own.dtype for own in frames}) > 1:
             raise SourceError(f"{self.location}: pictures and arrays together may not mean the same dB; keep one kind")
-        return join(tracks, problems, frames, 1 / self.frame_seconds)
+        return join(tracks, problems, frames, 1 / self.frame_seconds, by_name=self._source().names_tell_parts)
 
     def _read(self, path: Path) -> npt.NDArray[Any]:
         """A file as `[frames, n_mels]`, 8-bit or float32 dB; raises AudioError for what is no spectrogram."""

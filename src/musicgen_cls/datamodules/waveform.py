@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from musicgen_cls.audio.io import PCM_SCALE, Waveform, check_sound, stream
 from musicgen_cls.audio.windows import to_samples
-from musicgen_cls.collection import Collection
+from musicgen_cls.collection import Collection, Duplicates
 from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.windows import Batch, TrackSampler, WindowDataset, WindowSampler
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive
@@ -48,12 +48,14 @@ class WaveformWindows(AudioDataModule):
         batch: `track`, all windows of one track; `shuffled`, `batch_size` windows of any.
         sample_rate: Hz; other rates are resampled.
         split: `track`, `artist`, `official` (FMA), `fault_filtered` or `fault_filtered_dev` (GTZAN), `segment` (leaks),
-            `external`.
+            `external`; or a table of your own, a CSV file with the columns `file` or `id`, and `subset` (train,
+            validation, test), whose leaks the report names.
         fractions: shares of training, validation and held-out tracks. Where validation has 0, as in the study, the last
             window of each training track validates.
         fold: "i of n" instead of fractions: part i is held out, the next validates, the others train.
         split_seed: which division of the many with these shares.
-        duplicates: of tracks equal bit for bit `drop` all but the first, or `keep` them on one side.
+        duplicates: of tracks equal bit for bit `drop` all but the first, or `keep` them on one side; `near` keeps those
+            on one side too that sound the same, as a recording in another format (acoustic fingerprints).
         strict: stop at unusable files instead of going on without them.
         augment: a module `[batch, samples]` -> `[batch, samples]`, applied to training windows on the device.
         batch_size: windows in a batch, if shuffled; recordings continued at once.
@@ -80,11 +82,11 @@ class WaveformWindows(AudioDataModule):
         hop_seconds: float = 0.25,
         batch: Literal["track", "shuffled"] = "shuffled",
         sample_rate: int = 10_000,
-        split: SplitName = "track",
+        split: SplitName | str = "track",
         fractions: Sequence[float] = (0.9, 0.0, 0.1),
         fold: str | None = None,
         split_seed: int = 0,
-        duplicates: Literal["drop", "keep"] = "drop",
+        duplicates: Duplicates = "drop",
         strict: bool = False,
         augment: nn.Module | None = None,
         batch_size: int = 32,

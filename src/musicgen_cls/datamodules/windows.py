@@ -57,7 +57,10 @@ class WindowDataset(Dataset[Batch]):
         return self.__getitems__([keys] if isinstance(keys, int) else keys)
 
     def __getitems__(self, keys: Sequence[tuple[int, float] | int]) -> Batch:
-        """A batch: `x` `[batch, length, ...]`; and `y`, `track`, `index` int64, `start_s` float32, all `[batch]`."""
+        """A batch: `x` `[batch, length, ...]`; and `y`, `track`, `index` int64, `start_s` float32, all `[batch]`.
+
+        `track` is the row of the first part of a window's track, so that the parts of a track are one track in figures.
+        """
         pairs = [(key, 0.0) if isinstance(key, int) else key for key in keys]
         rows = np.array([row for row, _ in pairs])
         shift = (np.array([place for _, place in pairs]) * (self.windows.room[rows] + 1)).astype(np.int64)
@@ -66,7 +69,7 @@ class WindowDataset(Dataset[Batch]):
         return {
             "x": torch.from_numpy(x),
             "y": torch.from_numpy(self.windows.genre[rows]),
-            "track": torch.from_numpy(self.windows.track[rows]),
+            "track": torch.from_numpy(self.collection.whole[self.windows.track[rows]]),
             "start_s": torch.from_numpy(self.windows.start_s[rows] + (shift / self.collection.rate).astype("f4")),
             "index": torch.from_numpy(rows),
         }

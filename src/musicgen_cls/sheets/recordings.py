@@ -13,7 +13,7 @@ from musicgen_cls import plots
 from musicgen_cls.audio.io import read
 from musicgen_cls.compiled import compiled_librosa
 from musicgen_cls.errors import AudioError
-from musicgen_cls.paths import NAME_BYTES, shortened
+from musicgen_cls.paths import NAME_BYTES, shortened, shown
 from musicgen_cls.sheets.spectra import HOP, N_FFT, decibels, mel_centres_hz, mel_of, power_spectrogram
 from musicgen_cls.workers import in_processes
 
@@ -66,7 +66,7 @@ def _draw_file(paths: tuple[Path, Path], sample_rate: int, ckpt_path: str | None
     mel, centres = mel_of(power, sample_rate), mel_centres_hz(sample_rate)
     end_s = power.shape[1] * together * HOP / sample_rate
     seconds = len(waveform) / sample_rate
-    title = f"{path}, {seconds:.{1 if seconds >= 1 else 3}f} s, at {sample_rate} Hz"
+    title = f"{shown(path)}, {seconds:.{1 if seconds >= 1 else 3}f} s, at {sample_rate} Hz"
     below = _said(path, ckpt_path) if ckpt_path else None
     figure = plots.sheet(title, waveform, sample_rate, decibels(power), mel, centres, chroma, end_s, below)
     try:

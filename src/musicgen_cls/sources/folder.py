@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from functools import cached_property
 from pathlib import Path
 
 from musicgen_cls.errors import SourceError
-from musicgen_cls.paths import as_path
+from musicgen_cls.names import AmbiguousName, Names, composed
+from musicgen_cls.paths import as_path, shown
 from musicgen_cls.sources.track import AUDIO_SUFFIXES, OTHER_AUDIO, PICTURES, Problem, Source, Track, other_format
+from musicgen_cls.tables import read_csv
 
 
 class Folder(Source):
@@ -16,11 +17,13 @@ class Folder(Source):
 
     Files lie in them at any depth: wav, flac, ogg, opus, mp3, aiff and others, any rate, any number of channels.
     Artists come from `artists.csv` in the folder (columns `file,genre,artist`, files relative to the folder), else from
-    the files' tags.
+    the files' tags. Files may be parts of tracks by their names, as `song.0.wav` and `song.1.wav`.
 
     Args:
         root: the folder.
     """
+
+    names_tell_parts = True
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -50,8 +53,7 @@ class Folder(Source):
         odd = [Problem(f, self._why_not(f)) for f in self._files if f.suffix.lower() not in known]
         music = (*self.suffixes, *OTHER_AUDIO)
         loose = [f for f in sorted(self.location.iterdir()) if f.suffix.lower() in music and f.is_file()]
-        found = {track.id for track in self.tracks()}
-        astray = [self.location / name for name in self._artists if name not in found]
+        astray = [self.location / name for name in self._artists[1]]
         return [
             *odd,
             *(Problem(file, "in no genre's sub-folder") for file in loose if not file.name.startswith(".")),
@@ -60,11 +62,11 @@ class Folder(Source):
 
     @cached_property
     def _tracks(self) -> list[Track]:
-        root, tracks = self.location, []
-        for file in self._audio:
-            relative = file.relative_to(root)
-            name = relative.as_posix()
-            tracks.append(Track(name, file, relative.parts[0], self._artists.get(name)))
+        root, artists = self.location, self._artists[0]
+        tracks = []
+        for file, name in self._audio.items():
+            genre = composed(shown(file.relative_to(root).parts[0]))
+            tracks.append(Track(name, file, genre, artists.get(name)))
         return tracks
 
     def _why_not(self, file: Path) -> str:
@@ -87,26 +89,34 @@ class Folder(Source):
         files = (path for path in root.glob("*/**/*") if path.is_file())
         return sorted(f for f in files if not any(part.startswith(".") for part in f.relative_to(root).parts))
 
-    @property
-    def _audio(self) -> list[Path]:
+    @cached_property
+    def _audio(self) -> dict[Path, str]:
+        """The audio files, and their paths below the folder as text."""
+        root = self.location
         audio = [file for file in self._files if file.suffix.lower() in self.suffixes]
         if not audio:
             wanted = ", ".join(suffix[1:] for suffix in self.suffixes)
             raise SourceError(
                 f"{self.location}: no {self._kind} in sub-folders; put {wanted} files into one sub-folder a genre"
             )
-        return audio
+        return {file: shown(file.relative_to(root).as_posix()) for file in audio}
 
     @cached_property
-    def _artists(self) -> dict[str, str]:
+    def _artists(self) -> tuple[dict[str, str], list[str]]:
+        """The artist of each file that `artists.csv` names, and the names in it that mean no file."""
         table = self.location / "artists.csv"
         if not table.is_file():
-            return {}
-        try:
-            with table.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file)
-                if missing := {"file", "artist"} - set(reader.fieldnames or ()):
-                    raise SourceError(f"{table}: no column {', '.join(sorted(missing))}; it needs file,genre,artist")
-                return {row["file"]: row["artist"] for row in reader if row["artist"]}
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise SourceError(f"{table}: not a table in UTF-8 ({error}); save it as CSV with that encoding") from error
+            return {}, []
+        index, artists, astray = Names(self._audio.values()), dict[str, str](), list[str]()
+        for line, row in read_csv(table, ("file", "artist"), "it needs file,genre,artist"):
+            if not row["artist"]:
+                continue
+            try:
+                name = index.find(row["file"]) or index.find(row["file"].replace("\\", "/"))
+            except AmbiguousName as error:
+                raise SourceError(f"{table} line {line}: {error}; write the name as the file has it") from error
+            if name is None:
+                astray.append(row["file"])
+            else:
+                artists[name] = row["artist"]
+        return artists, astray

@@ -5,27 +5,43 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Sequence
-from typing import Literal
+from difflib import get_close_matches
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from musicgen_cls.errors import SplitError, UsageError
+from musicgen_cls.names import composed, folded
+from musicgen_cls.sources.lists import is_list
 from musicgen_cls.sources.track import SIDES, Side, Source, Track, connected
 
 SplitName = Literal["track", "artist", "official", "fault_filtered", "fault_filtered_dev", "segment", "external"]
 
-LEAKY: frozenset[SplitName] = frozenset({"segment"})
+NAMES: tuple[SplitName, ...] = get_args(SplitName)
+
+LEAKY: frozenset[str] = frozenset({"segment"})
 LEAK_WARNING = (
     "split 'segment' puts windows of one track on both sides: its figures leak, and are good for reproducing papers "
     "that split so, not for judging a model"
 )
 
 
+def check_name(split: str) -> None:
+    """Raise `UsageError` for what is neither the name of a split nor that of a list, with the nearest name."""
+    if split not in NAMES and not is_list(split):
+        near = get_close_matches(split, NAMES, n=1, cutoff=0.5)
+        more = f"; did you mean '{near[0]}'?" if near else ""
+        raise UsageError(
+            f"--data.split '{split}' is not one of {', '.join(NAMES)}, nor a list of your own, a file that ends in "
+            f".csv{more}"
+        )
+
+
 def assign(
     source: Source | None,
     tracks: Sequence[Track],
-    split: SplitName,
+    split: str,
     fractions: Sequence[float],
     fold: str | None,
     seed: int,
@@ -106,7 +122,7 @@ def segment_sides(genre: npt.NDArray[np.int64], fractions: Sequence[float], seed
     return [SIDES[p] for p in part]
 
 
-def _published(source: Source | None, tracks: Sequence[Track], split: SplitName) -> list[Side | None]:
+def _published(source: Source | None, tracks: Sequence[Track], split: str) -> list[Side | None]:
     listed = source.official_split(split) if source is not None else None
     if listed is None:
         name = source.name if source is not None else "this collection"
@@ -152,8 +168,21 @@ def _groups(tracks: Sequence[Track], by_artist: bool) -> npt.NDArray[np.int64]:
 
 
 def _artist(track: Track) -> str | None:
-    """The artist's name, whatever its case and spaces."""
-    return None if track.artist is None else " ".join(track.artist.casefold().split())
+    """The artist's name as it is compared, loosely: to keep too many tracks together leaks nothing."""
+    return None if track.artist is None else folded(track.artist)
+
+
+def spellings(tracks: Sequence[Track]) -> str | None:
+    """What is said of artists that are spelt in several ways and taken for one; None if there are none."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    for track in tracks:
+        if track.artist is not None:
+            found[folded(track.artist)][composed(track.artist)] = None
+    several = [list(names) for names in found.values() if len(names) > 1]
+    if not several:
+        return None
+    first, second, *_ = several[0]
+    return f"artists who are spelt in several ways and taken for one: {len(several)}, as '{first}' and '{second}'"
 
 
 def _divide(tracks: Sequence[Track], groups: npt.NDArray[np.int64], fractions: Sequence[float], seed: int) -> list[int]:
@@ -180,7 +209,7 @@ def _divide(tracks: Sequence[Track], groups: npt.NDArray[np.int64], fractions: S
 
 
 def _check(
-    tracks: Sequence[Track], sides: Sequence[Side | None], split: SplitName, needed: Sequence[Side], genres: set[str]
+    tracks: Sequence[Track], sides: Sequence[Side | None], split: str, needed: Sequence[Side], genres: set[str]
 ) -> None:
     """Every one of `genres` is on every side that is needed, and nothing that belongs together is on two."""
     found = Counter((track.genre, side) for track, side in zip(tracks, sides, strict=True))

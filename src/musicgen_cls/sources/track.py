@@ -49,8 +49,8 @@ SIDES: tuple[Side, ...] = ("train", "validation", "test")
 class Track:
     """One recording.
 
-    `id` is unique in its source. `group` ties together tracks that are known to be the same recording: they stay on
-    one side of a split. `artist` and `seconds` are None where not (yet) known.
+    `id` is unique in its source, and text that can be printed. `group` ties together tracks that are, or hold, the same
+    recording: they stay on one side of a split. `artist` and `seconds` are None where not (yet) known.
     """
 
     id: str
@@ -81,6 +81,9 @@ class Source(ABC):
 
     suffixes: tuple[str, ...] = AUDIO_SUFFIXES
     """Which files are tracks; of one in two formats the first is taken."""
+
+    names_tell_parts: bool = False
+    """Whether files may be parts of tracks by their names (see `musicgen_cls.sources.parts`)."""
 
     def holding(self, suffixes: tuple[str, ...]) -> Self:
         """The same folders and names, but with files of other kinds for tracks."""
