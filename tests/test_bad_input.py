@@ -393,7 +393,7 @@ class TestFoldersThatCannotBeWritten:
         assert "--out DIR" in said
 
     def test_logs(self, fails: Fails, songs: Path, blocked: Path) -> None:
-        assert "cannot be written" in fails(*from_folder(songs, "--trainer.logger.save_dir", blocked))
+        assert "cannot write there" in fails(*from_folder(songs, "--trainer.logger.save_dir", blocked))
 
     def test_full_disk_while_preparing(
         self, fails: Fails, songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
