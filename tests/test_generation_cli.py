@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from musicgen_cls.__main__ import main
 from musicgen_cls.audio.synth import render
 from musicgen_cls.callbacks import continuations
 from musicgen_cls.checkpoints import read_checkpoint
+from musicgen_cls.judging import load_generated
 from musicgen_cls.plain import TRUST_VARIABLE
 from musicgen_cls.sources.folder import Folder
 
@@ -290,6 +292,53 @@ class TestPredict:
         assert done.returncode == 0, done.stderr[-2000:]
         assert len(wavs(tmp_path / "generated")) == 4
         assert len((tmp_path / "generated/continuations.jsonl").read_text().splitlines()) == 4
+
+
+ODD_GENRE = "Old-Time / Historic"
+
+
+@pytest.fixture(scope="module")
+def generated(songs, tmp_path_factory) -> Path:
+    """Recordings of such a genre and another; the run's folder."""
+    from musicgen_cls.paths import safe_name
+
+    folder = tmp_path_factory.mktemp("odd")
+    source = folder / "songs"
+    for genre, name in (("jazz", safe_name(ODD_GENRE)), ("metal", "metal")):
+        shutil.copytree(songs / genre, source / name)
+    lines = [{"file": f"{safe_name(ODD_GENRE)}/{n}.wav", "genre": ODD_GENRE} for n in range(5)]
+    (source / "continuations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["musiccli"])
+        assert main(["fit-genres", "--run", "r", *fit_args(source), "--trainer.max_epochs", "1"]) == 0
+        assert main(["fit", *fit_args(source), "--trainer.max_epochs", "1"]) == 0
+        best = "lightning_logs/echo/version_0/checkpoints/best.ckpt"
+        assert main(["predict", "--ckpt_path", best, "--trust", "echo", "--model.seconds", "3", *QUIET]) == 0
+    return folder / "generated"
+
+
+class TestGenresThatAreNoFileNames:
+    """FMA's "Old-Time / Historic", for one: a genre's own name stands in continuations.jsonl."""
+
+    def test_readers_agree_on_it(self, generated):
+        assert Folder(str(generated)).genres == ("Old-Time / Historic", "metal")
+        assert list(load_generated(generated).sounds) == [ODD_GENRE, "metal"]
+        assert all(path.parent.parent == generated for path in generated.rglob("*.wav"))
+
+    def test_runs_have_one_folder_each(self, generated):
+        runs = generated.parent / "lightning_logs/echo/r"
+        assert len(list(runs.iterdir())) == 2
+        assert {read_checkpoint(path).genres[0] for path in runs.glob("*/checkpoints/best.ckpt")} == {
+            ODD_GENRE, "metal",
+        }  # fmt: skip
+
+    def test_its_own_recordings_can_be_continued(self, generated, run):
+        best = generated.parent / "lightning_logs/echo/version_0/checkpoints/best.ckpt"
+        (made,) = [path for path in generated.glob("*/*.00000.wav") if "Old" in path.name]
+        status, _, err = run("predict", "--ckpt_path", best, "--trust", "echo", "--data.files", made, *QUIET)
+        assert status == 0, err
+        assert json.loads(Path("generated/continuations.jsonl").read_text())["genre"] == ODD_GENRE
 
 
 class TestJudging:

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compiled": {"paths"},
     "workers": {"errors"},
     "audio": {"errors", "paths", "compiled"},
-    "sources": {"errors", "paths", "records", "audio"},
+    "sources": {"errors", "paths", "records", "generations", "audio"},
     "journal": {"records"},
     "store": {"errors", "paths", "records", "journal", "audio", "sources"},
     "collection": {"errors", "paths", "audio", "sources", "journal", "store"},

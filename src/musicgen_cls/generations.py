@@ -25,6 +25,7 @@ class Told(Struct, frozen=True, kw_only=True):
     """What the judge takes from a line; of music that others made, only the name of the file is needed."""
 
     file: str
+    genre: str | None = None
     seed: str | None = None
     checkpoint: str | None = None
     context_seconds: Seconds | None = None
@@ -64,6 +65,17 @@ def read_lines(folder: Path, kind: type[Kind]) -> list[Kind]:
         RecordError: a line is damaged.
     """
     return [value for value, _ in _last_lines(folder, kind)]
+
+
+def genres_of(folder: Path) -> dict[str, str]:
+    """The genre of each recording that `predict` made there, by its path below the folder.
+
+    The name of its sub-folder may differ from the genre, which can have characters that no file name has.
+
+    Raises:
+        RecordError: a line about a recording is damaged.
+    """
+    return {line.file: line.genre for line in read_lines(folder, Told) if line.genre is not None}
 
 
 def tidy(folder: Path) -> None:

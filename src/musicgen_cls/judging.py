@@ -204,9 +204,10 @@ def load_generated(folder: Path, context_seconds: float | None = None) -> Genera
     waveforms = [np.concatenate(list(stream(file, rates[0]))) for file in files]
     sounds: Sounds = {}
     beginnings: Sounds = {}
-    for file, waveform in zip(files, waveforms, strict=True):
-        sounds.setdefault(file.parent.name, []).append(waveform)
-        beginnings.setdefault(file.parent.name, []).append(waveform[:begun])
+    for file, fact, waveform in zip(files, facts, waveforms, strict=True):
+        genre = fact.genre or file.parent.name
+        sounds.setdefault(genre, []).append(waveform)
+        beginnings.setdefault(genre, []).append(waveform[:begun])
     return Generated(
         folder=folder,
         sample_rate=rates[0],

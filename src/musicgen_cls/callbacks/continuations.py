@@ -26,7 +26,7 @@ from musicgen_cls.datamodules.waveform import WaveformWindows
 from musicgen_cls.errors import UsageError
 from musicgen_cls.generations import LINES, SETTINGS, Continuation, read_lines, tidy, was_stopped
 from musicgen_cls.metrics.sound import loudness
-from musicgen_cls.paths import check_writable, writing
+from musicgen_cls.paths import check_writable, safe_name, writing
 from musicgen_cls.tasks.generation import GenreGenerator
 
 _PICTURED_SECONDS = 60
@@ -96,8 +96,9 @@ class ContinuationWriter(Callback):
         """Let a batch of continuations be made, and write it."""
         assert isinstance(pl_module, GenreGenerator)
         genres = _datamodule(trainer).genres
+        names = [safe_name(genre) for genre in genres]
         places = [
-            Path(genres[label]) / f"{genres[label]}.{position:05d}.wav"
+            Path(names[label]) / f"{names[label]}.{position:05d}.wav"
             for label, position in zip(batch["genre"].tolist(), batch["position"].tolist(), strict=True)
         ]
         if not places:

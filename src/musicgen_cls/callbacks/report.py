@@ -16,7 +16,7 @@ from musicgen_cls.callbacks.report_page import write_report_page
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError
 from musicgen_cls.metrics.scores import Interval, Scores, predictions_table, student, summarise
-from musicgen_cls.paths import check_writable, writing
+from musicgen_cls.paths import check_writable, safe_name, shortened, writing
 from musicgen_cls.records import finite
 from musicgen_cls.sources.splits import LEAK_WARNING
 from musicgen_cls.tasks.classification import GenreClassifier
@@ -205,11 +205,11 @@ def write_report(folder: Path, report: dict[str, Any], scores: Scores, datamodul
 
 def _folder(trainer: Trainer, report: dict[str, Any]) -> Path:
     fold = f"-fold{report['fold'].replace(' ', '')}" if report["fold"] else ""
-    name = f"test-{report['source']}-{report['split']}{fold}"
+    name = safe_name(f"test-{report['source']}-{report['split']}{fold}")
     if not trainer.ckpt_path:
         return Path(trainer.default_root_dir) / name
     checkpoint = Path(trainer.ckpt_path)
-    return checkpoint.with_name(f"{checkpoint.stem}-{name}")
+    return checkpoint.with_name(shortened(f"{checkpoint.stem}-{name}"))
 
 
 def _percent(interval: dict[str, float] | None) -> str:

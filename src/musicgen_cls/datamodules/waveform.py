@@ -22,6 +22,7 @@ from musicgen_cls.collection import Collection
 from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.windows import Batch, TrackSampler, WindowDataset, WindowSampler
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive
+from musicgen_cls.paths import safe_name
 from musicgen_cls.sources.files import find_files
 from musicgen_cls.sources.splits import SplitName
 from musicgen_cls.sources.track import Side, Source
@@ -225,12 +226,15 @@ class WaveformWindows(AudioDataModule):
     def _named_files(self) -> list[tuple[Path, str]]:
         """The files to continue, each with its genre: what is said, the only one, or what its folder is called."""
         assert self.files is not None
+        only = self.genre or (self.genres[0] if len(self.genres) == 1 else None)
+        of_folder = {safe_name(genre): genre for genre in self.genres} | {genre: genre for genre in self.genres}
         named = []
         for path in find_files(self.files):
-            genre = self.genre or (self.genres[0] if len(self.genres) == 1 else path.resolve().parent.name)
-            if genre not in self.genres:
+            genre = only or of_folder.get(path.resolve().parent.name)
+            if genre is None:
                 raise UsageError(
-                    f"{path}: in which genre shall it be continued? Say --data.genre, one of {', '.join(self.genres)}"
+                    f"{path}: its folder is not named after a genre; give the genre to continue it in with "
+                    f"--data.genre, one of {', '.join(self.genres)}"
                 )
             named.append((path, genre))
         return named

@@ -12,7 +12,7 @@ from musicgen_cls.sources.track import AUDIO_SUFFIXES, OTHER_AUDIO, PICTURES, Pr
 
 
 class Folder(Source):
-    """A folder with a sub-folder for each genre, named after it.
+    """A folder with a sub-folder for each genre, named after it; generated music names its genres itself.
 
     Files lie in them at any depth: wav, flac, ogg, opus, mp3, aiff and others, any rate, any number of channels.
     Artists come from `artists.csv` in the folder (columns `file,genre,artist`, files relative to the folder), else from
@@ -60,11 +60,13 @@ class Folder(Source):
 
     @cached_property
     def _tracks(self) -> list[Track]:
-        root, tracks = self.location, []
+        from musicgen_cls.generations import genres_of
+
+        root, tracks, genres = self.location, [], genres_of(self.location)
         for file in self._audio:
             relative = file.relative_to(root)
             name = relative.as_posix()
-            tracks.append(Track(name, file, relative.parts[0], self._artists.get(name)))
+            tracks.append(Track(name, file, genres.get(name, relative.parts[0]), self._artists.get(name)))
         return tracks
 
     def _why_not(self, file: Path) -> str:
