@@ -180,6 +180,10 @@ class TestPredict:
         assert status == 0, err
         lines = [json.loads(line) for line in Path("generated/continuations.jsonl").read_text().splitlines()]
         assert len(lines) == 4
+        trained = f"trained for {read_checkpoint(checkpoint).steps} steps in 2 epochs"
+        assert trained in out
+        assert "Warning:     the generator was trained for" in out
+        assert "fewer than 1,000" in out
         source = Folder("generated")
         assert source.genres == ("jazz", "metal")
         assert source.problems() == []
@@ -193,6 +197,7 @@ class TestPredict:
             np.testing.assert_allclose(line["loudness_db"], levels, atol=0.02)
             assert Path(line["seed"]).parent.name == line["genre"]
             assert line["checkpoint"] == str(checkpoint)
+            assert (line["steps"], line["epochs"]) == (read_checkpoint(checkpoint).steps, 2)
             for picture in (".mel.png", ".waveform.png"):
                 assert (Path("generated") / line["file"]).with_suffix(picture).read_bytes()[:4] == b"\x89PNG"
             assert line["file"] in out
@@ -227,9 +232,7 @@ class TestPredict:
             ("generation.json", "[" * 100_000, [], "nested too deeply; delete it"),
         ):
             Path("mine", name).write_text(damage)
-            status, _, err = run(
-                "predict", "--ckpt_path", checkpoint, "--trust", "echo", "--out", "mine", *options, *QUIET
-            )
+            status, _, err = run("predict", "--ckpt_path", checkpoint, "--out", "mine", *options, *QUIET)
             assert status == 2
             assert f"musiccli: error: mine/{name}: {said}" in err
             assert "Traceback" not in err
@@ -314,7 +317,7 @@ def generated(songs, tmp_path_factory) -> Path:
         assert main(["fit-genres", "--run", "r", *fit_args(source), "--trainer.max_epochs", "1"]) == 0
         assert main(["fit", *fit_args(source), "--trainer.max_epochs", "1"]) == 0
         best = "lightning_logs/echo/version_0/checkpoints/best.ckpt"
-        assert main(["predict", "--ckpt_path", best, "--trust", "echo", "--model.seconds", "3", *QUIET]) == 0
+        assert main(["predict", "--ckpt_path", best, "--model.seconds", "3", *QUIET]) == 0
     return folder / "generated"
 
 
@@ -336,7 +339,7 @@ class TestGenresThatAreNoFileNames:
     def test_its_own_recordings_can_be_continued(self, generated, run):
         best = generated.parent / "lightning_logs/echo/version_0/checkpoints/best.ckpt"
         (made,) = [path for path in generated.glob("*/*.00000.wav") if "Old" in path.name]
-        status, _, err = run("predict", "--ckpt_path", best, "--trust", "echo", "--data.files", made, *QUIET)
+        status, _, err = run("predict", "--ckpt_path", best, "--data.files", made, *QUIET)
         assert status == 0, err
         assert json.loads(Path("generated/continuations.jsonl").read_text())["genre"] == ODD_GENRE
 

@@ -28,7 +28,7 @@ from musicgen_cls.checkpoints import Checkpoint, WholeCheckpoints, read_checkpoi
 from musicgen_cls.checks import check_agreement, check_changes, check_network, check_seed
 from musicgen_cls.collection import describe_problems, write_tables
 from musicgen_cls.datamodules.base import GenreDataModule
-from musicgen_cls.errors import CheckpointError, UsageError, one_line
+from musicgen_cls.errors import CheckpointError, UsageError, counted, one_line
 from musicgen_cls.logs import LIGHTNING, quieten
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.plain import init_arguments, resolve
@@ -251,7 +251,7 @@ class MusicCLI(LightningCLI):
         generates = issubclass(resolve(config.model.class_path), GenreGenerator)
         if self.subcommand == "predict":
             if generates:
-                return [ContinuationWriter(config.out or "generated", config.overwrite)]
+                return [ContinuationWriter(config.out or "generated", config.overwrite, self.checkpoint)]
             return [PredictionWriter(config.out or "predictions")]
         callbacks: list[Any] = [LossReport(config.out) if generates else TestReport(config.out)]
         if self.subcommand == "fit":
@@ -293,8 +293,8 @@ class MusicCLI(LightningCLI):
                 )
             network = self.checkpoint.model["init_args"]["network"]["class_path"].rpartition(".")[2]
             rank_zero_only(print)(
-                f"Checkpoint:  {self.checkpoint.path} ({network}, {len(self.checkpoint.genres)} genres, "
-                f"epoch {self.checkpoint.epoch})"
+                f"Checkpoint:  {self.checkpoint.path} ({network}, "
+                f"{counted(len(self.checkpoint.genres), 'genre')}, {self.checkpoint.training})"
             )
         if self.subcommand != "prepare":
             check_network(self.model, self.datamodule)

@@ -22,9 +22,10 @@ from torch import Tensor
 from musicgen_cls import plots
 from musicgen_cls.audio.io import to_pcm
 from musicgen_cls.audio.mel import LogMel
+from musicgen_cls.checkpoints import Checkpoint
 from musicgen_cls.datamodules.waveform import WaveformWindows
 from musicgen_cls.errors import UsageError
-from musicgen_cls.generations import LINES, SETTINGS, Continuation, read_lines, tidy, was_stopped
+from musicgen_cls.generations import LINES, SETTINGS, Continuation, read_lines, tidy, training_warning, was_stopped
 from musicgen_cls.metrics.sound import loudness
 from musicgen_cls.paths import check_writable, safe_name, writing
 from musicgen_cls.tasks.generation import GenreGenerator
@@ -43,11 +44,13 @@ class ContinuationWriter(Callback):
     Args:
         out: the folder.
         overwrite: write into the folder although it is not empty, over files of the same names.
+        checkpoint: of the generator, which tells how long it was trained.
     """
 
-    def __init__(self, out: str = "generated", overwrite: bool = False) -> None:
+    def __init__(self, out: str = "generated", overwrite: bool = False, checkpoint: Checkpoint | None = None) -> None:
         self.wanted = Path(out)
         self.overwrite = overwrite
+        self.trained = {"steps": checkpoint.steps, "epochs": checkpoint.epoch + 1} if checkpoint else {}
         self.out = self.wanted
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -60,6 +63,8 @@ class ContinuationWriter(Callback):
             folder = folder if self.overwrite else next(f for f in _numbered(self.wanted) if self._may_use(f))
             check_writable(folder, "--out DIR")
             _announce(_datamodule(trainer).prompts, pl_module, folder)
+            if self.trained and (warning := training_warning(self.trained["steps"])):
+                print(f"Warning:     {warning}")
             tidy(folder)  # else the first new line would be written behind one that a kill cut short
         self.out = trainer.strategy.broadcast(folder)
         resumed = self._lines() if was_stopped(self.out, self._settings) else []
@@ -166,6 +171,7 @@ class ContinuationWriter(Callback):
             "position": position,
             "generation": self._id,
             "checkpoint": self._settings["checkpoint"],
+            **self.trained,
             "sample_rate": rate,
             "context_seconds": context_seconds,
             "seconds": seconds,

@@ -56,6 +56,8 @@ def median_distance(tracks: Sequence[Floats]) -> float:
     from scipy.spatial.distance import pdist
 
     windows = np.concatenate(list(tracks))
+    if len(windows) < 2:
+        return 1e-12
     rows = np.random.default_rng(0).permutation(len(windows))[:2000]
     return max(float(np.median(pdist(windows[rows]))), 1e-12)
 
