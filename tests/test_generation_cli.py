@@ -180,9 +180,9 @@ class TestPredict:
         assert status == 0, err
         lines = [json.loads(line) for line in Path("generated/continuations.jsonl").read_text().splitlines()]
         assert len(lines) == 4
-        trained = f"trained for {read_checkpoint(checkpoint).steps} steps in 2 epochs"
-        assert trained in out
-        assert "Warning:     the generator was trained for" in out
+        known = read_checkpoint(checkpoint)
+        assert f"2 genres, trained for {known.steps} steps in " in out
+        assert f"Warning:     the generator was trained for {known.steps} steps" in out
         assert "fewer than 1,000" in out
         source = Folder("generated")
         assert source.genres == ("jazz", "metal")
@@ -197,7 +197,7 @@ class TestPredict:
             np.testing.assert_allclose(line["loudness_db"], levels, atol=0.02)
             assert Path(line["seed"]).parent.name == line["genre"]
             assert line["checkpoint"] == str(checkpoint)
-            assert (line["steps"], line["epochs"]) == (read_checkpoint(checkpoint).steps, 2)
+            assert (line["steps"], line["epochs"]) == (known.steps, known.epoch + 1)
             for picture in (".mel.png", ".waveform.png"):
                 assert (Path("generated") / line["file"]).with_suffix(picture).read_bytes()[:4] == b"\x89PNG"
             assert line["file"] in out
@@ -263,6 +263,8 @@ class TestPredict:
         status, out, err = run(*args)
         assert status == 0, err
         assert "2 recordings are there already" in out
+        assert out.splitlines()[-1] == "Listen:      generated/index.html"
+        assert Path("generated/index.html").read_text().count("<audio") == 4
         assert wavs(Path("generated")) == wavs(Path("whole"))
         assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
         assert not Path("generated-1").exists()

@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checkpoints": {"errors", "paths", "plain"},
     "mistakes": {"errors", "configs", "console", "help", "__init__"},
     "pages": {"audio", "paths"},
+    "generated_page": {"errors", "audio", "generations", "pages", "plots"},
     "timeline": {"tasks"},
 }
 MAY_IMPORT["callbacks"] = MAY_IMPORT.keys() | {"__init__"}

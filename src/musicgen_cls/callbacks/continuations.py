@@ -25,6 +25,7 @@ from musicgen_cls.audio.mel import LogMel
 from musicgen_cls.checkpoints import Checkpoint
 from musicgen_cls.datamodules.waveform import WaveformWindows
 from musicgen_cls.errors import UsageError
+from musicgen_cls.generated_page import write_generated_page
 from musicgen_cls.generations import LINES, SETTINGS, Continuation, read_lines, tidy, training_warning, was_stopped
 from musicgen_cls.metrics.sound import loudness
 from musicgen_cls.paths import check_writable, safe_name, writing
@@ -115,10 +116,7 @@ class ContinuationWriter(Callback):
                 line |= {"seed": batch["file"][row], "seed_id": batch["id"][row]}
                 self._describe(line, int(batch["position"][row]), batch["context"].shape[1] / pl_module.sample_rate)
         except OSError as error:
-            raise UsageError(
-                f"{self.out}: cannot write there ({error.strerror}); what is finished stays, and the same command goes "
-                "on from it once there is room"
-            ) from error
+            raise self._unwritable(error) from error
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what was made."""
@@ -126,8 +124,20 @@ class ContinuationWriter(Callback):
         if trainer.is_global_zero:
             tidy(self.out)
             self._sign(finished=True)
-            print(format_lines(sorted(self._lines(), key=lambda line: line.position)))
+            lines = sorted(self._lines(), key=lambda line: line.position)
+            print(format_lines(lines))
             print(f"Written:     {self.out} (recordings, pictures, {LINES})")
+            try:
+                page = write_generated_page(self.out, lines, self._settings)
+            except OSError as error:
+                raise self._unwritable(error) from error
+            print(f"Listen:      {page}")
+
+    def _unwritable(self, error: OSError) -> UsageError:
+        return UsageError(
+            f"{self.out}: cannot write there ({error.strerror}); what is finished stays, and the same command resumes "
+            "once there is room"
+        )
 
     def _lines(self) -> list[Continuation]:
         """What this generation has finished."""

@@ -1,6 +1,6 @@
 """From arrays to figures. Nothing here knows of a trainer, and nothing touches pyplot's global state."""
 
-from musicgen_cls.plots.canvas import save
+from musicgen_cls.plots.canvas import pixels, save
 from musicgen_cls.plots.scores import (
     comparison,
     confusion_matrices,
@@ -31,6 +31,7 @@ __all__ = [
     "learning_rate_curve",
     "mel_of",
     "mel_spectrogram",
+    "pixels",
     "pr_curves",
     "save",
     "sheet",

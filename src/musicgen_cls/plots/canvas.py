@@ -2,12 +2,14 @@
 
 import warnings
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musicgen_cls.paths import writing
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
@@ -45,6 +47,27 @@ def empty_figure(width: float, height: float) -> "Figure":
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08), facecolor="white")
+
+
+def pixels(levels: "np.ndarray", low: float, high: float) -> bytes:
+    """Draw levels as a small PNG file, a pixel each, without axes.
+
+    Args:
+        levels: `[rows, columns]`, the first row at the bottom.
+        low: the level that is drawn darkest.
+        high: the level that is drawn brightest.
+
+    """
+    import numpy as np
+    from matplotlib import colormaps
+    from PIL import Image
+
+    shades = np.clip((levels[::-1] - low) / max(high - low, 1e-9) * 255, 0, 255).astype(np.uint8)
+    image = Image.fromarray(shades).convert("P")
+    image.putpalette(colormaps["magma"](np.arange(256), bytes=True)[:, :3].tobytes())
+    buffer = BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def light_blues() -> "Colormap":
