@@ -32,8 +32,8 @@ def generated(folder: Path, counts: dict[str, int], steps: int | None = 5000) ->
             lines.append(
                 Continuation(
                     file=file, genre=genre, seed=f"songs/{genre}/{n // 2}.mp3", seed_id=f"{n // 2}",
-                    position=len(lines), generation="g", checkpoint="runs/best.ckpt", steps=steps, epochs=12, sample_rate=RATE,
-                    context_seconds=0.9, seconds=SECONDS, loudness_db=[-20.0, -30.0, -70.0],
+                    position=len(lines), generation="g", checkpoint="runs/best.ckpt", steps=steps, epochs=12,
+                    sample_rate=RATE, context_seconds=0.9, seconds=SECONDS, loudness_db=[-20.0, -30.0, -70.0],
                 )
             )  # fmt: skip
     return lines

@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "generations": {"errors", "paths", "records"},
     "plain": {"errors"},
     "help": set(),
+    "logs": set(),
     "tables": {"paths"},
     "console": {"errors"},
     "configs": {"errors", "paths"},
@@ -49,16 +50,27 @@ MAY_IMPORT["inference"] = MAY_IMPORT.keys() - {"callbacks", "plots"}
 MAY_IMPORT["checks"] = {"errors", "plain", "checkpoints", "datamodules", "tasks"}
 MAY_IMPORT["registry"] = {"audio", "datamodules", "models", "sources", "tasks"}
 MAY_IMPORT["runs"] = {"errors", "paths", "checkpoints"}
-MAY_IMPORT["logs"] = set()
 MAY_IMPORT["arguments"] = {"errors", "help", "mistakes", "plain", "registry", "callbacks"}
 MAY_IMPORT["cli"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["fit_genres"] = {"errors", "paths", "records", "plain", "configs", "tasks", "arguments", "cli"}
-MAY_IMPORT["sweep"] = {"errors", "mistakes", "paths", "records", "plots", "arguments", "logs", "cli", "fit_genres"}
-MAY_IMPORT["extract"] = {"errors", "mistakes", "paths", "records", "audio", "sources", "workers"}
+MAY_IMPORT["sweep"] = {
+    "errors",
+    "mistakes",
+    "paths",
+    "records",
+    "tables",
+    "plots",
+    "arguments",
+    "logs",
+    "cli",
+    "fit_genres",
+}
+MAY_IMPORT["extract"] = {"errors", "tables", "mistakes", "paths", "records", "audio", "sources", "workers"}
 MAY_IMPORT["sheets"] = {
     *("errors", "mistakes", "paths", "audio", "sources", "metrics", "plots", "inference", "compiled", "workers"),
+    *("records", "tables"),
 }
-MAY_IMPORT["compare"] = {"errors", "mistakes", "paths", "records", "reports", "metrics", "plots"}
+MAY_IMPORT["compare"] = {"errors", "tables", "mistakes", "paths", "records", "reports", "metrics", "plots"}
 MAY_IMPORT["embeddings"] = {"errors", "audio", "inference"}
 MAY_IMPORT["judgement_page"] = {"metrics", "pages", "plots"}
 MAY_IMPORT["judging"] = {
@@ -74,7 +86,7 @@ MAY_IMPORT["export"] = {
     *("exported", "model_card"),
 }
 MAY_IMPORT["__main__"] = {"__init__", "cli", "help", "mistakes", "plain"}
-MAY_IMPORT["__init__"] = {"inference"}
+MAY_IMPORT["__init__"] = {"inference", "callbacks", "datamodules", "plots", "tasks"}
 
 # Who may know of the heavy parts.
 MAY_KNOW: dict[str, set[str]] = {

@@ -32,6 +32,7 @@ from musicgen_cls.errors import CheckpointError, UsageError, counted, one_line
 from musicgen_cls.logs import LIGHTNING, quieten
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.plain import init_arguments, resolve
+from musicgen_cls.plots import FigureFormat
 from musicgen_cls.runs import (
     LAST,
     check_folders,
@@ -149,6 +150,9 @@ class MusicCLI(LightningCLI):
             default=None,
             help="Test these tracks too, as real ones beside generated ones.",
         )
+        parser.add_argument(
+            "--figure_format", type=FigureFormat, default="png", help="Of figures in files: png, svg or pdf."
+        )
         parser.add_argument("--figures_every_n_epochs", type=PositiveInt, default=5, help="For TensorBoard.")
         parser.add_argument("--test_after_fit", type=bool, default=True, help="Test the best checkpoint after fit.")
 
@@ -251,9 +255,13 @@ class MusicCLI(LightningCLI):
         generates = issubclass(resolve(config.model.class_path), GenreGenerator)
         if self.subcommand == "predict":
             if generates:
-                return [ContinuationWriter(config.out or "generated", config.overwrite, self.checkpoint)]
+                return [
+                    ContinuationWriter(
+                        config.out or "generated", config.overwrite, self.checkpoint, config.figure_format
+                    )
+                ]
             return [PredictionWriter(config.out or "predictions")]
-        callbacks: list[Any] = [LossReport(config.out) if generates else TestReport(config.out)]
+        callbacks: list[Any] = [LossReport(config.out) if generates else TestReport(config.out, config.figure_format)]
         if self.subcommand == "fit":
             callbacks += [SeedEachEpoch(), *self.more_callbacks]
             if config.trainer.enable_checkpointing is not False:
@@ -339,7 +347,7 @@ class MusicCLI(LightningCLI):
         if trainer.is_global_zero:
             names = [str(part.source.location) for part in (self.datamodule, datamodule)]
             pair = list(zip(names, (first, self.model.results["test"]), strict=True))
-            write_pair(folder / "beside.png", pair, datamodule.genres)
+            write_pair(folder / f"beside.{report.figure_format}", pair, datamodule.genres)
 
     def after_fit(self) -> None:
         """Test the best checkpoint and say where things are."""

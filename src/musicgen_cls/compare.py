@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 import math
 import statistics
@@ -21,6 +20,7 @@ from musicgen_cls.mistakes import command_parser
 from musicgen_cls.paths import as_path, check_writable, writing
 from musicgen_cls.records import Damage, convert, parse, read_bytes
 from musicgen_cls.reports import Minutes, Report, read_answers
+from musicgen_cls.tables import write_csv
 
 FIGURES = {"track_accuracy": "tracks, %", "segment_accuracy": "segments, %", "macro_f1": "macro F1, %"}
 
@@ -99,7 +99,7 @@ class Row:
         return f"{100 * interval.value:.1f} ± {100 * spread:.1f}"
 
 
-def compare(runs: Sequence[str], out: str = "comparison") -> Path:
+def compare(runs: Sequence[str], out: str = "comparison", figure_format: plots.FigureFormat = "png") -> Path:
     """Hold tests against one another: a table, a chart, and a paired test wherever two were made on the same tracks.
 
     Writes `comparison.md`, `comparison.csv`, `comparison.png` and, where there are pairs, `pairs.csv`.
@@ -108,6 +108,7 @@ def compare(runs: Sequence[str], out: str = "comparison") -> Path:
         runs: folders of runs, of their reports, or report.json files, a row each; or NAME=PATTERN, one row of all the
             runs that it stands for, as of several seeds: mean and standard deviation.
         out: the folder to write into.
+        figure_format: of the chart.
 
     Raises:
         UsageError: there is no report, it cannot be read, or nothing can be written.
@@ -120,22 +121,24 @@ def compare(runs: Sequence[str], out: str = "comparison") -> Path:
     print(f"\n{text}\n")
     with writing(folder / "comparison.md") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-    _write_csv(folder / "comparison.csv", figures_table(rows))
+    figures = figures_table(rows)
+    write_csv(folder / "comparison.csv", list(figures[0]), figures)
     if found:
-        _write_csv(folder / "pairs.csv", found)
+        write_csv(folder / "pairs.csv", list(found[0]), found)
     else:
         (folder / "pairs.csv").unlink(missing_ok=True)  # of another comparison
     letters = letters_of(rows)
     drawn = [(row.name, row.figure("track_accuracy"), letters[row.test_sets], row.leaks) for row in rows]
-    plots.save(plots.comparison(drawn), folder / "comparison.png")
-    print(f"Comparison:  {folder}: comparison.md, comparison.csv, comparison.png" + (", pairs.csv" if found else ""))
+    chart = f"comparison.{figure_format}"
+    plots.save(plots.comparison(drawn), folder / chart)
+    print(f"Comparison:  {folder}: comparison.md, comparison.csv, {chart}" + (", pairs.csv" if found else ""))
     return folder
 
 
 def run(args: Sequence[str]) -> None:
     """Compare what the command line names."""
     options = command_parser(compare, listed="runs").parse_args(list(args))
-    compare(options.runs, options.out)
+    compare(options.runs, options.out, options.figure_format)
 
 
 # Reading
@@ -365,10 +368,3 @@ def as_markdown(table: Sequence[dict[str, str]]) -> str:
     rows = [[place[name](line[name].replace("|", "\\|"), name) for name in names] for line in table]
     head = [place[name](name, name) for name in names]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
-
-
-def _write_csv(path: Path, table: Sequence[dict[str, Any]]) -> None:
-    with writing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(table[0]))
-        writer.writeheader()
-        writer.writerows(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -21,6 +20,7 @@ from musicgen_cls.paths import as_path, check_writable, writing
 from musicgen_cls.records import finite, lines, seal
 from musicgen_cls.sources.known import SOURCES
 from musicgen_cls.sources.track import Source, Track
+from musicgen_cls.tables import write_csv
 from musicgen_cls.workers import in_processes
 
 Row = dict[str, Any]
@@ -114,7 +114,7 @@ def _features(source: Source, table: Path, seconds: float, jobs: int) -> Path:
     rows = [row for track in tracks if isinstance(found := done[track.id], list) for row in found]
     refused = [f"{track.path}: {done[track.id]}" for track in tracks if isinstance(done[track.id], str)]
     if rows:
-        _write(table, rows)
+        write_csv(table, ["filename", *COLUMNS, "label"], rows)
     partial.unlink()
     if not rows:
         raise SourceError(f"{table}: not written, since no track can be used; the first: {refused[0]}")
@@ -185,10 +185,3 @@ def _begun(partial: Path, what: Begun) -> dict[str, list[Row] | str]:
         temporary.write_bytes(b"".join([seal(asdict(what)), *(line.raw for line in whole)]))
     done = (line.value for line in whole if line.value is not None)
     return {line.track: to_builtins(line.found) for line in done}
-
-
-def _write(table: Path, rows: list[Row]) -> None:
-    with writing(table) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["filename", *COLUMNS, "label"])
-        writer.writeheader()
-        writer.writerows(rows)

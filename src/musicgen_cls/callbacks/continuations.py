@@ -46,11 +46,18 @@ class ContinuationWriter(Callback):
         out: the folder.
         overwrite: write into the folder although it is not empty, over files of the same names.
         checkpoint: of the generator, which tells how long it was trained.
+        figure_format: of the pictures beside the recordings.
     """
 
-    def __init__(self, out: str = "generated", overwrite: bool = False, checkpoint: Checkpoint | None = None) -> None:
+    def __init__(
+        self,
+        out: str = "generated",
+        overwrite: bool = False,
+        checkpoint: Checkpoint | None = None,
+        figure_format: plots.FigureFormat = "png",
+    ) -> None:
         self.wanted = Path(out)
-        self.overwrite = overwrite
+        self.overwrite, self.figure_format = overwrite, figure_format
         self.trained = {"steps": checkpoint.steps, "epochs": checkpoint.epoch + 1} if checkpoint else {}
         self.out = self.wanted
 
@@ -171,12 +178,14 @@ class ContinuationWriter(Callback):
         path = self.out / line["file"]
         waveform, rate, seconds, by_second = _heard(path)
         title = f"{path.stem}, after {Path(line['seed']).name}"
-        plots.save(plots.waveform(waveform, rate, context_seconds, title), path.with_suffix(".waveform.png"))
+        plots.save(
+            plots.waveform(waveform, rate, context_seconds, title), path.with_suffix(f".waveform.{self.figure_format}")
+        )
         mel = LogMel(rate, 1024, 256, 80)
         with torch.inference_mode():
             decibels = mel(torch.from_numpy(waveform)[None])[0].numpy()
         picture = plots.mel_spectrogram(decibels, len(waveform) / rate, mel.centres_hz, title, context_seconds)
-        plots.save(picture, path.with_suffix(".mel.png"))
+        plots.save(picture, path.with_suffix(f".mel.{self.figure_format}"))
         line |= {
             "position": position,
             "generation": self._id,

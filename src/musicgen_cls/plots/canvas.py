@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from musicgen_cls.paths import writing
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
+
+FigureFormat = Literal["png", "svg", "pdf"]
+"""What figures are written as: pixels, or lines that any size of print shows sharp."""
 
 INK, FAINT = "#222222", "#8a8a8a"
 RIGHT, WRONG = "#1a7f37", "#c0262d"
