@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -99,7 +100,9 @@ class TestFit:
                 found |= set(board.Tags()[kind])
         assert {"val_loss", "train_loss_epoch"} <= names["scalars"]
         assert {name.split("/")[0] for name in names["images"]} == {"continuation", "waveform"}
-        assert {name.split("/")[0] for name in names["audio"]} == {"continuation"}
+        assert len(names["audio"]) == 2
+        said = r"continuation/sample [12], (jazz|metal), prompt \1/\d\.wav from \d\.\d s"
+        assert all(re.fullmatch(said, name) for name in names["audio"])
 
     def test_resumes_to_the_same_weights(self, run, songs):
         assert run("fit", *fit_args(songs, "--trainer.max_epochs", 3))[0] == 0
@@ -262,7 +265,7 @@ class TestPredict:
         assert len(before) == 2
         status, out, err = run(*args)
         assert status == 0, err
-        assert "2 recordings are there already" in out
+        assert "2 recordings made already" in out
         assert out.splitlines()[-1] == "Listen:      generated/index.html"
         assert Path("generated/index.html").read_text().count("<audio") == 4
         assert wavs(Path("generated")) == wavs(Path("whole"))

@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plots": {"errors", "paths", "compiled"},
     "checkpoints": {"errors", "paths", "plain"},
     "mistakes": {"errors", "configs", "console", "help", "__init__"},
-    "pages": {"audio", "paths"},
+    "pages": {"errors", "audio", "paths"},
     "generated_page": {"errors", "audio", "generations", "pages", "plots"},
     "timeline": {"tasks"},
 }
@@ -72,7 +72,7 @@ MAY_IMPORT["sheets"] = {
 }
 MAY_IMPORT["compare"] = {"errors", "tables", "mistakes", "paths", "records", "reports", "metrics", "plots"}
 MAY_IMPORT["embeddings"] = {"errors", "audio", "inference"}
-MAY_IMPORT["judgement_page"] = {"metrics", "pages", "plots"}
+MAY_IMPORT["judgement_page"] = {"errors", "metrics", "pages", "plots"}
 MAY_IMPORT["judging"] = {
     *("__init__", "errors", "mistakes", "paths", "audio", "sources", "collection", "checkpoints", "metrics", "plots"),
     *("inference", "embeddings", "generations", "judgement_page"),

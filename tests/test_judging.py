@@ -142,6 +142,13 @@ class TestWhatItSays:
         assert found["complaints"] == found["fetched"] == []
         assert min(found["pictures"]) > 100
         assert found["played_s"] > 0.1
+        assert not found["wide"]
+        names = [*report()["measures"]]
+        assert all(f"<th>{name}<small>" in page for name in names)
+        rows = re.findall(r"<tr><td>[^<]* at second \d</td>(.*?)</tr>", page)
+        assert rows
+        assert {row.count("<td>") for row in rows} == {len(names)}
+        assert "8 tracks" in found["text"]
 
     def test_one_classifier_as_judge(self, judged, places, monkeypatch):
         monkeypatch.setattr("sys.argv", ["musiccli"])

@@ -36,6 +36,7 @@ from musicgen_cls.plots import FigureFormat
 from musicgen_cls.runs import (
     LAST,
     check_folders,
+    figures_first,
     hyper_parameters,
     last_checkpoint,
     resume_last,
@@ -73,15 +74,16 @@ class MusicTrainer(Trainer):
         if verify and collection.folder is not None:
             distrust(collection.folder)
             collection = datamodule.open_collection()
-            print(f"Verified:    the samples of {len(collection.tracks)} tracks have the right hashes")
+            print(f"Verified:    the samples of {counted(len(collection.tracks), 'track')} have the right hashes")
         if collection.folder is None:
-            print(f"{len(collection.tracks)} tracks; nothing to decode: {datamodule.location}")
+            print(f"{counted(len(collection.tracks), 'track')}; nothing to decode: {datamodule.location}")
             if collection.problems:
                 print(describe_problems(collection.problems))
             return
         tables = write_tables(collection)
         hours = float(collection.lengths.sum()) / collection.rate / 3600
-        print(f"{len(collection.tracks)} tracks, {hours:.2f} hours, at {collection.rate} Hz: {collection.folder}")
+        tracks = counted(len(collection.tracks), "track")
+        print(f"{tracks}, {hours:.2f} hours, at {collection.rate} Hz: {collection.folder}")
         if collection.problems:
             print(describe_problems(collection.problems))
         print(f"Tables:      {tables[0]}\n             {tables[1]}")
@@ -372,7 +374,7 @@ class MusicCLI(LightningCLI):
         print(f"Checkpoint:  {best}")
         if isinstance(logger, TensorBoardLogger):
             figures = {name: float(value) for name, value in trainer.callback_metrics.items() if "_step" not in name}
-            logger.log_hyperparams(hyper_parameters(self.model, self.datamodule), figures)
+            logger.log_hyperparams(hyper_parameters(self.model, self.datamodule), figures_first(figures))
             logger.save()
             print(f"TensorBoard: tensorboard --logdir {logger.save_dir}")
 

@@ -14,7 +14,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from musicgen_cls import plots
-from musicgen_cls.errors import RecordError, UsageError
+from musicgen_cls.errors import RecordError, UsageError, counted
 from musicgen_cls.metrics.scores import Interval, holm, mcnemar, student
 from musicgen_cls.mistakes import command_parser
 from musicgen_cls.paths import as_path, check_writable, writing
@@ -47,7 +47,10 @@ class Tested:
         """What must be the same for figures to be compared: the division, and the tracks where they are known."""
         if not self.correct:
             where = f" of {self.report.location}" if self.report.location else ""
-            return f"{self.division}, {self.report.tracks} tracks{where} (which ones is not known)", frozenset()
+            return (
+                f"{self.division}, {counted(self.report.tracks, 'track')}{where} (which ones is not known)",
+                frozenset(),
+            )
         return self.division, frozenset(self.correct)
 
     @property
@@ -297,7 +300,7 @@ def _describe(test_sets: frozenset[tuple[str, frozenset[str]]]) -> str:
     if len(divisions) > 1:
         return f"{divisions[0].rpartition(', seed')[0]}, {len(test_sets)} divisions"
     sizes = {len(tracks) for _, tracks in test_sets}
-    return divisions[0] + (f", {sizes.pop()} tracks" if len(sizes) == 1 and sizes != {0} else "")
+    return divisions[0] + (f", {counted(sizes.pop(), 'track')}" if len(sizes) == 1 and sizes != {0} else "")
 
 
 def pairs(rows: Sequence[Row]) -> list[dict[str, Any]]:

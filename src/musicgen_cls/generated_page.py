@@ -65,7 +65,6 @@ def write_generated_page(folder: Path, lines: Sequence[Continuation], settings: 
         hidden=len(there) - shown,
         most=(SHOWN, PLAYED_S, PAGE_BYTES // 1_000_000),
         decibels=(top, top - _LOUDNESS_DB),
-        counted=counted,
     )
     return folder / PAGE
 

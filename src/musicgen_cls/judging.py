@@ -188,7 +188,7 @@ def judge(
     with writing(folder / "judge.json") as temporary:
         temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     players = [(column.name, column.tracks) for column in music if column.name in (REAL, *names)]
-    write_judgement(folder / "judge.html", report, format_judgement(report), players, first.sample_rate)
+    write_judgement(folder / "judge.html", report, measure_rows(report), players, first.sample_rate)
     print(f"Report:      {folder / 'judge.html'} and judge.json")
 
 
@@ -340,8 +340,8 @@ def _generators(columns: Iterable[tuple[str, Generated]]) -> Iterator[dict[str, 
             yield {"name": name, "checkpoint": checkpoint, "steps": steps, "epochs": epochs}
 
 
-def format_judgement(report: dict[str, Any]) -> str:
-    """The judgement as text: a row a measure, a column a kind of music; then the targets."""
+def measure_rows(report: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """The name of each measure and its values as text, one for each kind of music."""
     columns = report["measures"]
     rows: list[tuple[str, list[str]]] = []
     seconds = len(columns[REAL]["loudness"]["median"])
@@ -361,9 +361,18 @@ def format_judgement(report: dict[str, Any]) -> str:
         ]
         rows.append(("genre recognised", cells))
     if "nearest" in columns[REAL]:
-        nearest = [column["nearest"]["first_percentile"] for column in columns.values()]
-        cells = ["" if near is None else f"{near:.2f} dB" for near in nearest]
+        cells = [
+            "" if (near := column["nearest"])["first_percentile"] is None
+            else "{first_percentile:.2f} dB [{low:.2f}, {high:.2f}]".format(**near)
+            for column in columns.values()
+        ]  # fmt: skip
         rows.append(("nearest training window, 1st %", cells))
+    return rows
+
+
+def format_judgement(report: dict[str, Any]) -> str:
+    """The judgement as text: a row a measure, a column a kind of music; then the targets."""
+    columns, rows = report["measures"], measure_rows(report)
     head = [f"{name} ({report['tracks'].get(name, '')})" for name in columns]
     wide = [max(len(text) for text in (title, *(cells[i] for _, cells in rows))) for i, title in enumerate(head)]
     first = max(len(name) for name, _ in rows)
@@ -595,7 +604,9 @@ def _known_to_judge(recogniser: GenreRecogniser, folder: Path, held_out: Sequenc
     known = len(heard & set(held_out))
     if not known:
         return []
-    return [f"the judge was trained on {known} of the {len(held_out)} real tracks, which flatters its share of them"]
+    return [
+        f"the judge was trained on {known} of {counted(len(held_out), 'real track')}, which flatters its share of them"
+    ]
 
 
 def _plain(distance: distances.Distance | None) -> dict[str, float | None] | None:

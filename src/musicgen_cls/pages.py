@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from musicgen_cls.audio.io import to_pcm
+from musicgen_cls.errors import counted
 from musicgen_cls.paths import writing
 
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -21,6 +22,7 @@ def write_page(path: Path, template: str, **values: Any) -> None:
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(loader=PackageLoader("musicgen_cls", "data"), autoescape=True)
+    environment.globals["counted"] = counted
     with writing(path) as temporary:
         temporary.write_text(environment.get_template(template).render(**values), encoding="utf-8")
 

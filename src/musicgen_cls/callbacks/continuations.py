@@ -24,7 +24,7 @@ from musicgen_cls.audio.io import to_pcm
 from musicgen_cls.audio.mel import LogMel
 from musicgen_cls.checkpoints import Checkpoint
 from musicgen_cls.datamodules.waveform import WaveformWindows
-from musicgen_cls.errors import UsageError
+from musicgen_cls.errors import UsageError, counted
 from musicgen_cls.generated_page import write_generated_page
 from musicgen_cls.generations import LINES, SETTINGS, Continuation, read_lines, tidy, training_warning, was_stopped
 from musicgen_cls.metrics.sound import loudness
@@ -81,7 +81,7 @@ class ContinuationWriter(Callback):
             if self.out != self.wanted:
                 print(f"{self.wanted} holds something else (--overwrite true writes into it); taking {self.out}")
             if self._done:
-                print(f"{self.out}: {len(self._done)} recordings are there already")
+                print(f"{self.out}: {counted(len(self._done), 'recording')} made already")
             self._sign(finished=False)
 
     def on_predict_batch_start(
@@ -166,7 +166,7 @@ class ContinuationWriter(Callback):
         with ExitStack() as stack:
             files = [stack.enter_context(_wav(self.out / place, task.sample_rate)) for place in places]
             bar = stack.enter_context(
-                tqdm(total=task.seconds, desc=f"{len(places)} recordings", unit="s", bar_format=_BAR, leave=False)
+                tqdm(total=task.seconds, desc=counted(len(places), "recording"), unit="s", bar_format=_BAR, leave=False)
             )
             for piece in pieces:
                 for file, pcm in zip(files, to_pcm(piece.float().cpu().numpy()), strict=True):
@@ -244,7 +244,9 @@ def _announce(count: int, task: GenreGenerator, folder: Path) -> None:
         UsageError: it does not fit on the disk.
     """
     hours, size = count * task.seconds / 3600, count * task.seconds * task.sample_rate * 2
-    amount = f"{count} recordings of {task.seconds:g} s: {hours * 60:.1f} minutes of audio, {size / 1e6:,.1f} MB"
+    amount = (
+        f"{counted(count, 'recording')} of {task.seconds:g} s: {hours * 60:.1f} minutes of audio, {size / 1e6:,.1f} MB"
+    )
     if size > (free := shutil.disk_usage(folder).free):
         raise UsageError(
             f"--model.seconds {task.seconds:g}: {amount}, but only {free / 1e6:,.0f} MB are free in {folder}; lower "

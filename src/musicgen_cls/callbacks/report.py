@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from musicgen_cls import __version__, plots
 from musicgen_cls.callbacks.report_page import write_report_page
 from musicgen_cls.datamodules.base import GenreDataModule
-from musicgen_cls.errors import UsageError
+from musicgen_cls.errors import UsageError, counted
 from musicgen_cls.logs import quieten
 from musicgen_cls.metrics.scores import Interval, Scores, predictions_table, student, summarise
 from musicgen_cls.paths import as_path, check_writable, safe_name, shortened, writing
@@ -77,7 +77,9 @@ def write_pair(path: Path, tests: Sequence[tuple[str, Scores]], genres: Sequence
     for name, scores in tests:
         confusion = np.zeros((len(genres), len(genres)), dtype=int)
         np.add.at(confusion, (scores.track_y, scores.track_pred), 1)
-        matrices.append((f"{name}: {100 * scores.track_accuracy:.0f} % of {len(scores.track_y)} tracks", confusion))
+        matrices.append(
+            (f"{name}: {100 * scores.track_accuracy:.0f} % of {counted(len(scores.track_y), 'track')}", confusion)
+        )
     plots.save(plots.confusion_matrices(matrices, genres), path)
     (name, ours), (other, theirs) = tests
     share = (
@@ -106,7 +108,8 @@ class LossReport(Callback):
         report = describe_test(trainer, datamodule) | summarise_losses(pl_module.track_losses)
         apart = "LEAKS" if report["can_leak"] else "none of them trained on"
         print(
-            f"\nTested on {report['tracks']} held-out tracks of {report['source']}, split '{report['split']}' ({apart})"
+            f"\nTested on {counted(report['tracks'], 'held-out track')} of {report['source']}, split "
+            f"'{report['split']}' ({apart})"
             f"\n  loss  {report['loss']['value']:.5f} [{report['loss']['low']:.5f}, {report['loss']['high']:.5f}]"
             f"   {type(pl_module.network).__name__}; comparable between networks of this kind only\n"
         )
@@ -180,7 +183,8 @@ def format_report(report: dict[str, Any]) -> str:
     leak = "LEAKS" if report["can_leak"] else apart
     lines = [
         "",
-        f"Tested on {report['tracks']} tracks ({report['windows']} windows) of {report['source']}, "
+        f"Tested on {counted(report['tracks'], 'track')} ({counted(report['windows'], 'window')}) of "
+        f"{report['source']}, "
         f"split '{report['split']}'{fold} ({leak})",
         f"  track accuracy    {_percent(report['track_accuracy'])}   chance {100 * report['chance']:.1f} %",
         f"  segment accuracy  {_percent(report['segment_accuracy'])}",
@@ -205,7 +209,9 @@ def warnings_of(report: dict[str, Any]) -> list[str]:
         louder = f"{abs(offset):.0f} dB {'louder' if offset > 0 else 'quieter'}"
         found.append(f"these windows are {louder} than the training windows; a network may hear that as genre")
     if heard := report.get("tracks_heard_in_training"):
-        found.append(f"the checkpoint was trained or selected on {heard} of these tracks; its figures leak")
+        found.append(
+            f"the checkpoint was trained or selected on {counted(heard, 'track')} of this test; its figures leak"
+        )
     elif report["can_leak"]:
         found.append(LEAK_WARNING)
     return found

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 FigureFormat = Literal["png", "svg", "pdf"]
 """What figures are written as: pixels, or lines that any size of print shows sharp."""
 
-INK, FAINT = "#222222", "#8a8a8a"
+INK, FAINT = "#222222", "#6e6e6e"  # both are legible on white
+LEGIBLE = 4.5
+"""Least contrast of text with what is behind it: level AA of WCAG 2."""
 RIGHT, WRONG = "#1a7f37", "#c0262d"
 BLUE = "#406fa2"
 LIGHT = ("#fafafa", "#d3dde9", "#aec1d7", "#89a5c6", "#648ab4", "#406fa2", "#17548f")  # even steps in OKLab
@@ -78,6 +80,26 @@ def light_blues() -> "Colormap":
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("light", LIGHT)
+
+
+def contrast(one: Any, other: Any) -> float:
+    """Contrast ratio of two colours as WCAG 2 defines it, from 1 to 21.
+
+    Relative luminance is that of https://www.w3.org/TR/WCAG22/#dfn-relative-luminance.
+    """
+    from matplotlib.colors import to_rgb
+
+    def luminance(colour: Any) -> float:
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def ink_on(background: Any) -> str:
+    """A colour for text that is legible on any background: the usual ink, else white, else black."""
+    return next(ink for ink in (INK, "white", "black") if ink == "black" or contrast(ink, background) >= LEGIBLE)
 
 
 def name_axis(ax: "Axes", genres: Sequence[str], axis: str, longest: int = 24) -> None:
