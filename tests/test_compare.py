@@ -55,6 +55,9 @@ def test_two_runs_on_the_same_tracks(tmp_path, capsys):
     assert "vgg/version_0 is better" in lines[1]
     assert "test set" not in printed
     assert (out / "comparison.md").read_text().strip() in printed
+    assert main(["compare", str(a), str(b), "--out", str(tmp_path / "print"), "--figure_format", "svg"]) == 0
+    assert "comparison.svg, pairs.csv" in capsys.readouterr().out
+    assert (tmp_path / "print" / "comparison.svg").read_text().startswith("<?xml")
     with (out / "pairs.csv").open(encoding="utf-8-sig") as file:
         pair = next(csv.DictReader(file))
     assert (pair["only run right"], pair["only other right"]) == ("10", "0")

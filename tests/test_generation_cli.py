@@ -207,8 +207,11 @@ class TestPredict:
 
     def test_a_file_of_ones_own(self, run, checkpoint, songs):
         file = songs / "jazz" / "0.wav"
-        status, out, err = run("predict", "--ckpt_path", checkpoint, "--data.files", file, "--data.genre", "metal")
+        args = ["--data.files", file, "--data.genre", "metal", "--figure_format", "svg"]
+        status, out, err = run("predict", "--ckpt_path", checkpoint, *args)
         assert status == 0, err
+        pictures = [path.name for path in Path("generated").rglob("*.*g") if path.suffix in (".png", ".svg")]
+        assert sorted(pictures) == ["metal.00000.mel.svg", "metal.00000.waveform.svg"]
         assert list(wavs(Path("generated"))) == ["metal/metal.00000.wav"]
         assert str(file) in out
 

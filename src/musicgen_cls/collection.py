@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from musicgen_cls.errors import SourceError, StoreError
+from musicgen_cls.errors import SourceError, StoreError, counted
 from musicgen_cls.journal import Entry
 from musicgen_cls.paths import writing
 from musicgen_cls.sources.track import Problem, Source, Track, connected
@@ -158,7 +158,7 @@ def groups_of_copies(tracks: Sequence[Track], digests: Sequence[str | None]) -> 
 
 def describe_problems(problems: Sequence[Problem], limit: int = 10) -> str:
     """The integrity report as text: how many files were left out, and each with its reason, `limit` at most."""
-    lines = [f"{len(problems)} files left out:"] + [f"  {problem}" for problem in problems[:limit]]
+    lines = [f"{counted(len(problems), 'file')} left out:"] + [f"  {problem}" for problem in problems[:limit]]
     if len(problems) > limit:
         lines.append(f"  ... and {len(problems) - limit} more")
     return "\n".join(lines)

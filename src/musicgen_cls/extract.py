@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 from musicgen_cls.audio.features import COLUMNS, FRAME, RATE, feature_row
 from musicgen_cls.audio.io import Waveform, check_sound, read
 from musicgen_cls.audio.windows import to_samples
-from musicgen_cls.errors import AudioError, SourceError, UsageError, check_jobs, check_positive
+from musicgen_cls.errors import AudioError, SourceError, UsageError, check_jobs, check_positive, counted
 from musicgen_cls.mistakes import command_parser, source_of_its_own
 from musicgen_cls.paths import as_path, check_writable, writing
 from musicgen_cls.records import finite, lines, seal
@@ -118,9 +118,9 @@ def _features(source: Source, table: Path, seconds: float, jobs: int) -> Path:
     partial.unlink()
     if not rows:
         raise SourceError(f"{table}: not written, since no track can be used; the first: {refused[0]}")
-    print(f"{len(rows)} rows of {len(tracks) - len(refused)} tracks: {table}")
+    print(f"{counted(len(rows), 'row')} of {counted(len(tracks) - len(refused), 'track')}: {table}")
     if refused:
-        print("\n  ".join([f"{len(refused)} files left out:", *refused[:10]]))
+        print("\n  ".join([f"{counted(len(refused), 'file')} left out:", *refused[:10]]))
     return table
 
 

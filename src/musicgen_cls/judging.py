@@ -120,19 +120,19 @@ def judge(
     out: str = "judged",
     seed: int = 0,
 ) -> None:
-    """Hold generated music against real music and write judge.json and judge.html.
+    """Compare generated music with real music and write judge.json and judge.html.
 
     Args:
         generated: a folder of genre folders, as predict writes it with a generator.
-        real: a folder of genre folders of real music. The tracks that the generator was trained on are told by its
-            checkpoint; the others are what it is held against.
-        others: one more generated folder, or a list, as [a,b], to stand beside it; the first is the one to beat.
-        judge: checkpoint of a classifier that had no part in training: tells genres.
-        embed: checkpoint of a classifier among whose features distances are measured; the judge's if not given.
-        training: a folder of the music that the generator was trained on, where its checkpoint cannot tell; what of
-            it is in the real folder too is not held against the generated.
-        context_seconds: how much at the start of each file is not generated; where the folder does not tell.
-        seconds: judge so much of each file only.
+        real: a folder of genre folders of real music. The generator's checkpoint knows the tracks that it was trained
+            on; the other tracks are compared with the generated music.
+        others: one more generated folder, or a list, as [a,b], for more columns; the first is the one to beat.
+        judge: checkpoint of a classifier that had no part in training: it predicts genres.
+        embed: checkpoint of a classifier in whose features distances are measured; the judge's if not given.
+        training: a folder of the music that the generator was trained on, where its checkpoint does not know it; its
+            tracks in the real folder are not compared.
+        context_seconds: length of the prompt at the start of each file, where the folder does not say it.
+        seconds: length of the start of each file that is judged.
         out: folder for the report.
         seed: of noise and of the random network.
     """
@@ -152,8 +152,8 @@ def judge(
     notes = truth.notes + (_known_to_judge(recogniser, as_path(real, "REAL"), truth.paths) if recogniser else [])
     for name, classifier in {"judge": recogniser, "embed": embedder}.items():
         if classifier is not None and classifier.sample_rate > first.sample_rate and (name == "judge" or embed):
-            notes.append(f"--{name} was trained at {classifier.sample_rate} Hz, and hears nothing above "
-                         f"{first.sample_rate / 2:g} Hz here: better train one at {first.sample_rate} Hz")  # fmt: skip
+            notes.append(f"--{name} was trained at {classifier.sample_rate} Hz; these recordings hold nothing above "
+                         f"{first.sample_rate / 2:g} Hz: train one at {first.sample_rate} Hz")  # fmt: skip
     music = [Music(REAL, truth.held_out, [*truth.paths])]
     music += [Music(n, _cut(c, length), c.seeds) for n, c in zip(names, columns, strict=True)]
     music += _ceilings(first, truth.held_out, length, seed)
@@ -238,7 +238,7 @@ def load_generated(folder: Path, context_seconds: float | None = None) -> Genera
 
 
 def load_real(folder: Path, columns: Sequence[Generated], training: str | None, length: float) -> Real:
-    """Real music of the same genres, rate and length that no generator has heard, and whole what one has.
+    """Real music of the same genres, rate and length that no generator was trained on, and, whole, what one was.
 
     Raises:
         SourceError: there is none of it.
@@ -276,11 +276,11 @@ def load_real(folder: Path, columns: Sequence[Generated], training: str | None, 
             if taught.digests[row] not in collection.digests:  # else it is there already
                 heard.setdefault(track.genre, []).append(_waveform(taught, row))
     elif gone := [name for name in checkpoints if not Path(name).is_file()]:
-        notes.append(f"{gone[0]} is not there: real tracks it was trained on may stand among the held-out ones; "
-                     "--training DIR names them")  # fmt: skip
+        notes.append(f"{gone[0]} is not there: it may have been trained on some of the real tracks; "
+                     "--training DIR names what it was trained on")  # fmt: skip
     elif not any(heard.values()):
-        notes.append(f"none of the tracks of {folder} is known to have been trained on, so that copying cannot be "
-                     "told; --training DIR names them")  # fmt: skip
+        notes.append(f"it is not known which music the generator was trained on ({folder} has none of it), so that "
+                     "copying cannot be told; --training DIR names it")  # fmt: skip
     return Real(held_out, heard, [path for genre in genres for path in paths[genre]], notes)
 
 
@@ -605,7 +605,7 @@ def _known_to_judge(recogniser: GenreRecogniser, folder: Path, held_out: Sequenc
     if not known:
         return []
     return [
-        f"the judge was trained on {known} of {counted(len(held_out), 'real track')}, which flatters its share of them"
+        f"the judge was trained on {known} of {counted(len(held_out), 'real track')}: its share of them is too high"
     ]
 
 
