@@ -292,9 +292,11 @@ def targets(real: Music, ours: Music, rival: Music | None) -> list[dict[str, Any
         (median, error), (goal, doubt) = (
             [column.measures["loudness"][name][second - 1] for name in ("median", "error")] for column in (ours, real)
         )
-        gap, wide = median - goal, 1.96 * math.hypot(error, doubt)
+        gap = median - goal
+        wide = math.nan if None in (error, doubt) else 1.96 * math.hypot(error, doubt)
+        interval = "" if math.isnan(wide) else f" [{gap - wide:+.1f}, {gap + wide:+.1f}]"
         rows.append(_target(f"loudness at second {second} against the real median",
-                            f"{gap:+.1f} dB [{gap - wide:+.1f}, {gap + wide:+.1f}]", "within 3 dB",
+                            f"{gap:+.1f} dB{interval}", "within 3 dB",
                             abs(gap) <= 3))  # fmt: skip
         flat = ours.measures["flatness"]["median"][second - 1]
         low, high = (real.measures["flatness"][name][second - 1] for name in ("low", "high"))
@@ -420,6 +422,7 @@ def _measure(
         for name, values in _by_second(column, rate).items():
             low, q25, median, q75, high = sound.bands(values).tolist()
             error = sound.median_error(column.takes_together([value[None] for value in values])).tolist()
+            error = error if len(column.prompts) > 1 else [None] * len(error)  # a single one has no spread
             column.measures[name] = {"median": median, "low": low, "high": high, "q25": q25, "q75": q75, "error": error}
         column.measures |= {"mmd": {}, "frechet": {}}
         for name, embed in embeddings.items():
