@@ -316,7 +316,7 @@ def targets(real: Music, ours: Music, rival: Music | None) -> list[dict[str, Any
     if "nearest" in ours.measures:
         near, floor = ours.measures["nearest"]["first_percentile"], real.measures["nearest"]
     if "nearest" in ours.measures and floor["first_percentile"] is not None:
-        wanted = f">= {floor['first_percentile']:.2f} dB, as real [{floor['low']:.2f}, {floor['high']:.2f}]"
+        wanted = f">= {_near(floor)}, as real"
         rows.append(_target("nearest training window, 1st percentile", "silent" if near is None else f"{near:.2f} dB",
                             wanted, near is None or near >= floor["first_percentile"]))  # fmt: skip
     return rows
@@ -363,11 +363,7 @@ def measure_rows(report: dict[str, Any]) -> list[tuple[str, list[str]]]:
         ]
         rows.append(("genre recognised", cells))
     if "nearest" in columns[REAL]:
-        cells = [
-            "" if (near := column["nearest"])["first_percentile"] is None
-            else "{first_percentile:.2f} dB [{low:.2f}, {high:.2f}]".format(**near)
-            for column in columns.values()
-        ]  # fmt: skip
+        cells = [_near(column["nearest"]) for column in columns.values()]
         rows.append(("nearest training window, 1st %", cells))
     return rows
 
@@ -464,6 +460,9 @@ def _nearest(made: Sequence[Any], training: Any) -> dict[str, float | None]:
     if not near:
         return dict.fromkeys(("first_percentile", "low", "high", "median"))
     every = np.concatenate(near)
+    if len(near) == 1:  # a single track has no spread
+        first, median = np.percentile(every, (1, 50)).tolist()
+        return {"first_percentile": first, "low": None, "high": None, "median": median}
     rng = np.random.default_rng(0)
     drawn = [np.concatenate([near[i] for i in rng.integers(len(near), size=len(near))]) for _ in range(1000)]
     low, high = np.quantile([np.percentile(sample, 1) for sample in drawn], (0.025, 0.975))
@@ -633,3 +632,11 @@ def _at(curve: dict[str, list[float]] | None, second: int, unit: str) -> str:
         return ""
     value = curve["median"][second - 1]
     return f"{value:.4f}" if not unit else f"{value:.1f} {unit}" if unit == "dB" else f"{value:.0f} {unit}"
+
+
+def _near(nearest: dict[str, float | None]) -> str:
+    """The first percentile of distances to training windows, with its interval where there is one."""
+    first, low, high = (nearest[name] for name in ("first_percentile", "low", "high"))
+    if first is None:
+        return ""
+    return f"{first:.2f} dB" + ("" if low is None or high is None else f" [{low:.2f}, {high:.2f}]")
