@@ -18,6 +18,7 @@ import soundfile
 import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import musicgen_cls
 from musicgen_cls.__main__ import COMMANDS, main
@@ -190,14 +191,17 @@ def test_fit_leaves_everything_a_run_should(trained: Path) -> None:
     }
     assert pictures <= set(tags["images"])
     wrong = pd.read_csv(trained / "checkpoints" / "best-test-music-track" / "tracks.csv").query("not correct")
-    heard = {
-        f"test/{genre} taken for {predicted}" for genre, predicted in zip(wrong.genre, wrong.predicted, strict=True)
-    }
+    heard = {f"test/{row.track}: {row.genre}, predicted {row.predicted}" for row in wrong.itertuples()}
     assert set(tags["audio"]) <= heard
     assert bool(heard) == bool(tags["audio"])
     assert "config/text_summary" in tags["tensors"]
     assert {f"test/{genre}" for genre in ("blues", "jazz", "metal")} <= set(tags["tensors"])
     assert "_hparams_/session_start_info" in {*tags["tensors"], *events.summary_metadata}
+    said = HParamsPluginData.FromString(events.summary_metadata["_hparams_/experiment"].plugin_data.content).experiment
+    names = [info.name for info in said.hparam_infos]
+    assert names[:7] == ["network", "lr", "batch_size", "seconds", "split", "source", "network.width"]
+    assert not {"genres", "cache_dir", "num_workers", "strict"} & set(names)
+    assert said.metric_infos[0].name.tag == "test_track_accuracy"
 
 
 def test_other_loggers_work_as_lightning_has_them(music: Path, run: Run) -> None:
@@ -435,7 +439,7 @@ def test_a_prediction_that_was_stopped_is_resumed(
     assert not Path("predictions/predictions.csv").exists()
     read.clear()
     monkeypatch.setattr(files, "batches", lambda path, *args: read.append(path.name) or batches(path, *args))
-    assert "files are answered already" in run(*predict)
+    assert "files answered already" in run(*predict)
     assert 3 <= len(read) < 6  # the loader is a file ahead of the network
     assert len(pd.read_csv("predictions/predictions.csv")) == 6
     resumed = Path("predictions/predictions.json").read_text()

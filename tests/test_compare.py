@@ -55,7 +55,10 @@ def test_two_runs_on_the_same_tracks(tmp_path, capsys):
     assert "vgg/version_0 is better" in lines[1]
     assert "test set" not in printed
     assert (out / "comparison.md").read_text().strip() in printed
-    with (out / "pairs.csv").open() as file:
+    assert main(["compare", str(a), str(b), "--out", str(tmp_path / "print"), "--figure_format", "svg"]) == 0
+    assert "comparison.svg, pairs.csv" in capsys.readouterr().out
+    assert (tmp_path / "print" / "comparison.svg").read_text().startswith("<?xml")
+    with (out / "pairs.csv").open(encoding="utf-8-sig") as file:
         pair = next(csv.DictReader(file))
     assert (pair["only run right"], pair["only other right"]) == ("10", "0")
     assert float(pair["p, Holm"]) == pytest.approx(2 * 0.5**10)
@@ -124,7 +127,7 @@ def test_reports_without_tracks_or_intervals_say_so(tmp_path, capsys):
     assert "10 tracks of /old/music (which ones is not known)" in printed
     assert "50.0 |" in printed
     assert "50.0 [50" not in printed
-    with (tmp_path / "out" / "comparison.csv").open(newline="") as file:
+    with (tmp_path / "out" / "comparison.csv").open(newline="", encoding="utf-8-sig") as file:
         assert [line["track_accuracy_low"] for line in csv.DictReader(file)] == ["", ""]
 
 

@@ -49,7 +49,7 @@ def test_a_row_a_part(songs, tmp_path, capsys):
     assert list(tmp_path.glob("table.csv*")) == [path]
     printed = capsys.readouterr().out
     assert "8 rows of 4 tracks" in printed
-    assert "1 files left out:\n  " in printed
+    assert "1 file left out:\n  " in printed
     assert "silent.wav: " in printed
     data = FeatureTable(str(path), Folder(str(songs)), split="track", fractions=(0.5, 0.0, 0.5))
     data.setup("fit")

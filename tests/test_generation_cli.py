@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from musicgen_cls.__main__ import main
 from musicgen_cls.audio.synth import render
 from musicgen_cls.callbacks import continuations
 from musicgen_cls.checkpoints import read_checkpoint
+from musicgen_cls.judging import load_generated
 from musicgen_cls.plain import TRUST_VARIABLE
 from musicgen_cls.sources.folder import Folder
 
@@ -97,7 +100,9 @@ class TestFit:
                 found |= set(board.Tags()[kind])
         assert {"val_loss", "train_loss_epoch"} <= names["scalars"]
         assert {name.split("/")[0] for name in names["images"]} == {"continuation", "waveform"}
-        assert {name.split("/")[0] for name in names["audio"]} == {"continuation"}
+        assert len(names["audio"]) == 2
+        said = r"continuation/sample [12], (jazz|metal), prompt \1/\d\.wav from \d\.\d s"
+        assert all(re.fullmatch(said, name) for name in names["audio"])
 
     def test_resumes_to_the_same_weights(self, run, songs):
         assert run("fit", *fit_args(songs, "--trainer.max_epochs", 3))[0] == 0
@@ -178,6 +183,10 @@ class TestPredict:
         assert status == 0, err
         lines = [json.loads(line) for line in Path("generated/continuations.jsonl").read_text().splitlines()]
         assert len(lines) == 4
+        known = read_checkpoint(checkpoint)
+        assert f"2 genres, trained for {known.steps} steps in " in out
+        assert f"Warning:     the generator was trained for {known.steps} steps" in out
+        assert "fewer than 1,000" in out
         source = Folder("generated")
         assert source.genres == ("jazz", "metal")
         assert source.problems() == []
@@ -191,14 +200,18 @@ class TestPredict:
             np.testing.assert_allclose(line["loudness_db"], levels, atol=0.02)
             assert Path(line["seed"]).parent.name == line["genre"]
             assert line["checkpoint"] == str(checkpoint)
+            assert (line["steps"], line["epochs"]) == (known.steps, known.epoch + 1)
             for picture in (".mel.png", ".waveform.png"):
                 assert (Path("generated") / line["file"]).with_suffix(picture).read_bytes()[:4] == b"\x89PNG"
             assert line["file"] in out
 
     def test_a_file_of_ones_own(self, run, checkpoint, songs):
         file = songs / "jazz" / "0.wav"
-        status, out, err = run("predict", "--ckpt_path", checkpoint, "--data.files", file, "--data.genre", "metal")
+        args = ["--data.files", file, "--data.genre", "metal", "--figure_format", "svg"]
+        status, out, err = run("predict", "--ckpt_path", checkpoint, *args)
         assert status == 0, err
+        pictures = [path.name for path in Path("generated").rglob("*.*g") if path.suffix in (".png", ".svg")]
+        assert sorted(pictures) == ["metal.00000.mel.svg", "metal.00000.waveform.svg"]
         assert list(wavs(Path("generated"))) == ["metal/metal.00000.wav"]
         assert str(file) in out
 
@@ -225,9 +238,7 @@ class TestPredict:
             ("generation.json", "[" * 100_000, [], "nested too deeply; delete it"),
         ):
             Path("mine", name).write_text(damage)
-            status, _, err = run(
-                "predict", "--ckpt_path", checkpoint, "--trust", "echo", "--out", "mine", *options, *QUIET
-            )
+            status, _, err = run("predict", "--ckpt_path", checkpoint, "--out", "mine", *options, *QUIET)
             assert status == 2
             assert f"musiccli: error: mine/{name}: {said}" in err
             assert "Traceback" not in err
@@ -257,7 +268,9 @@ class TestPredict:
         assert len(before) == 2
         status, out, err = run(*args)
         assert status == 0, err
-        assert "2 recordings are there already" in out
+        assert "2 recordings made already" in out
+        assert out.splitlines()[-1] == "Listen:      generated/index.html"
+        assert Path("generated/index.html").read_text().count("<audio") == 4
         assert wavs(Path("generated")) == wavs(Path("whole"))
         assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
         assert not Path("generated-1").exists()
@@ -290,6 +303,53 @@ class TestPredict:
         assert done.returncode == 0, done.stderr[-2000:]
         assert len(wavs(tmp_path / "generated")) == 4
         assert len((tmp_path / "generated/continuations.jsonl").read_text().splitlines()) == 4
+
+
+ODD_GENRE = "Old-Time / Historic"
+
+
+@pytest.fixture(scope="module")
+def generated(songs, tmp_path_factory) -> Path:
+    """Recordings of such a genre and another; the run's folder."""
+    from musicgen_cls.paths import safe_name
+
+    folder = tmp_path_factory.mktemp("odd")
+    source = folder / "songs"
+    for genre, name in (("jazz", safe_name(ODD_GENRE)), ("metal", "metal")):
+        shutil.copytree(songs / genre, source / name)
+    lines = [{"file": f"{safe_name(ODD_GENRE)}/{n}.wav", "genre": ODD_GENRE} for n in range(5)]
+    (source / "continuations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["musiccli"])
+        assert main(["fit-genres", "--run", "r", *fit_args(source), "--trainer.max_epochs", "1"]) == 0
+        assert main(["fit", *fit_args(source), "--trainer.max_epochs", "1"]) == 0
+        best = "lightning_logs/echo/version_0/checkpoints/best.ckpt"
+        assert main(["predict", "--ckpt_path", best, "--model.seconds", "3", *QUIET]) == 0
+    return folder / "generated"
+
+
+class TestGenresThatAreNoFileNames:
+    """FMA's "Old-Time / Historic", for one: a genre's own name stands in continuations.jsonl."""
+
+    def test_readers_agree_on_it(self, generated):
+        assert Folder(str(generated)).genres == ("Old-Time / Historic", "metal")
+        assert list(load_generated(generated).sounds) == [ODD_GENRE, "metal"]
+        assert all(path.parent.parent == generated for path in generated.rglob("*.wav"))
+
+    def test_runs_have_one_folder_each(self, generated):
+        runs = generated.parent / "lightning_logs/echo/r"
+        assert len(list(runs.iterdir())) == 2
+        assert {read_checkpoint(path).genres[0] for path in runs.glob("*/checkpoints/best.ckpt")} == {
+            ODD_GENRE, "metal",
+        }  # fmt: skip
+
+    def test_its_own_recordings_can_be_continued(self, generated, run):
+        best = generated.parent / "lightning_logs/echo/version_0/checkpoints/best.ckpt"
+        (made,) = [path for path in generated.glob("*/*.00000.wav") if "Old" in path.name]
+        status, _, err = run("predict", "--ckpt_path", best, "--data.files", made, *QUIET)
+        assert status == 0, err
+        assert json.loads(Path("generated/continuations.jsonl").read_text())["genre"] == ODD_GENRE
 
 
 class TestJudging:

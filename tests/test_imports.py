@@ -24,13 +24,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plain": {"errors"},
     "help": set(),
     "names": set(),
+    "logs": set(),
     "tables": {"errors", "paths"},
     "console": {"errors"},
     "configs": {"errors", "paths"},
     "compiled": {"paths"},
     "workers": {"errors"},
     "audio": {"errors", "paths", "compiled"},
-    "sources": {"errors", "paths", "names", "tables", "records", "audio"},
+    "sources": {"errors", "paths", "names", "tables", "records", "generations", "audio"},
     "journal": {"records"},
     "store": {"errors", "paths", "records", "journal", "audio", "sources"},
     "fingerprints": {"paths", "audio", "journal", "sources"},
@@ -43,7 +44,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plots": {"errors", "paths", "compiled"},
     "checkpoints": {"errors", "paths", "plain"},
     "mistakes": {"errors", "configs", "console", "help", "__init__"},
-    "pages": {"audio", "paths"},
+    "pages": {"errors", "audio", "paths"},
+    "generated_page": {"errors", "audio", "generations", "pages", "plots"},
     "timeline": {"tasks"},
 }
 MAY_IMPORT["callbacks"] = MAY_IMPORT.keys() | {"__init__"}
@@ -51,18 +53,29 @@ MAY_IMPORT["inference"] = MAY_IMPORT.keys() - {"callbacks", "plots"}
 MAY_IMPORT["checks"] = {"errors", "plain", "sources", "checkpoints", "datamodules", "tasks"}
 MAY_IMPORT["registry"] = {"audio", "datamodules", "models", "sources", "tasks"}
 MAY_IMPORT["runs"] = {"errors", "paths", "checkpoints"}
-MAY_IMPORT["logs"] = set()
 MAY_IMPORT["arguments"] = {"errors", "help", "mistakes", "plain", "registry", "callbacks"}
 MAY_IMPORT["cli"] = MAY_IMPORT.keys() | {"__init__"}
 MAY_IMPORT["fit_genres"] = {"errors", "paths", "records", "plain", "configs", "tasks", "arguments", "cli"}
-MAY_IMPORT["sweep"] = {"errors", "mistakes", "paths", "records", "plots", "arguments", "logs", "cli", "fit_genres"}
-MAY_IMPORT["extract"] = {"errors", "mistakes", "paths", "records", "audio", "sources", "workers"}
+MAY_IMPORT["sweep"] = {
+    "errors",
+    "mistakes",
+    "paths",
+    "records",
+    "tables",
+    "plots",
+    "arguments",
+    "logs",
+    "cli",
+    "fit_genres",
+}
+MAY_IMPORT["extract"] = {"errors", "tables", "mistakes", "paths", "records", "audio", "sources", "workers"}
 MAY_IMPORT["sheets"] = {
     *("errors", "mistakes", "paths", "audio", "sources", "metrics", "plots", "inference", "compiled", "workers"),
+    *("records", "tables"),
 }
-MAY_IMPORT["compare"] = {"errors", "mistakes", "names", "paths", "records", "reports", "metrics", "plots"}
+MAY_IMPORT["compare"] = {"errors", "tables", "mistakes", "names", "paths", "records", "reports", "metrics", "plots"}
 MAY_IMPORT["embeddings"] = {"errors", "audio", "inference"}
-MAY_IMPORT["judgement_page"] = {"metrics", "pages", "plots"}
+MAY_IMPORT["judgement_page"] = {"errors", "metrics", "pages", "plots"}
 MAY_IMPORT["judging"] = {
     *("__init__", "errors", "mistakes", "paths", "audio", "sources", "collection", "checkpoints", "metrics", "plots"),
     *("inference", "embeddings", "generations", "judgement_page"),
@@ -76,7 +89,7 @@ MAY_IMPORT["export"] = {
     *("exported", "model_card"),
 }
 MAY_IMPORT["__main__"] = {"__init__", "cli", "help", "mistakes", "plain"}
-MAY_IMPORT["__init__"] = {"inference"}
+MAY_IMPORT["__init__"] = {"inference", "callbacks", "datamodules", "plots", "tasks"}
 
 # Who may know of the heavy parts.
 MAY_KNOW: dict[str, set[str]] = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from musicgen_cls.errors import UsageError
-from musicgen_cls.paths import CACHE_VARIABLE, _remove_leftovers, as_path, cache_root, shortened, writing
+from musicgen_cls.paths import CACHE_VARIABLE, _remove_leftovers, as_path, cache_root, safe_name, shortened, writing
 
 
 def test_these_tests_have_a_cache_of_their_own(cache):
@@ -128,3 +128,55 @@ def test_writing_that_fails_leaves_what_was_there(tmp_path, begun):
         fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+ODD_NAMES = (
+    "Old-Time / Historic",
+    "Old-Time _ Historic",
+    "..",
+    ".",
+    "",
+    ".hidden",
+    "end.",
+    "end ",
+    "a\\b",
+    "a:b",
+    "a?b",
+    "NUL",
+)
+ODD_NAMES += (
+    "con.wav",
+    "lpt1",
+    "x\ny",
+    "é" * 200,
+    "é" * 201,
+    "\udcff",
+    "/etc",
+    "../up",
+    "a~0123abcd",
+    " lead",
+    "🎵" * 100,
+    "_",
+)
+
+
+@pytest.mark.parametrize("text", ODD_NAMES)
+def test_a_safe_name_is_one_part_of_a_path_and_can_be_made(tmp_path, text):
+    name = safe_name(text)
+    assert Path(name).name == name
+    assert not name.startswith((".", " "))
+    assert not name.endswith((".", " "))
+    assert len(name.encode()) <= 120
+    assert name.split(".")[0].lower() not in ("con", "nul", "lpt1")
+    (tmp_path / name).mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_safe_names_of_different_texts_differ_and_ordinary_ones_stay():
+    made = [safe_name(text) for text in ODD_NAMES]
+    again = [safe_name(name) for name in made]
+    assert len({*made, *again} - {*made}) == len(set(again) - set(made))
+    assert len(set(made)) == len(ODD_NAMES)
+    assert not set(again) & set(made) - {"_", "Old-Time _ Historic"}  # a safe name with a hash is not its own safe name
+    for name in ("jazz", "Hip-Hop", "Soul-RnB", "Música", "R&B (old)", "drum'n'bass", "[live]"):
+        assert safe_name(name) == name

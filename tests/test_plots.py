@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from musicgen_cls import plots
 from musicgen_cls.metrics.scores import student, wilson
 from musicgen_cls.plots import sound
-from musicgen_cls.plots.canvas import INK, RIGHT, WRONG, light_blues
+from musicgen_cls.plots.canvas import FAINT, INK, RIGHT, WRONG, contrast, ink_on, light_blues
 
 SIZES = pytest.mark.parametrize("k", [2, 10, 20])
 
@@ -55,6 +55,33 @@ def test_confusion_matrix(k):
 def test_colours_only_get_darker():
     red, green, blue, _ = light_blues()(np.linspace(0, 1, 50)).T
     assert (np.diff(0.2126 * red + 0.7152 * green + 0.0722 * blue) < 0).all()
+
+
+def test_counts_are_legible_in_every_cell():
+    """WCAG 2: text has a contrast of at least 4.5 with its cell, whatever the share that colours it."""
+    for share in np.linspace(0, 1, 101):
+        cell = light_blues()(share)
+        assert contrast(ink_on(cell), cell) >= 4.5
+    assert contrast(FAINT, "white") >= 4.5
+    assert contrast(FAINT, light_blues()(0.0)) >= 4.5
+    fig = plots.confusion_matrix([[55, 45], [40, 60]], ["a", "b"])
+    image = fig.axes[0].images[0]
+    cells = {text.get_text(): text for text in fig.axes[0].texts if text.get_text().isdigit()}
+    for count in (55, 45, 40, 60):
+        assert contrast(cells[str(count)].get_color(), image.cmap(count / 100)) >= 4.5
+
+
+def test_contrast_is_that_of_wcag():
+    assert contrast("black", "white") == pytest.approx(21)
+    assert contrast("#777777", "white") == pytest.approx(4.48, abs=0.005)  # the guideline's well-known near miss
+    assert contrast("red", "blue") == contrast("blue", "red") == pytest.approx(2.15, abs=0.005)
+
+
+@pytest.mark.parametrize(("figure_format", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_figures_are_written_in_each_format(tmp_path, figure_format, start):
+    path = tmp_path / f"confusion.{figure_format}"
+    plots.save(plots.confusion_matrix(np.eye(2), ["a $", "b"], "title"), path)
+    assert path.read_bytes().startswith(start)
 
 
 @pytest.mark.parametrize("n", [1, 6, 16])

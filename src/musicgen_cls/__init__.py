@@ -7,7 +7,12 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from musicgen_cls.datamodules.base import GenreDataModule
     from musicgen_cls.inference import GenreRecogniser
+    from musicgen_cls.plots import FigureFormat
+    from musicgen_cls.tasks.base import Task
 
 __version__ = "0.1.0"
 
@@ -47,3 +52,26 @@ def load(checkpoint: str | PathLike[str], device: str = "cpu", trust: Collection
     from musicgen_cls.inference import GenreRecogniser
 
     return GenreRecogniser(checkpoint, device, trust)
+
+
+def report(
+    task: Task, datamodule: GenreDataModule, out: str | PathLike[str] = "report", figure_format: FigureFormat = "png"
+) -> Path:
+    """Test a trained task on a datamodule's test tracks: print and write what `musiccli test` prints and writes.
+
+    Args:
+        task: a `GenreClassifier` or `GenreGenerator`, as `load("best.ckpt").task`.
+        datamodule: the data, as `load("best.ckpt").data`, or one of your own.
+        out: the folder to write into: `report.html`, `report.json`, tables and figures.
+        figure_format: of the figures: `png`, `svg` or `pdf`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        MusicClsError: the task and the data are not of this package, there are no test tracks, or the folder cannot be
+            written.
+    """
+    from musicgen_cls.callbacks.report import report
+
+    return report(task, datamodule, out, figure_format)

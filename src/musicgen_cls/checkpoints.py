@@ -15,7 +15,7 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch import LightningDataModule, LightningModule
 
-from musicgen_cls.errors import CheckpointError, UsageError
+from musicgen_cls.errors import CheckpointError, UsageError, counted
 from musicgen_cls.paths import as_path, writing
 from musicgen_cls.plain import check_described
 
@@ -31,6 +31,9 @@ class Checkpoint:
     model: Described
     data: Described
     epoch: int
+    """Number of the last epoch that it was trained in, from 0."""
+    steps: int
+    """How many steps of the optimiser it was trained for."""
     heard: frozenset[str] = frozenset()
     """Digests of the tracks that it was trained and selected on."""
     leaks: tuple[str, ...] = ()
@@ -40,6 +43,11 @@ class Checkpoint:
     def genres(self) -> list[str]:
         """Names of the classes, in label order."""
         return list(self.data["init_args"]["genres"])
+
+    @property
+    def training(self) -> str:
+        """How long it was trained, in words."""
+        return trained(self.steps, self.epoch + 1)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -62,6 +70,11 @@ class WholeCheckpoints(TorchCheckpointIO):
                 f"{path}: cannot be written ({error.strerror}); what was there stays: free space, and go on with "
                 "--ckpt_path last, or train into another folder with --trainer.logger.save_dir"
             ) from error
+
+
+def trained(steps: int, epochs: int) -> str:
+    """How long a network was trained, in words."""
+    return f"trained for {counted(steps, 'step')} in {counted(epochs, 'epoch')}"
 
 
 def read_checkpoint(path: str | PathLike[str], option: str = "--ckpt_path", trust: Collection[str] = ()) -> Checkpoint:
@@ -99,7 +112,7 @@ def read_checkpoint(path: str | PathLike[str], option: str = "--ckpt_path", trus
     leaks = state.get("leaks", []) if isinstance(state, dict) else []
     if not isinstance(leaks, list) or not all(isinstance(leak, str) for leak in leaks):
         raise CheckpointError(f"{path}: damaged: what leaks by its split is no list; use another checkpoint")
-    return Checkpoint(path, model, data, content["epoch"], frozenset(heard), tuple(leaks))
+    return Checkpoint(path, model, data, content["epoch"], content["global_step"], frozenset(heard), tuple(leaks))
 
 
 def load_content(path: Path, device: torch.device | str = "cpu") -> Any:

@@ -28,13 +28,15 @@ from musicgen_cls.checkpoints import Checkpoint, WholeCheckpoints, read_checkpoi
 from musicgen_cls.checks import check_agreement, check_changes, check_network, check_seed
 from musicgen_cls.collection import describe_problems, write_tables
 from musicgen_cls.datamodules.base import GenreDataModule
-from musicgen_cls.errors import CheckpointError, UsageError, one_line
+from musicgen_cls.errors import CheckpointError, UsageError, counted, one_line
 from musicgen_cls.logs import LIGHTNING, quieten
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.plain import init_arguments, resolve
+from musicgen_cls.plots import FigureFormat
 from musicgen_cls.runs import (
     LAST,
     check_folders,
+    figures_first,
     hyper_parameters,
     last_checkpoint,
     resume_last,
@@ -72,16 +74,17 @@ class MusicTrainer(Trainer):
         if verify and collection.folder is not None:
             distrust(collection.folder)
             collection = datamodule.open_collection()
-            print(f"Verified:    the samples of {len(collection.tracks)} tracks have the right hashes")
+            print(f"Verified:    the samples of {counted(len(collection.tracks), 'track')} have the right hashes")
         if collection.folder is None:
-            print(f"{collection.whole_tracks} tracks; nothing to decode: {datamodule.location}")
+            print(f"{counted(collection.whole_tracks, 'track')}; nothing to decode: {datamodule.location}")
             print_grouped(datamodule, collection)
             if collection.problems:
                 print(describe_problems(collection.problems))
             return
         tables = write_tables(collection)
         hours = float(collection.lengths.sum()) / collection.rate / 3600
-        print(f"{collection.whole_tracks} tracks, {hours:.2f} hours, at {collection.rate} Hz: {collection.folder}")
+        tracks = counted(collection.whole_tracks, "track")
+        print(f"{tracks}, {hours:.2f} hours, at {collection.rate} Hz: {collection.folder}")
         print_grouped(datamodule, collection)
         if collection.problems:
             print(describe_problems(collection.problems))
@@ -158,6 +161,9 @@ class MusicCLI(LightningCLI):
             type=Source | None,
             default=None,
             help="Test these tracks too, as real ones beside generated ones.",
+        )
+        parser.add_argument(
+            "--figure_format", type=FigureFormat, default="png", help="Of figures in files: png, svg or pdf."
         )
         parser.add_argument("--figures_every_n_epochs", type=PositiveInt, default=5, help="For TensorBoard.")
         parser.add_argument("--test_after_fit", type=bool, default=True, help="Test the best checkpoint after fit.")
@@ -261,9 +267,13 @@ class MusicCLI(LightningCLI):
         generates = issubclass(resolve(config.model.class_path), GenreGenerator)
         if self.subcommand == "predict":
             if generates:
-                return [ContinuationWriter(config.out or "generated", config.overwrite)]
+                return [
+                    ContinuationWriter(
+                        config.out or "generated", config.overwrite, self.checkpoint, config.figure_format
+                    )
+                ]
             return [PredictionWriter(config.out or "predictions")]
-        callbacks: list[Any] = [LossReport(config.out) if generates else TestReport(config.out)]
+        callbacks: list[Any] = [LossReport(config.out) if generates else TestReport(config.out, config.figure_format)]
         if self.subcommand == "fit":
             callbacks += [SeedEachEpoch(), *self.more_callbacks]
             if config.trainer.enable_checkpointing is not False:
@@ -303,8 +313,8 @@ class MusicCLI(LightningCLI):
                 )
             network = self.checkpoint.model["init_args"]["network"]["class_path"].rpartition(".")[2]
             rank_zero_only(print)(
-                f"Checkpoint:  {self.checkpoint.path} ({network}, {len(self.checkpoint.genres)} genres, "
-                f"epoch {self.checkpoint.epoch})"
+                f"Checkpoint:  {self.checkpoint.path} ({network}, "
+                f"{counted(len(self.checkpoint.genres), 'genre')}, {self.checkpoint.training})"
             )
         if self.subcommand != "prepare":
             check_network(self.model, self.datamodule)
@@ -349,7 +359,7 @@ class MusicCLI(LightningCLI):
         if trainer.is_global_zero:
             names = [str(part.source.location) for part in (self.datamodule, datamodule)]
             pair = list(zip(names, (first, self.model.results["test"]), strict=True))
-            write_pair(folder / "beside.png", pair, datamodule.genres)
+            write_pair(folder / f"beside.{report.figure_format}", pair, datamodule.genres)
 
     def after_fit(self) -> None:
         """Test the best checkpoint and say where things are."""
@@ -374,7 +384,7 @@ class MusicCLI(LightningCLI):
         print(f"Checkpoint:  {best}")
         if isinstance(logger, TensorBoardLogger):
             figures = {name: float(value) for name, value in trainer.callback_metrics.items() if "_step" not in name}
-            logger.log_hyperparams(hyper_parameters(self.model, self.datamodule), figures)
+            logger.log_hyperparams(hyper_parameters(self.model, self.datamodule), figures_first(figures))
             logger.save()
             print(f"TensorBoard: tensorboard --logdir {logger.save_dir}")
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from musicgen_cls.errors import SourceError, StoreError
+from musicgen_cls.errors import SourceError, StoreError, counted
 from musicgen_cls.fingerprints import near_keys
 from musicgen_cls.grouping import groups_of, reasons, sharing, ties_between, wholes
 from musicgen_cls.journal import Entry
@@ -199,7 +199,7 @@ def join(
 
 def describe_problems(problems: Sequence[Problem], limit: int = 10) -> str:
     """The integrity report as text: how many files were left out, and each with its reason, `limit` at most."""
-    lines = [f"{len(problems)} files left out:"] + [f"  {problem}" for problem in problems[:limit]]
+    lines = [f"{counted(len(problems), 'file')} left out:"] + [f"  {problem}" for problem in problems[:limit]]
     if len(problems) > limit:
         lines.append(f"  ... and {len(problems) - limit} more")
     return "\n".join(lines)

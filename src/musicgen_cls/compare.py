@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 import math
 import statistics
@@ -15,13 +14,14 @@ from string import ascii_uppercase
 from typing import Any
 
 from musicgen_cls import plots
-from musicgen_cls.errors import RecordError, UsageError
+from musicgen_cls.errors import RecordError, UsageError, counted
 from musicgen_cls.metrics.scores import Interval, holm, mcnemar, student
 from musicgen_cls.mistakes import command_parser
 from musicgen_cls.names import composed
 from musicgen_cls.paths import as_path, check_writable, writing
 from musicgen_cls.records import Damage, convert, parse, read_bytes
 from musicgen_cls.reports import Minutes, Report, read_answers
+from musicgen_cls.tables import write_csv
 
 FIGURES = {"track_accuracy": "tracks, %", "segment_accuracy": "segments, %", "macro_f1": "macro F1, %"}
 
@@ -48,7 +48,10 @@ class Tested:
         """What must be the same for figures to be compared: the division, and the tracks where they are known."""
         if not self.correct:
             where = f" of {self.report.location}" if self.report.location else ""
-            return f"{self.division}, {self.report.tracks} tracks{where} (which ones is not known)", frozenset()
+            return (
+                f"{self.division}, {counted(self.report.tracks, 'track')}{where} (which ones is not known)",
+                frozenset(),
+            )
         return self.division, frozenset(map(composed, self.correct))
 
     @property
@@ -100,7 +103,7 @@ class Row:
         return f"{100 * interval.value:.1f} ± {100 * spread:.1f}"
 
 
-def compare(runs: Sequence[str], out: str = "comparison") -> Path:
+def compare(runs: Sequence[str], out: str = "comparison", figure_format: plots.FigureFormat = "png") -> Path:
     """Hold tests against one another: a table, a chart, and a paired test wherever two were made on the same tracks.
 
     Writes `comparison.md`, `comparison.csv`, `comparison.png` and, where there are pairs, `pairs.csv`.
@@ -109,6 +112,7 @@ def compare(runs: Sequence[str], out: str = "comparison") -> Path:
         runs: folders of runs, of their reports, or report.json files, a row each; or NAME=PATTERN, one row of all the
             runs that it stands for, as of several seeds: mean and standard deviation.
         out: the folder to write into.
+        figure_format: of the chart.
 
     Raises:
         UsageError: there is no report, it cannot be read, or nothing can be written.
@@ -121,22 +125,24 @@ def compare(runs: Sequence[str], out: str = "comparison") -> Path:
     print(f"\n{text}\n")
     with writing(folder / "comparison.md") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-    _write_csv(folder / "comparison.csv", figures_table(rows))
+    figures = figures_table(rows)
+    write_csv(folder / "comparison.csv", list(figures[0]), figures)
     if found:
-        _write_csv(folder / "pairs.csv", found)
+        write_csv(folder / "pairs.csv", list(found[0]), found)
     else:
         (folder / "pairs.csv").unlink(missing_ok=True)  # of another comparison
     letters = letters_of(rows)
     drawn = [(row.name, row.figure("track_accuracy"), letters[row.test_sets], row.leaks) for row in rows]
-    plots.save(plots.comparison(drawn), folder / "comparison.png")
-    print(f"Comparison:  {folder}: comparison.md, comparison.csv, comparison.png" + (", pairs.csv" if found else ""))
+    chart = f"comparison.{figure_format}"
+    plots.save(plots.comparison(drawn), folder / chart)
+    print(f"Comparison:  {folder}: comparison.md, comparison.csv, {chart}" + (", pairs.csv" if found else ""))
     return folder
 
 
 def run(args: Sequence[str]) -> None:
     """Compare what the command line names."""
     options = command_parser(compare, listed="runs").parse_args(list(args))
-    compare(options.runs, options.out)
+    compare(options.runs, options.out, options.figure_format)
 
 
 # Reading
@@ -295,7 +301,7 @@ def _describe(test_sets: frozenset[tuple[str, frozenset[str]]]) -> str:
     if len(divisions) > 1:
         return f"{divisions[0].rpartition(', seed')[0]}, {len(test_sets)} divisions"
     sizes = {len(tracks) for _, tracks in test_sets}
-    return divisions[0] + (f", {sizes.pop()} tracks" if len(sizes) == 1 and sizes != {0} else "")
+    return divisions[0] + (f", {counted(sizes.pop(), 'track')}" if len(sizes) == 1 and sizes != {0} else "")
 
 
 def pairs(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -371,10 +377,3 @@ def as_markdown(table: Sequence[dict[str, str]]) -> str:
     rows = [[place[name](line[name].replace("|", "\\|"), name) for name in names] for line in table]
     head = [place[name](name, name) for name in names]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
-
-
-def _write_csv(path: Path, table: Sequence[dict[str, Any]]) -> None:
-    with writing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(table[0]))
-        writer.writeheader()
-        writer.writerows(table)

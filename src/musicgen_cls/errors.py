@@ -49,6 +49,11 @@ def one_line(text: object) -> str:
     return line if len(line) <= _LINE else f"{line[: _LINE // 2]} [...] {line[-_LINE // 2 :]}"
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A count with its noun: `1 track`, `2 tracks`, `1,000 tracks`; `plural` where that is not the noun with an s."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 MOST: dict[str, float] = {
     "seconds": 86_400,
     "context_seconds": 3600,

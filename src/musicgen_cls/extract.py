@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -15,13 +14,14 @@ from msgspec.structs import asdict
 from musicgen_cls.audio.features import COLUMNS, FRAME, RATE, feature_row
 from musicgen_cls.audio.io import Waveform, check_sound, read
 from musicgen_cls.audio.windows import to_samples
-from musicgen_cls.errors import AudioError, SourceError, UsageError, check_jobs, check_positive
+from musicgen_cls.errors import AudioError, SourceError, UsageError, check_jobs, check_positive, counted
 from musicgen_cls.mistakes import command_parser, source_of_its_own
 from musicgen_cls.paths import as_path, check_writable, writing
 from musicgen_cls.records import finite, lines, seal
 from musicgen_cls.sources.known import SOURCES
 from musicgen_cls.sources.parts import as_part
 from musicgen_cls.sources.track import Source, Track
+from musicgen_cls.tables import write_csv
 from musicgen_cls.workers import in_processes
 
 Row = dict[str, Any]
@@ -114,13 +114,13 @@ def _features(source: Source, table: Path, seconds: float, jobs: int) -> Path:
     rows = [row for own in _named_apart(tracks, done) for row in own]
     refused = [f"{track.path}: {done[track.id]}" for track in tracks if isinstance(done[track.id], str)]
     if rows:
-        _write(table, rows)
+        write_csv(table, ["filename", *COLUMNS, "label"], rows)
     partial.unlink()
     if not rows:
         raise SourceError(f"{table}: not written, since no track can be used; the first: {refused[0]}")
-    print(f"{len(rows)} rows of {len(tracks) - len(refused)} tracks: {table}")
+    print(f"{counted(len(rows), 'row')} of {counted(len(tracks) - len(refused), 'track')}: {table}")
     if refused:
-        print("\n  ".join([f"{len(refused)} files left out:", *refused[:10]]))
+        print("\n  ".join([f"{counted(len(refused), 'file')} left out:", *refused[:10]]))
     return table
 
 
@@ -192,10 +192,3 @@ def _begun(partial: Path, what: Begun) -> dict[str, list[Row] | str]:
         temporary.write_bytes(b"".join([seal(asdict(what)), *(line.raw for line in whole)]))
     done = (line.value for line in whole if line.value is not None)
     return {line.track: to_builtins(line.found) for line in done}
-
-
-def _write(table: Path, rows: list[Row]) -> None:
-    with writing(table) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["filename", *COLUMNS, "label"])
-        writer.writeheader()
-        writer.writerows(rows)

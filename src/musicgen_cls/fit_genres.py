@@ -18,7 +18,7 @@ from musicgen_cls.arguments import option
 from musicgen_cls.cli import MusicCLI, start
 from musicgen_cls.configs import dumped
 from musicgen_cls.errors import UsageError
-from musicgen_cls.paths import check_writable, writing
+from musicgen_cls.paths import check_writable, safe_name, writing
 from musicgen_cls.plain import resolve
 from musicgen_cls.records import finite, read
 from musicgen_cls.tasks.generation import GenreGenerator
@@ -95,11 +95,11 @@ def run(args: Sequence[str]) -> None:
     check_writable(place, "--trainer.logger.save_dir")
     genres = _genres(config)
     for genre in genres:
-        _fit(genre, place / genre, f"{name}/{genre}", rest)
+        _fit(genre, place / safe_name(genre), f"{name}/{safe_name(genre)}", rest)
     print(f"\n  {'genre':<14}{'epochs':>7}{'val loss':>12}{'minutes':>9}   checkpoint")
     for genre in genres:
-        row = _finished(place / genre)
-        best = place / genre / "checkpoints" / "best.ckpt"
+        row = _finished(place / safe_name(genre))
+        best = place / safe_name(genre) / "checkpoints" / "best.ckpt"
         loss = "-" if row.val_loss is None else f"{row.val_loss:.5g}"
         print(f"  {genre:<14}{row.epochs:>7}{loss:>12}{row.minutes:>9.1f}   {best}")
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta, Struct
 
-from musicgen_cls.errors import RecordError
+from musicgen_cls.errors import RecordError, counted
 from musicgen_cls.paths import writing
 from musicgen_cls.records import lines, read
 
@@ -18,6 +18,10 @@ SETTINGS = "generation.json"
 _NAME_BYTES = 255  # most that file systems take
 _REMEDY = "delete that line, and predict makes its recording again"
 
+MIN_STEPS = 1000
+"""A generator that was trained for fewer steps is hardly trained."""
+
+Count = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0)]
 
 
@@ -25,8 +29,11 @@ class Told(Struct, frozen=True, kw_only=True):
     """What the judge takes from a line; of music that others made, only the name of the file is needed."""
 
     file: str
+    genre: str | None = None
     seed: str | None = None
     checkpoint: str | None = None
+    steps: Count | None = None
+    epochs: Count | None = None
     context_seconds: Seconds | None = None
 
     def __post_init__(self) -> None:
@@ -39,13 +46,14 @@ class Continuation(Told, frozen=True, kw_only=True):
     """A line as `predict` writes it: one recording.
 
     `seed` is the file that it continues, `seed_id` the id of that track, `generation` a hash of what it was made with,
-    `position` its number in that; `loudness_db` is by second.
+    `position` its number in that; `steps` and `epochs` are what the generator was trained for, where that is known;
+    `loudness_db` is by second.
     """
 
     genre: str
     seed: str
     seed_id: str
-    position: Annotated[int, Meta(ge=0)]
+    position: Count
     generation: str
     checkpoint: str
     sample_rate: Annotated[int, Meta(gt=0)]
@@ -57,6 +65,15 @@ class Continuation(Told, frozen=True, kw_only=True):
 Kind = TypeVar("Kind", bound=Told)
 
 
+def training_warning(steps: int) -> str:
+    """What to say of a generator that was trained for so few steps that its music says little; nothing of others."""
+    if steps >= MIN_STEPS:
+        return ""
+    return (
+        f"the generator was trained for {counted(steps, 'step')} only, fewer than {MIN_STEPS:,}: it is hardly trained"
+    )
+
+
 def read_lines(folder: Path, kind: type[Kind]) -> list[Kind]:
     """The lines about the recordings in a folder, the last one about each; none if it has no such file.
 
@@ -64,6 +81,17 @@ def read_lines(folder: Path, kind: type[Kind]) -> list[Kind]:
         RecordError: a line is damaged.
     """
     return [value for value, _ in _last_lines(folder, kind)]
+
+
+def genres_of(folder: Path) -> dict[str, str]:
+    """The genre of each recording that `predict` made there, by its path below the folder.
+
+    The name of its sub-folder may differ from the genre, which can have characters that no file name has.
+
+    Raises:
+        RecordError: a line about a recording is damaged.
+    """
+    return {line.file: line.genre for line in read_lines(folder, Told) if line.genre is not None}
 
 
 def tidy(folder: Path) -> None:

@@ -48,6 +48,7 @@ _COMPUTE: Group = (
     ),
 )
 _OUT = ("--out DIR", "where the results go")
+_FIGURES = ("--figure_format NAME", "of figures in files: png, svg or pdf")
 _CHECKPOINT = ("--ckpt_path FILE", "the checkpoint that fit wrote")
 
 COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
@@ -101,6 +102,7 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
                     _CHECKPOINT,
                     _OUT,
                     ("--beside CLASS", "test these tracks too, as --beside Folder --beside.root DIR, and draw both"),
+                    _FIGURES,
                     _CONFIG,
                     _TRUST,
                 ),
@@ -135,6 +137,7 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
                     ("--data.takes N", "continuations of each prompt, each with its own random seed"),
                     ("--model.temperature X", "below 1: more probable values, above 1: rarer ones"),
                     ("--overwrite true", "write into a folder that holds something else"),
+                    _FIGURES,
                     ("--seed_everything N", "random seed"),
                 ),
             ),

@@ -1,10 +1,10 @@
-"""`musiccli judge`: hold generated music against real music, with floors and ceilings beside every figure."""
+"""`musiccli judge`: hold generated music against real music, with upper and lower bounds beside every figure."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ import numpy.typing as npt
 from musicgen_cls import __version__
 from musicgen_cls.audio.io import PCM_SCALE, stream
 from musicgen_cls.audio.windows import to_samples
-from musicgen_cls.checkpoints import read_checkpoint
+from musicgen_cls.checkpoints import read_checkpoint, trained
 from musicgen_cls.collection import Collection, collect
 from musicgen_cls.embeddings import ClassifierFeatures, Embedding, RandomNetwork, Spectra, at_rate
-from musicgen_cls.errors import AudioError, SourceError, UsageError, check_not_negative
-from musicgen_cls.generations import Told, read_lines
+from musicgen_cls.errors import AudioError, SourceError, UsageError, check_not_negative, counted
+from musicgen_cls.generations import Told, read_lines, training_warning
 from musicgen_cls.inference import GenreRecogniser
 from musicgen_cls.judgement_page import write_judgement
 from musicgen_cls.metrics import distances, sound
@@ -32,7 +32,10 @@ Waveform = npt.NDArray[np.float32]
 Sounds = dict[str, list[Waveform]]
 """Waveforms by genre."""
 
-REAL, NOISE, SILENCE, REPEATED = "real", "white noise", "silence", "seed repeated"
+REAL, NOISE, SILENCE, REPEATED = "real", "white noise", "silence", "prompt repeated"
+
+VERDICT_TRACKS = 20
+"""Of fewer independent tracks no target is called met or missed."""
 
 _BANK_HOP_S = 1 / 16  # from one training window to the next: a copy is never far from the beat of the bank
 _QUIET_DB = -60.0  # windows below are nobody's
@@ -56,16 +59,16 @@ class Music:
         return [waveform for sounds in self.sounds.values() for waveform in sounds]
 
     @property
-    def beginnings(self) -> list[str]:
-        """What the tracks continue, each once; a track that continues nothing known is one of its own."""
+    def prompts(self) -> list[str]:
+        """What the tracks continue, each once; a track whose prompt is not known is one of its own."""
         return list(self._takes())
 
     def takes_together(self, of_tracks: Sequence[Any]) -> list[Any]:
-        """Rows `[rows, ...]` of every track to rows of every beginning: its takes are no independent samples."""
+        """Rows `[rows, ...]` of every track to rows of every prompt: samples of one prompt are not independent."""
         return [np.concatenate([of_tracks[number] for number in numbers]) for numbers in self._takes().values()]
 
     def _takes(self) -> dict[str, list[int]]:
-        """Numbers of the tracks that continue each beginning."""
+        """Numbers of the tracks that continue each prompt."""
         takes: dict[str, list[int]] = {}
         for number in range(len(self.tracks)):
             seed = self.seeds[number] if number < len(self.seeds) else None
@@ -82,8 +85,10 @@ class Generated:
     context_seconds: float
     seconds: float
     checkpoints: list[str]
+    training: dict[str, tuple[int, int]]
+    """Steps and epochs that each checkpoint was trained for, where that is known."""
     sounds: Sounds
-    beginnings: Sounds
+    prompts: Sounds
     seeds: list[str | None]
 
     @property
@@ -94,7 +99,7 @@ class Generated:
 
 @dataclass(frozen=True)
 class Real:
-    """Real music at the rate of the generated: what it is held against, and what the generators have heard."""
+    """Real music at the rate of the generated: what it is compared with, and what the generators were trained on."""
 
     held_out: Sounds
     heard: Sounds
@@ -115,19 +120,19 @@ def judge(
     out: str = "judged",
     seed: int = 0,
 ) -> None:
-    """Hold generated music against real music and write judge.json and judge.html.
+    """Compare generated music with real music and write judge.json and judge.html.
 
     Args:
         generated: a folder of genre folders, as predict writes it with a generator.
-        real: a folder of genre folders of real music. The tracks that the generator was trained on are told by its
-            checkpoint; the others are what it is held against.
-        others: one more generated folder, or a list, as [a,b], to stand beside it; the first is the one to beat.
-        judge: checkpoint of a classifier that had no part in training: tells genres.
-        embed: checkpoint of a classifier among whose features distances are measured; the judge's if not given.
-        training: a folder of the music that the generator was trained on, where its checkpoint cannot tell; what of
-            it is in the real folder too is not held against the generated.
-        context_seconds: how much at the start of each file is not generated; where the folder does not tell.
-        seconds: judge so much of each file only.
+        real: a folder of genre folders of real music. The generator's checkpoint knows the tracks that it was trained
+            on; the other tracks are compared with the generated music.
+        others: one more generated folder, or a list, as [a,b], for more columns; the first is the one to beat.
+        judge: checkpoint of a classifier that had no part in training: it predicts genres.
+        embed: checkpoint of a classifier in whose features distances are measured; the judge's if not given.
+        training: a folder of the music that the generator was trained on, where its checkpoint does not know it; its
+            tracks in the real folder are not compared.
+        context_seconds: length of the prompt at the start of each file, where the folder does not say it.
+        seconds: length of the start of each file that is judged.
         out: folder for the report.
         seed: of noise and of the random network.
     """
@@ -147,8 +152,8 @@ def judge(
     notes = truth.notes + (_known_to_judge(recogniser, as_path(real, "REAL"), truth.paths) if recogniser else [])
     for name, classifier in {"judge": recogniser, "embed": embedder}.items():
         if classifier is not None and classifier.sample_rate > first.sample_rate and (name == "judge" or embed):
-            notes.append(f"--{name} was trained at {classifier.sample_rate} Hz, and hears nothing above "
-                         f"{first.sample_rate / 2:g} Hz here: better train one at {first.sample_rate} Hz")  # fmt: skip
+            notes.append(f"--{name} was trained at {classifier.sample_rate} Hz; these recordings hold nothing above "
+                         f"{first.sample_rate / 2:g} Hz: train one at {first.sample_rate} Hz")  # fmt: skip
     music = [Music(REAL, truth.held_out, [*truth.paths])]
     music += [Music(n, _cut(c, length), c.seeds) for n, c in zip(names, columns, strict=True)]
     music += _ceilings(first, truth.held_out, length, seed)
@@ -157,6 +162,9 @@ def judge(
         name = f"{'embed' if embed else 'judge'} ({Path(str(embed or judge)).name})"
         embeddings[name] = ClassifierFeatures(embedder, first.sample_rate)
     _measure(music, truth.heard, embeddings, recogniser, first.sample_rate, context)
+    generators = list(_generators(zip(names, columns, strict=True)))
+    warnings = {g["name"]: training_warning(g["steps"]) for g in generators if g["steps"] is not None}
+    notes += [f"{name}: {warning}" for name, warning in warnings.items() if warning]
     report = {
         "version": __version__,
         "generated": str(first.folder),
@@ -169,14 +177,18 @@ def judge(
         "tracks": {column.name: len(column.tracks) for column in music},
         "training_tracks": sum(map(len, truth.heard.values())),
         "measures": {column.name: column.measures for column in music},
-        "targets": targets(music[0], music[1], music[2] if len(columns) > 1 else None),
+        "generators": generators,
+        "targets": with_verdicts(
+            targets(music[0], music[1], music[2] if len(columns) > 1 else None),
+            min(len(column.prompts) for column in music[:2]),
+        ),
         "notes": notes,
     }
     print(format_judgement(report))
     with writing(folder / "judge.json") as temporary:
         temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     players = [(column.name, column.tracks) for column in music if column.name in (REAL, *names)]
-    write_judgement(folder / "judge.html", report, format_judgement(report), players, first.sample_rate)
+    write_judgement(folder / "judge.html", report, measure_rows(report), players, first.sample_rate)
     print(f"Report:      {folder / 'judge.html'} and judge.json")
 
 
@@ -189,8 +201,8 @@ def load_generated(folder: Path, context_seconds: float | None = None) -> Genera
         UsageError: it holds nothing to judge, or files of different rates.
     """
     files = sorted(folder.glob("*/*.wav")) if folder.is_dir() else []
-    if len(files) < 2:
-        raise UsageError(f"{folder}: {len(files)} wav files in genre folders; at least two are needed to judge")
+    if not files:
+        raise UsageError(f"{folder}: no wav files in genre folders; name a folder that predict wrote with a generator")
     told = {line.file: line for line in read_lines(folder, Told)}
     names = [file.relative_to(folder).as_posix() for file in files]
     facts = [told.get(name, Told(file=name)) for name in names]
@@ -203,24 +215,30 @@ def load_generated(folder: Path, context_seconds: float | None = None) -> Genera
     begun = to_samples(context, rates[0])
     waveforms = [np.concatenate(list(stream(file, rates[0]))) for file in files]
     sounds: Sounds = {}
-    beginnings: Sounds = {}
-    for file, waveform in zip(files, waveforms, strict=True):
-        sounds.setdefault(file.parent.name, []).append(waveform)
-        beginnings.setdefault(file.parent.name, []).append(waveform[:begun])
+    prompts: Sounds = {}
+    for file, fact, waveform in zip(files, facts, waveforms, strict=True):
+        genre = fact.genre or file.parent.name
+        sounds.setdefault(genre, []).append(waveform)
+        prompts.setdefault(genre, []).append(waveform[:begun])
     return Generated(
         folder=folder,
         sample_rate=rates[0],
         context_seconds=context,
         seconds=min(map(len, waveforms)) / rates[0],
         checkpoints=sorted({fact.checkpoint for fact in facts if fact.checkpoint}),
+        training={
+            fact.checkpoint: (fact.steps, fact.epochs)
+            for fact in facts
+            if fact.checkpoint and fact.steps is not None and fact.epochs is not None
+        },
         sounds=sounds,
-        beginnings=beginnings,
+        prompts=prompts,
         seeds=[fact.seed for fact in facts],
     )
 
 
 def load_real(folder: Path, columns: Sequence[Generated], training: str | None, length: float) -> Real:
-    """Real music of the same genres, rate and length that no generator has heard, and whole what one has.
+    """Real music of the same genres, rate and length that no generator was trained on, and, whole, what one was.
 
     Raises:
         SourceError: there is none of it.
@@ -244,25 +262,25 @@ def load_real(folder: Path, columns: Sequence[Generated], training: str | None, 
             held_out[track.genre].append(_waveform(collection, row)[: to_samples(length, rate)])
             paths[track.genre].append(str(track.path))
     for genre, waveforms in held_out.items():
-        if len(waveforms) < 2:
-            trained = f" ({len(heard[genre])} that it was)" if heard[genre] else ""
+        if not waveforms:
+            known = f" ({counted(len(heard[genre]), 'track')} that it was trained on)" if heard[genre] else ""
             raise SourceError(
-                f"{folder}: {len(waveforms)} tracks of genre '{genre}' that are {length:g} s long and that the "
-                f"generator was not trained on{trained}; at least two are needed"
+                f"{folder}: no tracks of genre '{genre}' that are {length:g} s long and that the generator was not "
+                f"trained on{known}; add some, or name another folder"
             )
     notes = []
     if short := [problem for problem in collection.problems if "too short" in problem.reason]:
-        notes.append(f"{len(short)} real tracks are shorter than {length:g} s and left out")
+        notes.append(f"{counted(len(short), 'real track')} shorter than {length:g} s left out")
     if taught is not None:
         for row, track in enumerate(taught.tracks):
             if taught.digests[row] not in collection.digests:  # else it is there already
                 heard.setdefault(track.genre, []).append(_waveform(taught, row))
     elif gone := [name for name in checkpoints if not Path(name).is_file()]:
-        notes.append(f"{gone[0]} is not there: real tracks it was trained on may stand among the held-out ones; "
-                     "--training DIR names them")  # fmt: skip
+        notes.append(f"{gone[0]} is not there: it may have been trained on some of the real tracks; "
+                     "--training DIR names what it was trained on")  # fmt: skip
     elif not any(heard.values()):
-        notes.append(f"none of the tracks of {folder} is known to have been trained on, so that copying cannot be "
-                     "told; --training DIR names them")  # fmt: skip
+        notes.append(f"it is not known which music the generator was trained on ({folder} has none of it), so that "
+                     "copying cannot be told; --training DIR names it")  # fmt: skip
     return Real(held_out, heard, [path for genre in genres for path in paths[genre]], notes)
 
 
@@ -274,9 +292,11 @@ def targets(real: Music, ours: Music, rival: Music | None) -> list[dict[str, Any
         (median, error), (goal, doubt) = (
             [column.measures["loudness"][name][second - 1] for name in ("median", "error")] for column in (ours, real)
         )
-        gap, wide = median - goal, 1.96 * math.hypot(error, doubt)
+        gap = median - goal
+        wide = math.nan if None in (error, doubt) else 1.96 * math.hypot(error, doubt)
+        interval = "" if math.isnan(wide) else f" [{gap - wide:+.1f}, {gap + wide:+.1f}]"
         rows.append(_target(f"loudness at second {second} against the real median",
-                            f"{gap:+.1f} dB [{gap - wide:+.1f}, {gap + wide:+.1f}]", "within 3 dB",
+                            f"{gap:+.1f} dB{interval}", "within 3 dB",
                             abs(gap) <= 3))  # fmt: skip
         flat = ours.measures["flatness"]["median"][second - 1]
         low, high = (real.measures["flatness"][name][second - 1] for name in ("low", "high"))
@@ -288,23 +308,46 @@ def targets(real: Music, ours: Music, rival: Music | None) -> list[dict[str, Any
                             base > 0 and share >= 0.8 * base))  # fmt: skip
     if rival is not None:
         for name in ours.measures["mmd"]:
-            at, beaten = (column.measures["mmd"][name]["value"] for column in (ours, rival))
+            if None in (pair := [column.measures["mmd"][name] for column in (ours, rival)]):
+                continue
+            at, beaten = (distance["value"] for distance in pair)
             rows.append(_target(f"MMD^2, {name}, against {rival.name}", f"{_ratio(at, beaten)} times",
                                 "<= 0.333 times", beaten > 0 and at <= beaten / 3))  # fmt: skip
     if "nearest" in ours.measures:
         near, floor = ours.measures["nearest"]["first_percentile"], real.measures["nearest"]
-        wanted = f">= {floor['first_percentile']:.2f} dB, as real [{floor['low']:.2f}, {floor['high']:.2f}]"
+    if "nearest" in ours.measures and floor["first_percentile"] is not None:
+        wanted = f">= {_near(floor)}, as real"
         rows.append(_target("nearest training window, 1st percentile", "silent" if near is None else f"{near:.2f} dB",
                             wanted, near is None or near >= floor["first_percentile"]))  # fmt: skip
     return rows
 
 
-def format_judgement(report: dict[str, Any]) -> str:
-    """The judgement as text: a row a measure, a column a kind of music; then the targets."""
+def with_verdicts(rows: Sequence[dict[str, Any]], tracks: int) -> list[dict[str, Any]]:
+    """Targets with a verdict in words on each, which is withheld where there are few independent tracks."""
+    if tracks < VERDICT_TRACKS:
+        few = f"too few tracks for a verdict: {tracks} of {VERDICT_TRACKS}"
+        return [{**row, "met": None, "verdict": few} for row in rows]
+    return [{**row, "verdict": "met" if row["met"] else "not met"} for row in rows]
+
+
+def _generators(columns: Iterable[tuple[str, Generated]]) -> Iterator[dict[str, Any]]:
+    """What made each generated column: checkpoint, and for how many steps and epochs it was trained."""
+    for name, column in columns:
+        for checkpoint in column.checkpoints:
+            known = column.training.get(checkpoint)
+            if known is None and Path(checkpoint).is_file():
+                read = read_checkpoint(checkpoint)
+                known = read.steps, read.epoch + 1
+            steps, epochs = known or (None, None)
+            yield {"name": name, "checkpoint": checkpoint, "steps": steps, "epochs": epochs}
+
+
+def measure_rows(report: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """The name of each measure and its values as text, one for each kind of music."""
     columns = report["measures"]
     rows: list[tuple[str, list[str]]] = []
     seconds = len(columns[REAL]["loudness"]["median"])
-    made = min(math.ceil(report["judged_s"][0]) + 1, seconds)  # the first second without anything of the beginning
+    made = min(math.ceil(report["judged_s"][0]) + 1, seconds)  # the first second with nothing of the prompt
     for second in sorted({made, max(made, min(5, seconds)), seconds}):
         for name, unit in sound.MEASURES.items():
             cells = [_at(column.get(name), second, unit) for column in columns.values()]
@@ -320,9 +363,14 @@ def format_judgement(report: dict[str, Any]) -> str:
         ]
         rows.append(("genre recognised", cells))
     if "nearest" in columns[REAL]:
-        nearest = [column["nearest"]["first_percentile"] for column in columns.values()]
-        cells = ["" if near is None else f"{near:.2f} dB" for near in nearest]
+        cells = [_near(column["nearest"]) for column in columns.values()]
         rows.append(("nearest training window, 1st %", cells))
+    return rows
+
+
+def format_judgement(report: dict[str, Any]) -> str:
+    """The judgement as text: a row a measure, a column a kind of music; then the targets."""
+    columns, rows = report["measures"], measure_rows(report)
     head = [f"{name} ({report['tracks'].get(name, '')})" for name in columns]
     wide = [max(len(text) for text in (title, *(cells[i] for _, cells in rows))) for i, title in enumerate(head)]
     first = max(len(name) for name, _ in rows)
@@ -331,11 +379,15 @@ def format_judgement(report: dict[str, Any]) -> str:
     for name, cells in rows:
         lines.append("  ".join([f"{name:<{first}}", *(f"{cell:>{w}}" for cell, w in zip(cells, wide, strict=True))]))
     lines += ["", f"MMD^2 and Frechet distance under '{REAL}': one half of its tracks from the other."]
+    for made in report["generators"]:
+        known = made["steps"] is not None
+        said = trained(made["steps"], made["epochs"]) if known else "trained for an unknown number of steps"
+        lines.append(f"Generator of {made['name']}: {made['checkpoint']}, {said}.")
     lines += [f"Note: {note}." for note in report["notes"]]
     lines += ["", "Targets:"]
+    width = max(len(row["verdict"]) for row in report["targets"])
     for row in report["targets"]:
-        mark = "met    " if row["met"] else "NOT met"
-        lines.append(f"  {mark}  {row['what']}: {row['reached']} ({row['wanted']})")
+        lines.append(f"  {row['verdict']:<{width}}  {row['what']}: {row['reached']} ({row['wanted']})")
     return "\n".join([*lines, ""])
 
 
@@ -366,6 +418,7 @@ def _measure(
         for name, values in _by_second(column, rate).items():
             low, q25, median, q75, high = sound.bands(values).tolist()
             error = sound.median_error(column.takes_together([value[None] for value in values])).tolist()
+            error = error if len(column.prompts) > 1 else [None] * len(error)  # a single one has no spread
             column.measures[name] = {"median": median, "low": low, "high": high, "q25": q25, "q75": q75, "error": error}
         column.measures |= {"mmd": {}, "frechet": {}}
         for name, embed in embeddings.items():
@@ -377,8 +430,8 @@ def _measure(
                 real[name] = vectors, distances.median_distance(vectors)
                 found = _halves(*real[name])
             else:
-                related = _related(column.beginnings, music[0].seeds)
-                found = distances.mmd(vectors, *real[name], related), distances.frechet(vectors, real[name][0])
+                related = _related(column.prompts, music[0].seeds)
+                found = _distances(vectors, *real[name], related)
             column.measures["mmd"][name], column.measures["frechet"][name] = map(_plain, found)
         if recogniser is not None:
             column.measures["recognised"] = _recognised(column, recogniser, rate, begun)
@@ -407,6 +460,9 @@ def _nearest(made: Sequence[Any], training: Any) -> dict[str, float | None]:
     if not near:
         return dict.fromkeys(("first_percentile", "low", "high", "median"))
     every = np.concatenate(near)
+    if len(near) == 1:  # a single track has no spread
+        first, median = np.percentile(every, (1, 50)).tolist()
+        return {"first_percentile": first, "low": None, "high": None, "median": median}
     rng = np.random.default_rng(0)
     drawn = [np.concatenate([near[i] for i in rng.integers(len(near), size=len(near))]) for _ in range(1000)]
     low, high = np.quantile([np.percentile(sample, 1) for sample in drawn], (0.025, 0.975))
@@ -418,14 +474,26 @@ def _nearest(made: Sequence[Any], training: Any) -> dict[str, float | None]:
     }
 
 
-def _halves(vectors: list[Any], bandwidth: float) -> tuple[distances.Distance | None, distances.Distance]:
-    """The floor: one half of the real tracks against the other; no MMD of fewer than four tracks."""
-    half, other = vectors[::2], vectors[1::2]
-    return distances.mmd(half, other, bandwidth) if len(other) > 1 else None, distances.frechet(half, other)
+def _halves(vectors: list[Any], bandwidth: float) -> tuple[distances.Distance | None, distances.Distance | None]:
+    """The lower bound: one half of the real tracks against the other."""
+    return _distances(vectors[::2], vectors[1::2], bandwidth)
+
+
+def _distances(
+    ours: list[Any], real: list[Any], bandwidth: float, related: Sequence[tuple[int, int]] = ()
+) -> tuple[distances.Distance | None, distances.Distance | None]:
+    """MMD and Frechet distance; none of fewer than two tracks or windows on a side."""
+    tracks, windows = (min(sizes) for sizes in ((len(ours), len(real)), (_windows(ours), _windows(real))))
+    mmd = distances.mmd(ours, real, bandwidth, related) if tracks > 1 else None
+    return mmd, distances.frechet(ours, real) if windows > 1 else None
+
+
+def _windows(tracks: Sequence[Any]) -> int:
+    return sum(map(len, tracks))
 
 
 def _related(seeds: Sequence[str | None], real: Sequence[str | None]) -> list[tuple[int, int]]:
-    """Pairs of a generated and a real track, by number, of which one continues the beginning of the other."""
+    """Pairs of a generated and a real track, by number, of which one continues the start of the other."""
     place = {Path(path).resolve(): number for number, path in enumerate(real) if path}
     begun = [(number, place.get(Path(seed).resolve())) for number, seed in enumerate(seeds) if seed]
     return [(number, other) for number, other in begun if other is not None]
@@ -447,13 +515,13 @@ def _recognised(column: Music, recogniser: GenreRecogniser, rate: int, begun: in
                 said = {"": 1.0}
             right += max(said, key=lambda name: said[name]) == genre
             total += 1
-    independent = len(column.beginnings)
+    independent = len(column.prompts)
     share = wilson(right / total * independent, independent)
     return {"value": share.value, "low": share.low, "high": share.high}
 
 
 def _ceilings(first: Generated, real: Sounds, length: float, seed: int) -> list[Music]:
-    """Music that is none: noise as loud as the real tracks, silence, and the beginning over and over."""
+    """Lower bounds: noise as loud as the real tracks, silence, and the prompt repeated."""
     rng = np.random.default_rng(seed)
     samples = to_samples(length, first.sample_rate)
     noise = {
@@ -463,7 +531,7 @@ def _ceilings(first: Generated, real: Sounds, length: float, seed: int) -> list[
     silence = {genre: [np.zeros(samples, np.float32)] * 2 for genre in real}
     found = [Music(NOISE, noise), Music(SILENCE, silence)]
     if first.context_seconds > 0:
-        repeated = {g: [np.resize(y, samples) for y in waveforms] for g, waveforms in first.beginnings.items()}
+        repeated = {g: [np.resize(y, samples) for y in waveforms] for g, waveforms in first.prompts.items()}
         found.append(Music(REPEATED, repeated, first.seeds))
     return found
 
@@ -538,7 +606,9 @@ def _known_to_judge(recogniser: GenreRecogniser, folder: Path, held_out: Sequenc
     known = len(heard & set(held_out))
     if not known:
         return []
-    return [f"the judge was trained on {known} of the {len(held_out)} real tracks, which flatters its share of them"]
+    return [
+        f"the judge was trained on {known} of {counted(len(held_out), 'real track')}: its share of them is too high"
+    ]
 
 
 def _plain(distance: distances.Distance | None) -> dict[str, float | None] | None:
@@ -562,3 +632,11 @@ def _at(curve: dict[str, list[float]] | None, second: int, unit: str) -> str:
         return ""
     value = curve["median"][second - 1]
     return f"{value:.4f}" if not unit else f"{value:.1f} {unit}" if unit == "dB" else f"{value:.0f} {unit}"
+
+
+def _near(nearest: dict[str, float | None]) -> str:
+    """The first percentile of distances to training windows, with its interval where there is one."""
+    first, low, high = (nearest[name] for name in ("first_percentile", "low", "high"))
+    if first is None:
+        return ""
+    return f"{first:.2f} dB" + ("" if low is None or high is None else f" [{low:.2f}, {high:.2f}]")

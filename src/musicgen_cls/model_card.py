@@ -16,7 +16,7 @@ from msgspec import to_builtins
 from musicgen_cls import __version__
 from musicgen_cls.checkpoints import Checkpoint
 from musicgen_cls.datamodules.base import GenreDataModule
-from musicgen_cls.errors import CheckpointError
+from musicgen_cls.errors import CheckpointError, counted
 from musicgen_cls.metrics.scores import Interval
 from musicgen_cls.plain import resolve
 from musicgen_cls.records import read
@@ -132,7 +132,9 @@ def _report(file: Path, checkpoint: Checkpoint) -> dict[str, Any]:
         raise CheckpointError(f"{file}: of other genres than {checkpoint.path}; {anew}")
     beware = []
     if heard:
-        beware.append(f"the checkpoint was trained or selected on {heard} of these tracks; these figures leak")
+        beware.append(
+            f"the checkpoint was trained or selected on {counted(heard, 'track')} of this test; these figures leak"
+        )
     elif report.can_leak:
         beware += report.leaks or [LEAK_WARNING]
     if abs(offset) > _LEVEL_DB:

@@ -22,6 +22,9 @@ CACHE_VARIABLE = "MUSICGEN_CLS_CACHE"
 _LEFT_S = 6 * 3600.0  # a temporary file of another machine that is older belongs to a killed process
 _TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)(\.[^.]*)?", re.DOTALL)
 NAME_BYTES = 255  # the longest name of a file on every common file system
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')  # to Windows, or as a part of a path
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)\s*(\..*)?", re.IGNORECASE | re.DOTALL)  # devices of Windows
+_HASHED = re.compile(r".*~[0-9a-f]{8}", re.DOTALL)
 
 
 def as_path(typed: str | os.PathLike[str], option: str) -> Path:
@@ -115,6 +118,25 @@ def writing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def safe_name(text: str, limit: int = 120) -> str:
+    """A name of a file or folder for any text, such as a genre: the text itself where every file system takes it.
+
+    Else characters that cannot stand in it are replaced, and a hash of the text is put behind it: different texts get
+    different names.
+
+    Args:
+        text: anything.
+        limit: the longest name, bytes; leave room for an ending.
+    """
+    safe = _UNSAFE.sub("_", text).strip(" .") or "_"
+    if _RESERVED.fullmatch(safe):
+        safe = f"_{safe}"
+    if safe == text and text and not _HASHED.fullmatch(text) and len(text.encode()) <= limit:
+        return text
+    tail = "~" + blake2b(text.encode(errors="surrogatepass"), digest_size=4).hexdigest()
+    return safe.encode()[: limit - len(tail)].decode(errors="ignore").rstrip(" .") + tail
 
 
 def shortened(name: str, limit: int = NAME_BYTES) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from musicgen_cls.errors import RecordError
+from musicgen_cls.errors import RecordError, counted
 from musicgen_cls.records import read_table
 
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -113,8 +113,8 @@ def read_answers(path: Path, report: Report, remedy: str) -> dict[str, bool]:
         correct[row.track] = row.genre == row.predicted
     if len(rows) != report.tracks:
         raise RecordError(
-            f"{path}: holds {len(rows)} tracks, report.json beside it has {report.tracks}: cut short, or of another "
-            f"test; {remedy}"
+            f"{path}: holds {counted(len(rows), 'track')}, report.json beside it has {report.tracks}: cut short, or of "
+            f"another test; {remedy}"
         )
     share = sum(correct.values()) / len(rows)
     if abs(share - report.track_accuracy.value) > 1e-6:

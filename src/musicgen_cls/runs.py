@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,42 @@ def settings_of(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def hyper_parameters(model: Any, datamodule: Any) -> dict[str, Any]:
-    """The arguments of model and data as one flat table, for TensorBoard."""
-    return {
-        f"{part}.{name}": value
-        for part, module in (("model", model), ("data", datamodule))
-        for name, value in module.hparams.items()
-        if not name.startswith("_")
-    }
+    """The arguments that runs are compared by, as one flat table: TensorBoard shows them in this order.
+
+    The network first, what is changed most often next. Objects go by their class, with their arguments behind; left out
+    is what is not set, and what does not change the result (`_UNTOLD`).
+    """
+    flat: dict[str, Any] = {}
+    for module in (model, datamodule):
+        for name, value in module.hparams.items():
+            if not name.startswith("_") and name not in _UNTOLD:
+                flat |= _flattened(name, value)
+    first = [name for name in _FIRST if name in flat]
+    of_network = [name for name in flat if name.startswith("network.")]
+    return {name: flat[name] for name in dict.fromkeys([*first, *of_network, *flat])}
+
+
+def figures_first(figures: Mapping[str, float]) -> dict[str, float]:
+    """Final figures in the order in which TensorBoard shows them: of the test first, track accuracy before all."""
+    ranks = ("test_track_accuracy", "test_", "val_")
+    rank = {name: next((i for i, start in enumerate(ranks) if name.startswith(start)), len(ranks)) for name in figures}
+    return {name: figures[name] for name in sorted(figures, key=lambda name: (rank[name], name))}
+
+
+_FIRST = ("network", "lr", "batch_size", "seconds", "split", "source")
+_UNTOLD = frozenset(("genres", "files", "cache_dir", "num_workers", "strict", "num_classes", "target_samples"))
+
+
+def _flattened(name: str, value: Any) -> dict[str, Any]:
+    """An argument and, of an object, the arguments that it was made with."""
+    if isinstance(value, dict) and "class_path" in value:
+        flat = {name: str(value["class_path"]).rpartition(".")[2]}
+        for inner, argument in (value.get("init_args") or {}).items():
+            flat |= _flattened(f"{name}.{inner}", argument)
+        return flat
+    if value is None:
+        return {}
+    return {name: value if isinstance(value, bool | int | float | str) else str(value)}
 
 
 def last_checkpoint(dirpath: str | None) -> ModelCheckpoint:

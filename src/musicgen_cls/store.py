@@ -36,7 +36,7 @@ from msgspec.structs import asdict, replace
 from musicgen_cls.audio.io import Pcm, read_pcm
 from musicgen_cls.errors import AudioError, RecordError, StoreError, UnreachableError
 from musicgen_cls.journal import Contents, Entry, Key, Verified, read_contents, state_of, with_wrong_hash
-from musicgen_cls.paths import as_path, cache_root, writing
+from musicgen_cls.paths import as_path, cache_root, safe_name, writing
 from musicgen_cls.records import read, seal
 from musicgen_cls.sources.track import Source
 
@@ -65,7 +65,7 @@ class Store:
         identity = f"{type(source).__name__}|{source.location.resolve()}|{sample_rate}|{_FORMAT}"
         digest = hashlib.blake2b(os.fsencode(identity), digest_size=6).hexdigest()
         root = as_path(cache_dir, "--data.cache_dir") if cache_dir else cache_root() / "stores"
-        return cls(root / f"{source.name}-{sample_rate}-{digest}", sample_rate)
+        return cls(root / f"{safe_name(source.name)}-{sample_rate}-{digest}", sample_rate)
 
     def entries(self) -> tuple[dict[Key, Entry], int, int]:
         """What the journal vouches for: entries, and the lengths in bytes of the sound part of journal and audio."""

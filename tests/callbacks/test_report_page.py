@@ -13,10 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from jinja2 import Environment, PackageLoader
 from lightning.pytorch import Trainer
 
+import musicgen_cls
 from musicgen_cls.callbacks.report import TestReport
 from musicgen_cls.datamodules.mel import MelSlices
+from musicgen_cls.errors import UsageError, counted
 from musicgen_cls.models.conv_lstm import ConvLSTM
 from musicgen_cls.models.vgg import VGG
 from musicgen_cls.sources.folder import Folder
@@ -47,9 +50,9 @@ def test_mistakes_are_there_the_most_confident_first(report: Path) -> None:
     wrong = tracks[~tracks["correct"]]
     assert 1 <= len(wrong) <= 10
     order = wrong.filter(like="p_").max(axis=1).sort_values(ascending=False).index
-    shown = re.findall(r"<h3>(.*?): \w+, taken for", page)
+    shown = re.findall(r"<h3>(.*?): \w+, predicted ", page)
     assert shown == list(order)
-    assert f"{len(wrong)} of {len(tracks)} tracks were taken for another genre" in page
+    assert f"predicts another genre for {len(wrong)} of {len(tracks)} tracks." in page
     assert "window by window" in page
 
 
@@ -92,13 +95,50 @@ def test_networks_with_steps_are_followed_step_by_step(music: Path, tmp_path: Pa
     assert drawn
 
 
-def test_nothing_wrong_is_said(music: Path, tmp_path: Path) -> None:
-    from jinja2 import Environment, PackageLoader
+def test_one_mistake_is_not_several(music: Path, tmp_path: Path) -> None:
+    environment = Environment(loader=PackageLoader("musicgen_cls", "data"), autoescape=True)
+    environment.globals["counted"] = counted
+    summary = {"value": 0.5, "low": 0.1, "high": 0.9}
+    report = {"source": "s", "split": "track", "tracks": 1, "windows": 1, "per_genre": {}, "chance": 0.5}
+    report |= {"track_accuracy": summary, "segment_accuracy": summary, "macro_f1": summary}
+    template = environment.get_template("report.html")
+    page = " ".join(template.render(report=report, notes=[], mistakes=[{}], wrong=1, step="window by window").split())
+    assert "on 1 track (1 window) of" in page
+    assert "predicts another genre for 1 of 1 track. The curves" in page
+    page = " ".join(template.render(report=report, notes=[], mistakes=[{}] * 2, wrong=5, step="").split())
+    assert "Below are the 2 mistakes with the highest probability" in page
 
+
+def test_a_report_from_python_is_that_of_the_command(music: Path, tmp_path: Path, report: Path, capsys) -> None:
+    torch.manual_seed(0)
+    data = MelSlices(Folder(str(music)), windows_per_track=2, fractions=(0.25, 0.25, 0.5), batch_size=5)
+    folder = musicgen_cls.report(GenreClassifier(VGG_NARROW, num_classes=3), data, tmp_path / "mine", "svg")
+    assert folder == tmp_path / "mine"
+    pictures = {"confusion.png", "per_genre.png"}
+    assert {path.name for path in folder.iterdir()} == {
+        *({path.name for path in report.iterdir()} - pictures), "confusion.svg", "per_genre.svg",
+    }  # fmt: skip
+    assert json.loads((folder / "report.json").read_text()) == json.loads((report / "report.json").read_text())
+    assert (folder / "confusion.svg").read_text().startswith("<?xml")
+    assert "Tested on 9 tracks (18 windows) of music" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="give a GenreClassifier or GenreGenerator"):
+        musicgen_cls.report(torch.nn.Linear(1, 1), data)
+
+
+@pytest.mark.parametrize("name", ["tracks.csv", "per_genre.csv", "confusion.csv"])
+def test_tables_open_in_spreadsheets(report: Path, name: str) -> None:
+    content = (report / name).read_bytes()
+    assert content.startswith("\ufeff".encode())
+    assert len(pd.read_csv(report / name)) == (9 if name == "tracks.csv" else 3)
+
+
+def test_nothing_wrong_is_said(music: Path, tmp_path: Path) -> None:
     summary = {"value": 1.0, "low": 0.9, "high": 1.0}
     report = {"source": "s", "split": "track", "tracks": 3, "windows": 3, "per_genre": {}, "chance": 0.5}
     report |= {"track_accuracy": summary, "segment_accuracy": summary, "macro_f1": summary}
-    template = Environment(loader=PackageLoader("musicgen_cls", "data"), autoescape=True).get_template("report.html")
+    environment = Environment(loader=PackageLoader("musicgen_cls", "data"), autoescape=True)
+    environment.globals["counted"] = counted
+    template = environment.get_template("report.html")
     page = template.render(report=report, notes=["<b>loud</b>"], mistakes=[], wrong=0)
-    assert "None: every track was recognised" in page
+    assert "None: the prediction is right for every track" in page
     assert "&lt;b&gt;loud" in page

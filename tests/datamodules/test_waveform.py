@@ -151,7 +151,9 @@ class TestSeeds:
         batch = next(iter(make(tracks, files=str(file)).predict_dataloader()))
         assert batch["genre"].tolist() == [1]
         soundfile.write(tmp_path / "x.wav", np.sin(np.arange(9000)), RATE)
-        with pytest.raises(UsageError, match=r"x\.wav: in which genre.*--data\.genre, one of a, b"):
+        with pytest.raises(
+            UsageError, match=r"x\.wav: its folder is not named after a genre.*--data\.genre, one of a, b"
+        ):
             next(iter(make(tracks, files=str(tmp_path / "x.wav")).predict_dataloader()))
 
     @pytest.mark.parametrize(

@@ -84,6 +84,17 @@ def test_sheets_of_files_and_folders(music, tmp_path, capsys):
     assert [path.parts[-2:] for path in drawn] == [("blues", "0.wav.png"), ("jazz", "0.wav.png")]
 
 
+def test_sheets_and_genres_for_print(music, tmp_path, capsys):
+    out = ["--out", str(tmp_path), "--jobs", "1", "--figure_format"]
+    assert main(["plot", str(music / "jazz" / "0.wav"), *out, "svg"]) == 0
+    assert "0.wav.svg" in capsys.readouterr().out
+    assert (tmp_path / "0.wav.svg").read_text().startswith("<?xml")
+    assert main(["plot", "--source", "Folder", "--source.root", str(music), *out, "pdf"]) == 0
+    assert "mel.pdf, spectrum.pdf, sound.pdf" in capsys.readouterr().out
+    assert all((tmp_path / f"{name}.pdf").read_bytes()[:4] == b"%PDF" for name in ("mel", "spectrum", "sound"))
+    assert not list(tmp_path.rglob("*.png"))
+
+
 def test_what_a_network_says_stands_below(music, tmp_path):
     checkpoint = tmp_path / "made.ckpt"
     data = MelSlices(Folder(str(music)), windows_per_track=1, fractions=(0.5, 0.25, 0.25), batch_size=9)
@@ -146,6 +157,7 @@ def test_genres_of_a_collection(tmp_path, capsys):
         (["--source", "Folders", "--source.root", "."], "did you mean 'Folder'?"),
         (["--source", "Folder", "--source.root", "missing"], "missing"),
         (["bad.wav", "--outt", "x"], "did you mean"),
+        (["bad.wav", "--figure_format", "jpg"], "figure_format: 'jpg' is not one of png, svg, pdf"),
         (["bad.wav", "--ckpt_path", "none.ckpt"], "none.ckpt: no such checkpoint"),
         (["--source", "Folder", "--source.root", ".", "--ckpt_path", "none.ckpt"], "leave it out with --source"),
     ],

@@ -112,7 +112,7 @@ def table() -> Callable[..., list[dict[str, str]]]:
     """Reads the table that a sweep left."""
 
     def read(name: str = "sweep-search") -> list[dict[str, str]]:
-        with (Path("lightning_logs") / name / "trials.csv").open(newline="") as file:
+        with (Path("lightning_logs") / name / "trials.csv").open(newline="", encoding="utf-8-sig") as file:
             return list(csv.DictReader(file))
 
     return read

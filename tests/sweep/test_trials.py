@@ -219,7 +219,7 @@ def test_every_config_runs(config: str, call: Called, undrawn: None, songs: Path
     more += ["--trainer.logger.save_dir", "logs", "--trials", 2, "--storage", "study.db", "--name", "tried"]
     status, _, err = call("sweep", "--config", CONFIGS / f"{config}.yaml", *more)
     assert status == 0, err
-    with Path("logs/tried/trials.csv").open(newline="") as file:
+    with Path("logs/tried/trials.csv").open(newline="", encoding="utf-8-sig") as file:
         assert [row["state"] for row in csv.DictReader(file)] == ["complete", "complete"]
 
 

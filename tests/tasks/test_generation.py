@@ -41,7 +41,7 @@ def test_stays_within_full_scale():
 
 @pytest.mark.parametrize("seconds", [0.5, 0.9])
 def test_nothing_to_be_made(seconds):
-    with pytest.raises(UsageError, match=r"--model.seconds 0\.[59]: the beginning alone has 0\.9 s"):
+    with pytest.raises(UsageError, match=r"--model.seconds 0\.[59]: the prompt alone has 0\.9 s"):
         made(make(seconds=seconds))
 
 

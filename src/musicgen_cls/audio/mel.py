@@ -159,3 +159,14 @@ class MelFrontEnd(Standardise):
     def fit(self, waveforms: Tensor) -> None:
         """Take mean and spread of each band from training waveforms `[windows, samples]`."""
         super().fit(torch.cat([self.log_mel(chunk) for chunk in torch.split(waveforms, 64)]))
+
+
+def mel_levels(
+    waveform: npt.NDArray[np.float32], sample_rate: int, n_mels: int, columns: int
+) -> npt.NDArray[np.float32]:
+    """A waveform `[samples]` in dB, `[n_mels, at most columns]`: in a long one several frames share a column."""
+    mel = LogMel(sample_rate, 1024, 256, n_mels)
+    with torch.inference_mode():
+        levels = mel(torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32))[None])[0].numpy()
+    parts = np.array_split(levels, min(columns, levels.shape[1]), axis=1)
+    return np.stack([part.mean(axis=1) for part in parts], axis=1)

@@ -22,11 +22,13 @@ from torch import Tensor
 from musicgen_cls import plots
 from musicgen_cls.audio.io import to_pcm
 from musicgen_cls.audio.mel import LogMel
+from musicgen_cls.checkpoints import Checkpoint
 from musicgen_cls.datamodules.waveform import WaveformWindows
-from musicgen_cls.errors import UsageError
-from musicgen_cls.generations import LINES, SETTINGS, Continuation, read_lines, tidy, was_stopped
+from musicgen_cls.errors import UsageError, counted
+from musicgen_cls.generated_page import write_generated_page
+from musicgen_cls.generations import LINES, SETTINGS, Continuation, read_lines, tidy, training_warning, was_stopped
 from musicgen_cls.metrics.sound import loudness
-from musicgen_cls.paths import check_writable, writing
+from musicgen_cls.paths import check_writable, safe_name, writing
 from musicgen_cls.tasks.generation import GenreGenerator
 
 _PICTURED_SECONDS = 60
@@ -43,11 +45,20 @@ class ContinuationWriter(Callback):
     Args:
         out: the folder.
         overwrite: write into the folder although it is not empty, over files of the same names.
+        checkpoint: of the generator, which tells how long it was trained.
+        figure_format: of the pictures beside the recordings.
     """
 
-    def __init__(self, out: str = "generated", overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        out: str = "generated",
+        overwrite: bool = False,
+        checkpoint: Checkpoint | None = None,
+        figure_format: plots.FigureFormat = "png",
+    ) -> None:
         self.wanted = Path(out)
-        self.overwrite = overwrite
+        self.overwrite, self.figure_format = overwrite, figure_format
+        self.trained = {"steps": checkpoint.steps, "epochs": checkpoint.epoch + 1} if checkpoint else {}
         self.out = self.wanted
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -60,6 +71,8 @@ class ContinuationWriter(Callback):
             folder = folder if self.overwrite else next(f for f in _numbered(self.wanted) if self._may_use(f))
             check_writable(folder, "--out DIR")
             _announce(_datamodule(trainer).prompts, pl_module, folder)
+            if self.trained and (warning := training_warning(self.trained["steps"])):
+                print(f"Warning:     {warning}")
             tidy(folder)  # else the first new line would be written behind one that a kill cut short
         self.out = trainer.strategy.broadcast(folder)
         resumed = self._lines() if was_stopped(self.out, self._settings) else []
@@ -68,7 +81,7 @@ class ContinuationWriter(Callback):
             if self.out != self.wanted:
                 print(f"{self.wanted} holds something else (--overwrite true writes into it); taking {self.out}")
             if self._done:
-                print(f"{self.out}: {len(self._done)} recordings are there already")
+                print(f"{self.out}: {counted(len(self._done), 'recording')} made already")
             self._sign(finished=False)
 
     def on_predict_batch_start(
@@ -96,8 +109,9 @@ class ContinuationWriter(Callback):
         """Let a batch of continuations be made, and write it."""
         assert isinstance(pl_module, GenreGenerator)
         genres = _datamodule(trainer).genres
+        names = [safe_name(genre) for genre in genres]
         places = [
-            Path(genres[label]) / f"{genres[label]}.{position:05d}.wav"
+            Path(names[label]) / f"{names[label]}.{position:05d}.wav"
             for label, position in zip(batch["genre"].tolist(), batch["position"].tolist(), strict=True)
         ]
         if not places:
@@ -109,10 +123,7 @@ class ContinuationWriter(Callback):
                 line |= {"seed": batch["file"][row], "seed_id": batch["id"][row]}
                 self._describe(line, int(batch["position"][row]), batch["context"].shape[1] / pl_module.sample_rate)
         except OSError as error:
-            raise UsageError(
-                f"{self.out}: cannot write there ({error.strerror}); what is finished stays, and the same command goes "
-                "on from it once there is room"
-            ) from error
+            raise self._unwritable(error) from error
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what was made."""
@@ -120,8 +131,20 @@ class ContinuationWriter(Callback):
         if trainer.is_global_zero:
             tidy(self.out)
             self._sign(finished=True)
-            print(format_lines(sorted(self._lines(), key=lambda line: line.position)))
+            lines = sorted(self._lines(), key=lambda line: line.position)
+            print(format_lines(lines))
             print(f"Written:     {self.out} (recordings, pictures, {LINES})")
+            try:
+                page = write_generated_page(self.out, lines, self._settings)
+            except OSError as error:
+                raise self._unwritable(error) from error
+            print(f"Listen:      {page}")
+
+    def _unwritable(self, error: OSError) -> UsageError:
+        return UsageError(
+            f"{self.out}: cannot write there ({error.strerror}); what is finished stays, and the same command resumes "
+            "once there is room"
+        )
 
     def _lines(self) -> list[Continuation]:
         """What this generation has finished."""
@@ -143,7 +166,7 @@ class ContinuationWriter(Callback):
         with ExitStack() as stack:
             files = [stack.enter_context(_wav(self.out / place, task.sample_rate)) for place in places]
             bar = stack.enter_context(
-                tqdm(total=task.seconds, desc=f"{len(places)} recordings", unit="s", bar_format=_BAR, leave=False)
+                tqdm(total=task.seconds, desc=counted(len(places), "recording"), unit="s", bar_format=_BAR, leave=False)
             )
             for piece in pieces:
                 for file, pcm in zip(files, to_pcm(piece.float().cpu().numpy()), strict=True):
@@ -155,16 +178,19 @@ class ContinuationWriter(Callback):
         path = self.out / line["file"]
         waveform, rate, seconds, by_second = _heard(path)
         title = f"{path.stem}, after {Path(line['seed']).name}"
-        plots.save(plots.waveform(waveform, rate, context_seconds, title), path.with_suffix(".waveform.png"))
+        plots.save(
+            plots.waveform(waveform, rate, context_seconds, title), path.with_suffix(f".waveform.{self.figure_format}")
+        )
         mel = LogMel(rate, 1024, 256, 80)
         with torch.inference_mode():
             decibels = mel(torch.from_numpy(waveform)[None])[0].numpy()
         picture = plots.mel_spectrogram(decibels, len(waveform) / rate, mel.centres_hz, title, context_seconds)
-        plots.save(picture, path.with_suffix(".mel.png"))
+        plots.save(picture, path.with_suffix(f".mel.{self.figure_format}"))
         line |= {
             "position": position,
             "generation": self._id,
             "checkpoint": self._settings["checkpoint"],
+            **self.trained,
             "sample_rate": rate,
             "context_seconds": context_seconds,
             "seconds": seconds,
@@ -218,7 +244,9 @@ def _announce(count: int, task: GenreGenerator, folder: Path) -> None:
         UsageError: it does not fit on the disk.
     """
     hours, size = count * task.seconds / 3600, count * task.seconds * task.sample_rate * 2
-    amount = f"{count} recordings of {task.seconds:g} s: {hours * 60:.1f} minutes of audio, {size / 1e6:,.1f} MB"
+    amount = (
+        f"{counted(count, 'recording')} of {task.seconds:g} s: {hours * 60:.1f} minutes of audio, {size / 1e6:,.1f} MB"
+    )
     if size > (free := shutil.disk_usage(folder).free):
         raise UsageError(
             f"--model.seconds {task.seconds:g}: {amount}, but only {free / 1e6:,.0f} MB are free in {folder}; lower "

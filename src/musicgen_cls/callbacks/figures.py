@@ -99,9 +99,12 @@ class TensorBoardFigures(Callback):
         for label, genre in enumerate(genres):
             board.add_pr_curve(f"{stage}/{genre}", scores.y == label, np.exp(scores.log_probs[:, label]), step)
         if stage == "test" and isinstance(datamodule, AudioDataModule):
+            assert datamodule.collection is not None
             for place in scores.mistakes[:_HEARD]:
-                name = f"{genres[scores.track_y[place]]} taken for {genres[scores.track_pred[place]]}"
-                sound = torch.from_numpy(datamodule.beginning(int(scores.track_ids[place]), _HEARD_S))
+                row = int(scores.track_ids[place])
+                track = datamodule.collection.tracks[row].id
+                name = f"{track}: {genres[scores.track_y[place]]}, predicted {genres[scores.track_pred[place]]}"
+                sound = torch.from_numpy(datamodule.beginning(row, _HEARD_S))
                 board.add_audio(f"test/{name}", sound, step, datamodule.sample_rate)
         front = datamodule.front_end
         if self._page is not None and isinstance(datamodule, AudioDataModule) and isinstance(front, MelFrontEnd):
@@ -120,17 +123,17 @@ def spectrograms(page: dict[str, torch.Tensor], scores: Scores, datamodule: Audi
     """
     rows = np.searchsorted(scores.index, page["index"].numpy())
     genres, y, pred = datamodule.genres, scores.y[rows], scores.pred[rows]
-    titles = [genres[t] if t == p else f"{genres[t]}, heard as {genres[p]}" for t, p in zip(y, pred, strict=True)]
+    titles = [genres[t] if t == p else f"{genres[t]}, predicted {genres[p]}" for t, p in zip(y, pred, strict=True)]
     with torch.no_grad():
         decibels = front.cpu().to_db(page["x"]).numpy()
     return plots.spectrogram_page(decibels, titles, list(y == pred), datamodule.seconds, front.log_mel.centres_hz)
 
 
 class ContinuationFigures(Callback):
-    """What a generator makes, while it learns: beginnings, what follows them, and what it lets follow them.
+    """What a generator makes while it is trained: two samples, each named after its genre, its prompt's track and time.
 
-    Two validation windows: the waveform of context and target with the network's first target, and a continuation of
-    the task's `seconds` as audio and as mel spectrogram.
+    Of each the waveform of the prompt and what follows it, real and generated; and a continuation of the task's
+    `seconds` as audio and as mel spectrogram.
 
     Args:
         every_n_epochs: after every so many epochs, and at the end.
@@ -152,7 +155,7 @@ class ContinuationFigures(Callback):
         """Keep the first and the last window of the first batch."""
         if batch_idx == 0:
             rows = [0, -1] if len(batch["genre"]) > 1 else [0]
-            self._shown = {name: batch[name][rows] for name in ("context", "target", "genre")}
+            self._shown = {name: batch[name][rows] for name in ("context", "target", "genre", "track", "start_s")}
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw every few epochs."""
@@ -170,6 +173,7 @@ class ContinuationFigures(Callback):
             return
         assert isinstance(pl_module, GenreGenerator)
         assert isinstance(datamodule, AudioDataModule)
+        assert datamodule.collection is not None
         shown = {name: values.to(pl_module.device) for name, values in shown.items()}
         training = pl_module.network.training
         pl_module.network.eval()
@@ -180,7 +184,8 @@ class ContinuationFigures(Callback):
         mel = LogMel(rate, 1024, 256, 80)
         begun = shown["context"].shape[1]
         for row, label in enumerate(shown["genre"].tolist()):
-            name = f"{datamodule.genres[label]}-{row}"
+            track = datamodule.collection.tracks[int(shown["track"][row])].id
+            name = f"sample {row + 1}, {datamodule.genres[label]}, prompt {track} from {shown['start_s'][row]:.1f} s"
             true = torch.cat([shown["context"], shown["target"]], dim=1)[row].float().cpu().numpy()
             board.add_audio(f"continuation/{name}", made[row], step, rate)
             decibels = mel(made[row][None])[0].numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from musicgen_cls import __version__, plots
 from musicgen_cls.callbacks.report_page import write_report_page
 from musicgen_cls.datamodules.base import GenreDataModule
-from musicgen_cls.errors import UsageError
+from musicgen_cls.errors import UsageError, counted
+from musicgen_cls.logs import quieten
 from musicgen_cls.metrics.scores import Interval, Scores, predictions_table, student, summarise
-from musicgen_cls.paths import check_writable, shown, writing
+from musicgen_cls.paths import as_path, check_writable, safe_name, shortened, shown, writing
 from musicgen_cls.records import finite
 from musicgen_cls.sources.splits import LEAK_WARNING
+from musicgen_cls.tables import write_csv
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
 
@@ -33,12 +36,13 @@ class TestReport(Callback):
 
     Args:
         out: the folder; `<checkpoint's name>-test-<source>-<split>` beside the checkpoint if None.
+        figure_format: of the two figures.
     """
 
     __test__ = False  # not pytest's
 
-    def __init__(self, out: str | None = None) -> None:
-        self.out = out
+    def __init__(self, out: str | None = None, figure_format: plots.FigureFormat = "png") -> None:
+        self.out, self.figure_format = out, figure_format
         self.folder = Path()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -58,7 +62,7 @@ class TestReport(Callback):
         print(format_report(report))
         self.folder = folder = Path(self.out) if self.out else _folder(trainer, report)
         try:
-            write_report(folder, report, scores, datamodule)
+            write_report(folder, report, scores, datamodule, self.figure_format)
             write_report_page(folder / "report.html", report, warnings_of(report), scores, datamodule, pl_module)
         except OSError as error:
             raise UsageError(
@@ -73,7 +77,9 @@ def write_pair(path: Path, tests: Sequence[tuple[str, Scores]], genres: Sequence
     for name, scores in tests:
         confusion = np.zeros((len(genres), len(genres)), dtype=int)
         np.add.at(confusion, (scores.track_y, scores.track_pred), 1)
-        matrices.append((f"{name}: {100 * scores.track_accuracy:.0f} % of {len(scores.track_y)} tracks", confusion))
+        matrices.append(
+            (f"{name}: {100 * scores.track_accuracy:.0f} % of {counted(len(scores.track_y), 'track')}", confusion)
+        )
     plots.save(plots.confusion_matrices(matrices, genres), path)
     (name, ours), (other, theirs) = tests
     share = (
@@ -102,7 +108,8 @@ class LossReport(Callback):
         report = describe_test(trainer, datamodule) | summarise_losses(pl_module.track_losses)
         apart = "LEAKS" if report["can_leak"] else "none of them trained on"
         print(
-            f"\nTested on {report['tracks']} held-out tracks of {report['source']}, split '{report['split']}' ({apart})"
+            f"\nTested on {counted(report['tracks'], 'held-out track')} of {report['source']}, split "
+            f"'{report['split']}' ({apart})"
             f"\n  loss  {report['loss']['value']:.5f} [{report['loss']['low']:.5f}, {report['loss']['high']:.5f}]"
             f"   {type(pl_module.network).__name__}; comparable between networks of this kind only\n",
             *(f"  {line}.\n" for line in [*report["grouped"], *report["leaks"]]),
@@ -113,6 +120,33 @@ class LossReport(Callback):
         with writing(folder / "report.json") as temporary:
             temporary.write_text(json.dumps(finite(report), indent=2) + "\n")
         print(f"Report:      {folder}")
+
+
+def report(
+    task: LightningModule,
+    datamodule: GenreDataModule,
+    out: str | PathLike[str] = "report",
+    figure_format: plots.FigureFormat = "png",
+) -> Path:
+    """Test as `musiccli test` does, print its table and write its folder; see `musicgen_cls.report`."""
+    folder = as_path(out, "out")
+    writers: dict[type, Callback] = {
+        GenreClassifier: TestReport(str(folder), figure_format),
+        GenreGenerator: LossReport(str(folder)),
+    }
+    writer = next((writer for kind, writer in writers.items() if isinstance(task, kind)), None)
+    if writer is None or not isinstance(datamodule, GenreDataModule):
+        raise UsageError(
+            f"report({type(task).__name__}, {type(datamodule).__name__}): give a GenreClassifier or GenreGenerator and "
+            "one of this package's datamodules"
+        )
+    quieten()
+    trainer = Trainer(
+        callbacks=[writer], logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False,
+    )  # fmt: skip
+    trainer.test(task, datamodule, verbose=False)
+    return folder
 
 
 def summarise_losses(losses: list[float]) -> dict[str, Any]:
@@ -154,7 +188,8 @@ def format_report(report: dict[str, Any]) -> str:
     leak = "LEAKS" if report["can_leak"] else apart
     lines = [
         "",
-        f"Tested on {report['tracks']} tracks ({report['windows']} windows) of {report['source']}, "
+        f"Tested on {counted(report['tracks'], 'track')} ({counted(report['windows'], 'window')}) of "
+        f"{report['source']}, "
         f"split '{report['split']}'{fold} ({leak})",
         f"  track accuracy    {_percent(report['track_accuracy'])}   chance {100 * report['chance']:.1f} %",
         f"  segment accuracy  {_percent(report['segment_accuracy'])}",
@@ -180,51 +215,55 @@ def warnings_of(report: dict[str, Any]) -> list[str]:
         louder = f"{abs(offset):.0f} dB {'louder' if offset > 0 else 'quieter'}"
         found.append(f"these windows are {louder} than the training windows; a network may hear that as genre")
     if heard := report.get("tracks_heard_in_training"):
-        found.append(f"the checkpoint was trained or selected on {heard} of these tracks; its figures leak")
+        found.append(
+            f"the checkpoint was trained or selected on {counted(heard, 'track')} of this test; its figures leak"
+        )
     elif report["can_leak"]:
         found += report.get("leaks") or [LEAK_WARNING]
     return found
 
 
-def write_report(folder: Path, report: dict[str, Any], scores: Scores, datamodule: GenreDataModule) -> None:
+def write_report(
+    folder: Path,
+    report: dict[str, Any],
+    scores: Scores,
+    datamodule: GenreDataModule,
+    figure_format: plots.FigureFormat = "png",
+) -> None:
     """Write every file of the report folder, each whole or not at all."""
-    import pandas as pd
-
     assert datamodule.collection is not None
     folder.mkdir(parents=True, exist_ok=True)
     genres = datamodule.genres
     names = {row: datamodule.collection.name(row) for row in range(len(datamodule.collection.tracks))}
-    tables = {
-        "tracks.csv": pd.DataFrame(predictions_table(scores, genres, names)).set_index("track"),
+    counts = zip(genres, report["confusion"], strict=True)
+    tables: dict[str, list[dict[str, Any]]] = {
+        "tracks.csv": predictions_table(scores, genres, names),
         "per_genre.csv": _per_genre_table(report["per_genre"]),
-        "confusion.csv": pd.DataFrame(report["confusion"], index=genres, columns=genres).rename_axis("true"),
+        "confusion.csv": [{"true": genre, **dict(zip(genres, row, strict=True))} for genre, row in counts],
     }
-    for name, table in tables.items():
-        with writing(folder / name) as temporary:
-            table.to_csv(temporary)
+    for name, rows in tables.items():
+        write_csv(folder / name, list(rows[0]), rows)
     title = f"{report['source']}, split '{report['split']}': {_percent(report['track_accuracy'])} of tracks"
-    plots.save(plots.confusion_matrix(report["confusion"], genres, title), folder / "confusion.png")
-    plots.save(plots.track_accuracy_bars(report["per_genre"]), folder / "per_genre.png")
+    plots.save(plots.confusion_matrix(report["confusion"], genres, title), folder / f"confusion.{figure_format}")
+    plots.save(plots.track_accuracy_bars(report["per_genre"]), folder / f"per_genre.{figure_format}")
     with writing(folder / "report.json") as temporary:
         temporary.write_text(json.dumps(finite(report), indent=2) + "\n")
 
 
 def _folder(trainer: Trainer, report: dict[str, Any]) -> Path:
     fold = f"-fold{report['fold'].replace(' ', '')}" if report["fold"] else ""
-    name = f"test-{report['source']}-{report['split']}{fold}"
+    name = safe_name(f"test-{report['source']}-{report['split']}{fold}")
     if not trainer.ckpt_path:
         return Path(trainer.default_root_dir) / name
     checkpoint = Path(trainer.ckpt_path)
-    return checkpoint.with_name(f"{checkpoint.stem}-{name}")
+    return checkpoint.with_name(shortened(f"{checkpoint.stem}-{name}"))
 
 
 def _percent(interval: dict[str, float] | None) -> str:
     return "-" if interval is None else str(Interval(**interval))
 
 
-def _per_genre_table(per_genre: dict[str, Any]) -> Any:
-    import pandas as pd
-
+def _per_genre_table(per_genre: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for genre, row in per_genre.items():
         flat = {"genre": genre, "tracks": row["tracks"], "f1": row["f1"]}
@@ -232,4 +271,4 @@ def _per_genre_table(per_genre: dict[str, Any]) -> Any:
             for key in ("value", "low", "high"):
                 flat[name if key == "value" else f"{name}_{key}"] = (row[name] or {}).get(key)
         rows.append(flat)
-    return pd.DataFrame(rows).set_index("genre")
+    return rows

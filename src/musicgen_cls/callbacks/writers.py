@@ -18,7 +18,7 @@ from musicgen_cls import records
 from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.files import version_of
-from musicgen_cls.errors import AudioError, UsageError
+from musicgen_cls.errors import AudioError, UsageError, counted
 from musicgen_cls.paths import as_path, check_writable, writing
 from musicgen_cls.sources.files import passed_by
 from musicgen_cls.tables import write_csv
@@ -53,7 +53,9 @@ class PredictionWriter(Callback):
             self._done |= answered(journal, self._run)
         datamodule.answered = frozenset(self._done)
         if self._done:
-            rank_zero_only(print)(f"Resuming:    {len(self._done)} files are answered already in {self.out / JOURNAL}")
+            rank_zero_only(print)(
+                f"Resuming:    {counted(len(self._done), 'file')} answered already in {self.out / JOURNAL}"
+            )
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the journal, one of each process."""

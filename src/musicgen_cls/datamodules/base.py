@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from musicgen_cls.collection import Collection, describe_problems, write_tables
 from musicgen_cls.datamodules.windows import Batch, TrackSampler, WindowDataset, Windows, WindowSampler
-from musicgen_cls.errors import SourceError, SplitError, UsageError, check_not_negative, check_positive
+from musicgen_cls.errors import SourceError, SplitError, UsageError, check_not_negative, check_positive, counted
 from musicgen_cls.names import AmbiguousName, match
 from musicgen_cls.plain import class_path, init_arguments
 from musicgen_cls.sources import lists, splits
@@ -266,7 +266,7 @@ class GenreDataModule(LightningDataModule, ABC):
         collection = self._opened or self.open_collection()  # a process that did not prepare opens it here
         known, unknown = self._known_tracks(collection)
         if unknown:
-            names = ", ".join(f"{genre} ({count} tracks)" for genre, count in sorted(unknown.items()))
+            names = ", ".join(f"{genre} ({counted(count, 'track')})" for genre, count in sorted(unknown.items()))
             log.warning("genres the checkpoint does not know are left out: %s", names)
         self.windows = self._divide(collection, known)
         self.collection = collection

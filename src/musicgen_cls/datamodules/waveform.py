@@ -1,4 +1,4 @@
-"""Stretches of raw audio for generators: what was heard, and what follows."""
+"""Windows of raw audio for generators: a context, and the target that follows it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from musicgen_cls.collection import Collection, Duplicates
 from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.windows import Batch, TrackSampler, WindowDataset, WindowSampler
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive
+from musicgen_cls.paths import safe_name
 from musicgen_cls.sources.files import find_files
 from musicgen_cls.sources.splits import SplitName
 from musicgen_cls.sources.track import Side, Source
@@ -42,8 +43,8 @@ class WaveformWindows(AudioDataModule):
 
     Args:
         source: the tracks: `Folder`, `GTZAN` or `SyntheticGenres`. Not needed to continue files.
-        context_seconds: what a network hears, s.
-        target_seconds: what it learns to add to it, s.
+        context_seconds: length of the context, for `predict` of the prompt, s.
+        target_seconds: length of what follows it, which the network learns to continue with, s.
         hop_seconds: from one window of a track to the next, s; below the windows' length they overlap.
         batch: `track`, all windows of one track; `shuffled`, `batch_size` windows of any.
         sample_rate: Hz; other rates are resampled.
@@ -64,7 +65,7 @@ class WaveformWindows(AudioDataModule):
         genres: the genres to learn, of those of the source; all if not set.
         genre: continue tracks of this genre only; `files` are continued in it.
         files: what to continue instead of held-out tracks: files, folders, patterns.
-        takes: how often each beginning is continued, each time by another chance.
+        takes: samples of each prompt, each with its own random seed.
     """
 
     MIN_GENRES = 1
@@ -170,7 +171,7 @@ class WaveformWindows(AudioDataModule):
             self._named_files()
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """What is to be continued: the beginnings of held-out tracks, or of `files`."""
+        """The prompts: starts of held-out tracks, or of `files`."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         seeds = self._seeds()[rank::world]
         starts = range(0, len(seeds), self.batch_size)
@@ -195,7 +196,7 @@ class WaveformWindows(AudioDataModule):
         return rows, Counter()
 
     def _seeds(self) -> list[dict[str, Any]]:
-        """The beginnings that can be continued, each under its number among all; the others are named."""
+        """The prompts that can be continued, each with its number among all; the others are named."""
         seeds: list[dict[str, Any]] = []
         for number, (path, name, genre, hear) in enumerate(self._candidates()):
             try:
@@ -213,10 +214,10 @@ class WaveformWindows(AudioDataModule):
         return seeds
 
     def _candidates(self) -> Iterator[tuple[Path, str, str, Callable[[], Waveform]]]:
-        """Path, id, genre and beginning of every held-out track, or of every file that was named."""
+        """Path, id, genre and prompt of every held-out track, or of every file that was named."""
         if self.files is not None:
             for path, genre in self._named_files():
-                yield path, str(path), genre, partial(self._beginning, path)
+                yield path, str(path), genre, partial(self._prompt, path)
             return
         assert self.collection is not None
         for row in np.unique(self.windows["test"].track):
@@ -227,12 +228,15 @@ class WaveformWindows(AudioDataModule):
     def _named_files(self) -> list[tuple[Path, str]]:
         """The files to continue, each with its genre: what is said, the only one, or what its folder is called."""
         assert self.files is not None
+        only = self.genre or (self.genres[0] if len(self.genres) == 1 else None)
+        of_folder = {safe_name(genre): genre for genre in self.genres} | {genre: genre for genre in self.genres}
         named = []
         for path in find_files(self.files):
-            genre = self.genre or (self.genres[0] if len(self.genres) == 1 else path.resolve().parent.name)
-            if genre not in self.genres:
+            genre = only or of_folder.get(path.resolve().parent.name)
+            if genre is None:
                 raise UsageError(
-                    f"{path}: in which genre shall it be continued? Say --data.genre, one of {', '.join(self.genres)}"
+                    f"{path}: its folder is not named after a genre; give the genre to continue it in with "
+                    f"--data.genre, one of {', '.join(self.genres)}"
                 )
             named.append((path, genre))
         return named
@@ -246,7 +250,7 @@ class WaveformWindows(AudioDataModule):
         self._check(self.collection.tracks[row].path, context)
         return context
 
-    def _beginning(self, path: Path) -> Waveform:
+    def _prompt(self, path: Path) -> Waveform:
         """The first `context_seconds` of a file, whatever its rate and channels."""
         blocks, heard = [], 0
         for block in stream(path, self.sample_rate):
@@ -256,7 +260,8 @@ class WaveformWindows(AudioDataModule):
                 break
         if heard < self.context_samples:
             raise AudioError(
-                f"{path}: too short, {heard / self.sample_rate:.2f} s, of the {self.context_seconds:g} s to go on from"
+                f"{path}: too short, {heard / self.sample_rate:.2f} s, but a prompt has {self.context_seconds:g} s; "
+                "take a longer file"
             )
         context = np.concatenate(blocks)[: self.context_samples]
         self._check(path, context)
@@ -267,7 +272,7 @@ class WaveformWindows(AudioDataModule):
 
 
 class SeedBatches(IterableDataset[Batch]):
-    """Batches of beginnings: iterated over, so that the trainer does not divide among processes what is divided."""
+    """Batches of prompts: iterated over, so that the trainer does not divide among processes what is divided."""
 
     def __init__(self, batches: list[Batch]) -> None:
         self.batches = batches
@@ -280,7 +285,7 @@ class SeedBatches(IterableDataset[Batch]):
 
 
 def _together(seeds: list[dict[str, Any]]) -> Batch:
-    """One batch of several beginnings."""
+    """One batch of several prompts."""
     return {
         "context": torch.stack([seed["context"] for seed in seeds]),
         "genre": torch.tensor([seed["genre"] for seed in seeds]),

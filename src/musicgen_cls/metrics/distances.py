@@ -31,7 +31,7 @@ def mmd(
     Gretton et al. 2012, "A Kernel Two-Sample Test", Journal of Machine Learning Research 13, 723-773, lemma 6, with
     tracks as the samples: the kernel of two tracks is the mean over pairs of their windows, so that windows of one
     track, which are not independent, never meet. 0 on average between sets of one kind (it can be negative). The
-    interval is the jackknife's, over the tracks of both sets.
+    interval is the jackknife's, over the tracks of both sets; there is none for a set of two tracks.
 
     Args:
         ours: a track each, vectors of its windows `[windows, features]`; at least two tracks.
@@ -44,9 +44,11 @@ def mmd(
     for pair in related:
         xy[pair] = np.nan
     value = _mmd(xx, yy, xy)
-    without = [_mmd(np.delete(np.delete(xx, i, 0), i, 1), yy, np.delete(xy, i, 0)) for i in _spare(xx)]
+    if min(len(xx), len(yy)) < 3:  # no track can be left out
+        return Distance(value)
+    without = [_mmd(np.delete(np.delete(xx, i, 0), i, 1), yy, np.delete(xy, i, 0)) for i in range(len(xx))]
     variance = _jackknife(without)
-    without = [_mmd(xx, np.delete(np.delete(yy, i, 0), i, 1), np.delete(xy, i, 1)) for i in _spare(yy)]
+    without = [_mmd(xx, np.delete(np.delete(yy, i, 0), i, 1), np.delete(xy, i, 1)) for i in range(len(yy))]
     half = 1.96 * float(np.sqrt(variance + _jackknife(without)))
     return Distance(value, value - half, value + half)
 
@@ -56,6 +58,8 @@ def median_distance(tracks: Sequence[Floats]) -> float:
     from scipy.spatial.distance import pdist
 
     windows = np.concatenate(list(tracks))
+    if len(windows) < 2:
+        return 1e-12
     rows = np.random.default_rng(0).permutation(len(windows))[:2000]
     return max(float(np.median(pdist(windows[rows]))), 1e-12)
 
@@ -107,11 +111,6 @@ def _mmd(xx: Floats, yy: Floats, xy: Floats) -> float:
     return float(apart[0] + apart[1] - 2 * np.nanmean(xy))
 
 
-def _spare(kernels: Floats) -> range:
-    """Tracks that can be left out: none of two."""
-    return range(len(kernels) if len(kernels) > 2 else 0)
-
-
 def _jackknife(without: Sequence[float]) -> float:
     """Variance of a figure, from its values with each track left out."""
-    return float((len(without) - 1) * np.var(without)) if len(without) else 0.0
+    return float((len(without) - 1) * np.var(without))

@@ -415,9 +415,7 @@ def _most_confused(confusion: Ints, genres: Sequence[str], pairs: int = 3) -> li
     return [{"true": genres[i], "predicted": genres[j], "tracks": int(wrong[i, j])} for i, j in cells if wrong[i, j]]
 
 
-def predictions_table(
-    scores: Scores, genres: Sequence[str], track_names: Mapping[int, str]
-) -> list[dict[str, str | bool | int | float]]:
+def predictions_table(scores: Scores, genres: Sequence[str], track_names: Mapping[int, str]) -> list[dict[str, Any]]:
     """One row per track, by ascending id: what it is, what it was taken for, and how probable each genre was.
 
     Args:

@@ -1,6 +1,6 @@
 """From arrays to figures. Nothing here knows of a trainer, and nothing touches pyplot's global state."""
 
-from musicgen_cls.plots.canvas import save
+from musicgen_cls.plots.canvas import FigureFormat, pixels, save
 from musicgen_cls.plots.scores import (
     comparison,
     confusion_matrices,
@@ -23,6 +23,7 @@ from musicgen_cls.plots.sound import (
 )
 
 __all__ = [
+    "FigureFormat",
     "comparison",
     "confusion_matrices",
     "confusion_matrix",
@@ -31,6 +32,7 @@ __all__ = [
     "learning_rate_curve",
     "mel_of",
     "mel_spectrogram",
+    "pixels",
     "pr_curves",
     "save",
     "sheet",

@@ -2,17 +2,24 @@
 
 import warnings
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from musicgen_cls.paths import writing
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
-INK, FAINT = "#222222", "#8a8a8a"
+FigureFormat = Literal["png", "svg", "pdf"]
+"""What figures are written as: pixels, or lines that any size of print shows sharp."""
+
+INK, FAINT = "#222222", "#6e6e6e"  # both are legible on white
+LEGIBLE = 4.5
+"""Least contrast of text with what is behind it: level AA of WCAG 2."""
 RIGHT, WRONG = "#1a7f37", "#c0262d"
 BLUE = "#406fa2"
 LIGHT = ("#fafafa", "#d3dde9", "#aec1d7", "#89a5c6", "#648ab4", "#406fa2", "#17548f")  # even steps in OKLab
@@ -47,11 +54,52 @@ def empty_figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08), facecolor="white")
 
 
+def pixels(levels: "np.ndarray", low: float, high: float) -> bytes:
+    """Draw levels as a small PNG file, a pixel each, without axes.
+
+    Args:
+        levels: `[rows, columns]`, the first row at the bottom.
+        low: the level that is drawn darkest.
+        high: the level that is drawn brightest.
+
+    """
+    import numpy as np
+    from matplotlib import colormaps
+    from PIL import Image
+
+    shades = np.clip((levels[::-1] - low) / max(high - low, 1e-9) * 255, 0, 255).astype(np.uint8)
+    image = Image.fromarray(shades).convert("P")
+    image.putpalette(colormaps["magma"](np.arange(256), bytes=True)[:, :3].tobytes())
+    buffer = BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
 def light_blues() -> "Colormap":
     """Near-white to blue in steps that look equal, without a dark end, so that counts stay legible."""
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("light", LIGHT)
+
+
+def contrast(one: Any, other: Any) -> float:
+    """Contrast ratio of two colours as WCAG 2 defines it, from 1 to 21.
+
+    Relative luminance is that of https://www.w3.org/TR/WCAG22/#dfn-relative-luminance.
+    """
+    from matplotlib.colors import to_rgb
+
+    def luminance(colour: Any) -> float:
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def ink_on(background: Any) -> str:
+    """A colour for text that is legible on any background: the usual ink, else white, else black."""
+    return next(ink for ink in (INK, "white", "black") if ink == "black" or contrast(ink, background) >= LEGIBLE)
 
 
 def name_axis(ax: "Axes", genres: Sequence[str], axis: str, longest: int = 24) -> None:

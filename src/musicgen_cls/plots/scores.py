@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from musicgen_cls.plots.canvas import BLUE, FAINT, INK, cut, empty_figure, light_blues, line_style, name_axis
+from musicgen_cls.plots.canvas import BLUE, FAINT, INK, cut, empty_figure, ink_on, light_blues, line_style, name_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,9 +45,10 @@ def _confusion(ax: "Axes", counts: "np.ndarray", genres: Sequence[str], title: s
     total = counts.sum(axis=1)
     share = counts / np.maximum(total, 1)[:, None]
     k = len(genres)
-    ax.imshow(share, cmap=light_blues(), vmin=0, vmax=1)
+    colours = light_blues()
+    ax.imshow(share, cmap=colours, vmin=0, vmax=1)
     for (i, j), count in np.ndenumerate(counts):
-        colour = FAINT if not count else "white" if share[i, j] > 0.75 else INK
+        colour = ink_on(colours(share[i, j])) if count else FAINT
         ax.text(j, i, str(count) if count else "·", ha="center", va="center", color=colour, fontsize=9, in_layout=False)
     edge: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 9}
     ax.annotate("recall", (1, -0.5), (8, 6), va="bottom", color=FAINT, **edge)

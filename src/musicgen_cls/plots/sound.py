@@ -255,6 +255,7 @@ def curves_by_second(columns: Mapping[str, Mapping[str, Sequence[float]]], name:
 
     """
     from matplotlib import colormaps
+    from matplotlib.ticker import MaxNLocator
 
     fig = empty_figure(8.6, 3.0)
     ax = fig.add_subplot()
@@ -264,6 +265,7 @@ def curves_by_second(columns: Mapping[str, Mapping[str, Sequence[float]]], name:
             ax.fill_between(seconds, curve["low"], curve["high"], color="#dddddd", linewidth=0)
         style = {"color": "black", "linewidth": 2.0} if i == 0 else {"color": colormaps["tab10"](i - 1)}
         ax.plot(seconds, curve["median"], label=column, marker="." if len(seconds) < 8 else "", **style)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="second", ylabel=f"{name} in {unit}" if unit else name)
     if not unit:
         ax.set_yscale("log")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from musicgen_cls import plots
 from musicgen_cls.errors import UsageError, check_jobs
 from musicgen_cls.mistakes import command_parser, source_of_its_own
 from musicgen_cls.paths import as_path, check_writable
@@ -22,6 +23,7 @@ def plot(
     sample_rate: int = 22050,
     ckpt_path: str | None = None,
     jobs: int = -1,
+    figure_format: plots.FigureFormat = "png",
 ) -> Path:
     """Draw recordings, a sheet each, or what sets the genres of a collection apart.
 
@@ -35,6 +37,7 @@ def plot(
         sample_rate: that everything is brought to first, Hz; pictures end at half of it.
         ckpt_path: a classifier's checkpoint: below each recording stands what it says of it, moment by moment.
         jobs: processes; -1 for as many as there are cores.
+        figure_format: of the pictures.
 
     Raises:
         AudioError: none of the files can be used.
@@ -55,9 +58,9 @@ def plot(
         recogniser(ckpt_path)  # told now if it cannot be used
     check_writable(folder, "--out DIR")
     if source is None:
-        draw_files(paths, folder, sample_rate, ckpt_path, jobs)
+        draw_files(paths, folder, sample_rate, ckpt_path, jobs, figure_format)
     else:
-        draw_genres(source, folder, sample_rate, jobs)
+        draw_genres(source, folder, sample_rate, jobs, figure_format)
     return folder
 
 
@@ -66,4 +69,4 @@ def run(args: Sequence[str]) -> None:
     parser = command_parser(plot, classes=SOURCES, listed="files")
     options = parser.instantiate_classes(parser.parse_args(list(args)))
     with source_of_its_own():
-        plot(options.files, options.source, options.out, options.sample_rate, options.ckpt_path, options.jobs)
+        plot(**options.as_dict())

@@ -13,12 +13,13 @@ import numpy as np
 from musicgen_cls import plots
 from musicgen_cls.audio.io import read
 from musicgen_cls.compiled import compiled_librosa
-from musicgen_cls.errors import AudioError, SourceError
+from musicgen_cls.errors import AudioError, SourceError, counted
 from musicgen_cls.metrics.scores import student
 from musicgen_cls.metrics.sound import loudness
-from musicgen_cls.paths import writing
+from musicgen_cls.records import finite
 from musicgen_cls.sheets.spectra import HOP, Floats, mel_centres_hz, mel_of, power_spectrogram
 from musicgen_cls.sources.track import Source, Track
+from musicgen_cls.tables import write_csv
 from musicgen_cls.workers import in_processes
 
 _SHOWN_S, _TOGETHER = 30, 4  # in the average of a genre: how much of a track is shown, and how many frames a column
@@ -36,7 +37,9 @@ class Heard:
     centroid_hz: float
 
 
-def draw_genres(source: Source, folder: Path, sample_rate: int, jobs: int) -> None:
+def draw_genres(
+    source: Source, folder: Path, sample_rate: int, jobs: int, figure_format: plots.FigureFormat = "png"
+) -> None:
     """Average pictures and measures of each genre, as pictures and tables."""
     from tqdm import tqdm
 
@@ -50,12 +53,13 @@ def draw_genres(source: Source, folder: Path, sample_rate: int, jobs: int) -> No
         raise SourceError(f"{source.location}: no track can be used: {refused[0]}")
     by_genre = {genre: [sound for track, sound in heard if track.genre == genre] for genre in source.genres}
     by_genre = {genre: sounds for genre, sounds in by_genre.items() if sounds}
-    _draw_averages(by_genre, folder, sample_rate)
-    _draw_measures(by_genre, folder)
+    _draw_averages(by_genre, folder, sample_rate, figure_format)
+    _draw_measures(by_genre, folder, figure_format)
     _write_tracks(heard, folder / "tracks.csv")
     if refused:
-        print("\n  ".join([f"{len(refused)} files left out:", *refused[:10]]))
-    print(f"Genres:      {folder}: mel.png, spectrum.png, sound.png, genres.csv, tracks.csv ({len(heard)} tracks)")
+        print("\n  ".join([f"{counted(len(refused), 'file')} left out:", *refused[:10]]))
+    pictures = ", ".join(f"{name}.{figure_format}" for name in ("mel", "spectrum", "sound"))
+    print(f"Genres:      {folder}: {pictures}, genres.csv, tracks.csv ({counted(len(heard), 'track')})")
 
 
 def _hear(path: Path, sample_rate: int) -> Heard | str:
@@ -69,20 +73,23 @@ def _hear(path: Path, sample_rate: int) -> Heard | str:
     return Heard(mel_of(power, sample_rate), loudness(waveform), centroid)
 
 
-def _draw_averages(by_genre: Mapping[str, Sequence[Heard]], folder: Path, sample_rate: int) -> None:
+def _draw_averages(
+    by_genre: Mapping[str, Sequence[Heard]], folder: Path, sample_rate: int, ending: plots.FigureFormat
+) -> None:
     """The average mel spectrogram of each genre, and its average over time."""
     averages = {genre: average([sound.mel for sound in sounds]) for genre, sounds in by_genre.items()}
     columns = min(picture.shape[1] for picture in averages.values())
     seconds, centres = columns * _TOGETHER * HOP / sample_rate, mel_centres_hz(sample_rate)
-    titles = {genre: f"{genre}, {len(sounds)} tracks" for genre, sounds in by_genre.items()}
+    titles = {genre: f"{genre}, {counted(len(sounds), 'track')}" for genre, sounds in by_genre.items()}
     genres = list(averages)
     for page in range(0, len(genres), 16):
         shown = genres[page : page + 16]
         pictures = [averages[genre][:, :columns] for genre in shown]
         figure = plots.spectrogram_page(pictures, [titles[genre] for genre in shown], None, seconds, centres)
-        plots.save(figure, folder / (f"mel-{page // 16 + 1}.png" if page else "mel.png"))
+        plots.save(figure, folder / (f"mel-{page // 16 + 1}.{ending}" if page else f"mel.{ending}"))
     plots.save(
-        plots.spectra({genre: mel.mean(axis=1) for genre, mel in averages.items()}, centres), folder / "spectrum.png"
+        plots.spectra({genre: mel.mean(axis=1) for genre, mel in averages.items()}, centres),
+        folder / f"spectrum.{ending}",
     )
 
 
@@ -97,32 +104,26 @@ def average(mels: Sequence[Floats]) -> Floats:
     return total / count
 
 
-def _draw_measures(by_genre: Mapping[str, Sequence[Heard]], folder: Path) -> None:
+def _draw_measures(by_genre: Mapping[str, Sequence[Heard]], folder: Path, ending: plots.FigureFormat) -> None:
     """Loudness and centroid of every track, their means and intervals: a figure and a table."""
-    import pandas as pd
-
     panels = {
         label: {genre: [float(getattr(sound, name)) for sound in sounds] for genre, sounds in by_genre.items()}
         for name, label in MEASURES.items()
     }
-    plots.save(plots.strips(panels, student), folder / "sound.png")
+    plots.save(plots.strips(panels, student), folder / f"sound.{ending}")
     rows = []
     for genre, sounds in by_genre.items():
-        row: dict[str, float | str] = {"genre": genre, "tracks": len(sounds)}
+        row: dict[str, float | str | None] = {"genre": genre, "tracks": len(sounds)}
         for name in MEASURES:
             interval = student([getattr(sound, name) for sound in sounds])
-            row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+            row |= finite({name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high})
         rows.append(row)
-    with writing(folder / "genres.csv") as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False)
+    write_csv(folder / "genres.csv", list(rows[0]), rows)
 
 
 def _write_tracks(heard: Sequence[tuple[Track, Heard]], path: Path) -> None:
     """A row a track."""
-    import pandas as pd
-
     rows = [
         {"track": track.id, "genre": track.genre, **{n: getattr(sound, n) for n in MEASURES}} for track, sound in heard
     ]
-    with writing(path) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False)
+    write_csv(path, list(rows[0]), rows)

@@ -20,11 +20,14 @@ from musicgen_cls.workers import in_processes
 _COLUMNS = 3000  # of a picture: more than a screen has
 
 
-def draw_files(paths: list[Path], folder: Path, sample_rate: int, ckpt_path: str | None, jobs: int) -> None:
+def draw_files(
+    paths: list[Path], folder: Path, sample_rate: int, ckpt_path: str | None, jobs: int,
+    figure_format: plots.FigureFormat = "png",
+) -> None:  # fmt: skip
     """A sheet of each file; those that cannot be used are named at the end."""
     from tqdm import tqdm
 
-    names = sheet_names(paths)
+    names = sheet_names(paths, figure_format)
     jobs = 1 if len(paths) == 1 else jobs
     draw = partial(_draw_file, sample_rate=sample_rate, ckpt_path=ckpt_path)
     with closing(in_processes(draw, [*zip(paths, [folder / name for name in names], strict=True)], jobs)) as run:
@@ -39,18 +42,18 @@ def draw_files(paths: list[Path], folder: Path, sample_rate: int, ckpt_path: str
     print(f"Sheets:      {folder / drawn[0]}" + (f" and {len(drawn) - 1} more" if drawn[1:] else ""))
 
 
-def sheet_names(paths: Sequence[Path]) -> list[str]:
+def sheet_names(paths: Sequence[Path], ending: str = "png") -> list[str]:
     """A name for each picture: the file's, below the folders that tell it from the others."""
     if len(paths) == 1:
-        return [picture_name(paths[0])]
+        return [picture_name(paths[0], ending)]
     places = [Path(normpath(path.absolute())) for path in paths]
     common = commonpath([place.parent for place in places])
-    return [str(place.relative_to(common).with_name(picture_name(place))) for place in places]
+    return [str(place.relative_to(common).with_name(picture_name(place, ending))) for place in places]
 
 
-def picture_name(path: Path) -> str:
+def picture_name(path: Path, ending: str = "png") -> str:
     """Name of the picture of a file, cut where the file's own name is as long as names may be."""
-    return f"{shortened(path.name, NAME_BYTES - len('.png'))}.png"
+    return f"{shortened(path.name, NAME_BYTES - len(ending) - 1)}.{ending}"
 
 
 def _draw_file(paths: tuple[Path, Path], sample_rate: int, ckpt_path: str | None) -> str | None:

@@ -13,7 +13,7 @@ from musicgen_cls.tables import read_csv
 
 
 class Folder(Source):
-    """A folder with a sub-folder for each genre, named after it.
+    """A folder with a sub-folder for each genre, named after it; generated music names its genres itself.
 
     Files lie in them at any depth: wav, flac, ogg, opus, mp3, aiff and others, any rate, any number of channels.
     Artists come from `artists.csv` in the folder (columns `file,genre,artist`, files relative to the folder), else from
@@ -62,11 +62,13 @@ class Folder(Source):
 
     @cached_property
     def _tracks(self) -> list[Track]:
-        root, artists = self.location, self._artists[0]
-        tracks = []
+        from musicgen_cls.generations import genres_of
+
+        root, tracks, genres = self.location, [], genres_of(self.location)
         for file, name in self._audio.items():
-            genre = composed(shown(file.relative_to(root).parts[0]))
-            tracks.append(Track(name, file, genre, artists.get(name)))
+            relative = file.relative_to(root)
+            genre = composed(shown(genres.get(relative.as_posix(), relative.parts[0])))
+            tracks.append(Track(name, file, genre, self._artists[0].get(name)))
         return tracks
 
     def _why_not(self, file: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import shlex
 from pathlib import Path
@@ -14,6 +13,7 @@ from musicgen_cls.paths import writing
 from musicgen_cls.sweep.settings import FitSettings, argument
 from musicgen_cls.sweep.space import shown, words
 from musicgen_cls.sweep.study import SharedStudy, name_of, noted, state
+from musicgen_cls.tables import write_csv
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -33,10 +33,7 @@ def tell(shared: SharedStudy, settings: FitSettings) -> None:
     ranked = _ranked(shared.trials, shared.identity["direction"])
     rows = [_row(trial, metric, shared) for trial in ranked]
     print(_table(rows, metric, [dimension.name for dimension in shared.space]))
-    with writing(place / "trials.csv") as half, half.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(place / "trials.csv", list(rows[0]), rows)
     print(f"Table:       {place / 'trials.csv'}")
     if running := [trial for trial in ranked if state(trial) == "running"]:
         print(f"In other processes {len(running)} still going on; the last to end says how it all ended")

@@ -25,7 +25,7 @@ class GenreGenerator(Task):
             length of the target in samples.
         lr: Adam's learning rate.
         weight_decay: Adam's L2 penalty.
-        seconds: length of what `predict` makes, the beginning it continues included, s.
+        seconds: length of what `predict` makes, the prompt included, s.
         temperature: how freely it draws: below 1 likelier values, above 1 rarer ones.
         top_p: draw from the likeliest values only that together have this probability.
         num_classes: genres; this and the next two are taken from the datamodule on the command line.
@@ -137,8 +137,8 @@ class GenreGenerator(Task):
         """
         left = round(self.seconds * self.sample_rate) - context.shape[1]
         if left <= 0:
-            beginning = context.shape[1] / self.sample_rate
-            raise UsageError(f"--model.seconds {self.seconds:g}: the beginning alone has {beginning:g} s; ask for more")
+            prompt = context.shape[1] / self.sample_rate
+            raise UsageError(f"--model.seconds {self.seconds:g}: the prompt alone has {prompt:g} s; ask for more")
         yield context
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         for piece in self.network.stream(context, genre, Draw(generators, self.temperature, self.top_p)):
