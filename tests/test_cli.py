@@ -510,7 +510,7 @@ def test_training_tracks_are_recognised_wherever_they_are(trained: Path, music: 
     tests = report_of(trained / "checkpoints/best-test-music-track")["tracks"]
     assert report_of(Path("report"))["tracks_heard_in_training"] == 18 - tests
     assert report_of(Path("report"))["can_leak"] is True
-    assert f"trained or selected on {18 - tests} of these tracks" in printed
+    assert f"trained or selected on {18 - tests} tracks of this test" in printed
 
 
 def test_a_resumed_run_leaves_a_config_that_starts_afresh(music: Path, run: Run) -> None:

@@ -297,7 +297,7 @@ class TestCard:
         card = card_of(vgg)
         assert "> **Beware: trained with a split that leaks.**" in card
         assert "Beware:** split 'segment' puts windows of one track on both sides" in card
-        assert "was trained or selected on 3 of these tracks" in card
+        assert "was trained or selected on 3 tracks of this test" in card
         assert "this report is older than the checkpoint" in card
 
     @pytest.mark.parametrize("text", ["{", "[]", '{"source": "music"}'])

@@ -154,6 +154,7 @@ def find_rows(runs: Sequence[str]) -> list[Row]:
     Raises:
         UsageError: a name that stands for no report of a classifier, or a pattern for tests of which no mean can be.
     """
+    runs = list(runs)
     if not runs or "" in runs:
         raise UsageError(
             "RUN: name two runs or more, as musiccli compare lightning_logs/vgg/version_0 other/report.json"

@@ -295,7 +295,7 @@ def spoil_line(number: int, change):
     [
         (
             lambda lines: [lines[0], *(f"{line}," for line in lines[1:])],
-            "line 2: 61 values for 60 columns; mend the row",
+            "line 2: 61 values for 60 columns; fix the row",
         ),
         (lambda lines: [f"{line}," for line in lines], "columns extra one without a name; it needs"),
         (spoil_line(7, lambda line: line.rpartition(",")[0]), "line 7: 59 values for 60 columns"),
@@ -310,7 +310,7 @@ def spoil_line(number: int, change):
         (spoil_line(3, lambda line: line.replace(",blues", ",Blues")), "line 3: the label 'Blues' is 'blues' above"),
         (
             lambda lines: [*lines[:-10], *(line.replace(",rock", ",rok") for line in lines[-10:])],
-            "line 152: rock.00007 is the only track with the label 'rok'; mend",
+            "line 152: rock.00007 is the only track with the label 'rok'; fix",
         ),
         (
             lambda lines: lines[:81],

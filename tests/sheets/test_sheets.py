@@ -147,7 +147,7 @@ def test_genres_of_a_collection(tmp_path, capsys):
         (["bad.wav", "silent.wav"], "(2 files, none of them usable)"),
         (["bad.wav", "--sample_rate", "0"], "--sample_rate 0: "),
         (["bad.wav", "--sample_rate", "4000000"], "must be 4000 to 96000"),
-        (["tone.wav", "--out", "taken"], "tone.wav.png: cannot be written"),
+        (["tone.wav", "--out", "taken"], "tone.wav.png: a folder; name a file to write"),
         (["bad.wav", "--sample_rate", "fast"], "'fast' is not of type int"),
         (["bad.wav", "--jobs", "0"], "--jobs 0: must be from 1 to 256"),
         (["bad.wav", "--jobs", "-7"], "--jobs -7: must be from 1 to 256"),

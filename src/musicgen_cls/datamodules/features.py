@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import math
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -53,6 +55,9 @@ class FeatureTable(GenreDataModule):
     """
 
     INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("look_back",)
+    _read: Any = None
+    """The table, from when its genres are asked for until it is made a collection."""
+
     features: ClassVar[int] = len(COLUMNS)
     """Numbers in a row."""
 
@@ -123,7 +128,10 @@ class FeatureTable(GenreDataModule):
         return batch
 
     def _all_genres(self) -> list[str]:
-        return super()._all_genres() if self.source is not None else sorted(set(read_table(self.location)["label"]))
+        if self.source is not None:
+            return super()._all_genres()
+        self._read = read_table(self.location)
+        return sorted(set(self._read["label"]))
 
     def _lay(self, collection: Collection, rows: list[int], side: Side | None) -> Windows:
         return self._lay_across(collection, rows) if self.across_tracks else super()._lay(collection, rows, side)
@@ -139,7 +147,8 @@ class FeatureTable(GenreDataModule):
         return Windows(track, genre, target - self.look_back, np.zeros_like(target), start_s.astype(np.float32))
 
     def _collect(self) -> Collection:
-        table = read_table(self.location)
+        table = self._read if self._read is not None else read_table(self.location)
+        self._read = None  # what is in it lives on in the collection
         seconds = (table["length"] / RATE).tolist()
         named = list(zip(table.index, table["filename"], table["label"], seconds, strict=True))
         places = self._places_by_source(named) if self.source is not None else self._places_by_rule(named)
@@ -178,7 +187,7 @@ class FeatureTable(GenreDataModule):
 
     def _mislabelled(self, line: int, filename: str, label: str, genre: str) -> SourceError:
         return SourceError(
-            f"{self.location} line {line}: {filename} has the label '{label}', but its track is '{genre}'; mend the "
+            f"{self.location} line {line}: {filename} has the label '{label}', but its track is '{genre}'; fix the "
             "label"
         )
 
@@ -245,7 +254,7 @@ class FeatureTable(GenreDataModule):
             if count[track.genre] == 1:
                 raise SourceError(
                     f"{self.location} line {line_of[name]}: {name} is the only track with the label '{track.genre}'; "
-                    "mend the label, add tracks, or take its rows away"
+                    "fix the label, add tracks, or take its rows away"
                 )
 
     def _too_short(self, tracks: dict[str, Track], count_of: dict[str, int]) -> list[Problem]:
@@ -284,10 +293,13 @@ def _ending(name: str) -> str:
 
 
 _TABLE_BYTES = 2_000_000_000  # two million rows
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def read_table(path: Path) -> Any:
     """A table of features as a pandas DataFrame, every number checked; its index are the lines in the file.
+
+    Rows become numbers as they are read, so that memory grows with the numbers and not with their text.
 
     Raises:
         SourceError: it cannot be read, has other columns, no rows, a label missing or spelt in two ways, or what is no
@@ -296,8 +308,36 @@ def read_table(path: Path) -> Any:
     import pandas as pd
 
     check_regular(path, "--data.table", _TABLE_BYTES)
-    lines = _lines(path)
-    header = lines.pop(next(iter(lines)))
+    rows = _rows(path)
+    order = _order(path, next(rows)[1])
+    lines, filenames, labels, numbers = [], [], [], array("d")
+    spelt: dict[str, str] = {}
+    for line, values in rows:
+        if len(values) != len(order):
+            raise SourceError(f"{path} line {line}: {len(values)} values for {len(order)} columns; fix the row")
+        filename, label, *texts = (values[place] for place in order)
+        for name, text in (("filename", filename), ("label", label)):
+            if not text.isprintable():
+                raise SourceError(f"{path} line {line}: {name} {text!r} is no plain text; fix it")
+            if not text.strip():
+                raise SourceError(f"{path} line {line}: no {name}; fill it in, or take the row away")
+        label = composed(label)
+        if (first := spelt.setdefault(folded(label), label)) != label:
+            raise SourceError(f"{path} line {line}: the label '{label}' is '{first}' above; spell it in one way")
+        numbers.extend(_numbers(path, line, texts))
+        lines.append(line)
+        filenames.append(filename)
+        labels.append(label)
+    if not lines:
+        raise SourceError(f"{path}: no rows; make it anew with musiccli features")
+    table = pd.DataFrame(np.frombuffer(numbers).reshape(len(lines), -1), index=lines, columns=list(COLUMNS))
+    table.insert(0, "filename", filenames)
+    table["label"] = labels
+    return table
+
+
+def _order(path: Path, header: list[str]) -> list[int]:
+    """Where `filename`, `label` and the numbers stand in a row, in this order."""
     for separator, name in ((";", "semicolons"), ("\t", "tabs")):
         if len(header) == 1 and separator in header[0]:
             raise SourceError(f"{path}: its columns are separated by {name}; save it with commas")
@@ -310,54 +350,41 @@ def read_table(path: Path) -> Any:
             if names
         ]
         raise SourceError(f"{path}: columns {'; '.join(named)}; it needs those of features_3_sec.csv, in any order")
-    if not lines:
-        raise SourceError(f"{path}: no rows; make it anew with musiccli features")
-    for line, values in lines.items():
-        if len(values) != len(header):
-            raise SourceError(f"{path} line {line}: {len(values)} values for {len(header)} columns; mend the row")
-    table = pd.DataFrame(list(lines.values()), index=list(lines), columns=header)
-    for name in ("filename", "label"):
-        if (odd := table.index[table[name].str.contains(r"[\x00-\x1f\x7f]")]).size:
-            raise SourceError(f"{path} line {odd[0]}: {name} {table[name][odd[0]]!r} is no plain text; mend it")
-        if (empty := table.index[table[name].str.strip() == ""]).size:
-            raise SourceError(f"{path} line {empty[0]}: no {name}; fill it in, or take the row away")
-    table["label"] = table["label"].map(composed)
-    spelt: dict[str, str] = {}
-    for line, label in zip(lines, table["label"], strict=True):
-        if (first := spelt.setdefault(folded(label), label)) != label:
-            raise SourceError(f"{path} line {line}: the label '{label}' is '{first}' above; spell it in one way")
-    numbers = table[list(COLUMNS)].apply(pd.to_numeric, errors="coerce")
-    with np.errstate(over="ignore"):  # what is too large for 32 bits is infinite there
-        wrong = np.argwhere(~np.isfinite(numbers.to_numpy(dtype=float).astype(np.float32)))
-    if len(wrong):
-        row, column = wrong[0]
-        line, value = table.index[row], table[COLUMNS[column]].iloc[row]
-        raise SourceError(f"{path} line {line}: {COLUMNS[column]} is '{value}', not a finite number; mend it")
-    if (empty := table.index[numbers["length"] <= 0]).size:
-        raise SourceError(
-            f"{path} line {empty[0]}: length is '{table['length'][empty[0]]}', but samples count from 1; mend it"
-        )
-    table[list(COLUMNS)] = numbers
-    return table
+    return [header.index(name) for name in ("filename", "label", *COLUMNS)]
 
 
-def _lines(path: Path) -> dict[int, list[str]]:
-    """The values in a CSV file by the line they begin in, the first those of the header; blank lines are left out."""
-    lines: dict[int, list[str]] = {}
-    line = 1
+def _numbers(path: Path, line: int, texts: Sequence[str]) -> list[float]:
+    """The numbers of a row, each finite in 32 bits, the first, a length, above 0."""
+    numbers = []
+    for name, text in zip(COLUMNS, texts, strict=True):
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not abs(number) <= _LARGEST or "_" in text:  # Python reads 1_000
+            raise SourceError(f"{path} line {line}: {name} is '{text}', not a finite number; fix it")
+        numbers.append(number)
+    if numbers[0] <= 0:
+        raise SourceError(f"{path} line {line}: length is '{texts[0]}', but samples count from 1; fix it")
+    return numbers
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The values in a CSV file with the line they begin in, those of the header first; blank lines are left out."""
+    line, begun = 1, False
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             for values in reader:
                 if any(value.strip() for value in values):
-                    lines[line] = values
+                    begun = True
+                    yield line, values
                 line = reader.line_num + 1
     except FileNotFoundError:
         raise SourceError(f"{path}: no such table; make one with musiccli features") from None
     except csv.Error as error:
-        raise SourceError(f"{path} line {line}: not a row that can be read ({error}); mend it") from error
-    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} line {line}: not a row that can be read ({error}); fix it") from error
+    except (OSError, UnicodeError) as error:
         raise SourceError(f"{path}: not a table that can be read ({error}); save it as CSV, in UTF-8") from error
-    if not lines:
+    if not begun:
         raise SourceError(f"{path}: not a table that can be read (it is empty)")
-    return lines

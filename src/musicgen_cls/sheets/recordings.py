@@ -12,7 +12,7 @@ from typing import Any
 from musicgen_cls import plots
 from musicgen_cls.audio.io import read
 from musicgen_cls.compiled import compiled_librosa
-from musicgen_cls.errors import AudioError
+from musicgen_cls.errors import AudioError, UsageError
 from musicgen_cls.paths import NAME_BYTES, shortened, shown
 from musicgen_cls.sheets.spectra import HOP, N_FFT, decibels, mel_centres_hz, mel_of, power_spectrogram
 from musicgen_cls.workers import in_processes
@@ -74,6 +74,8 @@ def _draw_file(paths: tuple[Path, Path], sample_rate: int, ckpt_path: str | None
     figure = plots.sheet(title, waveform, sample_rate, decibels(power), mel, centres, chroma, end_s, below)
     try:
         plots.save(figure, picture)
+    except UsageError as error:  # something else has its name
+        return str(error)
     except OSError as error:
         return f"{picture}: cannot be written ({error.strerror}); give another folder with --out DIR"
     return None
