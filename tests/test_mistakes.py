@@ -36,6 +36,25 @@ def test_folders_that_cannot_be_written_are_told_with_their_name() -> None:
     assert "/full/x.ckpt: cannot be written (No space left on device)" in str(told)
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            RuntimeError("[gloo/transport/tcp/pair.cc:538] Read error: Connection reset by peer"),
+            "another process of this run",
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"),
+            "not enough memory",
+        ),
+        (MemoryError(), "not enough memory"),
+        (ModuleNotFoundError("Requirement 'x>=1' not met. HINT: Try running `pip install x`"), "not met"),
+    ],
+)
+def test_errors_of_libraries(error: Exception, said: str) -> None:
+    assert said in str(user_error(raised(error)))
+
+
 def test_ours_goes_before_the_systems() -> None:
     ours = raised(UsageError("out: give another folder"), OSError(errno.EROFS, "Read-only file system"))
     assert user_error(ours) is ours

@@ -21,6 +21,8 @@ def quieten() -> None:
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*predict returned None.*",  # for files that cannot be read
         ".*callbacks used to create the checkpoint need.*",  # to test, nothing need be stopped or saved
+        ".*could not find the monitored key.*",  # where no validation has run yet: said once, at the end
+        ".*You requested to overfit but enabled.*",
         ".*treespec, LeafSpec.*",  # Lightning's own business with torch
     ):
         warnings.filterwarnings("ignore", message=message)

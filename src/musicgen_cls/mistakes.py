@@ -25,6 +25,7 @@ _LITERAL = re.compile(r"Literal\[(.*?)\].*?Got value: (\S*)", re.DOTALL)
 _UNION = re.compile(r"Union subtypes\s+Subtypes: \[(.*)\]\s+Errors:.*Given value: (.*)", re.DOTALL)
 _BEFORE = re.compile(r"NestedArg\(key='([^']+)'")
 _MONITOR = re.compile(r"ModelCheckpoint\(monitor='(.*?)'\).*returned metrics: \[(.*?)\]", re.DOTALL)
+_PEER = re.compile(r"gloo|NCCL|Connection (?:closed|reset) by peer|connectFullMesh", re.IGNORECASE)
 _NO_MEMORY = re.compile(r"can't allocate memory|out of memory|integer multiplication overflow|Storage size calc", re.I)
 _TYPE = re.compile(r"Expected an? <class '([\w.]+)'>.*?Got value: (\S*)", re.DOTALL)
 
@@ -243,6 +244,11 @@ def user_error(error: BaseException) -> MusicClsError | None:
 
 
 def _foreign(error: BaseException) -> MusicClsError | None:
+    if isinstance(error, RuntimeError) and _PEER.search(str(error)):
+        return UsageError(
+            "another process of this run ended, so that this one cannot go on; what is saved stays, and fit resumes "
+            "from it with --ckpt_path last"
+        )
     if found := _MONITOR.search(str(error)):
         return UsageError(f"--checkpoint.monitor {found[1]}: there is no such figure; there are {found[2]}")
     if isinstance(error, ModuleNotFoundError) and "not met" in str(error):  # of a package that Lightning can do without

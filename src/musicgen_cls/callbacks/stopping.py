@@ -22,7 +22,7 @@ class LastingStop(EarlyStopping):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember that there are figures of validation."""
-        self._validated |= not trainer.sanity_checking
+        self._validated |= not (trainer.sanity_checking or trainer.barebones)  # the latter logs no figure
         super().on_validation_end(trainer, pl_module)
 
     def _validate_condition_metric(self, logs: dict[str, Tensor]) -> bool:
