@@ -205,6 +205,10 @@ class TestWords:
     def test_a_file_without_its_option(self, fails: Fails, checkpoint: Path) -> None:
         assert "named after --data.files" in fails("predict", "--ckpt_path", checkpoint, "song.mp3")
 
+    def test_trust_without_a_module(self, fails: Fails, checkpoint: Path) -> None:
+        for args in (["--trust"], ["--trust", "--data.files", "song.mp3"]):
+            assert "--trust: names no module" in fails("predict", "--ckpt_path", checkpoint, *args)
+
     def test_no_config(self, fails: Fails) -> None:
         assert "--config configs/quickstart.yaml" in fails("fit")
 

@@ -88,7 +88,7 @@ MAY_IMPORT["export"] = {
     *("errors", "mistakes", "paths", "plain", "checkpoints", "datamodules", "tasks", "inference"),
     *("exported", "model_card"),
 }
-MAY_IMPORT["__main__"] = {"__init__", "cli", "help", "mistakes", "plain"}
+MAY_IMPORT["__main__"] = {"__init__", "errors", "cli", "help", "mistakes", "plain"}
 MAY_IMPORT["__init__"] = {"inference", "callbacks", "datamodules", "plots", "tasks"}
 
 # Who may know of the heavy parts.

@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from musicgen_cls import __version__, help
+from musicgen_cls.errors import UsageError
 from musicgen_cls.mistakes import leaving_at_once, told
 from musicgen_cls.plain import TRUST_VARIABLE
 
@@ -82,16 +83,17 @@ def main(args: Sequence[str] | None = None) -> int:
         print(help.command_help(args[0]), end="")
         return 0
     sys.path.append(str(Path.cwd()))  # so that configs can name classes of one's own; a console script leaves it out
-    with trusting(args) as rest:
-        return told(lambda: _run(rest), STOPPED.get(args[0], "the same command resumes it"))
+    return told(lambda: _run(args), STOPPED.get(args[0], "the same command resumes it"))
 
 
 @contextmanager
 def trusting(args: list[str]) -> Iterator[list[str]]:
     """Take every `--trust MODULE` out of a command line, and let the command and its worker processes trust these."""
     rest, trust, following = [], os.environ.get(TRUST_VARIABLE, ""), False
-    for arg in args:
+    for arg, after in zip(args, (*args[1:], "-"), strict=True):
         name, equals, value = arg.partition("=")
+        if arg == "--trust" and after.startswith("-"):
+            raise UsageError("--trust: names no module; say one, as --trust my_module")
         if following or (equals and name == "--trust"):
             trust = ",".join(filter(None, (trust, arg if following else value)))
         elif arg != "--trust":
@@ -109,12 +111,13 @@ def trusting(args: list[str]) -> Iterator[list[str]]:
 
 def _run(args: list[str]) -> None:
     room = ROOMS.get(args[0])
-    with leaving_at_once():
-        module = import_module(room or "musicgen_cls.cli")
-    if room:
-        module.run(args[1:])
-    else:
-        module.start(args)
+    with trusting(args) as rest:
+        with leaving_at_once():
+            module = import_module(room or "musicgen_cls.cli")
+        if room:
+            module.run(rest[1:])
+        else:
+            module.start(rest)
 
 
 if __name__ == "__main__":
