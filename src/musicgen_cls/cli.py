@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -119,6 +120,7 @@ class MusicCLI(LightningCLI):
 
     def __init__(self, more_callbacks: Sequence[Callback] = (), **options: Any) -> None:
         self.more_callbacks = more_callbacks
+        self.began = time.time()
         try:
             super().__init__(**options)
         except (KeyboardInterrupt, SystemExit) as leaving:
@@ -129,7 +131,8 @@ class MusicCLI(LightningCLI):
     def _how_to_resume(self) -> str:
         """What a training that was stopped has left, and the command that takes it up."""
         last = saved_last(getattr(self, "trainer", None))
-        if last is None:
+        of_before = last is not None and self.checkpoint is None and last.stat().st_mtime < self.began
+        if last is None or of_before:
             return "nothing is saved yet, since no epoch has ended; the same command starts from the beginning"
         return f"the same command with --ckpt_path {last} resumes it"
 
