@@ -84,6 +84,17 @@ def test_sheets_of_files_and_folders(music, tmp_path, capsys):
     assert [path.parts[-2:] for path in drawn] == [("blues", "0.wav.png"), ("jazz", "0.wav.png")]
 
 
+def test_what_a_folder_holds_besides_is_named(music, tmp_path, capsys):
+    folder = tmp_path / "songs"
+    folder.mkdir()
+    (folder / "0.wav").write_bytes((music / "jazz" / "0.wav").read_bytes())
+    for name in ("a.m4a", "notes.txt", "cover.jpg"):
+        (folder / name).touch()
+    assert main(["plot", str(folder), "--out", str(tmp_path / "out")]) == 0
+    left_out = [line for line in capsys.readouterr().out.splitlines() if line.startswith("left out: ")]
+    assert [line.split(": ")[1] for line in left_out] == [str(folder / "a.m4a"), str(folder / "notes.txt")]
+
+
 def test_sheets_and_genres_for_print(music, tmp_path, capsys):
     out = ["--out", str(tmp_path), "--jobs", "1", "--figure_format"]
     assert main(["plot", str(music / "jazz" / "0.wav"), *out, "svg"]) == 0

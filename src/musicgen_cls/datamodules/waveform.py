@@ -23,7 +23,7 @@ from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.windows import Batch, TrackSampler, WindowDataset, WindowSampler
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive
 from musicgen_cls.paths import safe_name
-from musicgen_cls.sources.files import find_files
+from musicgen_cls.sources.files import find_files, passed_by
 from musicgen_cls.sources.splits import SplitName
 from musicgen_cls.sources.track import Side, Source
 
@@ -168,6 +168,8 @@ class WaveformWindows(AudioDataModule):
         if self.files is None:
             self.prepare_data()
         else:
+            for problem in passed_by(self.files):
+                log.warning("left out: %s", problem)
             self._named_files()
 
     def predict_dataloader(self) -> DataLoader[Any]:

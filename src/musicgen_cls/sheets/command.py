@@ -11,7 +11,7 @@ from musicgen_cls.mistakes import command_parser, source_of_its_own
 from musicgen_cls.paths import as_path, check_writable
 from musicgen_cls.sheets.genres import draw_genres
 from musicgen_cls.sheets.recordings import draw_files, recogniser
-from musicgen_cls.sources.files import find_files
+from musicgen_cls.sources.files import find_files, passed_by
 from musicgen_cls.sources.known import SOURCES
 from musicgen_cls.sources.track import Source
 
@@ -59,6 +59,8 @@ def plot(
     check_writable(folder, "--out DIR")
     if source is None:
         draw_files(paths, folder, sample_rate, ckpt_path, jobs, figure_format)
+        for problem in passed_by(files, "FILE"):
+            print(f"left out: {problem}")
     else:
         draw_genres(source, folder, sample_rate, jobs, figure_format)
     return folder

@@ -12,7 +12,7 @@ from typing import Literal, cast, get_args
 from musicgen_cls.errors import SourceError
 from musicgen_cls.paths import as_path
 from musicgen_cls.sources.download import fetch, unpack
-from musicgen_cls.sources.track import Side, Source, Track
+from musicgen_cls.sources.track import OTHER_AUDIO, Problem, Side, Source, Track, other_format
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 
@@ -90,6 +90,20 @@ class GTZAN(Source):
             fetch(f"GTZAN {self.subset}", ADDRESSES[self.subset], self.location, _unpack_nested)
         except SourceError as error:
             raise SourceError(f"{error}; {self._ways_on()}") from error
+
+    def problems(self) -> list[Problem]:
+        """Music in the genres' folders that is no track: of a format that cannot be decoded, or of another name."""
+        paths = self._paths()
+        folders = sorted({path.parent for path in paths.values()})
+        others = [file for folder in folders for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
+        problems = []
+        for file in others:
+            suffix, known = file.suffix.lower(), file.name.removesuffix(file.suffix) in paths
+            if suffix in OTHER_AUDIO and not known:
+                problems.append(Problem(file, other_format(file)))
+            elif suffix in self.suffixes and not known:
+                problems.append(Problem(file, "not named as GTZAN's tracks are, as blues.00000.wav"))
+        return problems
 
     def notes(self) -> dict[str, str]:
         """Notes by track id on files known to be damaged in some copies, or distorted; see faults.csv for sources."""
