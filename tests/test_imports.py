@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "logs": set(),
     "tables": {"errors", "paths"},
     "console": {"errors"},
-    "configs": {"errors", "paths"},
+    "configs": {"errors", "paths", "plain"},
     "compiled": {"paths"},
     "workers": {"errors"},
     "audio": {"errors", "paths", "compiled"},

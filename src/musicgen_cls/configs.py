@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,12 +10,12 @@ import yaml
 
 from musicgen_cls.errors import UsageError
 from musicgen_cls.paths import as_path, check_regular
+from musicgen_cls.plain import DOTTED
 
 _BYTES, _DEPTH, _VALUES = 1_000_000, 60, 100_000
 """The most that a config may hold: bytes, levels, and values once its aliases are written out."""
 
 _NAMES = ("--config", "-c")
-_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -43,7 +42,7 @@ def checked(args: Sequence[str]) -> tuple[list[str], list[dict[str, Any]]]:
 def named_modules(args: Sequence[str], settings: Sequence[Any]) -> set[str]:
     """The modules of the classes that a user names, in configs and as values of `--model` and `--data` options."""
     given = [value for arg, after in zip(args, (*args[1:], ""), strict=False) for value in _class_option(arg, after)]
-    paths = [path for part in (*settings, given) for path in _texts(part) if _DOTTED.fullmatch(path)]
+    paths = [path for part in (*settings, given) for path in _texts(part) if DOTTED.fullmatch(path)]
     return {path.rpartition(".")[0] for path in paths}
 
 

@@ -44,7 +44,7 @@ class Console:
         if self.failure is None:
             try:
                 action(*args)
-            except OSError as error:  # a closed pipe, as of `| head`, or a full disk: told at the end, after the work
+            except OSError as error:  # a closed pipe, as of `| head`; or a full disk, which is reported after the work
                 self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:

@@ -15,7 +15,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from musicgen_cls.errors import UsageError
 
-_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+"""A dotted path, as `package.module.Class`."""
 
 
 def plain(value: Any) -> Any:
@@ -89,7 +90,7 @@ def find_class(path: Any, trust: Collection[str] = ()) -> type:
     Raises:
         UsageError: the module is not trusted, or there is no such class.
     """
-    if not isinstance(path, str) or not _DOTTED.fullmatch(path):
+    if not isinstance(path, str) or not DOTTED.fullmatch(path):
         raise UsageError(f"{path!r:.100} names no class")
     module = path.rpartition(".")[0]
     trusted = {*_LIBRARIES, *trust, *filter(None, os.environ.get(TRUST_VARIABLE, "").split(","))}
@@ -179,7 +180,7 @@ def _class_in(hint: Any) -> type | None:
 
 
 def _check_primitive(name: str, value: Any) -> None:
-    """Raise `UsageError` for anything in a plain value that could be taken for a class."""
+    """Raise `UsageError` for anything in a plain value that could name a class."""
     if isinstance(value, list | tuple):
         for item in value:
             _check_primitive(name, item)

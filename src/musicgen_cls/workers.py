@@ -1,4 +1,4 @@
-"""Work in several processes: results as they come, no process left behind, a dead one told in one line."""
+"""Work in several processes: results as they come, no process left behind, one line for a process that dies."""
 
 from __future__ import annotations
 

@@ -289,7 +289,7 @@ def test_floats_stay_as_they_are_and_far_too_loud_ones_are_refused():
 def test_a_float_file_of_integers_is_scaled_and_named(tmp_path, caplog):
     soundfile.write(tmp_path / "a.wav", noise(5000) * 32768, RATE, subtype="FLOAT")
     np.testing.assert_allclose(read(tmp_path / "a.wav", RATE), noise(5000), atol=1e-6)
-    assert "taken for 16-bit integers" in caplog.text
+    assert "read as 16-bit integers" in caplog.text
     assert np.array_equal(read_pcm(tmp_path / "a.wav", RATE), to_pcm(noise(5000)))
     soundfile.write(tmp_path / "b.wav", noise(5000) * 100, RATE, subtype="FLOAT")
     with pytest.raises(AudioError, match=r"b\.wav: samples up to .*scale them"):

@@ -29,7 +29,7 @@ _TRUNCATED = 0.95  # share of the frames promised in a file's header below which
 _LOUD = 4.0  # full scale and 12 dB: decoders overshoot by less
 _INTEGERS = (256.0, 1.001 * PCM_SCALE)  # peaks of float files that hold 16-bit integers
 
-FULL_RANGE = "full scale is 1"
+_FULL_SCALE = "full scale is 1"
 
 
 def stream(path: Path, sample_rate: int) -> Iterator[Waveform]:
@@ -93,8 +93,8 @@ def _blocks(path: Path, dtype: str) -> Iterator[tuple[int, npt.NDArray[Any]]]:
                 while len(block := file.read(_BLOCK, dtype=dtype, always_2d=True)):
                     decoded += len(block)
                     yield rate, block
-                told = file.format in ("FLAC", "MP3") and promised < 1 << 60 and not (part and part.head)
-                share = min((decoded - before) / promised, 1.0) if told and promised else promised_share(path)
+                trusted = file.format in ("FLAC", "MP3") and promised < 1 << 60 and not (part and part.head)
+                share = min((decoded - before) / promised, 1.0) if trusted and promised else promised_share(path)
                 if decoded > before and share < _TRUNCATED:
                     seconds = (decoded - before) / rate
                     raise AudioError(
@@ -154,13 +154,13 @@ def _scale(path: Path) -> float:
             if file.subtype not in ("FLOAT", "DOUBLE"):
                 return 1.0
     except (soundfile.LibsndfileError, OSError):
-        return 1.0  # told when it is read
+        return 1.0  # reading it raises the error
     peak = max((float(np.abs(block).max()) for _, block in _blocks(path, "float32")), default=0.0)
-    if not _LOUD < peak < np.inf:  # what is not finite is told when it is read
+    if not _LOUD < peak < np.inf:  # reading raises the error of what is not finite
         return 1.0
     if not _INTEGERS[0] <= peak <= _INTEGERS[1]:
-        raise AudioError(f"{path}: samples up to {peak:.4g}, but {FULL_RANGE}; scale them")
-    log.warning("%s: samples up to %.0f, but %s; taken for 16-bit integers", path, peak, FULL_RANGE)
+        raise AudioError(f"{path}: samples up to {peak:.4g}, but {_FULL_SCALE}; scale them")
+    log.warning("%s: samples up to %.0f, but %s; read as 16-bit integers", path, peak, _FULL_SCALE)
     return 1 / PCM_SCALE
 
 
@@ -200,7 +200,7 @@ def _is_pcm(path: Path, sample_rate: int) -> bool:
         with _open(path, None) as file:
             return (file.subtype, file.channels, file.samplerate) == ("PCM_16", 1, sample_rate)
     except (soundfile.LibsndfileError, OSError):
-        return False  # told when it is read
+        return False  # reading it raises the error
 
 
 def from_array(samples: npt.ArrayLike) -> Waveform:
@@ -219,7 +219,7 @@ def from_array(samples: npt.ArrayLike) -> Waveform:
     waveform: Waveform = array.astype(np.float32)
     peak = float(np.abs(waveform).max(initial=0.0))
     if _LOUD < peak < np.inf:
-        raise AudioError(f"waveform: samples up to {peak:.4g}, but {FULL_RANGE}; divide them, as int16 by 32768")
+        raise AudioError(f"waveform: samples up to {peak:.4g}, but {_FULL_SCALE}; divide them, as int16 by 32768")
     return waveform
 
 

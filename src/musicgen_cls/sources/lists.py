@@ -102,7 +102,7 @@ def _rows(path: Path) -> Iterator[tuple[int, str, Side]]:
         side = _SUBSETS.get(row["subset"].strip().casefold())
         if side is None:
             raise SourceError(
-                f"{path} line {line}: the subset '{row['subset']}' is none of {', '.join(SIDES)}; mend it"
+                f"{path} line {line}: the subset '{row['subset']}' is none of {', '.join(SIDES)}; write one of these"
             )
         yield line, name, side
 
