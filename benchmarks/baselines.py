@@ -21,10 +21,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from musicgen_cls.datamodules.features import FeatureTable
+from musicgen_cls.datamodules.feature_table import FeatureTable
+from musicgen_cls.sources.base import Source
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.gtzan import GTZAN
-from musicgen_cls.sources.track import Source
 
 CLASSIFIERS = {
     "logistic regression": lambda seed: LogisticRegression(max_iter=2000, random_state=seed),

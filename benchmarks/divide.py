@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from musicgen_cls.checkpoints import read_checkpoint
-from musicgen_cls.collection import collect
+from musicgen_cls.collection.collection import collect
 from musicgen_cls.errors import MusicClsError
 from musicgen_cls.sources.folder import Folder
 

@@ -16,10 +16,10 @@ import numpy as np
 import soundfile
 import soxr
 
-from musicgen_cls.audio.synth import render
-from musicgen_cls.collection import collect
+from musicgen_cls.collection.collection import collect
 from musicgen_cls.sources.fma import FMA
 from musicgen_cls.sources.gtzan import GENRES
+from musicgen_cls.synth.render import render
 
 WHOLE, COPIES = 8000, 20
 HEAD = ",artist,set,set,track\n,id,split,subset,genre_top\ntrack_id,,,,\n"

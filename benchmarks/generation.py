@@ -20,10 +20,10 @@ from itertools import islice
 
 import torch
 
-from musicgen_cls.models.continuation import Continuation, Draw
-from musicgen_cls.models.mel_flow import MelFlow
-from musicgen_cls.models.sample_rnn import SampleRNN
-from musicgen_cls.models.waveform_rnn import WaveformRNN
+from musicgen_cls.models.generators.continuation import Continuation, Draw
+from musicgen_cls.models.generators.mel_flow import MelFlow
+from musicgen_cls.models.generators.sample_rnn import SampleRNN
+from musicgen_cls.models.generators.waveform_rnn import WaveformRNN
 from speed import machine, row
 
 RATE = 10000

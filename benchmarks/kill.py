@@ -27,9 +27,10 @@ from typing import Any
 
 import torch
 
-from musicgen_cls import cli, store
-from musicgen_cls.mistakes import told
-from musicgen_cls.store import Store
+from musicgen_cls.cli import lightning as cli
+from musicgen_cls.cli.exit import told
+from musicgen_cls.collection import store
+from musicgen_cls.collection.store import Store
 
 RAM_DISK = "/dev/shm"  # temporary files go there, if there is one: moving them to a disk is no atomic matter
 START_OF_FIT = ["fit", "--trainer.enable_progress_bar", "false", "--test_after_fit", "false"]

@@ -50,7 +50,7 @@ def step_of(options: argparse.Namespace) -> Callable[[], object]:
 
     import musicgen_cls
     from musicgen_cls.audio.mel import MelFrontEnd
-    from musicgen_cls.registry import CLASSES
+    from musicgen_cls.cli.registry import CLASSES
 
     torch.manual_seed(0)
     name = options.network

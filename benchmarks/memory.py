@@ -22,7 +22,7 @@ import soundfile
 
 from clock import clocked
 from loops import musiccli
-from musicgen_cls.audio import synth
+from musicgen_cls.synth import render as synth
 from speed import machine
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -14,8 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from musicgen_cls.compare import as_markdown, find_rows, table_of
-from musicgen_cls.paths import writing
+from musicgen_cls.commands.compare.command import as_markdown, find_rows, table_of
+from musicgen_cls.files import writing
 
 
 def run_seed(folder: Path, seed: int, command: list[str]) -> None:

@@ -45,12 +45,12 @@ from torchaudio.transforms import SpecAugment
 
 from clock import clocked
 from loops import RATE, SECONDS, loop, musiccli
-from musicgen_cls.audio import synth
 from musicgen_cls.audio.augment import AddNoise, NoiseAndPitch, ShiftPitch
 from musicgen_cls.audio.mel import MelFrontEnd
-from musicgen_cls.collection import collect
-from musicgen_cls.models.vgg import VGG
+from musicgen_cls.collection.collection import collect
+from musicgen_cls.models.classifiers.vgg import VGG
 from musicgen_cls.sources.synthetic import SyntheticGenres
+from musicgen_cls.synth import render as synth
 
 TOY = """
 from lightning.pytorch.cli import LightningCLI

@@ -18,9 +18,9 @@ from musicgen_cls.audio.io import read
 from musicgen_cls.audio.mel import LogMel
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.checkpoints import read_checkpoint
-from musicgen_cls.inference import load_parts
-from musicgen_cls.models.continuation import Draw
-from musicgen_cls.models.mel_flow import MelFlow
+from musicgen_cls.models.generators.continuation import Draw
+from musicgen_cls.models.generators.mel_flow import MelFlow
+from musicgen_cls.recogniser import load_parts
 
 
 def steps(decibels: torch.Tensor, patch: int) -> str:

@@ -16,10 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from musicgen_cls.compare import as_markdown, find_rows, table_of
-from musicgen_cls.paths import writing
-from musicgen_cls.records import read
-from musicgen_cls.reports import Report
+from musicgen_cls.commands.compare.command import as_markdown, find_rows, table_of
+from musicgen_cls.files import writing
+from musicgen_cls.formats.records import read
+from musicgen_cls.formats.reports import Report
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from musicgen_cls.audio.griffin_lim import GriffinLim
 from musicgen_cls.audio.io import read
 from musicgen_cls.audio.mel import LogMel
-from musicgen_cls.audio.vocoder import GriffinLim
-from musicgen_cls.inference import GenreRecogniser
+from musicgen_cls.recogniser import GenreRecogniser
 
 SIZES = ((1024, 256, 96), (1024, 256, 128), (512, 256, 64), (512, 256, 96), (512, 128, 96))
 FROM, UNTIL = 5, 15  # s

@@ -15,10 +15,10 @@ import soundfile
 import soxr
 import torch
 
-from musicgen_cls.audio.synth import render
-from musicgen_cls.collection import Collection, collect
-from musicgen_cls.paths import CACHE_VARIABLE
+from musicgen_cls.collection.collection import Collection, collect
+from musicgen_cls.files import CACHE_VARIABLE
 from musicgen_cls.sources.folder import Folder
+from musicgen_cls.synth.render import render
 
 GENRES = ("blues", "jazz", "metal")
 FORMATS = (  # suffix, rate, channels

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from musicgen_cls.models.continuation import Continuation, Draw
+from musicgen_cls.models.generators.continuation import Continuation, Draw
 
 
 class Echo(Continuation):

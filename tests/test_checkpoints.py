@@ -7,7 +7,7 @@ import torch
 
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.errors import CheckpointError
-from musicgen_cls.plain import TRUST_VARIABLE
+from musicgen_cls.specs import TRUST_VARIABLE
 
 OURS = {
     "epoch": 4,
@@ -145,8 +145,8 @@ class TestStrangers:
             ("datamodule_hyper_parameters", {"augment": {"class_path": "stranger.Net"}}, "say --trust stranger"),
             ("datamodule_hyper_parameters", {"source": {"class_path": "stranger.Net"}}, "say --trust stranger"),
             ("hyper_parameters", {"network": {"class_path": "subprocess.Popen"}}, "say --trust subprocess"),
-            ("hyper_parameters", {"network": {"class_path": "musicgen_cls.paths.os.system"}}, "no such class here"),
-            ("hyper_parameters", {"network": {"class_path": "musicgen_cls.paths.Path"}}, "which is no Module"),
+            ("hyper_parameters", {"network": {"class_path": "musicgen_cls.files.os.system"}}, "no such class here"),
+            ("hyper_parameters", {"network": {"class_path": "musicgen_cls.files.Path"}}, "which is no Module"),
             ("hyper_parameters", {"_class_path": "torch.nn.Linear"}, "which is no LightningModule"),
             ("hyper_parameters", {"_class_path": ["a"]}, "names no class"),
         ],

@@ -165,7 +165,7 @@ def test_freed_memory_stays_in_the_process(wanted, kept):
 TRAINED = """
 import torch
 from musicgen_cls.memory import keep_memory
-from musicgen_cls.models.vgg import VGG
+from musicgen_cls.models.classifiers.vgg import VGG
 
 torch.set_num_threads(1)
 

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from musicgen_cls.datamodules.base import GenreDataModule
-    from musicgen_cls.inference import GenreRecogniser
     from musicgen_cls.plots import FigureFormat
+    from musicgen_cls.recogniser import GenreRecogniser
     from musicgen_cls.tasks.base import Task
 
 __version__ = "0.1.0"
@@ -49,7 +49,7 @@ def load(checkpoint: str | PathLike[str], device: str = "cpu", trust: Collection
         CheckpointError: the checkpoint is missing, damaged, something else, or names a class that is not trusted.
         UsageError: `MUSICGEN_CLS_KEEP_MEMORY` is neither 0 nor 1.
     """
-    from musicgen_cls.inference import GenreRecogniser
+    from musicgen_cls.recogniser import GenreRecogniser
 
     return GenreRecogniser(checkpoint, device, trust)
 

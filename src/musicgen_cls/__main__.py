@@ -10,10 +10,11 @@ from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
-from musicgen_cls import __version__, help
+from musicgen_cls import __version__
+from musicgen_cls.cli import help
+from musicgen_cls.cli.exit import leaving_at_once, told
 from musicgen_cls.errors import UsageError
-from musicgen_cls.mistakes import leaving_at_once, told
-from musicgen_cls.plain import TRUST_VARIABLE
+from musicgen_cls.specs import TRUST_VARIABLE
 
 COMMANDS = {
     "fit": "train a model, keep the best checkpoint, and test it",
@@ -31,13 +32,13 @@ COMMANDS = {
 }
 
 ROOMS = {
-    "fit-genres": "musicgen_cls.fit_genres",
-    "sweep": "musicgen_cls.sweep",
-    "features": "musicgen_cls.extract",
-    "compare": "musicgen_cls.compare",
-    "plot": "musicgen_cls.sheets",
-    "judge": "musicgen_cls.judging",
-    "export": "musicgen_cls.export",
+    "fit-genres": "musicgen_cls.commands.fit_genres",
+    "sweep": "musicgen_cls.commands.sweep",
+    "features": "musicgen_cls.commands.features",
+    "compare": "musicgen_cls.commands.compare.command",
+    "plot": "musicgen_cls.commands.plot",
+    "judge": "musicgen_cls.commands.judge.command",
+    "export": "musicgen_cls.commands.export.command",
 }
 """Where a command's `run` is, if not in `cli`, which is slow to import."""
 
@@ -113,7 +114,7 @@ def _run(args: list[str]) -> None:
     room = ROOMS.get(args[0])
     with trusting(args) as rest:
         with leaving_at_once():
-            module = import_module(room or "musicgen_cls.cli")
+            module = import_module(room or "musicgen_cls.cli.lightning")
         if room:
             module.run(rest[1:])
         else:

@@ -16,8 +16,8 @@ from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch import LightningDataModule, LightningModule
 
 from musicgen_cls.errors import CheckpointError, UsageError, counted
-from musicgen_cls.paths import as_path, writing
-from musicgen_cls.plain import check_described
+from musicgen_cls.files import as_path, writing
+from musicgen_cls.specs import check_described
 
 Described = dict[str, Any]
 """A class and its arguments in plain form: `{"class_path": ..., "init_args": {...}}`."""

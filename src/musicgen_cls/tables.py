@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from musicgen_cls.errors import SourceError
-from musicgen_cls.paths import writing
+from musicgen_cls.files import writing
 
 ENCODING = "utf-8-sig"
 """Excel takes a CSV file for UTF-8 only where it begins with this mark; Python and pandas read it with and without."""

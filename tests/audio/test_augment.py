@@ -4,7 +4,7 @@ import torch
 
 from musicgen_cls.audio.augment import AddNoise, NoiseAndPitch, ShiftPitch
 from musicgen_cls.errors import UsageError
-from musicgen_cls.plain import init_arguments
+from musicgen_cls.specs import init_arguments
 
 RATE = 22050
 

@@ -8,7 +8,7 @@ import soundfile
 import soxr
 
 from musicgen_cls.audio.fingerprint import fingerprint, same_sound
-from musicgen_cls.audio.synth import render
+from musicgen_cls.synth.render import render
 
 RATE = 22050
 SONGS = 6

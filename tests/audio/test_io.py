@@ -7,8 +7,8 @@ import soundfile
 
 from musicgen_cls.audio import io
 from musicgen_cls.audio.io import PCM_SCALE, check_sound, from_array, read, read_pcm, stream, to_pcm
-from musicgen_cls.audio.synth import render
 from musicgen_cls.errors import AudioError
+from musicgen_cls.synth.render import render
 
 RATE = 22050
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from musicgen_cls.audio.mel import LogMel, MelFrontEnd
-from musicgen_cls.audio.synth import render
+from musicgen_cls.synth.render import render
 
 RATE = 22050
 SETTINGS = [(512, 256, 64), (2048, 512, 128), (2048, 1024, 128)]

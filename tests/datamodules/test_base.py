@@ -13,12 +13,12 @@ import yaml
 from torch import nn
 
 from musicgen_cls.audio.io import PCM_SCALE
+from musicgen_cls.collection.store import Store
+from musicgen_cls.datamodules.dataset import WindowSampler
 from musicgen_cls.datamodules.mel import MelSlices
-from musicgen_cls.datamodules.windows import WindowSampler
 from musicgen_cls.errors import SourceError, SplitError, UsageError
+from musicgen_cls.sources.base import SIDES
 from musicgen_cls.sources.folder import Folder
-from musicgen_cls.sources.track import SIDES
-from musicgen_cls.store import Store
 
 RATE = 22050
 

@@ -12,7 +12,7 @@ import torch
 
 from musicgen_cls.audio.features import COLUMNS
 from musicgen_cls.audio.mel import Standardise
-from musicgen_cls.datamodules.features import FeatureTable
+from musicgen_cls.datamodules.feature_table import FeatureTable
 from musicgen_cls.errors import SourceError, SplitError, UsageError
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.gtzan import GTZAN

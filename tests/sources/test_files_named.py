@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from musicgen_cls.errors import UsageError
-from musicgen_cls.sources.files import find_files, passed_by
+from musicgen_cls.sources.find import find_files, passed_by
 
 
 @pytest.fixture

@@ -14,15 +14,16 @@ import soundfile
 import yaml
 from PIL import Image
 
-from musicgen_cls.audio.synth import render
-from musicgen_cls.collection import collect
+import musicgen_cls
+from musicgen_cls.collection.collection import collect
 from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.datamodules.spectrograms import Spectrograms
 from musicgen_cls.errors import SourceError, SplitError
 from musicgen_cls.sources import fma
+from musicgen_cls.sources.base import Track
 from musicgen_cls.sources.fma import FMA, SMALL
 from musicgen_cls.sources.splits import assign
-from musicgen_cls.sources.track import Track
+from musicgen_cls.synth.render import render
 
 SIDES = ("training", "validation", "test")
 
@@ -232,7 +233,7 @@ def test_spectrograms_of_either_kind(tmp_path, suffix):
 
 
 def test_the_config_divides_by_tracks_as_the_study_did():
-    config = yaml.safe_load((Path(__file__).parents[2] / "configs" / "temporal_pooling_fma.yaml").read_text())
+    config = yaml.safe_load((Path(musicgen_cls.__file__).parent / "configs" / "temporal_pooling_fma.yaml").read_text())
     data = config["data"]["init_args"]
     assert (data["split"], data["fractions"]) == ("official", [0.7, 0.2, 0.1])
 

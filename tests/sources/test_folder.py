@@ -10,11 +10,11 @@ import pytest
 import soundfile
 import torch
 
-from musicgen_cls.collection import collect, write_tables
+from musicgen_cls.collection.collection import collect, write_tables
 from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.errors import SourceError
+from musicgen_cls.sources.base import AUDIO_SUFFIXES
 from musicgen_cls.sources.folder import Folder
-from musicgen_cls.sources.track import AUDIO_SUFFIXES
 
 
 def touch(root: Path, *names: str) -> None:

@@ -10,13 +10,13 @@ import pytest
 import soundfile
 
 from musicgen_cls.audio.features import COLUMNS
-from musicgen_cls.datamodules.features import FeatureTable
+from musicgen_cls.datamodules.feature_table import FeatureTable
 from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.datamodules.spectrograms import Spectrograms
 from musicgen_cls.errors import SourceError, SplitError, UsageError
+from musicgen_cls.sources.base import SIDES, Track
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.lists import divide
-from musicgen_cls.sources.track import SIDES, Track
 
 
 def table(path: Path, *rows: str, head: str = "file,subset") -> str:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from musicgen_cls.errors import SplitError, UsageError
-from musicgen_cls.names import folded
+from musicgen_cls.sources.base import SIDES, Side, Source, Track
+from musicgen_cls.sources.names import folded
 from musicgen_cls.sources.splits import LEAKY, assign, parse_fold, segment_sides, shares, spellings
-from musicgen_cls.sources.track import SIDES, Side, Source, Track
 
 USUAL = (0.7, 0.15, 0.15)
 NAN = float("nan")

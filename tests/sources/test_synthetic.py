@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from musicgen_cls.audio import synth
 from musicgen_cls.errors import SourceError, StoreError, UsageError
 from musicgen_cls.sources import synthetic
 from musicgen_cls.sources.synthetic import SyntheticGenres
+from musicgen_cls.synth import render as synth
 
 
 def small(root: Path, **changes: int) -> SyntheticGenres:

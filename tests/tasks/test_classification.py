@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.errors import CheckpointError, UsageError
-from musicgen_cls.models.cnn5 import CNN5
-from musicgen_cls.models.feature_mlp import FeatureMLP
-from musicgen_cls.models.vgg import VGG
+from musicgen_cls.models.classifiers.cnn5 import CNN5
+from musicgen_cls.models.classifiers.feature_mlp import FeatureMLP
+from musicgen_cls.models.classifiers.vgg import VGG
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.tasks.classification import GenreClassifier
 
@@ -126,7 +126,7 @@ def test_a_checkpoint_holds_nothing_but_plain_values(fitted):
     for part in ("hyper_parameters", "datamodule_hyper_parameters"):
         assert yaml.safe_load(yaml.safe_dump(dict(content[part]))) == content[part]
     assert content["hyper_parameters"]["network"] == {
-        "class_path": "musicgen_cls.models.vgg.VGG",
+        "class_path": "musicgen_cls.models.classifiers.vgg.VGG",
         "init_args": {"width": 4, "pairs": 2},
     }
 

@@ -5,7 +5,7 @@ import torch
 
 from echo import Echo
 from musicgen_cls.errors import UsageError
-from musicgen_cls.plain import resolve
+from musicgen_cls.specs import resolve
 from musicgen_cls.tasks.generation import GenreGenerator
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from musicgen_cls.compiled import compiled_librosa
+from musicgen_cls.audio.compiled import compiled_librosa
 from musicgen_cls.errors import UsageError, check_not_negative
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from musicgen_cls.compiled import compiled_librosa
+from musicgen_cls.audio.compiled import compiled_librosa
 from musicgen_cls.errors import AudioError
 
 RATE = 22050

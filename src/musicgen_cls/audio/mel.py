@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from musicgen_cls.compiled import import_librosa
+from musicgen_cls.audio.compiled import import_librosa
 
 
 class LogMel(nn.Module):

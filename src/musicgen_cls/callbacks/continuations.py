@@ -25,10 +25,18 @@ from musicgen_cls.audio.mel import LogMel
 from musicgen_cls.checkpoints import Checkpoint
 from musicgen_cls.datamodules.waveform import WaveformWindows
 from musicgen_cls.errors import UsageError, counted
-from musicgen_cls.generated_page import write_generated_page
-from musicgen_cls.generations import LINES, SETTINGS, Continuation, read_lines, tidy, training_warning, was_stopped
-from musicgen_cls.metrics.sound import loudness
-from musicgen_cls.paths import check_writable, safe_name, writing
+from musicgen_cls.files import check_writable, safe_name, writing
+from musicgen_cls.formats.generations import (
+    LINES,
+    SETTINGS,
+    Continuation,
+    read_lines,
+    tidy,
+    training_warning,
+    was_stopped,
+)
+from musicgen_cls.metrics.by_second import loudness
+from musicgen_cls.pages.generated import write_generated_page
 from musicgen_cls.tasks.generation import GenreGenerator
 
 _PICTURED_SECONDS = 60

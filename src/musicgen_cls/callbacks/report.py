@@ -13,13 +13,13 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from musicgen_cls import __version__, plots
-from musicgen_cls.callbacks.report_page import write_report_page
+from musicgen_cls.cli.logs import quieten
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError, counted
-from musicgen_cls.logs import quieten
+from musicgen_cls.files import as_path, check_writable, safe_name, shortened, shown, writing
+from musicgen_cls.formats.records import finite
 from musicgen_cls.metrics.scores import Interval, Scores, predictions_table, student, summarise
-from musicgen_cls.paths import as_path, check_writable, safe_name, shortened, shown, writing
-from musicgen_cls.records import finite
+from musicgen_cls.pages.test_report import write_report_page
 from musicgen_cls.sources.splits import LEAK_WARNING
 from musicgen_cls.tables import write_csv
 from musicgen_cls.tasks.classification import GenreClassifier

@@ -13,14 +13,14 @@ from torch.utils.data import DataLoader
 
 from musicgen_cls.audio.io import PCM_SCALE, Waveform
 from musicgen_cls.audio.windows import to_samples
-from musicgen_cls.collection import Collection, Duplicates, collect
+from musicgen_cls.collection.collection import Collection, Duplicates, collect
 from musicgen_cls.datamodules.base import GenreDataModule
-from musicgen_cls.datamodules.files import FileWindows, version_of
-from musicgen_cls.datamodules.windows import Batch, Windows
+from musicgen_cls.datamodules.dataset import Batch, Windows
+from musicgen_cls.datamodules.stream import FileWindows, version_of
 from musicgen_cls.errors import UsageError, check_positive, check_rate
 from musicgen_cls.sources import splits
-from musicgen_cls.sources.files import find_files
-from musicgen_cls.sources.track import Source
+from musicgen_cls.sources.base import Source
+from musicgen_cls.sources.find import find_files
 
 
 class AudioDataModule(GenreDataModule):

@@ -18,14 +18,14 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from musicgen_cls.collection import Collection, describe_problems, write_tables
-from musicgen_cls.datamodules.windows import Batch, TrackSampler, WindowDataset, Windows, WindowSampler
+from musicgen_cls.collection.collection import Collection, describe_problems, write_tables
+from musicgen_cls.datamodules.dataset import Batch, TrackSampler, WindowDataset, Windows, WindowSampler
 from musicgen_cls.errors import SourceError, SplitError, UsageError, check_not_negative, check_positive, counted
-from musicgen_cls.names import AmbiguousName, match
-from musicgen_cls.plain import class_path, init_arguments
 from musicgen_cls.sources import lists, splits
+from musicgen_cls.sources.base import SIDES, Side, Source
 from musicgen_cls.sources.lists import Listed, is_list
-from musicgen_cls.sources.track import SIDES, Side, Source
+from musicgen_cls.sources.names import AmbiguousName, match
+from musicgen_cls.specs import class_path, init_arguments
 
 log = logging.getLogger(__name__)
 

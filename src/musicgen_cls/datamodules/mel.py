@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from musicgen_cls.audio.io import PCM_SCALE
 from musicgen_cls.audio.mel import Logarithm, MelFrontEnd
 from musicgen_cls.audio.windows import to_samples
-from musicgen_cls.collection import Duplicates
+from musicgen_cls.collection.collection import Duplicates
 from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.pictures import Pictures
 from musicgen_cls.errors import UsageError, check_positive
+from musicgen_cls.sources.base import Side, Source
 from musicgen_cls.sources.splits import SplitName
-from musicgen_cls.sources.track import Side, Source
 
 
 class MelSlices(Pictures, AudioDataModule):

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from musicgen_cls.audio.mel import Standardise
 from musicgen_cls.audio.windows import spaced_starts
 from musicgen_cls.datamodules.base import GenreDataModule
-from musicgen_cls.datamodules.windows import Batch
+from musicgen_cls.datamodules.dataset import Batch
 from musicgen_cls.errors import check_not_negative, check_positive
-from musicgen_cls.sources.track import Side
+from musicgen_cls.sources.base import Side
 
 MASK_SIZES = ("n_time_masks", "time_mask_param", "n_freq_masks", "freq_mask_param", "mask_param")
 """Of torchaudio's masks, which take less than 0 for 0 without a word."""

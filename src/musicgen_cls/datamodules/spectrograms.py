@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from musicgen_cls.audio.mel import Standardise
-from musicgen_cls.collection import Collection, join
+from musicgen_cls.collection.collection import Collection, join
+from musicgen_cls.datamodules.dataset import Batch
 from musicgen_cls.datamodules.pictures import Pictures
-from musicgen_cls.datamodules.windows import Batch
 from musicgen_cls.errors import AudioError, SourceError, check_positive
+from musicgen_cls.sources.base import Problem, Source
 from musicgen_cls.sources.splits import SplitName
-from musicgen_cls.sources.track import Problem, Source
 
 SUFFIXES = (".npy", ".png")
 

@@ -18,14 +18,14 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from musicgen_cls.audio.io import PCM_SCALE, Waveform, check_sound, stream
 from musicgen_cls.audio.windows import to_samples
-from musicgen_cls.collection import Collection, Duplicates
+from musicgen_cls.collection.collection import Collection, Duplicates
 from musicgen_cls.datamodules.audio import AudioDataModule
-from musicgen_cls.datamodules.windows import Batch, TrackSampler, WindowDataset, WindowSampler
+from musicgen_cls.datamodules.dataset import Batch, TrackSampler, WindowDataset, WindowSampler
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive
-from musicgen_cls.paths import safe_name
-from musicgen_cls.sources.files import find_files, passed_by
+from musicgen_cls.files import safe_name
+from musicgen_cls.sources.base import Side, Source
+from musicgen_cls.sources.find import find_files, passed_by
 from musicgen_cls.sources.splits import SplitName
-from musicgen_cls.sources.track import Side, Source
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from musicgen_cls.paths import writing
+from musicgen_cls.files import writing
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from musicgen_cls.compiled import import_librosa
+from musicgen_cls.audio.compiled import import_librosa
 from musicgen_cls.plots.canvas import BLUE, FAINT, INK, LIGHT, RIGHT, WRONG, cut, empty_figure, line_style, name_axis
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from musicgen_cls.errors import SourceError
-from musicgen_cls.paths import as_path
+from musicgen_cls.files import as_path
+from musicgen_cls.sources.base import Problem, Side, Source, Track
 from musicgen_cls.sources.download import fetch
-from musicgen_cls.sources.track import Problem, Side, Source, Track
 
 Subset = Literal["small", "medium", "large"]
 

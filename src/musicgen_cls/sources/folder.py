@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 
 from musicgen_cls.errors import SourceError
-from musicgen_cls.names import AmbiguousName, Names, composed
-from musicgen_cls.paths import as_path, shown
-from musicgen_cls.sources.track import AUDIO_SUFFIXES, OTHER_AUDIO, PICTURES, Problem, Source, Track, other_format
+from musicgen_cls.files import as_path, shown
+from musicgen_cls.sources.base import AUDIO_SUFFIXES, OTHER_AUDIO, PICTURES, Problem, Source, Track, other_format
+from musicgen_cls.sources.names import AmbiguousName, Names, composed
 from musicgen_cls.tables import read_csv
 
 
@@ -62,7 +62,7 @@ class Folder(Source):
 
     @cached_property
     def _tracks(self) -> list[Track]:
-        from musicgen_cls.generations import genres_of
+        from musicgen_cls.formats.generations import genres_of
 
         root, tracks, genres = self.location, [], genres_of(self.location)
         for file, name in self._audio.items():

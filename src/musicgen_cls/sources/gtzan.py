@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from musicgen_cls.errors import SourceError
-from musicgen_cls.paths import as_path
+from musicgen_cls.files import as_path
+from musicgen_cls.sources.base import OTHER_AUDIO, Problem, Side, Source, Track, other_format
 from musicgen_cls.sources.download import fetch, unpack
-from musicgen_cls.sources.track import OTHER_AUDIO, Problem, Side, Source, Track, other_format
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import get_args
 
 from musicgen_cls.errors import SourceError, SplitError
-from musicgen_cls.names import AmbiguousName, Names, folded
-from musicgen_cls.paths import as_path, check_regular, shown
+from musicgen_cls.files import as_path, check_regular, shown
+from musicgen_cls.sources.base import SIDES, Side, Track
+from musicgen_cls.sources.names import AmbiguousName, Names, folded
 from musicgen_cls.sources.parts import as_part
-from musicgen_cls.sources.track import SIDES, Side, Track
 from musicgen_cls.tables import read_csv
 
 SUFFIX = ".csv"

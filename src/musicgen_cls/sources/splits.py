@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from musicgen_cls.errors import SplitError, UsageError
-from musicgen_cls.names import composed, folded
+from musicgen_cls.sources.base import SIDES, Side, Source, Track, connected
 from musicgen_cls.sources.lists import is_list
-from musicgen_cls.sources.track import SIDES, Side, Source, Track, connected
+from musicgen_cls.sources.names import composed, folded
 
 SplitName = Literal["track", "artist", "official", "fault_filtered", "fault_filtered_dev", "segment", "external"]
 

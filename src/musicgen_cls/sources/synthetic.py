@@ -12,12 +12,12 @@ from uuid import uuid4
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from musicgen_cls.audio import synth
 from musicgen_cls.audio.io import to_pcm
 from musicgen_cls.errors import SourceError, StoreError, check_positive, check_rate
-from musicgen_cls.paths import CACHE_VARIABLE, as_path, cache_root
-from musicgen_cls.records import read
-from musicgen_cls.sources.track import Source, Track
+from musicgen_cls.files import CACHE_VARIABLE, as_path, cache_root
+from musicgen_cls.formats.records import read
+from musicgen_cls.sources.base import Source, Track
+from musicgen_cls.synth import render as synth
 
 VERSION = 1  # raise when the same arguments give other sounds, so that old files are not taken for new ones
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from musicgen_cls.audio.features import COLUMNS
 from musicgen_cls.errors import SourceError
-from musicgen_cls.names import composed, folded
-from musicgen_cls.paths import check_regular
+from musicgen_cls.files import check_regular
+from musicgen_cls.sources.names import composed, folded
 
 _TABLE_BYTES = 2_000_000_000  # two million rows
 _LARGEST = float(np.finfo(np.float32).max)

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule
 from torch import nn
 
 from musicgen_cls.errors import CheckpointError, UsageError, check_not_negative, check_positive
-from musicgen_cls.plain import class_path, plain
+from musicgen_cls.specs import class_path, plain
 
 
 class Task(LightningModule, ABC):

@@ -12,7 +12,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from musicgen_cls.errors import UsageError, check_not_negative
 from musicgen_cls.metrics.scores import Scores, TrackScores
-from musicgen_cls.models.blocks import laid_out
+from musicgen_cls.models.classifiers.blocks import laid_out
 from musicgen_cls.tasks.base import Task
 
 

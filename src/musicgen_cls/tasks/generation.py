@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from musicgen_cls.errors import UsageError, check_positive
-from musicgen_cls.models.continuation import Continuation, Draw
-from musicgen_cls.models.mel_flow import MelFlow
+from musicgen_cls.models.generators.continuation import Continuation, Draw
+from musicgen_cls.models.generators.mel_flow import MelFlow
 from musicgen_cls.tasks.base import Task
 
 

@@ -1,0 +1,1 @@
+"""The command line: LightningCLI and jsonargparse, and nothing else knows of them."""

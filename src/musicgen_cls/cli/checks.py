@@ -1,0 +1,120 @@
+"""What is found out before a run: whether checkpoint, network, data and changes to it fit together."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from lightning.pytorch.utilities.seed import isolate_rng
+
+from musicgen_cls.checkpoints import Checkpoint, Described
+from musicgen_cls.datamodules.base import GenreDataModule
+from musicgen_cls.datamodules.feature_table import FeatureTable
+from musicgen_cls.errors import CheckpointError, UsageError
+from musicgen_cls.sources.lists import is_list
+from musicgen_cls.specs import resolve
+from musicgen_cls.tasks.base import Task
+
+
+def check_agreement(checkpoint: Checkpoint, config: Any) -> None:
+    """Refuse a config that feeds a checkpoint's network otherwise than it was trained, or divides its tracks otherwise.
+
+    Raises:
+        CheckpointError: naming the first argument that differs, and both values.
+    """
+    datamodule = resolve(checkpoint.data["class_path"])
+    divides = config.data.init_args.get("split") != "external"
+    compared: dict[str, tuple[Described, tuple[str, ...]]] = {
+        "model": (checkpoint.model, ("network",)),
+        "data": (checkpoint.data, datamodule.INPUT_ARGUMENTS + (datamodule.DIVISION_ARGUMENTS if divides else ())),
+    }
+    for part, (saved, names) in compared.items():
+        given = config[part].as_dict()
+        pairs = {f"{part}": (saved["class_path"], given["class_path"])}
+        for name in names:
+            if name in saved["init_args"]:
+                trained = saved["init_args"][name]
+                pairs[f"{part}.{name}"] = (trained, _less_what_is_new(given["init_args"].get(name), trained))
+        for name, (trained, asked) in pairs.items():
+            if name == "data.split" and is_list(str(trained)) and is_list(str(asked)):
+                continue  # what they say is compared when they are read
+            if trained != asked:
+                raise CheckpointError(
+                    f"{checkpoint.path}: trained with {name} {_short(trained)}, but the config or command line says "
+                    f"{_short(asked)}; leave that out, or use another checkpoint"
+                )
+
+
+def _less_what_is_new(given: Any, trained: Any) -> Any:
+    """A class without the arguments that it did not have in training: whether it is still the same its weights tell."""
+    if not (isinstance(given, dict) and isinstance(trained, dict) and "init_args" in given and "init_args" in trained):
+        return given
+    return given | {"init_args": {k: v for k, v in given["init_args"].items() if k in trained["init_args"]}}
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict) and "class_path" in value:
+        arguments = ", ".join(f"{name}={v}" for name, v in value.get("init_args", {}).items())
+        return f"{value['class_path'].rpartition('.')[2]}({arguments})"
+    return str(value).rpartition(".")[2] if isinstance(value, str) else str(value)
+
+
+def check_network(model: Any, datamodule: Any) -> None:
+    """Send one silent window through front end and network, which may find it too small."""
+    if not isinstance(datamodule, GenreDataModule) or not isinstance(model, Task):
+        return
+    batch = datamodule.silent_batch()
+    model.network.eval()
+    with torch.no_grad():
+        try:
+            model.dry_run(batch)
+        except (RuntimeError, ValueError, IndexError) as error:
+            name = type(model.network).__name__
+            shape = (
+                " x ".join(map(str, batch["x"].shape[1:])) if "x" in batch else f"{datamodule.window_length} samples"
+            )
+            raise UsageError(
+                f"{name} cannot take input of {shape} ({str(error).splitlines()[0]}); {remedy(model, datamodule)}"
+            ) from error
+        finally:
+            model.network.train()
+
+
+def remedy(model: Task, datamodule: GenreDataModule) -> str:
+    """What to change where a network cannot take what the data gives."""
+    given = model.hparams["network"]["init_args"]
+    for name, parameter in inspect.signature(type(model.network)).parameters.items():
+        size = getattr(datamodule, name, None) if name in ("n_mels", "features") else None
+        if size is not None and size != given.get(name, parameter.default):
+            return f"set --model.network.{name} {size}"
+    if isinstance(datamodule, FeatureTable):
+        look_back = "0" if datamodule.look_back else "1 or more"
+        return f"set --data.look_back to {look_back}, or name another --model.network"
+    return "give longer windows or other bands and frames, or data of another kind"
+
+
+def check_changes(datamodule: Any) -> None:
+    """Let augment and mask change two silent windows, as in training, so that a mistake in them is told before."""
+    for name in ("augment", "mask"):
+        module = getattr(datamodule, name, None)
+        if module is None:
+            continue
+        shape = [datamodule.window_length] if name == "augment" else datamodule.silent_batch()["x"].shape[1:]
+        silence = torch.zeros(2, *shape)
+        said = f"--data.{name} {type(module).__name__}"
+        try:
+            with isolate_rng(include_cuda=False), torch.no_grad():
+                changed = module(silence)
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise UsageError(f"{said}: {reason}; mend its arguments, or take another") from error
+        if changed.shape != silence.shape:
+            shapes = " to ".join(" x ".join(map(str, x.shape)) for x in (silence, changed))
+            raise UsageError(f"{said}: changes {shapes}; take a module that keeps the shape")
+
+
+def check_seed(seed: int | bool | None) -> None:
+    """Raise `UsageError` for a number that no generator takes."""
+    if seed is not None and not 0 <= seed < 2**32:
+        raise UsageError(f"--seed_everything {seed}: must be from 0 to {2**32 - 1}")

@@ -1,0 +1,143 @@
+"""Config files of a command line, checked before the parser reads them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import yaml
+
+from musicgen_cls.errors import UsageError
+from musicgen_cls.files import as_path, check_regular
+from musicgen_cls.specs import DOTTED
+
+_BYTES, _DEPTH, _VALUES = 1_000_000, 60, 100_000
+"""The most that a config may hold: bytes, levels, and values once its aliases are written out."""
+
+_NAMES = ("--config", "-c")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def checked(args: Sequence[str]) -> tuple[list[str], list[dict[str, Any]]]:
+    """A command line whose configs are sound, and the settings in each; what standard input holds replaces `-`.
+
+    Raises:
+        UsageError: a config cannot be read, is no YAML, holds no settings, or grows beyond reason where its aliases
+            are written out. What is in the file is not shown.
+    """
+    found, settings, following = [], [], False
+    for arg in args:
+        name, equals, value = arg.partition("=")
+        if following or (equals and name in _NAMES):
+            text, content = _checked(arg if following else value)
+            found.append(text if following else f"{name}={text}")
+            settings.append(content)
+        else:
+            found.append(arg)
+        following = not following and arg in _NAMES
+    return found, settings
+
+
+def named_modules(args: Sequence[str], settings: Sequence[Any]) -> set[str]:
+    """The modules of the classes that a user names, in configs and as values of `--model` and `--data` options."""
+    given = [value for arg, after in zip(args, (*args[1:], ""), strict=False) for value in _class_option(arg, after)]
+    paths = [path for part in (*settings, given) for path in _texts(part) if DOTTED.fullmatch(path)]
+    return {path.rpartition(".")[0] for path in paths}
+
+
+def _class_option(arg: str, after: str) -> list[str]:
+    """The value of an option that can name a class."""
+    name, equals, value = arg.partition("=")
+    if not name.startswith(("--model", "--data", "--beside")) or name == "--data.files":
+        return []
+    return [value if equals else after]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in settings."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
+
+
+def dumped(value: Any) -> str:
+    """A value as one line of YAML in ASCII: JSON writes characters beyond U+FFFF in a way that YAML does not read."""
+    return yaml.safe_dump(value, default_flow_style=True, allow_unicode=False, width=float("inf")).strip()
+
+
+def _checked(config: str) -> tuple[str, dict[str, Any]]:
+    """What to hand to the parser for one config, and the settings in it."""
+    if config == "-":
+        settings = _settings(_standard_input(), "standard input")
+        return dumped(settings), settings
+    path = as_path(config, "--config")
+    if not path.exists() and config.lstrip().startswith("{"):  # settings themselves, not the name of a file
+        return config, _settings(config, config)
+    if not path.exists():
+        raise UsageError(f"--config {config}: no such file; name a YAML file, as configs/quickstart.yaml")
+    check_regular(path, "--config", _BYTES)
+    try:
+        return str(path), _settings(path.read_text(encoding="utf-8-sig"), config)
+    except UnicodeDecodeError:
+        raise UsageError(f"--config {config}: no text in UTF-8; save it so, or name another") from None
+    except OSError as error:
+        raise UsageError(f"--config {config}: cannot be read ({error.strerror}); name another") from error
+
+
+def _standard_input() -> str:
+    if sys.stdin is None or sys.stdin.closed:
+        raise UsageError("--config -: there is no standard input; name a file")
+    if sys.stdin.isatty():
+        print("Reading the config from standard input; Ctrl-D ends it", file=sys.stderr)
+    return sys.stdin.read(_BYTES)
+
+
+def _settings(text: str, name: str) -> dict[str, Any]:
+    """The settings in a text, which do not grow beyond reason."""
+    try:
+        _check_growth(text, name)
+        settings = yaml.load(text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UsageError(f"--config {name}: no YAML{line}: {error.problem}; fix it, or name another") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--config {name}: no YAML: {reason}; fix it, or name another") from None
+    if not isinstance(settings, dict):
+        raise UsageError(f"--config {name}: holds no settings, as model: and data:; fix it, or name another")
+    return settings
+
+
+def _check_growth(text: str, name: str) -> None:
+    """Raise `UsageError` for settings that nest too deeply, or grow too large when their aliases are written out.
+
+    An alias counts as all values below its anchor. One pass over the parser's events finds the size of every anchor
+    before anything is built.
+    """
+    sizes: dict[str, int] = {}
+    open_: list[tuple[str | None, int]] = [(None, 0)]  # anchor and size of each collection that is not closed yet
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_.append((event.anchor, 1))
+            continue
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = open_.pop()
+        elif isinstance(event, yaml.ScalarEvent):
+            anchor, size = event.anchor, 1
+        elif isinstance(event, yaml.AliasEvent):
+            if any(event.anchor == anchor for anchor, _ in open_):
+                raise UsageError(f"--config {name}: '{event.anchor}' holds itself; write it without that alias")
+            anchor, size = None, sizes.get(event.anchor or "", 1)
+        else:
+            continue
+        if anchor:
+            sizes[anchor] = size
+        above, total = open_.pop()
+        open_.append((above, total + size))
+        if total + size > _VALUES or len(open_) > _DEPTH:
+            raise UsageError(
+                f"--config {name}: over {_VALUES} values or {_DEPTH} levels, its aliases written out; make it smaller"
+            )

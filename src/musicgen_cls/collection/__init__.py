@@ -1,0 +1,1 @@
+"""Tracks decoded once into a store, with a journal."""

@@ -1,0 +1,94 @@
+"""Which tracks of a store sound the same; their fingerprints are kept beside the store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from hashlib import blake2b
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+from musicgen_cls.audio.fingerprint import LONGEST_S, Landmarks, fingerprint, same_sound
+from musicgen_cls.audio.io import PCM_SCALE
+from musicgen_cls.collection.journal import Entry
+from musicgen_cls.files import writing
+from musicgen_cls.sources.base import connected
+
+CACHE = "fingerprints.bin"
+_MAGIC = b"fingerprints 1\n"  # raise the number when fingerprints change
+_SUM = 16
+
+
+def near_keys(folder: Path, audio_file: Path, entries: Sequence[Entry], sample_rate: int) -> list[str | None]:
+    """For each entry of a store a key that tracks of the same sound share; None for one that has no such others.
+
+    Args:
+        folder: of the store.
+        audio_file: its samples.
+        entries: what is in it; those without samples have no key.
+        sample_rate: of the store, Hz.
+    """
+    by_digest = {entry.digest: entry for entry in entries if entry.error is None and entry.samples}
+    found = _fingerprints(folder / CACHE, audio_file, by_digest, sample_rate)
+    digests = list(by_digest)
+    ties: list[list[int]] = [[] for _ in digests]
+    for number, pair in enumerate(same_sound([found[digest] for digest in digests])):
+        for row in pair:
+            ties[row].append(number)
+    labels = dict(zip(digests, connected(ties), strict=True))
+    alike = {digest for digest, own in zip(digests, ties, strict=True) if own}
+    return [f"near {labels[e.digest]}" if e.error is None and e.digest in alike else None for e in entries]
+
+
+def _fingerprints(cache: Path, audio_file: Path, wanted: dict[str, Entry], sample_rate: int) -> dict[str, Landmarks]:
+    """The fingerprint of each digest: from the cache, or made and kept there."""
+    from tqdm import tqdm
+
+    found = _read(cache)
+    missing = [entry for digest, entry in wanted.items() if digest not in found]
+    if not missing:
+        return found
+    samples = np.memmap(audio_file, dtype=np.int16, mode="r")
+
+    def make(entry: Entry) -> Landmarks:
+        count = min(entry.samples, int(LONGEST_S * sample_rate))
+        pcm = samples[entry.offset : entry.offset + count]
+        return fingerprint((pcm / np.float32(PCM_SCALE)).astype(np.float32), sample_rate)
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        bar = tqdm(pool.map(make, missing), "Fingerprints", len(missing), unit="track", delay=2)
+        found |= {entry.digest: own for entry, own in zip(missing, bar, strict=True)}
+    with suppress(OSError), writing(cache) as temporary:  # where it cannot be written, they are made again
+        temporary.write_bytes(_packed(found))
+    return found
+
+
+def _packed(found: dict[str, Landmarks]) -> bytes:
+    """Fingerprints as a file: a line that says what it is, a checksum, arrays."""
+    buffer = BytesIO()
+    np.savez(
+        buffer,
+        digests=np.array([digest.encode() for digest in found], dtype="S40"),
+        sizes=np.array([len(own) for own in found.values()], dtype=np.int64),
+        landmarks=np.concatenate([np.empty((0, 2), np.uint32), *found.values()]),
+    )
+    body = buffer.getvalue()
+    return _MAGIC + blake2b(body, digest_size=_SUM).digest() + body
+
+
+def _read(cache: Path) -> dict[str, Landmarks]:
+    """The fingerprints in a file; none where it is not there, damaged, or of another version."""
+    try:
+        content = cache.read_bytes()
+    except OSError:
+        return {}
+    body = content[len(_MAGIC) + _SUM :]
+    if content[: -len(body)] != _MAGIC + blake2b(body, digest_size=_SUM).digest():
+        return {}
+    with np.load(BytesIO(body), allow_pickle=False) as arrays:
+        parts = np.split(arrays["landmarks"], np.cumsum(arrays["sizes"])[:-1])
+        return {digest.decode(): own for digest, own in zip(arrays["digests"].tolist(), parts, strict=True)}

@@ -1,0 +1,256 @@
+"""The store: every track of a collection decoded once, as int16 in one flat file.
+
+A store is a folder with two files to which tracks are appended:
+
+- `audio.i16`: samples of one track after another, mono, at one rate;
+- `journal.jsonl`: a line for each file that was decoded or found unusable, with its size and time of change, where its
+  samples lie, and a hash of them. A line is written after its samples are on disk, and has a checksum.
+
+There is no mark that says "finished": a track is there when a whole journal line says so. Resuming after a kill and
+noticing an added or changed file are therefore the same thing as preparing: decode what has no line. A damaged line, or
+one whose samples do not have its hash, counts as none: only that track is decoded again.
+
+To hash all samples takes about a second for 8 hours of audio. It is done when the two files are not as the store
+left them; `verified.json` keeps what that was: their sizes and times of change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from msgspec import to_builtins
+from msgspec.structs import asdict, replace
+
+from musicgen_cls.audio.io import Pcm, read_pcm
+from musicgen_cls.collection.journal import Contents, Entry, Key, Verified, read_contents, state_of, with_wrong_hash
+from musicgen_cls.errors import AudioError, RecordError, StoreError, UnreachableError
+from musicgen_cls.files import as_path, cache_root, safe_name, writing
+from musicgen_cls.formats.records import read, seal
+from musicgen_cls.sources.base import Source
+
+log = logging.getLogger(__name__)
+
+VERIFIED = "verified.json"
+
+_FORMAT = 2  # raise when decoding or the journal changes, so that older stores are not read
+_SYNC_BYTES = 1 << 26
+_TICK_S = 0.02  # a file system may give the same time to changes within this
+
+
+class Store:
+    """Decoded audio of one source at one rate, in a folder of the cache."""
+
+    def __init__(self, folder: Path, sample_rate: int) -> None:
+        self.folder = folder
+        self.sample_rate = sample_rate
+        self.audio_file = folder / "audio.i16"
+        self.journal_file = folder / "journal.jsonl"
+        self.verified_file = folder / VERIFIED
+
+    @classmethod
+    def of(cls, source: Source, sample_rate: int, cache_dir: str | None = None) -> Store:
+        """The store of a source: its folder is named after the source, the rate and a hash of the source's place."""
+        identity = f"{type(source).__name__}|{source.location.resolve()}|{sample_rate}|{_FORMAT}"
+        digest = hashlib.blake2b(os.fsencode(identity), digest_size=6).hexdigest()
+        root = as_path(cache_dir, "--data.cache_dir") if cache_dir else cache_root() / "stores"
+        return cls(root / f"{safe_name(source.name)}-{sample_rate}-{digest}", sample_rate)
+
+    def entries(self) -> tuple[dict[Key, Entry], int, int]:
+        """What the journal vouches for: entries, and the lengths in bytes of the sound part of journal and audio."""
+        contents = self._contents()
+        return contents.entries, len(contents.journal), contents.audio_bytes
+
+    def fill(self, wanted: Sequence[Key], workers: int | None = None) -> dict[Key, Entry]:
+        """Decode the files that have no entry, on all cores, and return all entries, these among them.
+
+        A track whose samples or line are damaged is decoded again. One process at a time writes; others wait, and then
+        find the work done.
+
+        Raises:
+            StoreError: the disk is full or the folder cannot be written. What this call had written is taken back.
+        """
+        try:
+            found = self._contents().entries
+            if all(key in found for key in wanted) and not self._damaged(found.values()):
+                return found
+            from filelock import FileLock
+
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / "lock"):
+                try:
+                    return self._append(wanted, workers)
+                except OSError:
+                    self._discard_if_empty()
+                    raise
+        except RecordError as error:
+            raise StoreError(str(error)) from error
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder}: cannot write decoded audio there ({error.strerror or error}); free space, or set "
+                "--data.cache_dir or the variable MUSICGEN_CLS_CACHE to a folder that can be written"
+            ) from error
+
+    def _contents(self) -> Contents:
+        return read_contents(self.journal_file, self.audio_file)
+
+    def _damaged(self, entries: Iterable[Entry]) -> list[Key]:
+        """The tracks whose samples do not have their hash; none is hashed while both files are as they were left."""
+        state = self._state()
+        with suppress(RecordError):  # there is none yet, as after a kill
+            if state is None or read(self.verified_file, Verified, "") == state:
+                return []
+        damaged = with_wrong_hash(self.audio_file, entries)
+        if state is not None and not damaged:
+            self._note(state)
+        return damaged
+
+    def _state(self) -> Verified | None:
+        audio, journal = state_of(self.audio_file), state_of(self.journal_file)
+        return Verified(audio, journal) if audio and journal else None
+
+    def _note(self, state: Verified) -> None:
+        """Write down that all samples were right when the files were in a state."""
+        changed_s = max(state.audio.mtime_ns, state.journal.mtime_ns) / 1e9
+        time.sleep(max(0.0, min(_TICK_S, _TICK_S - (time.time() - changed_s))))  # then any change gives another time
+        with suppress(OSError), writing(self.verified_file) as temporary:  # if it is read only, it is hashed again
+            temporary.write_text(json.dumps(to_builtins(state)) + "\n")
+
+    def _append(self, wanted: Sequence[Key], workers: int | None) -> dict[Key, Entry]:
+        contents = self._contents()
+        damaged = self._damaged(contents.entries.values())
+        if damaged:
+            log.warning("%s: damaged tracks: %d; they are decoded again", self.audio_file, len(damaged))
+        contents = contents.without(damaged)
+        found = contents.entries
+        missing = [key for key in wanted if key not in found]
+        if not contents.whole and (missing or damaged):
+            with writing(self.journal_file) as temporary:
+                temporary.write_bytes(contents.journal)
+        if not missing:
+            return found
+        audio_bytes = contents.audio_bytes
+        try:
+            with self.audio_file.open("ab") as audio, self.journal_file.open("ab") as journal:
+                audio.truncate(audio_bytes)  # past these lie the leavings of a process that was killed
+                for entry in _write(_decode_all(missing, self.sample_rate, workers), audio, journal, audio_bytes):
+                    found[entry.key] = entry
+            state = self._state()
+        except OSError:
+            for path, size in ((self.audio_file, audio_bytes), (self.journal_file, len(contents.journal))):
+                if path.is_file():
+                    os.truncate(path, size)
+            raise
+        if state is not None:
+            self._note(state)
+        return found
+
+    def _discard_if_empty(self) -> None:
+        """Leave no empty store behind after a failed first attempt."""
+        if self.journal_file.is_file() and self.journal_file.stat().st_size == 0:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def distrust(folder: Path) -> None:
+    """Have all samples of a store hashed when it is opened the next time, although it is as it was left."""
+    (folder / VERIFIED).unlink(missing_ok=True)
+
+
+def file_keys(paths: Iterable[Path]) -> list[Key]:
+    """What the journal knows files by."""
+    folders: dict[str, str] = {}  # each is resolved once, not for each file in it: that takes a call for each part
+    found: list[Key] = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        found.append((os.path.join(folders[folder], name), *_size_and_time(path)))  # noqa: PTH118
+    return found
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:  # gone or forbidden since it was listed: decoding will say so
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _decode(key: Key, sample_rate: int) -> tuple[Entry, Pcm]:
+    """Decode one file: its entry, still without an offset, and its samples (none if it is unusable)."""
+    path, entry = Path(key[0]), Entry(*key)
+    try:
+        pcm = read_pcm(path, sample_rate)
+    except AudioError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        return replace(entry, error=reason, passing=isinstance(error, UnreachableError)), np.empty(0, np.int16)
+    digest = hashlib.sha1(pcm.data, usedforsecurity=False).hexdigest()
+    return replace(entry, samples=len(pcm), digest=digest, artist=_artist_tag(path)), pcm
+
+
+def _artist_tag(path: Path) -> str | None:
+    from tinytag import TinyTag, TinyTagException
+
+    try:
+        return TinyTag.get(path, duration=False).artist or None
+    except (TinyTagException, OSError, ValueError):
+        return None
+
+
+def _decode_all(keys: Sequence[Key], sample_rate: int, workers: int | None) -> Iterator[tuple[Entry, Pcm]]:
+    """Decode in threads (soundfile, soxr and numpy let go of the interpreter), in order, a few files ahead."""
+    from tqdm import tqdm
+
+    workers = workers or os.cpu_count() or 1
+    pending: deque[Future[tuple[Entry, Pcm]]] = deque()
+    queue = iter(keys)
+    with ThreadPoolExecutor(workers) as pool, tqdm(total=len(keys), desc="Decoding", unit="track") as bar:
+        try:
+            while True:
+                while len(pending) < 2 * workers and (key := next(queue, None)) is not None:
+                    pending.append(pool.submit(_decode, key, sample_rate))
+                if not pending:
+                    return
+                yield pending.popleft().result()
+                bar.update()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _write(decoded: Iterator[tuple[Entry, Pcm]], audio: BinaryIO, journal: BinaryIO, end: int) -> Iterator[Entry]:
+    """Append samples, then, once they are on disk, the lines that vouch for them."""
+    waiting: list[Entry] = []
+    synced = end
+    for entry, pcm in decoded:
+        audio.write(pcm.data)
+        waiting.append(replace(entry, offset=end // 2))
+        end += pcm.nbytes
+        if end - synced >= _SYNC_BYTES:
+            synced = end
+            yield from _vouch(waiting, audio, journal)
+            waiting = []
+    yield from _vouch(waiting, audio, journal)
+
+
+def _vouch(entries: list[Entry], audio: BinaryIO, journal: BinaryIO) -> list[Entry]:
+    _sync(audio)
+    journal.writelines(seal(asdict(entry)) for entry in entries if not entry.passing)
+    _sync(journal)
+    return entries
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,1 @@
+"""The commands of our own, a file or folder each."""

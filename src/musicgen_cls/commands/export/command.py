@@ -1,0 +1,248 @@
+"""`musiccli export`: a trained classifier as one file that runs without this package, and a card that tells of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from musicgen_cls.checkpoints import read_checkpoint
+from musicgen_cls.cli.exit import command_parser
+from musicgen_cls.commands.export.card import as_strings, card, facts
+from musicgen_cls.commands.export.module import Exported, exported
+from musicgen_cls.datamodules.base import GenreDataModule
+from musicgen_cls.errors import CheckpointError, MusicClsError, UsageError, one_line
+from musicgen_cls.files import as_path, check_writable, writing
+from musicgen_cls.recogniser import load_classifier
+from musicgen_cls.specs import resolve
+from musicgen_cls.tasks.classification import GenreClassifier
+
+Format = Literal["onnx", "torch_export"]
+Runner = Callable[[Tensor], Tensor]
+
+SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch_export": ".pt2"}
+TOLERANCE = 1e-4
+"""How far a probability may be from the checkpoint's."""
+
+_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+def export(checkpoint: str, format: Format = "onnx", out: str | None = None, overwrite: bool = False) -> Path:
+    """Write a classifier as one file, from waveforms to probabilities, and a model card beside it.
+
+    The file is run and held against the checkpoint before it is put in its place.
+
+    Args:
+        checkpoint: a .ckpt file that fit wrote.
+        format: `onnx`, which runs with onnxruntime alone; or `torch_export`, which runs with torch alone.
+        out: the file, .onnx or .pt2; the card has its name and .md behind it. Beside the checkpoint if not set.
+        overwrite: whether to replace a file and a card that are there.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged or a generator's, or what was written does not equal it.
+        UsageError: the file is there already or cannot be written, or a package is missing.
+    """
+    trained = read_checkpoint(checkpoint, "CHECKPOINT")
+    path = trained.path
+    if not issubclass(resolve(trained.model["class_path"]), GenreClassifier):
+        raise CheckpointError(
+            f"{path}: a generator's; generators are not exported, since what they play is drawn in a loop around the "
+            "network that a graph from input to output does not hold; let musiccli predict play it"
+        )
+    place = as_path(out, "--out") if out else path.with_suffix(SUFFIXES[format])
+    check_place(place, format, overwrite)
+    if format == "onnx" and (missing := [name for name in _PACKAGES if find_spec(name) is None]):
+        raise UsageError(f"--format onnx: needs {', '.join(missing)}: python -m pip install 'musicgen_cls[export]'")
+    task, data = load_classifier(trained, torch.device("cpu"))
+    whole = exported(data, task.network)
+    about = facts(trained, data, whole.facts(data))
+    with writing(place) as temporary:
+        with _quiet(), _recurrence_cut_short(), _told_as_of(path, type(task.network).__name__):
+            _WRITERS[format](whole, whole.given(data, whole.trials(data)[:2]), about, temporary)
+            run = _RUNNERS[format](temporary)
+        difference = check_equal(run, whole, task, data, path)
+        with writing(card_of(place)) as card_file:
+            card_file.write_text(card(about, whole.NAME, place, difference), encoding="utf-8")
+    print(f"Exported:    {place} ({place.stat().st_size / 1e6:.1f} MB)")
+    print(f"Checked:     no probability is further than {difference:.1e} from the checkpoint's")
+    print(f"Card:        {card_of(place)}")
+    return place
+
+
+def run(args: Sequence[str]) -> None:
+    """Export what the command line asks for."""
+    parser = command_parser(export, as_positional=True)
+    options = parser.parse_args(list(args))
+    export(options.checkpoint, options.format, options.out, options.overwrite)
+
+
+def card_of(place: Path) -> Path:
+    """Where the card of a file lies: one a file, also where a checkpoint is exported in both formats."""
+    return place.with_name(f"{place.name}.md")
+
+
+def check_place(place: Path, format: Format, overwrite: bool) -> None:
+    """Raise `UsageError` if a file of this format and its card cannot be put there."""
+    if place.suffix != SUFFIXES[format]:
+        raise UsageError(f"--out {place}: --format {format} writes {SUFFIXES[format]} files; name one, or a --format")
+    for there in (place, card_of(place)):
+        if there.is_dir():
+            raise UsageError(f"{there}: a folder is there; name another file with --out")
+        if there.exists() and not overwrite:
+            raise UsageError(f"{there}: is there already; name another file with --out, or --overwrite true")
+    check_writable(place.parent, "--out FILE")
+
+
+def check_equal(run: Runner, whole: Exported, task: GenreClassifier, data: GenreDataModule, path: Path) -> float:
+    """The greatest difference of a probability from the checkpoint's, on windows together and one by one.
+
+    Raises:
+        CheckpointError: it is more than `TOLERANCE`.
+    """
+    items = whole.trials(data)
+    given = whole.given(data, items)
+    with torch.inference_mode():
+        want = functional.softmax(task(data.on_after_batch_transfer({"x": items}, 0)["x"]).float(), dim=1)
+        alone = torch.cat([run(row[None]) for row in given])
+        difference = float(torch.stack([run(given) - want, alone - want]).abs().max())
+    if not want.isfinite().all():
+        raise CheckpointError(f"{path}: its probabilities are not finite: training went astray; take another")
+    if not difference <= TOLERANCE:
+        raise CheckpointError(
+            f"{path}: not exported: a probability is {difference:.1e} from the checkpoint's, {TOLERANCE:g} is allowed; "
+            "try the other --format"
+        )
+    return difference
+
+
+def _write_onnx(whole: Exported, example: Tensor, about: dict[str, Any], path: Path) -> None:
+    import onnx
+
+    whole.without_fast_transform()
+    program = torch.onnx.export(
+        _traced(whole, example),
+        (example,),
+        input_names=[whole.NAME],
+        output_names=["probabilities"],
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    model = program.model_proto
+    _strip(model)
+    onnx.helper.set_model_props(model, as_strings(about))
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+
+
+def _strip(model: Any) -> None:
+    """Name the batch; take away where on this machine each step was traced from."""
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    del model.graph.value_info[:]
+    del model.graph.metadata_props[:]
+    for value in (*model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.dim_param == batch:
+                axis.dim_param = "batch"
+
+
+def _run_onnx(path: Path) -> Runner:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
+
+
+def _write_torch(whole: Exported, example: Tensor, about: dict[str, Any], path: Path) -> None:
+    torch.export.save(_traced(whole, example), path, extra_files={"metadata.json": json.dumps(about, indent=2)})
+
+
+def _run_torch(path: Path) -> Runner:
+    module = torch.export.load(path).module()
+    return lambda x: module(x)
+
+
+def _traced(whole: Exported, example: Tensor) -> torch.export.ExportedProgram:
+    """The module as a graph for any number of windows."""
+    batch = torch.export.Dim("batch")
+    with torch.no_grad():
+        program = torch.export.export(whole, (example.contiguous(),), dynamic_shapes=({0: batch},))
+    program.example_inputs = None  # they would be saved with it
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # paths of this machine
+    return program
+
+
+_WRITERS: dict[Format, Callable[[Exported, Tensor, dict[str, Any], Path], None]] = {
+    "onnx": _write_onnx,
+    "torch_export": _write_torch,
+}
+_RUNNERS: dict[Format, Callable[[Path], Runner]] = {"onnx": _run_onnx, "torch_export": _run_torch}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing said of what exporters find noteworthy."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+@contextmanager
+def _recurrence_cut_short() -> Iterator[None]:
+    """Recurrent layers take one step when they are traced, which asks them for shapes only; 173 steps take minutes.
+
+    In the graph they stay whole. Were it ever otherwise, the file would not equal the checkpoint, and be refused.
+    """
+    from torch._decomp import decompositions
+
+    steps = {name: getattr(decompositions, name) for name in ("one_layer_rnn", "one_layer_lstm")}
+
+    def one_step(name: str) -> Callable[..., Any]:
+        def layer(x: Tensor, *args: Any, **options: Any) -> tuple[Tensor, Any]:
+            states, last = steps[name](x[:1], *args, **options)
+            return states.expand(x.shape[0], -1, -1), last
+
+        return layer
+
+    try:
+        for name in steps:
+            setattr(decompositions, name, one_step(name))
+        yield
+    finally:
+        for name, whole in steps.items():
+            setattr(decompositions, name, whole)
+
+
+@contextmanager
+def _told_as_of(path: Path, network: str) -> Iterator[None]:
+    """What an exporter fails with, which can be of any kind, in one line."""
+    try:
+        yield
+    except (MusicClsError, OSError):
+        raise
+    except Exception as error:
+        reason = one_line(error)[:200]
+        raise CheckpointError(f"{path}: {network} cannot be exported ({type(error).__name__}: {reason})") from error

@@ -1,0 +1,194 @@
+"""`musiccli features`: the table of features of any collection."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, defstruct, to_builtins
+from msgspec.structs import asdict
+
+from musicgen_cls.audio.features import COLUMNS, FRAME, RATE, feature_row
+from musicgen_cls.audio.io import Waveform, check_sound, read
+from musicgen_cls.audio.windows import to_samples
+from musicgen_cls.cli.exit import command_parser, source_of_its_own
+from musicgen_cls.commands.workers import in_processes
+from musicgen_cls.errors import AudioError, SourceError, UsageError, check_jobs, check_positive, counted
+from musicgen_cls.files import as_path, check_writable, writing
+from musicgen_cls.formats.records import finite, lines, seal
+from musicgen_cls.sources.base import Source, Track
+from musicgen_cls.sources.known import SOURCES
+from musicgen_cls.sources.parts import as_part
+from musicgen_cls.tables import write_csv
+
+Row = dict[str, Any]
+
+_FIELDS = [("filename", str), ("length", int), *((name, float) for name in COLUMNS[1:]), ("label", str)]
+_Row = defstruct("_Row", _FIELDS, forbid_unknown_fields=True)
+
+
+class Begun(Struct, frozen=True):
+    """The first line of the journal of a run: what the run makes."""
+
+    location: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.location} with --seconds {self.seconds:g}"
+
+
+class Done(Struct, frozen=True):
+    """A line of that journal: the rows of a track, or why there are none."""
+
+    track: str
+    found: list[_Row] | str  # type: ignore[valid-type]
+
+
+def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> Path:
+    """Write the table of features of a collection: what FeatureTable reads, and Kaggle has of GTZAN.
+
+    What a stopped run has done is not done again.
+
+    Args:
+        source: the tracks, as GTZAN or Folder.
+        out: the table, a CSV file.
+        seconds: length of the parts of tracks, s; what is left over at the end of a track belongs to none. A track of
+            less than two parts is one part, whole: at 30 s this gives the rows of features_30_sec.csv.
+        jobs: processes; -1 for as many as there are cores.
+
+    Raises:
+        SourceError: no track can be used.
+        UsageError: the table is there already, or cannot be written; or a stopped run of another kind left its rows.
+    """
+    check_positive("--", seconds=seconds)
+    if to_samples(seconds, RATE) < FRAME:
+        raise UsageError(f"--seconds {seconds}: must be {FRAME / RATE:.3f} or more, the {FRAME} samples of a frame")
+    check_jobs(jobs)
+    table = as_path(out, "--out")
+    if table.exists():
+        raise UsageError(f"--out {table}: is there already; take it away, or name another")
+    check_writable(table.parent, "--out TABLE.csv")
+    source.prepare()
+    with _alone(table):
+        return _features(source, table, seconds, jobs)
+
+
+@contextmanager
+def _alone(table: Path) -> Iterator[None]:
+    """Keep other processes from writing the same table; raises `UsageError` where one does."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(table.with_name(f".{table.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(f"--out {table}: another process is writing it; wait for it, or name another") from None
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _features(source: Source, table: Path, seconds: float, jobs: int) -> Path:
+    from tqdm import tqdm
+
+    tracks = source.tracks()
+    partial = table.with_name(table.name + ".partial")
+    done = _begun(partial, Begun(str(source.location), float(seconds)))
+    left = [track for track in tracks if track.id not in done]
+    run = in_processes(functools.partial(_rows, seconds=seconds), left, jobs, "as they come")
+    with closing(run), partial.open("ab") as journal:
+        for name, found in tqdm(run, total=len(tracks), initial=len(done), desc="Features", unit="track"):
+            done[name] = found
+            try:
+                journal.write(seal(finite({"track": name, "found": found})))
+                journal.flush()
+            except OSError as error:
+                raise UsageError(
+                    f"{partial}: cannot be written ({error.strerror}); free space, and the same command resumes"
+                ) from error
+    rows = [row for own in _named_apart(tracks, done) for row in own]
+    refused = [f"{track.path}: {done[track.id]}" for track in tracks if isinstance(done[track.id], str)]
+    if rows:
+        write_csv(table, ["filename", *COLUMNS, "label"], rows)
+    partial.unlink()
+    if not rows:
+        raise SourceError(f"{table}: not written, since no track can be used; the first: {refused[0]}")
+    print(f"{counted(len(rows), 'row')} of {counted(len(tracks) - len(refused), 'track')}: {table}")
+    if refused:
+        print("\n  ".join([f"{counted(len(refused), 'file')} left out:", *refused[:10]]))
+    return table
+
+
+def run(args: Sequence[str]) -> None:
+    """Write the table that the command line asks for."""
+    parser = command_parser(features, classes=SOURCES)
+    parser.add_argument("--config", action="config")
+    options = parser.instantiate_classes(parser.parse_args(list(args)))
+    with source_of_its_own():
+        features(options.source, options.out, options.seconds, options.jobs)
+
+
+def _rows(track: Track, seconds: float) -> tuple[str, list[Row] | str]:
+    """The rows of a track, or why there are none; with its id."""
+    try:
+        waveform = read(track.path, RATE)
+        check_sound(track.path, waveform)
+        length = to_samples(seconds, RATE)
+        count = len(waveform) // length
+        if count < 2:
+            return track.id, [_row(track, "", waveform)]
+        return track.id, [_row(track, f".{i}", waveform[i * length : (i + 1) * length]) for i in range(count)]
+    except AudioError as error:
+        return track.id, str(error).removeprefix(f"{track.path}: ")
+
+
+def _row(track: Track, part: str, waveform: Waveform) -> Row:
+    return {
+        "filename": _name(track, part),
+        **feature_row(waveform, RATE),
+        "length": len(waveform),
+        "label": track.genre,
+    }
+
+
+def _name(track: Track, part: str = "") -> str:
+    """Of a row: the track's, with the part before its ending."""
+    return f"{track.id.removesuffix(track.path.suffix)}{part}{track.path.suffix}"
+
+
+def _named_apart(tracks: Sequence[Track], done: dict[str, list[Row] | str]) -> Iterator[list[Row]]:
+    """The rows of each track that has any, no two of one name.
+
+    A track of one row that is named as a row of another may be, as `song.1.wav` beside `song.wav`, has a number of its
+    own there: `song.1.0.wav`.
+    """
+    names = {_name(track) for track in tracks}
+    for track in tracks:
+        if not isinstance(found := done[track.id], list):
+            continue
+        part = as_part(_name(track))
+        if len(found) == 1 and part is not None and part[0].whole + part[1] in names:
+            found = [found[0] | {"filename": _name(track, ".0")}]
+        yield found
+
+
+def _begun(partial: Path, what: Begun) -> dict[str, list[Row] | str]:
+    """Rows by track that a stopped run left; a track whose line is damaged, or was cut short, is left out.
+
+    Raises:
+        UsageError: they are of other parts, or of another source, or nothing tells what they are of.
+    """
+    head = next(lines(partial, Begun, sealed=True), None)
+    if head is not None and head.value != what and not head.torn:
+        said = f"left by a stopped run on {head.value}, not {what}" if head.value else f"line 1: {head.reason}"
+        raise UsageError(f"{partial}: {said}; complete that run, delete the file, or give another --out")
+    whole = [line for line in lines(partial, Done, sealed=True) if line.value is not None]
+    with writing(partial) as temporary:
+        temporary.write_bytes(b"".join([seal(asdict(what)), *(line.raw for line in whole)]))
+    done = (line.value for line in whole if line.value is not None)
+    return {line.track: to_builtins(line.found) for line in done}

@@ -1,0 +1,155 @@
+"""`musiccli fit-genres`: one network a genre, trained in turn into one run folder, as the generation study did."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from musicgen_cls.cli.arguments import option
+from musicgen_cls.cli.configs import dumped
+from musicgen_cls.cli.lightning import MusicCLI, start
+from musicgen_cls.errors import UsageError
+from musicgen_cls.files import check_writable, safe_name, writing
+from musicgen_cls.formats.records import finite, read
+from musicgen_cls.specs import resolve
+from musicgen_cls.tasks.generation import GenreGenerator
+
+FINISHED = "finished.json"
+HELP = """\
+usage: musiccli fit-genres [--run NAME] FIT-OPTIONS
+
+Trains one network a genre, in turn, with the options of fit, into <save_dir>/<name>/<run>/<genre>/ (run: 'genres').
+The same command goes on where it was stopped; genres that are finished stay as they are.
+--data.genres [a,b] trains these only. See musiccli fit --help.
+"""
+
+
+class Finished(Struct, frozen=True):
+    """What a training leaves at its end, in `finished.json`; no loss where no epoch was left to train."""
+
+    epochs: int
+    minutes: float
+    val_loss: float | None
+
+
+class Settings(MusicCLI):
+    """What a command line comes to, with nothing made of it."""
+
+    def before_instantiate_classes(self) -> None:
+        """Nothing."""
+
+    instantiate_classes = after_instantiate_classes = before_instantiate_classes
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        pass
+
+
+class EpochLine(Callback):
+    """One line of progress on stderr: epochs of a genre, and its validation loss."""
+
+    def __init__(self, genre: str) -> None:
+        self.genre = genre
+        self.val_loss: float | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the line, at the epoch that training goes on from."""
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=trainer.max_epochs, initial=trainer.current_epoch, desc=self.genre, unit="epoch")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Move on."""
+        self.val_loss = float(trainer.callback_metrics["val_loss"])
+        self._bar.set_postfix(val_loss=f"{self.val_loss:.4g}", refresh=False)
+        self._bar.update()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the line."""
+        self._bar.close()
+
+
+def run(args: Sequence[str]) -> None:
+    """Train what the command line says; raises what `fit` raises."""
+    if not args or "--help" in args or "-h" in args:
+        print(HELP, end="")
+        return
+    name, rest = _taken(list(args), "run", "genres")
+    if option(rest, "ckpt_path"):
+        raise UsageError("--ckpt_path: fit-genres goes on by itself, genre by genre; leave it out")
+    config = start(["fit", *rest], Settings).config["fit"]
+    if not issubclass(resolve(config.model.class_path), GenreGenerator):
+        raise UsageError("fit-genres trains generators, one a genre; name such a config, as configs/generator_gru.yaml")
+    logger = config.trainer.logger
+    if not hasattr(logger, "init_args") or "version" not in logger.init_args:
+        raise UsageError("--trainer.logger: fit-genres needs one with folders, such as TensorBoardLogger")
+    place = Path(logger.init_args.save_dir) / (logger.init_args.name or "lightning_logs") / name
+    check_writable(place, "--trainer.logger.save_dir")
+    genres = _genres(config)
+    for genre in genres:
+        _fit(genre, place / safe_name(genre), f"{name}/{safe_name(genre)}", rest)
+    print(f"\n  {'genre':<14}{'epochs':>7}{'val loss':>12}{'minutes':>9}   checkpoint")
+    for genre in genres:
+        row = _finished(place / safe_name(genre))
+        best = place / safe_name(genre) / "checkpoints" / "best.ckpt"
+        loss = "-" if row.val_loss is None else f"{row.val_loss:.5g}"
+        print(f"  {genre:<14}{row.epochs:>7}{loss:>12}{row.minutes:>9.1f}   {best}")
+
+
+def _fit(genre: str, folder: Path, version: str, args: list[str]) -> None:
+    """Train one genre, unless that is done; what `fit` says goes to a file."""
+    if (folder / FINISHED).exists():
+        _finished(folder)  # a damaged one is named now, not after hours
+        print(f"{genre}: finished before, in {folder}", file=sys.stderr)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    ours = [f"--data.genres={dumped([genre])}", f"--trainer.logger.version={version}"]
+    ours += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+    if (folder / "checkpoints" / "last.ckpt").is_file():
+        ours += ["--ckpt_path=last"]
+    line, began = EpochLine(genre), time.monotonic()
+    with (folder / "fit.log").open("a", encoding="utf-8") as log, redirect_stdout(log):
+        cli = start(["fit", *args, *ours], more_callbacks=[line])
+    row = Finished(cli.trainer.current_epoch, (time.monotonic() - began) / 60, line.val_loss)
+    with writing(folder / FINISHED) as temporary:
+        temporary.write_text(json.dumps(finite(asdict(row))) + "\n")
+
+
+def _finished(folder: Path) -> Finished:
+    """What a finished training left; raises `RecordError` if that is damaged."""
+    return read(folder / FINISHED, Finished, "delete it, and the same command trains that genre to its end again")
+
+
+def _genres(config: Any) -> list[str]:
+    """The genres to train: those of the command line or the config, else all of the source."""
+    data = config.data.init_args
+    if data.get("genres"):
+        return list(data.genres)
+    if data.source is None:
+        raise UsageError("data.source is not set: name one, as --data.source Folder --data.source.root DIR")
+    source = resolve(data.source.class_path)(**data.source.get("init_args", {}))
+    source.prepare()
+    return list(source.genres)
+
+
+def _taken(args: list[str], name: str, default: str) -> tuple[str, list[str]]:
+    """The value of an option of ours, and the other arguments."""
+    value = option(args, name) or default
+    rest: list[str] = []
+    skip = False
+    for arg in args:
+        if skip:
+            skip = False
+        elif arg == f"--{name}":
+            skip = True
+        elif not arg.startswith(f"--{name}="):
+            rest.append(arg)
+    return value, rest

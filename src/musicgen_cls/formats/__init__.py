@@ -1,0 +1,1 @@
+"""The files that this package writes and reads back, as schemas."""

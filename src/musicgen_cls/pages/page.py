@@ -1,0 +1,57 @@
+"""Self-contained HTML pages: pictures and sound within, nothing fetched from anywhere."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from musicgen_cls.audio.io import to_pcm
+from musicgen_cls.errors import counted
+from musicgen_cls.files import writing
+
+_MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+
+
+def write_page(path: Path, template: str, **values: Any) -> None:
+    """Write a page from a template of the package's data folder, whole or not at all."""
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(loader=PackageLoader("musicgen_cls", "data"), autoescape=True)
+    environment.globals["counted"] = counted
+    with writing(path) as temporary:
+        temporary.write_text(environment.get_template(template).render(**values), encoding="utf-8")
+
+
+def embedded_png(figure: Any, dpi: int = 90) -> str:
+    """A figure as the address of an image."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return embedded_picture(buffer.getvalue())
+
+
+def embedded_picture(png: bytes) -> str:
+    """The content of a PNG file as the address of an image."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def embedded_sound(waveform: npt.NDArray[np.float32], sample_rate: int, compress: bool = False) -> str:
+    """A waveform `[samples]` as the address of a sound: WAV, or MP3 of a sixth of its size or less.
+
+    MP3 has few rates; others are resampled to the next higher one.
+    """
+    import soundfile
+    import soxr
+
+    kind = "MP3" if compress else "WAV"
+    if compress and sample_rate not in _MP3_RATES:
+        rate = next((rate for rate in _MP3_RATES if rate > sample_rate), _MP3_RATES[-1])
+        waveform, sample_rate = soxr.resample(waveform, sample_rate, rate), rate
+    buffer = BytesIO()
+    soundfile.write(buffer, to_pcm(waveform), sample_rate, format=kind)
+    mime = {"MP3": "audio/mpeg", "WAV": "audio/wav"}[kind]
+    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,80 @@
+"""A test as one self-contained page: its figures, and its most confident mistakes to look at and to listen to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from musicgen_cls import plots
+from musicgen_cls.datamodules.audio import AudioDataModule
+from musicgen_cls.datamodules.base import GenreDataModule
+from musicgen_cls.files import shown
+from musicgen_cls.metrics.scores import Scores
+from musicgen_cls.pages.page import embedded_png, embedded_sound, write_page
+from musicgen_cls.tasks.classification import GenreClassifier
+from musicgen_cls.tasks.timeline import timeline
+
+_SHOWN, _PLAYED_S = 10, 30
+
+
+def write_report_page(
+    path: Path,
+    report: dict[str, Any],
+    notes: list[str],
+    scores: Scores,
+    datamodule: GenreDataModule,
+    task: GenreClassifier,
+) -> None:
+    """Write the page.
+
+    Args:
+        path: where.
+        report: what `report.json` holds.
+        notes: what the reader has to beware of.
+        scores: of the test.
+        datamodule: that was tested on.
+        task: the classifier, on its device.
+    """
+    title = f"{report['source']}, split '{report['split']}'"
+    write_page(
+        path,
+        "report.html",
+        report=report,
+        notes=notes,
+        confusion=embedded_png(plots.confusion_matrix(report["confusion"], datamodule.genres, title)),
+        recall=embedded_png(plots.track_accuracy_bars(report["per_genre"])),
+        wrong=len(scores.mistakes),
+        mistakes=[_mistake(int(place), scores, datamodule, task) for place in scores.mistakes[:_SHOWN]],
+        step="step by step" if hasattr(task.network, "step_probabilities") else "window by window",
+    )
+
+
+def _mistake(place: int, scores: Scores, datamodule: GenreDataModule, task: GenreClassifier) -> dict[str, str]:
+    """A track that was taken for another genre: what it is, its chart, its sound."""
+    assert datamodule.collection is not None
+    row, genres = int(scores.track_ids[place]), datamodule.genres
+    track = datamodule.collection.tracks[row]
+    genre, predicted = genres[scores.track_y[place]], genres[scores.track_pred[place]]
+    windows = np.flatnonzero(scores.track == row)
+    windows = windows[np.argsort(scores.start_s[windows], kind="stable")]
+    batch = datamodule.test_windows(scores.index[windows])
+    said = timeline(task, batch["x"].to(task.device), scores.start_s[windows], datamodule.window_seconds)
+    share = f"{100 * scores.track_probs[place].max():.0f} %"
+    chart = plots.timeline(said.start_s, said.end_s, said.probabilities, genres, true=genre)
+    return {
+        "track": datamodule.collection.name(row),
+        "genre": genre,
+        "predicted": f"{predicted} ({share})",
+        "path": shown(track.path),
+        "chart": embedded_png(chart),
+        "sound": _sound(datamodule, row),
+    }
+
+
+def _sound(datamodule: GenreDataModule, row: int) -> str:
+    """The beginning of a track; nothing where there is no audio."""
+    if not isinstance(datamodule, AudioDataModule):
+        return ""
+    return embedded_sound(datamodule.beginning(row, _PLAYED_S), datamodule.sample_rate, compress=True)

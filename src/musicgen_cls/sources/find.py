@@ -1,0 +1,65 @@
+"""What users mean by the names of files, folders and patterns that they give."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from os.path import normpath
+from pathlib import Path
+
+from musicgen_cls.errors import UsageError
+from musicgen_cls.files import as_path
+from musicgen_cls.sources.base import AUDIO_SUFFIXES, OTHER_AUDIO, PICTURES, Problem, other_format
+
+
+def find_files(names: Sequence[str] | str, option: str = "--data.files") -> list[Path]:
+    """Files, the audio in folders at any depth, and the matches of patterns, each once, in order.
+
+    Args:
+        names: of files, folders and patterns.
+        option: what the names were given to, for the error.
+
+    Raises:
+        UsageError: a name that stands for nothing.
+    """
+    found: list[Path] = []
+    for name in [names] if isinstance(names, str) else names:
+        path = as_path(name, option)
+        if path.is_dir():
+            matches = [file for file in _within(path) if file.suffix.lower() in AUDIO_SUFFIXES]
+        elif path.exists():
+            matches = [path]
+        else:
+            matches = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file())  # noqa: PTH207
+        if not matches:
+            wanted = ", ".join(suffix[1:] for suffix in AUDIO_SUFFIXES)
+            others = sorted({f.suffix[1:].lower() for f in _within(path) if f.suffix.lower() in OTHER_AUDIO})
+            more = f"; {', '.join(others)} cannot be decoded, convert them to flac" if others else ""
+            raise UsageError(
+                f"{option} {name}: no such file, no folder with audio ({wanted}), and no match as pattern{more}"
+            )
+        found += matches
+    once: dict[str, Path] = {}
+    for path in found:
+        once.setdefault(normpath(path.absolute()), path)
+    return list(once.values())
+
+
+def passed_by(names: Sequence[str] | str, option: str = "--data.files") -> list[Problem]:
+    """The files in folders that `find_files` does not take, each with the reason; pictures are no music's fault."""
+    found: dict[str, Problem] = {}
+    for name in [names] if isinstance(names, str) else names:
+        for file in _within(as_path(name, option)):
+            suffix = file.suffix.lower()
+            if suffix not in AUDIO_SUFFIXES and suffix not in PICTURES:
+                reason = other_format(file) if suffix in OTHER_AUDIO else "not audio by its name"
+                found.setdefault(normpath(file.absolute()), Problem(file, reason))
+    return list(found.values())
+
+
+def _within(folder: Path) -> list[Path]:
+    """The files in a folder at any depth, sorted, but hidden ones; none of what is no folder."""
+    if not folder.is_dir():
+        return []
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]

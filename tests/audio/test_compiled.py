@@ -1,0 +1,46 @@
+"""librosa's compiled functions."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from musicgen_cls.audio import compiled
+
+
+def python(code: str, **env: str) -> subprocess.Popen[str]:
+    kept = {name: value for name, value in os.environ.items() if name not in env and name != compiled.VARIABLE}
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env={**kept, **env})
+
+
+def test_two_processes_with_nothing_compiled_yet(tmp_path: Path) -> None:
+    """Both may end, and so may every one after them: two that compile the same at once would spoil it for all."""
+    code = """if True:
+        import numpy as np
+        from musicgen_cls.audio.features import feature_row
+        feature_row(np.random.default_rng(0).normal(0, 0.1, 22050).astype("f4"), 22050)"""
+    for _ in range(2):
+        running = [python(code, MUSICGEN_CLS_CACHE=str(tmp_path)) for _ in range(2)]
+        said = [process.communicate(timeout=300)[1] for process in running]
+        assert [process.returncode for process in running] == [0, 0], said
+    assert list((tmp_path / "numba").glob("musicgen_cls-*"))
+    assert said == ["", ""], "the second time nothing is compiled"
+
+
+def test_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MUSICGEN_CLS_CACHE", str(tmp_path / "cache"))
+    assert compiled._folder() == tmp_path / "cache" / "numba"
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MUSICGEN_CLS_CACHE", str(tmp_path / "file"))  # nothing can be made below it
+    assert compiled._folder().parent == Path(compiled.tempfile.gettempdir())
+
+
+def test_a_folder_of_the_users_stays(tmp_path: Path) -> None:
+    code = "from musicgen_cls import compiled as c; c.import_librosa(); print(c.os.environ[c.VARIABLE])"
+    env = {**os.environ, compiled.VARIABLE: str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert done.stdout.strip() == str(tmp_path)

@@ -1,0 +1,414 @@
+"""What users get wrong: one line that names it and the remedy, exit status 2, no traceback, nothing lost."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import musicgen_cls
+from musicgen_cls.__main__ import main
+from musicgen_cls.audio.features import COLUMNS
+from musicgen_cls.synth.render import render
+
+CONFIG = str(Path(musicgen_cls.__file__).parent / "configs" / "vgg.yaml")
+RATE = 22050
+SMALL = ["--data.windows_per_track", "2", "--data.fractions", "[0.5, 0.25, 0.25]", "--model.network.width", "2"]
+QUIET = ["--trainer.enable_progress_bar", "false", "--trainer.max_epochs", "1", "--trainer.accelerator", "cpu"]
+MASK = ["--data.mask", "torchaudio.transforms.SpecAugment"]
+for _size in ("n_time_masks", "time_mask_param", "n_freq_masks", "freq_mask_param"):
+    MASK += [f"--data.mask.{_size}", "4"]
+Fails = Callable[..., str]
+
+
+@pytest.fixture
+def fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fails:
+    """Runs a command line that must fail; gives its one line, after checking that it is one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["musiccli"])
+
+    def call(*args: object) -> str:
+        capsys.readouterr()
+        status = main([str(arg) for arg in args])
+        err = capsys.readouterr().err
+        assert status == 2, err
+        assert "Traceback" not in err
+        errors = [line for line in err.splitlines() if line.startswith("musiccli: error: ")]
+        assert len(errors) == 1, err
+        assert err.rstrip().endswith(errors[0]), "the error is the last thing said"
+        return errors[0].removeprefix("musiccli: error: ")
+
+    return call
+
+
+def fit(*args: object) -> list[object]:
+    return ["fit", "--config", CONFIG, *SMALL, *QUIET, *args]
+
+
+def from_folder(root: Path, *args: object) -> list[object]:
+    return fit("--data.source", "Folder", "--data.source.root", root, *args)
+
+
+@pytest.fixture
+def songs(tmp_path: Path) -> Path:
+    """Two genres of four short tracks, to spoil."""
+    root = tmp_path / "songs"
+    for genre in ("blues", "metal"):
+        (root / genre).mkdir(parents=True)
+        for index in range(4):
+            soundfile.write(root / genre / f"{index}.wav", render(genre, index, seconds=4.5), RATE)
+    return root
+
+
+@pytest.fixture(scope="module")
+def checkpoint(music: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained checkpoint."""
+    home = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        patch.setattr(sys, "argv", ["musiccli"])
+        assert main([str(a) for a in from_folder(music, "--test_after_fit", "false")]) == 0
+    return home / "lightning_logs/vgg/version_0/checkpoints/best.ckpt"
+
+
+class TestCollections:
+    def test_no_such_root(self, fails: Fails) -> None:
+        said = fails(*from_folder(Path("nowhere")))
+        assert "nowhere: no such folder" in said
+        assert "--data.source.root" in said
+
+    def test_no_gtzan_names_the_three_ways_on(self, fails: Fails) -> None:
+        said = fails(*fit())
+        assert all(way in said for way in ("data/gtzan", "--data.source.root", "download true", "SyntheticGenres"))
+
+    def test_empty_folder(self, fails: Fails, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        assert "empty: no audio in sub-folders" in fails(*from_folder(tmp_path / "empty"))
+
+    def test_one_genre(self, fails: Fails, songs: Path) -> None:
+        shutil.rmtree(songs / "metal")
+        assert "only one genre, ['blues']" in fails(*from_folder(songs))
+
+    def test_nothing_but_text_named_wav(self, fails: Fails, songs: Path) -> None:
+        for file in songs.glob("*/*.wav"):
+            file.write_text("these are words")
+        said = fails(*from_folder(songs))
+        assert "none of 8 tracks can be used" in said
+        assert "not audio that can be read" in said
+
+    def test_a_genre_of_broken_files(self, fails: Fails, songs: Path) -> None:
+        for file in (songs / "metal").iterdir():
+            file.write_bytes(b"")
+        assert "metal" in fails(*from_folder(songs))
+
+    def test_strict_stops_at_the_first_bad_file(self, fails: Fails, songs: Path) -> None:
+        (songs / "blues" / "0.wav").write_text("words")
+        said = fails(*from_folder(songs, "--data.strict", "true"))
+        assert "0.wav: not audio" in said
+        assert "strict" in said
+
+    def test_every_track_shorter_than_a_window(self, fails: Fails, songs: Path) -> None:
+        said = fails(*from_folder(songs, "--data.seconds", "5"))
+        assert "too short: 4.50 s, 5 s are needed" in said
+
+    def test_artist_split_without_artists(self, fails: Fails, songs: Path) -> None:
+        assert "no artist is known for any of 8 tracks" in fails(*from_folder(songs, "--data.split", "artist"))
+
+    def test_a_genre_without_test_tracks(self, fails: Fails, songs: Path) -> None:
+        for index in (1, 2, 3):
+            (songs / "metal" / f"{index}.wav").unlink()
+        said = fails(*from_folder(songs))
+        assert f"{songs}: split 'track' leaves genre 'metal' without" in said
+        assert "1 in all" in said
+
+    def test_published_split_of_another_collection(self, fails: Fails, songs: Path) -> None:
+        assert "songs has no published lists" in fails(*from_folder(songs, "--data.split", "fault_filtered"))
+
+    @pytest.mark.parametrize("fold", ["0 of 5", "6 of 5", "1 of 2", "first"])
+    def test_folds_that_are_none(self, fails: Fails, songs: Path, fold: str) -> None:
+        assert f"fold '{fold}': write it as '1 of 5'" in fails(*from_folder(songs, "--data.fold", fold))
+
+    @pytest.mark.parametrize("fractions", ["[0.5, 0.5]", "[0.9, 0.2, 0.1]", "[1.0, 0.0, 0.0]"])
+    def test_fractions_that_are_none(self, fails: Fails, songs: Path, fractions: str) -> None:
+        assert "add up to 1" in fails(*from_folder(songs, "--data.fractions", fractions))
+
+
+class TestFiles:
+    def predict(self, fails: Fails, checkpoint: Path, file: Path) -> str:
+        said = fails("predict", "--ckpt_path", checkpoint, "--data.files", file, *QUIET)
+        assert str(file) in said
+        assert not Path("predictions/predictions.csv").exists()
+        return said
+
+    def test_none_named(self, fails: Fails, checkpoint: Path) -> None:
+        assert "--data.files" in fails("predict", "--ckpt_path", checkpoint, *QUIET)
+
+    def test_no_such_file(self, fails: Fails, checkpoint: Path, tmp_path: Path) -> None:
+        assert "no such file" in self.predict(fails, checkpoint, tmp_path / "gone.mp3")
+
+    def test_text_named_wav(self, fails: Fails, checkpoint: Path, tmp_path: Path) -> None:
+        (tmp_path / "text.wav").write_text("words")
+        assert "not audio that can be read" in self.predict(fails, checkpoint, tmp_path / "text.wav")
+
+    def test_empty_file(self, fails: Fails, checkpoint: Path, tmp_path: Path) -> None:
+        (tmp_path / "empty.mp3").touch()
+        assert "empty file (0 bytes)" in self.predict(fails, checkpoint, tmp_path / "empty.mp3")
+
+    def test_truncated_mp3(self, fails: Fails, checkpoint: Path, tmp_path: Path) -> None:
+        soundfile.write(tmp_path / "cut.mp3", render("pop", 0, seconds=10), RATE)
+        whole = (tmp_path / "cut.mp3").read_bytes()
+        (tmp_path / "cut.mp3").write_bytes(whole[: len(whole) // 2])
+        assert "its header promises" in self.predict(fails, checkpoint, tmp_path / "cut.mp3")
+
+    @pytest.mark.parametrize(
+        ("samples", "reason"),
+        [
+            (np.zeros(0), "holds no audio"),
+            (np.zeros(3 * RATE), "silent throughout"),
+            (np.full(3 * RATE, np.nan), "not finite"),
+            (np.full(3 * RATE, 0.25), "constant"),
+        ],
+        ids=["no samples", "silent", "NaN", "all equal"],
+    )
+    def test_sound_that_is_none(
+        self, fails: Fails, checkpoint: Path, tmp_path: Path, samples: np.ndarray, reason: str
+    ) -> None:
+        soundfile.write(tmp_path / "odd.wav", samples.astype(np.float32), RATE, subtype="FLOAT")
+        assert reason in self.predict(fails, checkpoint, tmp_path / "odd.wav")
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("args", "wrong", "meant"),
+        [
+            (["--data.source", "Foldr"], "'Foldr'", "'Folder'"),
+            (["--model.network", "VGGG"], "'VGGG'", "'VGG'"),
+            (["--data.bach_size", "3"], "'bach_size'", "'batch_size'"),
+            (["--model.network.widht", "3"], "'widht'", "'width'"),
+            (["--data.split", "artists"], "'artists'", "'artist'"),
+            (["--confg", "x.yaml"], "'--confg'", "'config'"),
+        ],
+    )
+    def test_misspelt(self, fails: Fails, args: list[str], wrong: str, meant: str) -> None:
+        said = fails(*fit(*args))
+        assert wrong in said
+        assert f"did you mean {meant}?" in said
+
+    def test_unknown_command(self, fails: Fails) -> None:
+        assert "no command 'fti'; did you mean fit?" in fails("fti")
+
+    def test_a_file_without_its_option(self, fails: Fails, checkpoint: Path) -> None:
+        assert "named after --data.files" in fails("predict", "--ckpt_path", checkpoint, "song.mp3")
+
+    def test_trust_without_a_module(self, fails: Fails, checkpoint: Path) -> None:
+        for args in (["--trust"], ["--trust", "--data.files", "song.mp3"]):
+            assert "--trust: names no module" in fails("predict", "--ckpt_path", checkpoint, *args)
+
+    def test_no_config(self, fails: Fails) -> None:
+        assert "--config configs/quickstart.yaml" in fails("fit")
+
+    @pytest.mark.parametrize(
+        ("args", "said"),
+        [
+            (["--model.network.width", "0"], "network.width 0: must be 1 or more"),
+            (["--model.network.dropout", "2"], "dropout probability"),
+            (["--data.hop_length", "22050"], "VGG cannot take input of 64 x 3"),
+            (["--data.n_mels", "-1"], "--data.n_mels -1: must be more than 0"),
+            (["--trainer.max_epochs", "many"], "trainer.max_epochs: 'many' is none of int, null"),
+            (["--trainer.precision", "bf16-mix"], "did you mean 'bf16-mixed'?"),
+            (["--data.batch_size", "many"], "batch_size: 'many' is not of type int"),
+            (["--data.batch_size", "0"], "--data.batch_size 0: must be more than 0"),
+            (["--data.seconds", "-2"], "--data.seconds -2.0: must be more than 0"),
+            (["--model.lr", "-1"], "--model.lr -1.0: must be more than 0"),
+            (["--model.lr", ".inf"], "--model.lr inf: must be more than 0, and finite"),
+            (["--data.seconds", ".inf"], "--data.seconds inf: must be more than 0, and at most 86,400"),
+            (["--trainer.accelerator", "gpu"], "accelerator"),
+            (["--data.n_fft", "1"], "--data.n_fft 1: must be 128 or more, twice --data.n_mels, and at most 44100"),
+            (["--data.n_fft", "1000000"], "--data.n_fft 1000000: must be 128 or more"),
+            (["--data.split_seed", "-1"], "--data.split_seed -1: must be 0 or more"),
+            (["--data.num_workers", "-1"], "--data.num_workers -1: must be 0 or more"),
+            (["--model.weight_decay", "-1"], "--model.weight_decay -1.0: must be 0 or more"),
+            (["--model.weight_decay", ".nan"], "--model.weight_decay nan: must be 0 or more"),
+            (["--seed_everything", "-1"], "--seed_everything -1: must be from 0 to 4294967295"),
+            (["--data.genres", "[blues]"], "--data.genres: only one genre, ['blues']"),
+            (["--data.mask", "torch.nn.Flatten"], "--data.mask Flatten: changes 2 x 64 x 173 to 2 x 11072; take"),
+            (["--data.augment", "torch.nn.AvgPool1d", "--data.augment.kernel_size", "2"], "--data.augment AvgPool1d"),
+            ([*MASK, "--data.mask.p", "2"], "--data.mask SpecAugment: The value of p must be between 0.0 and 1.0"),
+            ([*MASK, "--data.mask.time_mask_param", "-5"], "--data.mask.time_mask_param -5: must be 0 or more"),
+            (["--model.network", "Recurrent", "--data.n_mels", "32"], "set --model.network.n_mels 32"),
+        ],
+    )
+    def test_values(self, fails: Fails, songs: Path, args: list[str], said: str) -> None:
+        if "gpu" in args and torch.cuda.is_available():
+            args = ["--trainer.accelerator", "tpu"]
+        assert said in fails(*from_folder(songs, *args))
+
+    @pytest.mark.parametrize(
+        ("network", "args", "said"),
+        [
+            ("FeatureMLP", ["--model.network.features", "57"], "set --model.network.features 58"),
+            ("FeatureMLP", ["--data.look_back", "3"], "set --data.look_back to 0, or name another --model.network"),
+            ("FeatureLSTM", ["--data.look_back", "0"], "set --data.look_back to 1 or more, or name another"),
+            ("Recurrent", ["--data.look_back", "0"], "set --data.look_back to 1 or more, or name another"),
+        ],
+    )
+    def test_networks_that_do_not_fit_a_table(self, fails: Fails, network: str, args: list[str], said: str) -> None:
+        names = [f"{genre}.{number:05d}.0.wav" for genre in ("blues", "rock") for number in range(3)]
+        numbers = ",".join("1" for _ in COLUMNS)
+        lines = [",".join(["filename", *COLUMNS, "label"]), *(f"{n},{numbers},{n.split('.')[0]}" for n in names)]
+        Path("table.csv").write_text("\n".join(lines) + "\n")
+        data = ["--model", "GenreClassifier", "--data", "FeatureTable", "--data.table", "table.csv"]
+        assert said in fails("fit", *data, "--model.network", network, *args, *QUIET)
+
+    def test_a_refused_fit_leaves_no_run(self, fails: Fails, songs: Path) -> None:
+        assert "no validation windows" in fails(*from_folder(songs, "--data.fractions", "[0.5, 0.0, 0.5]"))
+        for index in (1, 2, 3):
+            (songs / "metal" / f"{index}.wav").unlink()
+        assert "genre 'metal' without" in fails(*from_folder(songs))
+        assert not Path("lightning_logs").exists()
+
+    def test_no_such_config(self, fails: Fails) -> None:
+        assert "gone.yaml" in fails("fit", "--config", "gone.yaml")
+
+    @pytest.mark.parametrize("command", ["fit", "sweep"])
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            (b"model: [1\n", "no YAML, line 2: "),
+            (b"model:\n\tlr: 1\n", "no YAML, line 2: "),
+            (b"\xff\xfe\x00", "no text"),
+            (b"hello", "holds no settings"),
+            (b"- a\n- b\n", "holds no settings"),
+            (b"", "holds no settings"),
+        ],
+    )
+    def test_config_that_is_none(self, fails: Fails, tmp_path: Path, command: str, content: bytes, said: str) -> None:
+        bad = tmp_path / "bad.yaml"
+        bad.write_bytes(content)
+        more = ["--config", CONFIG] if command == "fit" else []
+        assert f"--config {bad}: {said}" in fails(command, *more, "--config", bad)
+
+
+class TestCheckpoints:
+    @pytest.mark.parametrize("command", ["test", "validate", "predict"])
+    def test_none_given(self, fails: Fails, command: str) -> None:
+        assert "needs --ckpt_path FILE" in fails(command, "--config", CONFIG)
+
+    def test_missing(self, fails: Fails) -> None:
+        assert "gone.ckpt: no such checkpoint" in fails("test", "--ckpt_path", "gone.ckpt")
+
+    def test_corrupt(self, fails: Fails, checkpoint: Path, tmp_path: Path) -> None:
+        whole = checkpoint.read_bytes()
+        (tmp_path / "cut.ckpt").write_bytes(whole[: len(whole) // 2])
+        assert "cut.ckpt: not a checkpoint that can be read" in fails("test", "--ckpt_path", tmp_path / "cut.ckpt")
+
+    def test_of_something_else(self, fails: Fails, tmp_path: Path) -> None:
+        torch.save({"state_dict": {}, "epoch": 3}, tmp_path / "other.ckpt")
+        assert "other.ckpt: a checkpoint of something else" in fails("test", "--ckpt_path", tmp_path / "other.ckpt")
+
+    def test_of_another_network(self, fails: Fails, checkpoint: Path, music: Path) -> None:
+        said = fails("test", "--ckpt_path", checkpoint, "--model.network", "CNN5")
+        assert "trained with model.network VGG(" in said
+        assert "CNN5(" in said
+
+    def test_of_a_network_of_before(self, fails: Fails, checkpoint: Path, tmp_path: Path) -> None:
+        saved = torch.load(checkpoint, weights_only=True)
+        assert saved["hyper_parameters"]["network"]["init_args"].pop("width")  # as if it had not been there then
+        name = next(iter(saved["state_dict"]))
+        saved["state_dict"][name] = saved["state_dict"][name][:1]
+        torch.save(saved, tmp_path / "old.ckpt")
+        assert "weights are not those of today's VGG" in fails("test", "--ckpt_path", tmp_path / "old.ckpt")
+
+    def test_of_another_input(self, fails: Fails, checkpoint: Path) -> None:
+        said = fails("test", "--config", CONFIG, "--ckpt_path", checkpoint, *SMALL, "--data.n_mels", "128")
+        assert "trained with data.n_mels 64" in said
+
+    def test_of_other_genres(self, fails: Fails, checkpoint: Path, songs: Path) -> None:
+        (songs / "metal").rename(songs / "polka")
+        said = fails("test", "--ckpt_path", checkpoint, "--data.source", "Folder", "--data.source.root", songs, *QUIET)
+        assert "polka" in said
+        assert "--data.split external" in said
+        assert "blues, jazz, metal" in fails(*from_folder(songs, "--ckpt_path", checkpoint))
+
+    def test_external_without_a_common_genre(self, fails: Fails, checkpoint: Path, songs: Path) -> None:
+        (songs / "metal").rename(songs / "polka")
+        (songs / "blues").rename(songs / "tango")
+        args = ["--data.source", "Folder", "--data.source.root", songs, "--data.split", "external"]
+        assert "polka, tango" in fails("test", "--ckpt_path", checkpoint, *args, *QUIET)
+
+    @pytest.mark.parametrize(
+        "args", [("--data.split", "artist"), ("--data.split_seed", "5"), ("--data.fold", "2 of 3")]
+    )
+    def test_of_another_division(self, fails: Fails, checkpoint: Path, args: tuple[str, str]) -> None:
+        said = fails("test", "--ckpt_path", checkpoint, *args, *QUIET)
+        assert f"trained with {args[0][2:]}" in said
+
+    def test_resuming_on_a_collection_that_changed(self, fails: Fails, songs: Path) -> None:
+        settings = [str(a) for a in from_folder(songs, "--test_after_fit", "false")]
+        assert main(settings) == 0
+        for index in range(4, 9):
+            soundfile.write(songs / "blues" / f"0{index}.wav", render("blues", index, seconds=4.5), RATE)
+        said = fails(*settings, "--ckpt_path", "last", "--trainer.max_epochs", "2")
+        assert "the collection has changed" in said
+        assert "without --ckpt_path" in said
+
+    def test_a_run_killed_in_its_first_epoch(
+        self, fails: Fails, songs: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        settings = [str(a) for a in from_folder(songs, "--test_after_fit", "false")]
+        assert main(settings) == 0
+        Path("lightning_logs/vgg/version_7").mkdir()
+        Path("lightning_logs/vgg/version_7_old").mkdir()
+        assert main([*settings, "--ckpt_path", "last"]) == 0
+        assert "version_0/checkpoints/last.ckpt" in capsys.readouterr().out
+        said = fails(*settings, "--ckpt_path", "last", "--trainer.logger.version", "7")
+        assert "version_7" in said
+        assert "version_0/checkpoints/last.ckpt" in said
+
+    def test_nothing_to_resume(self, fails: Fails, songs: Path) -> None:
+        assert "no run to resume" in fails(*from_folder(songs, "--ckpt_path", "last"))
+
+
+class TestFoldersThatCannotBeWritten:
+    """A file stands where a folder is wanted: it refuses root too."""
+
+    @pytest.fixture
+    def blocked(self, tmp_path: Path) -> Path:
+        (tmp_path / "file").write_text("in the way")
+        return tmp_path / "file" / "folder"
+
+    def test_cache(self, fails: Fails, songs: Path, blocked: Path) -> None:
+        said = fails(*from_folder(songs, "--data.cache_dir", blocked))
+        assert str(blocked) in said
+        assert "--data.cache_dir" in said
+
+    def test_report(self, fails: Fails, checkpoint: Path, blocked: Path) -> None:
+        said = fails("test", "--ckpt_path", checkpoint, "--out", blocked, *QUIET)
+        assert str(blocked) in said
+        assert "--out DIR" in said
+
+    def test_predictions(self, fails: Fails, checkpoint: Path, music: Path, blocked: Path) -> None:
+        said = fails("predict", "--ckpt_path", checkpoint, "--data.files", music / "jazz", "--out", blocked, *QUIET)
+        assert "--out DIR" in said
+
+    def test_logs(self, fails: Fails, songs: Path, blocked: Path) -> None:
+        assert "cannot write there" in fails(*from_folder(songs, "--trainer.logger.save_dir", blocked))
+
+    def test_full_disk_while_preparing(
+        self, fails: Fails, songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import errno
+
+        def full(_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("musicgen_cls.collection.store._sync", full)
+        said = fails(*from_folder(songs, "--data.cache_dir", tmp_path / "cache"))
+        assert "No space left on device" in said
+        assert not list((tmp_path / "cache").glob("*/*"))

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from musicgen_cls.cli.exit import explain, told, user_error
+from musicgen_cls.errors import AudioError, UsageError, one_line
+
+
+def raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
+    try:
+        raise error from cause
+    except BaseException as caught:
+        return caught
+
+
+def test_the_innermost_of_our_errors_is_told() -> None:
+    inner = AudioError("a.wav: silent")
+    outer = raised(ValueError("Does not validate"), raised(UsageError("wrapped"), raised(TypeError("x"), inner)))
+    assert user_error(outer) is inner
+
+
+def test_errors_of_our_own_making_are_not_hidden() -> None:
+    assert user_error(raised(KeyError("bug"), ZeroDivisionError())) is None
+    assert user_error(OSError(errno.EIO, "the disk is broken")) is None
+
+
+def test_folders_that_cannot_be_written_are_told_with_their_name() -> None:
+    told = user_error(raised(RuntimeError("saving"), OSError(errno.ENOSPC, "No space left on device", "/full/x.ckpt")))
+    assert "/full/x.ckpt: cannot be written (No space left on device)" in str(told)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            RuntimeError("[gloo/transport/tcp/pair.cc:538] Read error: Connection reset by peer"),
+            "another process of this run",
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"),
+            "not enough memory",
+        ),
+        (MemoryError(), "not enough memory"),
+        (ModuleNotFoundError("Requirement 'x>=1' not met. HINT: Try running `pip install x`"), "not met"),
+    ],
+)
+def test_errors_of_libraries(error: Exception, said: str) -> None:
+    assert said in str(user_error(raised(error)))
+
+
+def test_ours_goes_before_the_systems() -> None:
+    ours = raised(UsageError("out: give another folder"), OSError(errno.EROFS, "Read-only file system"))
+    assert user_error(ours) is ours
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises, also where the tests run as a job in the background, which a shell lets ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("swallowed", [False, True])
+def test_a_signal_ends_a_command_with_its_number(
+    name: str, swallowed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        try:
+            os.kill(os.getpid(), getattr(signal, name))
+            time.sleep(10)
+        except KeyboardInterrupt:
+            if swallowed:  # as Lightning does
+                sys.exit(1)
+            raise
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert told(command, "begin anew") == 128 + getattr(signal, name)
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert capsys.readouterr().err == "musiccli: stopped; begin anew\n"
+
+
+def test_leaving_of_ones_own_accord_is_left_alone() -> None:
+    with pytest.raises(SystemExit):
+        told(lambda: sys.exit(0))
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("Option 'widht' is not accepted", "no option 'widht'; did you mean 'width'?"),
+        ("Unrecognized arguments: --data.sorce x", "no option '--data.sorce'; did you mean 'source'?"),
+        (
+            "Option 'width' is not accepted",
+            "no option 'width' here: the class or command that is named does not take it",
+        ),
+        (
+            'Parser key "network":\n - Expected a dot import path string: VGGG',
+            "network: no class 'VGGG'; did you mean 'VGG'?",
+        ),
+        ("Parser key \"n\": Expected a <class 'int'>. Got value: x", "n: 'x' is not of type int"),
+        ("the following arguments are required: out", "missing: out; musiccli COMMAND --help tells what they are"),
+        (
+            "Parser key \"source\": Given value: NestedArg(key='root', val='x')",
+            "name the class before its arguments, --source before --source.root",
+        ),
+        ("something\n  else", "something else"),
+    ],
+)
+def test_messages_of_parsers(message: str, said: str) -> None:
+    assert explain(message, ["width", "source"], ["VGG", "CNN5"]) == said
+
+
+def test_one_line() -> None:
+    assert one_line(" a\n  b\tc ") == "a b c"
