@@ -28,7 +28,7 @@ from typing import Any
 import torch
 
 from musicgen_cls.cli import lightning as cli
-from musicgen_cls.cli.exit import told
+from musicgen_cls.cli.exit import exit_status
 from musicgen_cls.collection import store
 from musicgen_cls.collection.store import Store
 
@@ -47,7 +47,7 @@ def launch(args: list[str], log: Path) -> int:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         store._SYNC_BYTES = 1 << 18
-        status = told(lambda: cli.start(args))
+        status = exit_status(lambda: cli.start(args))
         sys.stdout.flush()
     finally:
         os._exit(status)

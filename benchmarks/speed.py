@@ -45,7 +45,7 @@ from torchaudio.transforms import SpecAugment
 
 from clock import clocked
 from loops import RATE, SECONDS, loop, musiccli
-from musicgen_cls.audio.augment import AddNoise, NoiseAndPitch, ShiftPitch
+from musicgen_cls.audio.augment import AddWhiteNoise, NoiseAndPitch, ShiftPitch
 from musicgen_cls.audio.mel import MelFrontEnd
 from musicgen_cls.collection.collection import collect
 from musicgen_cls.models.classifiers.vgg import VGG
@@ -206,7 +206,7 @@ def bench_augment(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
         return 1 / (time.perf_counter() - begin)
 
     ways: dict[str, tuple[Any, ...]] = {
-        "AddNoise": (AddNoise(), nothing),
+        "AddWhiteNoise": (AddWhiteNoise(), nothing),
         "ShiftPitch": (ShiftPitch(), nothing),
         "NoiseAndPitch": (NoiseAndPitch(), nothing),
         "SpecAugment": (nothing, mask),

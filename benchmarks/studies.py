@@ -61,7 +61,7 @@ SPEC_AUGMENT = ["--data.mask", "torchaudio.transforms.SpecAugment"]
 SPEC_AUGMENT += [part for name, value in MASKS.items() for part in (f"--data.mask.{name}", str(value))]
 CHANGES = {
     "as they are": [],
-    "AddNoise": ["--data.augment", "AddNoise"],
+    "AddWhiteNoise": ["--data.augment", "AddWhiteNoise"],
     "ShiftPitch": ["--data.augment", "ShiftPitch"],
     "NoiseAndPitch": ["--data.augment", "NoiseAndPitch"],
     "SpecAugment": SPEC_AUGMENT,

@@ -32,7 +32,7 @@ def test_paths_and_tuples():
 
 
 def test_a_class():
-    assert plain(VGG) == {"class_path": "musicgen_cls.models.classifiers.vgg.VGG", "init_args": {}}
+    assert plain(VGG) == {"class_path": "musicgen_cls.models.VGG", "init_args": {}}
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,14 @@ def test_a_class():
 )
 def test_a_partial_class(value):
     assert plain(value) == {
-        "class_path": "musicgen_cls.models.classifiers.vgg.VGG",
+        "class_path": "musicgen_cls.models.VGG",
         "init_args": {"width": 8, "dropout": 0.1},
     }
 
 
 def test_instances():
     assert plain(Folder("music")) == {
-        "class_path": "musicgen_cls.sources.folder.Folder",
+        "class_path": "musicgen_cls.sources.Folder",
         "init_args": {"root": "music"},
     }
     assert init_arguments(SyntheticGenres(tracks_per_genre=3, seed=7)) == {
@@ -67,10 +67,7 @@ def test_instances():
 def test_instances_in_instances_and_classes_in_them():
     described = plain(Pair(Pair(CNN5, 1.0)))
     assert described["class_path"] == class_path(Pair)
-    assert (
-        described["init_args"]["first"]["init_args"]["first"]["class_path"]
-        == "musicgen_cls.models.classifiers.cnn5.CNN5"
-    )
+    assert described["init_args"]["first"]["init_args"]["first"]["class_path"] == "musicgen_cls.models.CNN5"
     assert yaml.safe_load(yaml.safe_dump(described)) == described
 
 

@@ -72,6 +72,6 @@ def report(
         MusicClsError: the task and the data are not of this package, there are no test tracks, or the folder cannot be
             written.
     """
-    from musicgen_cls.callbacks.report import report
+    from musicgen_cls.cli.report import report
 
     return report(task, datamodule, out, figure_format)

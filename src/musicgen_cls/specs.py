@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import sys
 from collections import abc
 from collections.abc import Collection
 from functools import partial
@@ -58,14 +59,52 @@ def init_arguments(instance: Any) -> dict[str, Any]:
 
 
 def class_path(cls: type) -> str:
-    """Where a class is imported from."""
-    return f"{cls.__module__}.{cls.__qualname__}"
+    """The shortest path that a class is imported from, as `musicgen_cls.models.VGG`; files may move below it."""
+    parts = cls.__module__.split(".")
+    packages = (".".join(parts[: count + 1]) for count in range(len(parts)))
+    shortest = next((p for p in packages if getattr(sys.modules.get(p), cls.__qualname__, None) is cls), cls.__module__)
+    return f"{shortest}.{cls.__qualname__}"
 
 
 def resolve(path: str) -> Any:
-    """The class that `class_path` named."""
-    module, _, name = path.rpartition(".")
+    """The class that `class_path` named, in this version or an older one."""
+    module, _, name = current_path(path).rpartition(".")
     return getattr(import_module(module), name)
+
+
+_MOVED = {
+    f"musicgen_cls.{package}.{module}": f"musicgen_cls.{package}"
+    for package, modules in {
+        "datamodules": ("features", "mel", "spectrograms", "waveform"),
+        "models": (
+            *("cnn", "cnn5", "conv_lstm", "feature_lstm", "feature_mlp", "mel_flow", "recurrent", "sample_rnn"),
+            *("temporal_pooling", "vgg", "waveform_rnn"),
+        ),
+        "sources": ("fma", "folder", "gtzan", "synthetic"),
+        "tasks": ("classification", "generation"),
+    }.items()
+    for module in modules
+}
+"""Modules that checkpoints and configs of version 0.1 name, and the packages that export their classes now."""
+_RENAMED = dict.fromkeys(
+    ("AddNoise", "musicgen_cls.audio.augment.AddNoise"), "musicgen_cls.audio.augment.AddWhiteNoise"
+)  # torchaudio has an AddNoise too
+
+
+def current_path(path: str) -> str:
+    """The path of a class in this version, for one that an older version wrote."""
+    module, _, name = path.rpartition(".")
+    return f"{_MOVED[module]}.{name}" if module in _MOVED else _RENAMED.get(path, path)
+
+
+def current(value: Any) -> Any:
+    """Settings with the paths of all classes in them as this version has them."""
+    if isinstance(value, dict):
+        return {
+            key: current_path(part) if key == "class_path" and isinstance(part, str) else current(part)
+            for key, part in value.items()
+        }
+    return [current(part) for part in value] if isinstance(value, list) else value
 
 
 def _described(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:

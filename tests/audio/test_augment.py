@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from musicgen_cls.audio.augment import AddNoise, NoiseAndPitch, ShiftPitch
+from musicgen_cls.audio.augment import AddWhiteNoise, NoiseAndPitch, ShiftPitch
 from musicgen_cls.errors import UsageError
 from musicgen_cls.specs import init_arguments
 
@@ -23,7 +23,7 @@ def pitches(waveform: torch.Tensor) -> np.ndarray:
 def test_noise_has_the_level_asked_for():
     torch.manual_seed(0)
     silent = torch.zeros(4, RATE)
-    noisy = AddNoise(0.02)(silent)
+    noisy = AddWhiteNoise(0.02)(silent)
     assert noisy.std(dim=1).numpy() == pytest.approx(0.02, rel=0.03)
     assert (torch.corrcoef(noisy) - torch.eye(4)).abs().max() < 0.03
     assert not silent.any()
@@ -70,7 +70,7 @@ def test_chance_has_a_seed():
     assert not torch.equal(once(1), once(2))
 
 
-@pytest.mark.parametrize("module", [AddNoise(0.01), ShiftPitch(1.0), NoiseAndPitch(0.01, 1.0, 0.3, 0.2)])
+@pytest.mark.parametrize("module", [AddWhiteNoise(0.01), ShiftPitch(1.0), NoiseAndPitch(0.01, 1.0, 0.3, 0.2)])
 def test_a_checkpoint_can_rebuild_it(module):
     arguments = init_arguments(module)
     assert init_arguments(type(module)(**arguments)) == arguments
@@ -79,9 +79,9 @@ def test_a_checkpoint_can_rebuild_it(module):
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda: AddNoise(-1), "augment.level -1"),
-        (lambda: AddNoise(float("nan")), "augment.level nan"),
-        (lambda: AddNoise(float("inf")), "augment.level inf"),
+        (lambda: AddWhiteNoise(-1), "augment.level -1"),
+        (lambda: AddWhiteNoise(float("nan")), "augment.level nan"),
+        (lambda: AddWhiteNoise(float("inf")), "augment.level inf"),
         (lambda: ShiftPitch(30), "augment.semitones 30"),
         (lambda: NoiseAndPitch(noise_probability=1.5), "augment.noise_probability 1.5"),
     ],

@@ -203,15 +203,20 @@ class TestWords:
     def test_unknown_command(self, fails: Fails) -> None:
         assert "no command 'fti'; did you mean fit?" in fails("fti")
 
-    def test_a_file_without_its_option(self, fails: Fails, checkpoint: Path) -> None:
-        assert "named after --data.files" in fails("predict", "--ckpt_path", checkpoint, "song.mp3")
+    def test_words_without_an_option(self, fails: Fails, checkpoint: Path) -> None:
+        assert "song.mp3: no such file" in fails("predict", "--ckpt_path", checkpoint, "song.mp3")
+        assert "song.mp3: no such file" in fails("predict", checkpoint, "song.mp3")
+        assert "'song.mp3': fit takes no such argument" in fails("fit", "--config", CONFIG, "song.mp3")
+        assert "'b.ckpt': test takes no such argument" in fails("test", checkpoint, "b.ckpt")
+        assert "'c': judge takes no such argument" in fails("judge", "a", "b", "c")
+        assert "name a config with --config my.yaml" in fails("sweep", "my.yaml")
 
     def test_trust_without_a_module(self, fails: Fails, checkpoint: Path) -> None:
         for args in (["--trust"], ["--trust", "--data.files", "song.mp3"]):
-            assert "--trust: names no module" in fails("predict", "--ckpt_path", checkpoint, *args)
+            assert "--trust: has no value" in fails("predict", "--ckpt_path", checkpoint, *args)
 
     def test_no_config(self, fails: Fails) -> None:
-        assert "--config configs/quickstart.yaml" in fails("fit")
+        assert "--config quickstart" in fails("fit")
 
     @pytest.mark.parametrize(
         ("args", "said"),
@@ -237,7 +242,7 @@ class TestWords:
             (["--model.weight_decay", ".nan"], "--model.weight_decay nan: must be 0 or more"),
             (["--seed_everything", "-1"], "--seed_everything -1: must be from 0 to 4294967295"),
             (["--data.genres", "[blues]"], "--data.genres: only one genre, ['blues']"),
-            (["--data.mask", "torch.nn.Flatten"], "--data.mask Flatten: changes 2 x 64 x 173 to 2 x 11072; take"),
+            (["--data.mask", "torch.nn.Flatten"], "--data.mask Flatten: changes 2 x 64 x 173 to 2 x 11072; use"),
             (["--data.augment", "torch.nn.AvgPool1d", "--data.augment.kernel_size", "2"], "--data.augment AvgPool1d"),
             ([*MASK, "--data.mask.p", "2"], "--data.mask SpecAugment: The value of p must be between 0.0 and 1.0"),
             ([*MASK, "--data.mask.time_mask_param", "-5"], "--data.mask.time_mask_param -5: must be 0 or more"),
@@ -280,9 +285,9 @@ class TestWords:
     @pytest.mark.parametrize(
         ("content", "said"),
         [
-            (b"model: [1\n", "no YAML, line 2: "),
-            (b"model:\n\tlr: 1\n", "no YAML, line 2: "),
-            (b"\xff\xfe\x00", "no text"),
+            (b"model: [1\n", "not YAML, line 2: "),
+            (b"model:\n\tlr: 1\n", "not YAML, line 2: "),
+            (b"\xff\xfe\x00", "not text"),
             (b"hello", "holds no settings"),
             (b"- a\n- b\n", "holds no settings"),
             (b"", "holds no settings"),
@@ -298,7 +303,7 @@ class TestWords:
 class TestCheckpoints:
     @pytest.mark.parametrize("command", ["test", "validate", "predict"])
     def test_none_given(self, fails: Fails, command: str) -> None:
-        assert "needs --ckpt_path FILE" in fails(command, "--config", CONFIG)
+        assert "needs a checkpoint" in fails(command, "--config", CONFIG)
 
     def test_missing(self, fails: Fails) -> None:
         assert "gone.ckpt: no such checkpoint" in fails("test", "--ckpt_path", "gone.ckpt")

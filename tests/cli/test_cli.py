@@ -325,11 +325,11 @@ def test_variants_of_training(args: tuple[str, ...], music: Path, run: Run) -> N
 
 @pytest.mark.parametrize("first", ["mask", "augment"])
 def test_our_short_names_come_first(first: str, music: Path, run: Run) -> None:
-    """torchaudio.transforms has an AddNoise too, which an import brings among the classes that a name may mean."""
+    """torchaudio.transforms has an AddWhiteNoise too, which an import brings among the classes that a name may mean."""
     mask = ["--data.mask", "torchaudio.transforms.SpecAugment"]
     for name in ("n_time_masks", "time_mask_param", "n_freq_masks", "freq_mask_param"):
         mask += [f"--data.mask.{name}", "4"]
-    augment = ["--data.augment", "AddNoise"]
+    augment = ["--data.augment", "AddWhiteNoise"]
     order = [*mask, *augment] if first == "mask" else [*augment, *mask]
     settings = ["fit", "--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *QUIET, *order, "--print_config"]
     for _ in range(2):
@@ -633,7 +633,14 @@ def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str])
     except SystemExit as leaving:
         status = leaving.code
     assert status == 0
-    own = {"judge": "real", "features": "--seconds", "compare": "runs", "plot": "--source", "export": "--format"}
+    own = {
+        "judge": "real",
+        "features": "--seconds",
+        "compare": "runs",
+        "plot": "--source",
+        "export": "--format",
+        "configs": "--out",
+    }
     assert own.get(command, "--data") in capsys.readouterr().out.casefold()
 
 

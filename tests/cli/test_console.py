@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from musicgen_cls.cli.console import Console, check_printed, consoles, say
-from musicgen_cls.cli.exit import told
+from musicgen_cls.cli.exit import exit_status
 
-CODE = "import sys; from musicgen_cls.cli.exit import told; from pathlib import Path; sys.exit(told(lambda: ({})))"
+CODE = "import sys; from musicgen_cls.cli.exit import exit_status; from pathlib import Path; sys.exit(exit_status(lambda: ({})))"
 
 
 def command(body: str, *, shell: str = "{}", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -61,7 +61,7 @@ def test_a_message_begins_a_line_of_its_own(capsys):
         print("\r 50%|#####     |", end="", file=sys.stderr)
         raise KeyboardInterrupt
 
-    assert told(work, "it is stopped") == 130
+    assert exit_status(work, "it is stopped") == 130
     assert capsys.readouterr().err == "\r 50%|#####     |\nmusiccli: stopped; it is stopped\n"
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from musicgen_cls.cli.exit import explain, told, user_error
+from musicgen_cls.cli.exit import exit_status
+from musicgen_cls.cli.messages import explain, user_error
 from musicgen_cls.errors import AudioError, UsageError, one_line
 
 
@@ -84,14 +85,14 @@ def test_a_signal_ends_a_command_with_its_number(
             raise
 
     before = signal.getsignal(signal.SIGTERM)
-    assert told(command, "begin anew") == 128 + getattr(signal, name)
+    assert exit_status(command, "begin anew") == 128 + getattr(signal, name)
     assert signal.getsignal(signal.SIGTERM) == before
     assert capsys.readouterr().err == "musiccli: stopped; begin anew\n"
 
 
 def test_leaving_of_ones_own_accord_is_left_alone() -> None:
     with pytest.raises(SystemExit):
-        told(lambda: sys.exit(0))
+        exit_status(lambda: sys.exit(0))
 
 
 @pytest.mark.parametrize(
@@ -101,14 +102,14 @@ def test_leaving_of_ones_own_accord_is_left_alone() -> None:
         ("Unrecognized arguments: --data.sorce x", "no option '--data.sorce'; did you mean 'source'?"),
         (
             "Option 'width' is not accepted",
-            "no option 'width' here: the class or command that is named does not take it",
+            "no option 'width' here: the class or command does not take it",
         ),
         (
             'Parser key "network":\n - Expected a dot import path string: VGGG',
             "network: no class 'VGGG'; did you mean 'VGG'?",
         ),
         ("Parser key \"n\": Expected a <class 'int'>. Got value: x", "n: 'x' is not of type int"),
-        ("the following arguments are required: out", "missing: out; musiccli COMMAND --help tells what they are"),
+        ("the following arguments are required: out", "missing: out; musiccli COMMAND --help explains it"),
         (
             "Parser key \"source\": Given value: NestedArg(key='root', val='x')",
             "name the class before its arguments, --source before --source.root",

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import musicgen_cls
 from musicgen_cls.__main__ import main
-from musicgen_cls.cli import lightning as cli
+from musicgen_cls.cli import finders
 from musicgen_cls.cli.finders import steepest
 from musicgen_cls.errors import UsageError
 
@@ -93,7 +93,7 @@ def test_a_run_that_goes_on_searches_no_more(
     def searched(*args: object) -> None:
         raise AssertionError("searched again")
 
-    monkeypatch.setattr(cli, "search", searched)
+    monkeypatch.setattr(finders, "search", searched)
     assert main(fit(songs, *FINDERS, "--ckpt_path", "last", "--trainer.max_epochs", "3")) == 0
     after = saved(found)
     assert after["epoch"] == before["epoch"] + 1
@@ -144,5 +144,5 @@ class TestSteepest:
     def test_a_curve_that_tells_nothing(self) -> None:
         with pytest.raises(UsageError, match="num_training_steps"):
             steepest([1e-3] * 12, [1.0] * 12)
-        with pytest.raises(UsageError, match="falls nowhere"):
+        with pytest.raises(UsageError, match="does not fall"):
             steepest(list(np.geomspace(1e-6, 1.0, 50)), list(np.linspace(1, 2, 50)))

@@ -224,7 +224,7 @@ def test_what_the_file_says(vgg: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert json.loads(about["labels"]) == ["blues", "jazz", "metal"]
     assert (about["sample_rate"], about["seconds"], about["window_samples"]) == ("22050", "0.8", "17640")
     assert (about["format_version"], about["musicgen_cls_version"]) == ("1", musicgen_cls.__version__)
-    assert json.loads(about["network"])["class_path"] == "musicgen_cls.models.classifiers.vgg.VGG"
+    assert json.loads(about["network"])["class_path"] == "musicgen_cls.models.VGG"
     assert json.loads(about["trained_on"]) == {
         **{"source": "music", "split": "track", "fold": None, "split_seed": 0, "fractions": [0.5, 0.25, 0.25]}
     }

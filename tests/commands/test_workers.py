@@ -59,11 +59,11 @@ def test_a_signal_leaves_no_process_and_no_traceback(name: str, tmp_path: Path) 
         import os, signal, sys, time
         from functools import partial
         from pathlib import Path
-        from musicgen_cls.cli.exit import told
+        from musicgen_cls.cli.exit import exit_status
         from musicgen_cls.commands.workers import in_processes
         signal.signal(signal.SIGINT, signal.default_int_handler)
         work = partial(exec, "import os, time, pathlib; pathlib.Path(str(os.getpid())).touch(); time.sleep(99)")
-        sys.exit(told(lambda: list(in_processes(work, [{}] * 4, 2)), "resume it"))"""
+        sys.exit(exit_status(lambda: list(in_processes(work, [{}] * 4, 2)), "resume it"))"""
     command = [sys.executable, "-c", code]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
     began = time.monotonic()

@@ -461,7 +461,7 @@ def test_hyper_parameters_are_plain_and_rebuild(music):
     data = make(music, None, n_mels=32, fold="1 of 3", files=["x.wav"])
     kept = dict(data.hparams)
     assert yaml.safe_load(yaml.safe_dump(kept)) == kept
-    assert kept["source"] == {"class_path": "musicgen_cls.sources.folder.Folder", "init_args": {"root": str(music)}}
+    assert kept["source"] == {"class_path": "musicgen_cls.sources.Folder", "init_args": {"root": str(music)}}
     assert kept["genres"] == ["blues", "jazz", "metal"]
     assert kept["files"] is None
     arguments = {name: value for name, value in kept.items() if not name.startswith("_")}

@@ -126,7 +126,7 @@ def test_a_checkpoint_holds_nothing_but_plain_values(fitted):
     for part in ("hyper_parameters", "datamodule_hyper_parameters"):
         assert yaml.safe_load(yaml.safe_dump(dict(content[part]))) == content[part]
     assert content["hyper_parameters"]["network"] == {
-        "class_path": "musicgen_cls.models.classifiers.vgg.VGG",
+        "class_path": "musicgen_cls.models.VGG",
         "init_args": {"width": 4, "pairs": 2},
     }
 
@@ -155,9 +155,9 @@ def test_a_datamodule_made_in_python_is_rebuilt_with_what_it_learnt(fitted):
 def test_what_a_checkpoint_says(fitted):
     said = read_checkpoint(fitted[3])
     assert said.genres == ["blues", "jazz", "metal"]
-    assert said.model["class_path"] == "musicgen_cls.tasks.classification.GenreClassifier"
+    assert said.model["class_path"] == "musicgen_cls.tasks.GenreClassifier"
     assert said.model["init_args"]["num_classes"] == 3
-    assert said.data["class_path"] == "musicgen_cls.datamodules.mel.MelSlices"
+    assert said.data["class_path"] == "musicgen_cls.datamodules.MelSlices"
     assert said.data["init_args"]["seconds"] == 1.0
     assert not any(name.startswith("_") for name in [*said.model["init_args"], *said.data["init_args"]])
 

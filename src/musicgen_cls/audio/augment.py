@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from musicgen_cls.audio.compiled import compiled_librosa
 from musicgen_cls.errors import UsageError, check_not_negative
 
+__all__ = ["AddWhiteNoise", "NoiseAndPitch", "ShiftPitch"]
 
-class AddNoise(nn.Module):
+
+class AddWhiteNoise(nn.Module):
     """Adds normal random numbers of the length of the sound, scaled by a level.
 
     Args:
@@ -59,7 +61,7 @@ class NoiseAndPitch(nn.Module):
     """Decides for each sound by chance whether noise is added, and whether its pitch is shifted.
 
     Args:
-        level: as of `AddNoise`.
+        level: as of `AddWhiteNoise`.
         semitones: as of `ShiftPitch`.
         noise_probability: of noise, 0 to 1.
         pitch_probability: of another pitch, 0 to 1.
@@ -77,7 +79,7 @@ class NoiseAndPitch(nn.Module):
             if not 0 <= chance <= 1:
                 raise UsageError(f"augment.{name} {chance}: must be from 0 to 1")
         self.level, self.semitones = level, semitones
-        self.noise, self.noise_probability = AddNoise(level), noise_probability
+        self.noise, self.noise_probability = AddWhiteNoise(level), noise_probability
         self.pitch, self.pitch_probability = ShiftPitch(semitones), pitch_probability
 
     def forward(self, waveform: Tensor) -> Tensor:

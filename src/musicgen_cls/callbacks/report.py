@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,9 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from musicgen_cls import __version__, plots
-from musicgen_cls.cli.logs import quieten
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError, counted
-from musicgen_cls.files import as_path, check_writable, safe_name, shortened, shown, writing
+from musicgen_cls.files import check_writable, safe_name, shortened, shown, writing
 from musicgen_cls.formats.records import finite
 from musicgen_cls.metrics.scores import Interval, Scores, predictions_table, student, summarise
 from musicgen_cls.pages.test_report import write_report_page
@@ -120,33 +118,6 @@ class LossReport(Callback):
         with writing(folder / "report.json") as temporary:
             temporary.write_text(json.dumps(finite(report), indent=2) + "\n")
         print(f"Report:      {folder}")
-
-
-def report(
-    task: LightningModule,
-    datamodule: GenreDataModule,
-    out: str | PathLike[str] = "report",
-    figure_format: plots.FigureFormat = "png",
-) -> Path:
-    """Test as `musiccli test` does, print its table and write its folder; see `musicgen_cls.report`."""
-    folder = as_path(out, "out")
-    writers: dict[type, Callback] = {
-        GenreClassifier: TestReport(str(folder), figure_format),
-        GenreGenerator: LossReport(str(folder)),
-    }
-    writer = next((writer for kind, writer in writers.items() if isinstance(task, kind)), None)
-    if writer is None or not isinstance(datamodule, GenreDataModule):
-        raise UsageError(
-            f"report({type(task).__name__}, {type(datamodule).__name__}): give a GenreClassifier or GenreGenerator and "
-            "one of this package's datamodules"
-        )
-    quieten()
-    trainer = Trainer(
-        callbacks=[writer], logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False,
-    )  # fmt: skip
-    trainer.test(task, datamodule, verbose=False)
-    return folder
 
 
 def summarise_losses(losses: list[float]) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-"""When a training has had enough, also after it was interrupted."""
+"""A resumed training continues as one that was never interrupted."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 
@@ -12,31 +14,44 @@ from musicgen_cls.errors import UsageError
 
 
 class LastingStop(EarlyStopping):
-    """Lightning's, which a training that goes on from a checkpoint does not outlive.
+    """Early stopping that also holds after training is resumed.
 
-    Lightning keeps in a checkpoint how long the figure has not improved, but not that training was stopped for it: one
-    that was killed after its last epoch would go on for another, and end with other weights.
+    Lightning stores in a checkpoint for how many epochs the metric has not improved, but not that training was stopped
+    for it. A training that was killed after its last epoch would train for one more epoch, and end with other weights.
     """
 
     _validated = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remember that there are figures of validation."""
-        self._validated |= not (trainer.sanity_checking or trainer.barebones)  # the latter logs no figure
+        """Remember that validation has logged its metrics."""
+        self._validated |= not (trainer.sanity_checking or trainer.barebones)  # barebones logs nothing
         super().on_validation_end(trainer, pl_module)
 
     def _validate_condition_metric(self, logs: dict[str, Tensor]) -> bool:
-        """Whether the figure is there. It need not be where no validation has run, as within `--trainer.max_steps`."""
+        """Whether the metric is there. Before the first validation it need not be, as with `--trainer.max_steps`."""
         if self.monitor not in logs and self._validated:
-            figures = ", ".join(sorted(logs))
-            raise UsageError(f"--early_stopping.monitor {self.monitor}: there is no such figure; there are {figures}")
+            raise UsageError(
+                f"--early_stopping.monitor {self.monitor}: no such metric; the metrics are {', '.join(sorted(logs))}"
+            )
         return self.monitor in logs
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop at once where patience was at its end."""
+        """Stop at once where training was stopped before."""
         if self.wait_count >= self.patience:
             trainer.should_stop = True
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the count, with the patience of now: Lightning takes that of then, whatever the command line says."""
+        """Continue the count with the patience of this run; Lightning would restore the patience of the earlier run."""
         super().load_state_dict({**state_dict, "patience": self.patience})
+
+
+class SeedEachEpoch(Callback):
+    """Seed torch at the start of each training epoch with the run's seed, the epoch and the process.
+
+    Dropout and augmentation then draw the same numbers in a resumed run as in one that was never interrupted.
+    """
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Seed."""
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        torch.manual_seed((seed * 1_000_003 + trainer.current_epoch) * 1_009 + trainer.global_rank)

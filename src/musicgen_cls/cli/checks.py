@@ -1,4 +1,4 @@
-"""What is found out before a run: whether checkpoint, network, data and changes to it fit together."""
+"""Checks before a run: whether checkpoint, network, data and augmentation fit together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from musicgen_cls.tasks.base import Task
 
 
 def check_agreement(checkpoint: Checkpoint, config: Any) -> None:
-    """Refuse a config that feeds a checkpoint's network otherwise than it was trained, or divides its tracks otherwise.
+    """Refuse a config whose input or division of tracks differs from what a checkpoint was trained with.
 
     Raises:
         CheckpointError: naming the first argument that differs, and both values.
@@ -38,7 +38,7 @@ def check_agreement(checkpoint: Checkpoint, config: Any) -> None:
                 pairs[f"{part}.{name}"] = (trained, _less_what_is_new(given["init_args"].get(name), trained))
         for name, (trained, asked) in pairs.items():
             if name == "data.split" and is_list(str(trained)) and is_list(str(asked)):
-                continue  # what they say is compared when they are read
+                continue  # their content is compared when they are read
             if trained != asked:
                 raise CheckpointError(
                     f"{checkpoint.path}: trained with {name} {_short(trained)}, but the config or command line says "
@@ -46,8 +46,17 @@ def check_agreement(checkpoint: Checkpoint, config: Any) -> None:
                 )
 
 
+def check_genres(checkpoint: Checkpoint, datamodule: Any) -> None:
+    """Raise `CheckpointError` where the data has other genres than the checkpoint was trained on."""
+    if isinstance(datamodule, GenreDataModule) and datamodule.genres != checkpoint.genres:
+        raise CheckpointError(
+            f"{checkpoint.path}: trained on the genres {', '.join(checkpoint.genres)}, but the data has "
+            f"{', '.join(datamodule.genres)}; leave out --ckpt_path to train from the start"
+        )
+
+
 def _less_what_is_new(given: Any, trained: Any) -> Any:
-    """A class without the arguments that it did not have in training: whether it is still the same its weights tell."""
+    """A described class without the arguments that did not exist when it was trained."""
     if not (isinstance(given, dict) and isinstance(trained, dict) and "init_args" in given and "init_args" in trained):
         return given
     return given | {"init_args": {k: v for k, v in given["init_args"].items() if k in trained["init_args"]}}
@@ -61,7 +70,7 @@ def _short(value: Any) -> str:
 
 
 def check_network(model: Any, datamodule: Any) -> None:
-    """Send one silent window through front end and network, which may find it too small."""
+    """Send one silent window through front end and network; raise `UsageError` if it is too small."""
     if not isinstance(datamodule, GenreDataModule) or not isinstance(model, Task):
         return
     batch = datamodule.silent_batch()
@@ -82,7 +91,7 @@ def check_network(model: Any, datamodule: Any) -> None:
 
 
 def remedy(model: Task, datamodule: GenreDataModule) -> str:
-    """What to change where a network cannot take what the data gives."""
+    """What to change where a network cannot take the windows of the data."""
     given = model.hparams["network"]["init_args"]
     for name, parameter in inspect.signature(type(model.network)).parameters.items():
         size = getattr(datamodule, name, None) if name in ("n_mels", "features") else None
@@ -95,7 +104,7 @@ def remedy(model: Task, datamodule: GenreDataModule) -> str:
 
 
 def check_changes(datamodule: Any) -> None:
-    """Let augment and mask change two silent windows, as in training, so that a mistake in them is told before."""
+    """Apply augment and mask to two silent windows, so that an error in them comes before training."""
     for name in ("augment", "mask"):
         module = getattr(datamodule, name, None)
         if module is None:
@@ -108,13 +117,13 @@ def check_changes(datamodule: Any) -> None:
                 changed = module(silence)
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             reason = str(error).splitlines()[0].rstrip(".")
-            raise UsageError(f"{said}: {reason}; mend its arguments, or take another") from error
+            raise UsageError(f"{said}: {reason}; fix its arguments, or use another") from error
         if changed.shape != silence.shape:
             shapes = " to ".join(" x ".join(map(str, x.shape)) for x in (silence, changed))
-            raise UsageError(f"{said}: changes {shapes}; take a module that keeps the shape")
+            raise UsageError(f"{said}: changes {shapes}; use a module that keeps the shape")
 
 
 def check_seed(seed: int | bool | None) -> None:
-    """Raise `UsageError` for a number that no generator takes."""
+    """Raise `UsageError` for a seed that torch refuses."""
     if seed is not None and not 0 <= seed < 2**32:
         raise UsageError(f"--seed_everything {seed}: must be from 0 to {2**32 - 1}")

@@ -1,30 +1,61 @@
-"""Config files of a command line, checked before the parser reads them."""
+"""Config files: those that come with the package, and those of a command line, checked before the parser reads them."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from musicgen_cls.errors import UsageError
 from musicgen_cls.files import as_path, check_regular
-from musicgen_cls.specs import DOTTED
+from musicgen_cls.specs import DOTTED, current
 
 _BYTES, _DEPTH, _VALUES = 1_000_000, 60, 100_000
 """The most that a config may hold: bytes, levels, and values once its aliases are written out."""
+
+SHIPPED = Path(__file__).parents[1] / "configs"
+"""The folder of the configs that come with the package."""
 
 _NAMES = ("--config", "-c")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def checked(args: Sequence[str]) -> tuple[list[str], list[dict[str, Any]]]:
-    """A command line whose configs are sound, and the settings in each; what standard input holds replaces `-`.
+def shipped() -> dict[str, Path]:
+    """The configs that come with the package, by the names that `--config` takes, as `vgg` and `sweeps/vgg`."""
+    files = sorted(SHIPPED.rglob("*.yaml"), key=lambda file: (len(file.parts), file))
+    return {file.relative_to(SHIPPED).with_suffix("").as_posix(): file for file in files}
+
+
+def find_config(name: str, option: str = "--config") -> Path:
+    """The file of that name, or the config that comes with the package where there is no such file.
 
     Raises:
-        UsageError: a config cannot be read, is no YAML, holds no settings, or grows beyond reason where its aliases
-            are written out. What is in the file is not shown.
+        UsageError: there is neither.
+    """
+    path, known = as_path(name, option), shipped()
+    if path.exists():
+        return path
+    stem = name.replace("\\", "/").removeprefix("configs/").removesuffix(".yaml")
+    if name in known:
+        return known[name]
+    near = [stem] if stem in known else get_close_matches(stem, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else "name a YAML file, or one of those that musiccli configs lists"
+    raise UsageError(f"{option} {name}: no such file or config; {hint}")
+
+
+def checked(args: Sequence[str]) -> tuple[list[str], list[dict[str, Any]]]:
+    """A command line with the paths of valid configs, and the settings in each.
+
+    The settings themselves take the place of `-`, which stands for standard input, and of a config of an older version,
+    whose classes have other paths now.
+
+    Raises:
+        UsageError: a config cannot be read, is not YAML, holds no settings, or is too large once its aliases are
+            written out. The error does not show its content.
     """
     found, settings, following = [], [], False
     for arg in args:
@@ -73,18 +104,18 @@ def _checked(config: str) -> tuple[str, dict[str, Any]]:
     if config == "-":
         settings = _settings(_standard_input(), "standard input")
         return dumped(settings), settings
-    path = as_path(config, "--config")
-    if not path.exists() and config.lstrip().startswith("{"):  # settings themselves, not the name of a file
+    if config.lstrip().startswith("{") and not as_path(config, "--config").exists():  # settings, not a file's name
         return config, _settings(config, config)
-    if not path.exists():
-        raise UsageError(f"--config {config}: no such file; name a YAML file, as configs/quickstart.yaml")
+    path = find_config(config)
     check_regular(path, "--config", _BYTES)
     try:
-        return str(path), _settings(path.read_text(encoding="utf-8-sig"), config)
+        settings = _settings(path.read_text(encoding="utf-8-sig"), config)
     except UnicodeDecodeError:
-        raise UsageError(f"--config {config}: no text in UTF-8; save it so, or name another") from None
+        raise UsageError(f"--config {config}: not text in UTF-8; save it as UTF-8, or name another") from None
     except OSError as error:
         raise UsageError(f"--config {config}: cannot be read ({error.strerror}); name another") from error
+    now: dict[str, Any] = current(settings)
+    return (str(path) if now == settings else dumped(now)), now
 
 
 def _standard_input() -> str:
@@ -102,10 +133,10 @@ def _settings(text: str, name: str) -> dict[str, Any]:
         settings = yaml.load(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UsageError(f"--config {name}: no YAML{line}: {error.problem}; fix it, or name another") from None
+        raise UsageError(f"--config {name}: not YAML{line}: {error.problem}; fix it, or name another") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"--config {name}: no YAML: {reason}; fix it, or name another") from None
+        raise UsageError(f"--config {name}: not YAML: {reason}; fix it, or name another") from None
     if not isinstance(settings, dict):
         raise UsageError(f"--config {name}: holds no settings, as model: and data:; fix it, or name another")
     return settings

@@ -1,8 +1,10 @@
-"""What Lightning's finders of a learning rate and of a batch size find, as settings of the run after them."""
+"""Lightning's finders of a learning rate and a batch size: their results become settings of the run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,11 @@ from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from musicgen_cls import plots
+from musicgen_cls.checkpoints import Checkpoint
+from musicgen_cls.cli.checks import check_network
+from musicgen_cls.cli.logs import LIGHTNING
 from musicgen_cls.errors import UsageError
+from musicgen_cls.specs import resolve
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,15 +35,81 @@ _SKIPPED = 10, 1  # steps at the beginning, where Lightning's running mean is st
 
 @dataclass(frozen=True)
 class Found:
-    """A setting, where it was found in a curve that curve as a figure, and one line about it."""
+    """What a finder has found: the value, one line about it, and the curve it was found in, if there is one."""
 
     value: float
     line: str
     figure: Figure | None = None
 
 
+@dataclass(frozen=True)
+class Setting:
+    """A setting of the run: an argument of `model` or `data`, and its value; `found` if it was searched for now."""
+
+    part: str
+    name: str
+    value: float
+    found: Found | None
+
+
+def take_finders(trainer: Any) -> list[Any]:
+    """Take Lightning's finders out of a trainer's config: they run before the training, with a trainer of their own."""
+    callbacks = trainer.callbacks or []
+    callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+    finders = [described for described in callbacks if issubclass(resolve(described.class_path), tuple(FOUND_BY))]
+    if finders:
+        trainer.callbacks = [described for described in callbacks if described not in finders] or None
+    return finders
+
+
+def settings_found(finders: Sequence[Any], parser: Any, config: Any, checkpoint: Checkpoint | None) -> list[Setting]:
+    """The settings that finders find, in their order; each finder sees what those before it have found.
+
+    A run that is resumed keeps the settings that were found for it.
+
+    Args:
+        finders: as the config describes them.
+        parser: makes objects of a config.
+        config: of fit, with `subcommand`; the settings are written into it.
+        checkpoint: of the run that is resumed.
+    """
+    settings = []
+    for finder in finders:
+        part, name = next(where for cls, where in FOUND_BY.items() if issubclass(resolve(finder.class_path), cls))
+        found = None if checkpoint is not None else _search(finder, parser, config)
+        value = found.value if found else getattr(checkpoint, part)["init_args"][name]
+        config[config.subcommand][part].init_args[name] = value
+        settings.append(Setting(part, name, value, found))
+    return settings
+
+
+def _search(finder: Any, parser: Any, config: Any) -> Found:
+    """Run one finder, with a model and data of its own."""
+    trial = config.clone()
+    trainer = trial[trial.subcommand].trainer
+    trainer.callbacks, trainer.logger = [finder], False
+    with _quiet():
+        made = parser.instantiate_classes(trial)[trial.subcommand]
+        check_network(made.model, made.data)
+        return search(made.trainer.callbacks[0], made.model, made.data, made.trainer.as_dict())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Log errors only: the run logs everything else again."""
+    loggers = [logging.getLogger(name) for name in ("musicgen_cls", *LIGHTNING)]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
 class FoundFigures(Callback):
-    """Puts the curves of what was found into TensorBoard."""
+    """Logs the curves of finders to TensorBoard."""
 
     def __init__(self, found: Sequence[Found]) -> None:
         self.found = found
@@ -52,7 +124,7 @@ class FoundFigures(Callback):
 
 
 def search(finder: Callback, model: Any, datamodule: Any, settings: dict[str, Any]) -> Found:
-    """Let a finder search, on a model and data that are thrown away afterwards: nothing of it reaches the run.
+    """Run a finder on a model and data that are discarded afterwards: nothing of it reaches the run.
 
     Args:
         finder: Lightning's.
@@ -76,15 +148,15 @@ def search(finder: Callback, model: Any, datamodule: Any, settings: dict[str, An
             "enable_model_summary": False,
             "default_root_dir": folder,
             "num_sanity_val_steps": 0,
-            "check_val_every_n_epoch": 1_000_000,  # validation tells a finder nothing
-            "max_epochs": -1,  # the finder says how many steps
+            "check_val_every_n_epoch": 1_000_000,  # finders need no validation
+            "max_epochs": -1,  # the finder sets the number of steps
             "max_time": None,
         }
         trainer = Trainer(**{**settings, **ours})
         if trainer.world_size > 1:
             raise UsageError(
-                f"--trainer.callbacks {name}: searches on one device; find with --trainer.devices 1, then say what it "
-                "found with --model.lr or --data.batch_size and train without the finder"
+                f"--trainer.callbacks {name}: searches on one device; run it with --trainer.devices 1, then set "
+                "--model.lr or --data.batch_size to the value that it found, and train without the finder"
             )
         before = float(model.lr), int(datamodule.batch_size)
         if isinstance(finder, BatchSizeFinder):
@@ -112,8 +184,9 @@ def search(finder: Callback, model: Any, datamodule: Any, settings: dict[str, An
 def steepest(lrs: Sequence[float], losses: Sequence[float]) -> float:
     """The learning rate at which the loss falls the fastest as the rate grows by factors.
 
-    Lightning's own suggestion takes the slope against the rate itself, which is the steeper the smaller the rates are:
-    on music it answers with the least rates that were tried. The curve is Lightning's.
+    The slope is taken against the logarithm of the rate. Lightning's own suggestion takes it against the rate itself,
+    where small rates always look steep: on music it suggests the smallest rates that were tried. The curve is
+    Lightning's.
 
     Args:
         lrs: learning rates, ascending, `[steps]`.
@@ -127,13 +200,13 @@ def steepest(lrs: Sequence[float], losses: Sequence[float]) -> float:
     rates, curve = rates[np.isfinite(curve)], curve[np.isfinite(curve)]
     if len(curve) < 3:
         raise UsageError(
-            f"LearningRateFinder: {len(lrs)} steps tell nothing, the first {_SKIPPED[0]} are not counted; give more "
-            "num_training_steps, or a lower max_lr if the loss ran away"
+            f"LearningRateFinder: {len(lrs)} steps are too few, since the first {_SKIPPED[0]} are skipped; give "
+            "more num_training_steps, or a lower max_lr if the loss diverged"
         )
     slopes = np.gradient(curve, np.log(rates))
     if slopes.min() >= 0:
         raise UsageError(
-            f"LearningRateFinder: the loss falls nowhere between {lrs[0]:.2g} and {lrs[-1]:.2g}; give a wider range "
+            f"LearningRateFinder: the loss does not fall between {lrs[0]:.2g} and {lrs[-1]:.2g}; give a wider range "
             "with min_lr and max_lr, or more num_training_steps"
         )
     return float(rates[slopes.argmin()])

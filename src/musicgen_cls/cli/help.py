@@ -12,7 +12,10 @@ from textwrap import wrap
 
 Group = tuple[str, tuple[tuple[str, str], ...]]
 
-_CONFIG = ("--config FILE", "settings in YAML, as configs/vgg.yaml; several: later ones win; - reads standard input")
+_CONFIG = (
+    "--config FILE",
+    "settings in YAML: a file, a name from musiccli configs, or -; later ones win",
+)
 _TRUST = ("--trust MODULE", "import classes of this module of your own that a checkpoint names, separated by commas")
 _MORE: Group = (
     "More",
@@ -27,7 +30,7 @@ _DATA: Group = (
     (
         ("--data.source CLASS", "Folder (one sub-folder a genre), GTZAN, FMA or SyntheticGenres"),
         ("--data.source.root DIR", "where the music lies"),
-        ("--data.source.download true", "fetch GTZAN or FMA if it is not there"),
+        ("--data.source.download", "fetch GTZAN or FMA if it is not there"),
         (
             "--data.split NAME",
             "track, artist, fault_filtered, official, external, segment (leaks), or a table of your own: a CSV file "
@@ -49,7 +52,7 @@ _COMPUTE: Group = (
 )
 _OUT = ("--out DIR", "where the results go")
 _FIGURES = ("--figure_format NAME", "of figures in files: png, svg or pdf")
-_CHECKPOINT = ("--ckpt_path FILE", "the checkpoint that fit wrote")
+_CHECKPOINT = ("FILE.ckpt", "the checkpoint that fit wrote; also --ckpt_path FILE")
 
 COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
     "fit": (
@@ -67,7 +70,10 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
                     ),
                     ("--model.network.ARG VALUE", "an argument of the network, as --model.network.width 16"),
                     ("--model.lr X", "learning rate"),
-                    ("--data.augment CLASS", "change training windows at random: AddNoise, ShiftPitch, NoiseAndPitch"),
+                    (
+                        "--data.augment CLASS",
+                        "change training windows at random: AddWhiteNoise, ShiftPitch or both",
+                    ),
                 ),
             ),
             (
@@ -84,14 +90,14 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
             _MORE,
         ),
         (
-            "musiccli fit --config configs/quickstart.yaml",
-            "musiccli fit --config configs/vgg.yaml --data.source Folder --data.source.root music --model.network CNN5",
+            "musiccli fit --config quickstart",
+            "musiccli fit --config vgg --data.source Folder --data.source.root music --model.network CNN5",
         ),
     ),
     "validate": (
         "Compute the loss and accuracy of a checkpoint on the validation tracks.",
         (("Settings", (_CHECKPOINT, _CONFIG, _TRUST)), _DATA, _COMPUTE, _MORE),
-        ("musiccli validate --ckpt_path best.ckpt",),
+        ("musiccli validate best.ckpt",),
     ),
     "test": (
         "Test a checkpoint on the test tracks: a table with intervals, a report page, figures.",
@@ -112,8 +118,8 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
             _MORE,
         ),
         (
-            "musiccli test --ckpt_path best.ckpt",
-            "musiccli test --ckpt_path best.ckpt --data.source Folder --data.source.root other --data.split external",
+            "musiccli test best.ckpt",
+            "musiccli test best.ckpt --data.source Folder --data.source.root other --data.split external",
         ),
     ),
     "predict": (
@@ -123,7 +129,10 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
                 "Settings",
                 (
                     _CHECKPOINT,
-                    ("--data.files NAME ...", "files, folders and patterns; any length, rate and format"),
+                    (
+                        "NAME ...",
+                        "files, folders and patterns, of any length, rate and format; also --data.files NAME ...",
+                    ),
                     ("--out DIR", "where the results go (predictions, or generated)"),
                     _CONFIG,
                     _TRUST,
@@ -136,7 +145,7 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
                     ("--data.genre NAME", "continue in this genre"),
                     ("--data.takes N", "continuations of each prompt, each with its own random seed"),
                     ("--model.temperature X", "below 1: more probable values, above 1: rarer ones"),
-                    ("--overwrite true", "write into a folder that holds something else"),
+                    ("--overwrite", "write into a folder that holds something else"),
                     _FIGURES,
                     ("--seed_everything N", "random seed"),
                 ),
@@ -145,8 +154,8 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
             _MORE,
         ),
         (
-            "musiccli predict --ckpt_path best.ckpt --data.files song.mp3 folder/ 'more/*.flac'",
-            "musiccli predict --ckpt_path generator.ckpt --model.seconds 30",
+            "musiccli predict song.mp3 folder/ 'more/*.flac' --ckpt_path best.ckpt",
+            "musiccli predict generator.ckpt --model.seconds 30",
         ),
     ),
     "prepare": (
@@ -154,37 +163,30 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
         (
             (
                 "Settings",
-                (_CONFIG, ("--verify true", "check every decoded track's checksum; decode damaged ones again")),
+                (_CONFIG, ("--verify", "check every decoded track's checksum; decode damaged ones again")),
             ),
             _DATA,
             (
                 "More",
                 (
                     ("--data.cache_dir DIR", "where decoded audio is kept"),
-                    ("--data.strict true", "stop at the first file that cannot be used"),
+                    ("--data.strict", "stop at the first file that cannot be used"),
                     *_MORE[1],
                 ),
             ),
         ),
-        ("musiccli prepare --config configs/vgg.yaml --data.source Folder --data.source.root music",),
+        ("musiccli prepare --config vgg --data.source Folder --data.source.root music",),
     ),
 }
 
-EXAMPLES = {
-    "sweep": "musiccli sweep --config configs/sweeps/vgg.yaml --data.source Folder --data.source.root music",
-    "features": "musiccli features --source Folder --source.root music --seconds 3 --out features_3_sec.csv",
-    "compare": "musiccli compare lightning_logs/vgg/version_0 'GRU=lightning_logs/gru/seed-*'",
-    "plot": "musiccli plot song.mp3 --ckpt_path best.ckpt",
-    "judge": "musiccli judge generated music --judge classifier.ckpt",
-    "export": "musiccli export best.ckpt --format onnx",
-}
-"""An example of each command that takes its help from its own parser."""
+_WORDS = {"validate": " FILE.ckpt", "test": " FILE.ckpt", "predict": " NAME ..."}
+"""What stands without an option."""
 
 
 def command_help(command: str) -> str:
     """The short help of one of `COMMANDS`."""
     purpose, groups, examples = COMMANDS[command]
-    lines = [f"usage: musiccli {command} [OPTIONS]", "", purpose]
+    lines = [f"usage: musiccli {command}{_WORDS.get(command, '')} [OPTIONS]", "", purpose]
     for title, options in groups:
         lines += ["", f"{title}:", *_table(options)]
     return "\n".join([*lines, "", "Examples:", *(f"  {example}" for example in examples), ""])

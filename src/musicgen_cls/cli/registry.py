@@ -1,41 +1,28 @@
-"""The classes of this package that a config or a command line names without a path."""
+"""The classes that a config or a command line names without a path: those that the packages export."""
 
 from __future__ import annotations
 
-from musicgen_cls.audio.augment import AddNoise, NoiseAndPitch, ShiftPitch
-from musicgen_cls.datamodules.feature_table import FeatureTable
-from musicgen_cls.datamodules.mel import MelSlices
-from musicgen_cls.datamodules.spectrograms import Spectrograms
-from musicgen_cls.datamodules.waveform import WaveformWindows
-from musicgen_cls.models.classifiers.cnn import CNN
-from musicgen_cls.models.classifiers.cnn5 import CNN5
-from musicgen_cls.models.classifiers.conv_lstm import ConvLSTM
-from musicgen_cls.models.classifiers.feature_lstm import FeatureLSTM
-from musicgen_cls.models.classifiers.feature_mlp import FeatureMLP
-from musicgen_cls.models.classifiers.recurrent import Recurrent
-from musicgen_cls.models.classifiers.temporal_pooling import TemporalPooling
-from musicgen_cls.models.classifiers.vgg import VGG
-from musicgen_cls.models.generators.mel_flow import MelFlow
-from musicgen_cls.models.generators.sample_rnn import SampleRNN
-from musicgen_cls.models.generators.waveform_rnn import WaveformRNN
-from musicgen_cls.sources.known import SOURCES
-from musicgen_cls.tasks.classification import GenreClassifier
-from musicgen_cls.tasks.generation import GenreGenerator
+from types import ModuleType
 
-TASKS = (GenreClassifier, GenreGenerator)
-DATAMODULES = (MelSlices, Spectrograms, FeatureTable, WaveformWindows)
-NETWORKS = (
-    *(VGG, CNN5, CNN, Recurrent, ConvLSTM, TemporalPooling, FeatureMLP, FeatureLSTM),
-    *(WaveformRNN, SampleRNN, MelFlow),
-)
-AUGMENTATIONS = (AddNoise, ShiftPitch, NoiseAndPitch)
+from torch import nn
+
+from musicgen_cls import datamodules, models, sources, tasks
+from musicgen_cls.audio import augment
+
+
+def _exported(package: ModuleType, base: type) -> tuple[type, ...]:
+    """The subclasses of a class in a package's `__all__`, less those that others of them extend."""
+    classes = [cls for name in package.__all__ if issubclass(cls := getattr(package, name), base)]
+    extended = {parent for cls in classes for parent in cls.__mro__[1:]}
+    return tuple(cls for cls in classes if cls not in extended)
+
 
 BY_OPTION = {
-    "model": TASKS,
-    "data": DATAMODULES,
-    "model.network": NETWORKS,
-    "data.source": SOURCES,
-    "data.augment": AUGMENTATIONS,
+    "model": _exported(tasks, tasks.Task),
+    "data": _exported(datamodules, datamodules.GenreDataModule),
+    "model.network": _exported(models, nn.Module),
+    "data.source": _exported(sources, sources.Source),
+    "data.augment": _exported(augment, nn.Module),
 }
 """Which classes an option takes."""
 

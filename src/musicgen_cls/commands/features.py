@@ -14,13 +14,11 @@ from msgspec.structs import asdict
 from musicgen_cls.audio.features import COLUMNS, FRAME, RATE, feature_row
 from musicgen_cls.audio.io import Waveform, check_sound, read
 from musicgen_cls.audio.windows import to_samples
-from musicgen_cls.cli.exit import command_parser, source_of_its_own
 from musicgen_cls.commands.workers import in_processes
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_jobs, check_positive, counted
 from musicgen_cls.files import as_path, check_writable, writing
 from musicgen_cls.formats.records import finite, lines, seal
 from musicgen_cls.sources.base import Source, Track
-from musicgen_cls.sources.known import SOURCES
 from musicgen_cls.sources.parts import as_part
 from musicgen_cls.tables import write_csv
 
@@ -122,15 +120,6 @@ def _features(source: Source, table: Path, seconds: float, jobs: int) -> Path:
     if refused:
         print("\n  ".join([f"{counted(len(refused), 'file')} left out:", *refused[:10]]))
     return table
-
-
-def run(args: Sequence[str]) -> None:
-    """Write the table that the command line asks for."""
-    parser = command_parser(features, classes=SOURCES)
-    parser.add_argument("--config", action="config")
-    options = parser.instantiate_classes(parser.parse_args(list(args)))
-    with source_of_its_own():
-        features(options.source, options.out, options.seconds, options.jobs)
 
 
 def _rows(track: Track, seconds: float) -> tuple[str, list[Row] | str]:

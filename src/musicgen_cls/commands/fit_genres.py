@@ -1,4 +1,4 @@
-"""`musiccli fit-genres`: one network a genre, trained in turn into one run folder, as the generation study did."""
+"""`musiccli fit-genres`: one network for each genre, trained in turn into one folder, as in the generation study."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from musicgen_cls.cli.arguments import option
+from musicgen_cls.cli.command_line import option
 from musicgen_cls.cli.configs import dumped
 from musicgen_cls.cli.lightning import MusicCLI, start
 from musicgen_cls.errors import UsageError
@@ -24,17 +24,10 @@ from musicgen_cls.specs import resolve
 from musicgen_cls.tasks.generation import GenreGenerator
 
 FINISHED = "finished.json"
-HELP = """\
-usage: musiccli fit-genres [--run NAME] FIT-OPTIONS
-
-Trains one network a genre, in turn, with the options of fit, into <save_dir>/<name>/<run>/<genre>/ (run: 'genres').
-The same command goes on where it was stopped; genres that are finished stay as they are.
---data.genres [a,b] trains these only. See musiccli fit --help.
-"""
 
 
 class Finished(Struct, frozen=True):
-    """What a training leaves at its end, in `finished.json`; no loss where no epoch was left to train."""
+    """What a finished training writes to `finished.json`; the loss is None if no epoch was left to train."""
 
     epochs: int
     minutes: float
@@ -42,7 +35,7 @@ class Finished(Struct, frozen=True):
 
 
 class Settings(MusicCLI):
-    """What a command line comes to, with nothing made of it."""
+    """The config of a command line; no object is made and nothing is run."""
 
     def before_instantiate_classes(self) -> None:
         """Nothing."""
@@ -54,40 +47,48 @@ class Settings(MusicCLI):
 
 
 class EpochLine(Callback):
-    """One line of progress on stderr: epochs of a genre, and its validation loss."""
+    """A progress bar of the epochs of a genre, with the validation loss, on standard error."""
 
     def __init__(self, genre: str) -> None:
         self.genre = genre
         self.val_loss: float | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the line, at the epoch that training goes on from."""
+        """Open the bar, at the epoch that training resumes from."""
         from tqdm import tqdm
 
         self._bar = tqdm(total=trainer.max_epochs, initial=trainer.current_epoch, desc=self.genre, unit="epoch")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Move on."""
+        """Advance."""
         self.val_loss = float(trainer.callback_metrics["val_loss"])
         self._bar.set_postfix(val_loss=f"{self.val_loss:.4g}", refresh=False)
         self._bar.update()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave the line."""
+        """Close the bar."""
         self._bar.close()
 
 
-def run(args: Sequence[str]) -> None:
-    """Train what the command line says; raises what `fit` raises."""
-    if not args or "--help" in args or "-h" in args:
-        print(HELP, end="")
-        return
-    name, rest = _taken(list(args), "run", "genres")
+def fit_genres(run: str = "genres", fit_options: Sequence[str] = ()) -> None:
+    """Train one network for each genre, in turn, into `<save_dir>/<name>/<run>/<genre>/`.
+
+    All other options are options of fit. The same command resumes a stopped run; genres that are finished stay.
+    `--data.genres [a,b]` trains these only.
+
+    Args:
+        run: name of the folder of the genres' runs.
+        fit_options: options of fit.
+
+    Raises:
+        UsageError: an option is not for this command.
+    """
+    name, rest = run, list(fit_options)
     if option(rest, "ckpt_path"):
-        raise UsageError("--ckpt_path: fit-genres goes on by itself, genre by genre; leave it out")
+        raise UsageError("--ckpt_path: fit-genres resumes each genre by itself; leave it out")
     config = start(["fit", *rest], Settings).config["fit"]
     if not issubclass(resolve(config.model.class_path), GenreGenerator):
-        raise UsageError("fit-genres trains generators, one a genre; name such a config, as configs/generator_gru.yaml")
+        raise UsageError("fit-genres trains generators, one a genre; name such a config, as generator_gru")
     logger = config.trainer.logger
     if not hasattr(logger, "init_args") or "version" not in logger.init_args:
         raise UsageError("--trainer.logger: fit-genres needs one with folders, such as TensorBoardLogger")
@@ -105,9 +106,9 @@ def run(args: Sequence[str]) -> None:
 
 
 def _fit(genre: str, folder: Path, version: str, args: list[str]) -> None:
-    """Train one genre, unless that is done; what `fit` says goes to a file."""
+    """Train one genre unless it is finished; the output of `fit` goes to a file."""
     if (folder / FINISHED).exists():
-        _finished(folder)  # a damaged one is named now, not after hours
+        _finished(folder)  # raises now, not after hours, if it is damaged
         print(f"{genre}: finished before, in {folder}", file=sys.stderr)
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -124,7 +125,7 @@ def _fit(genre: str, folder: Path, version: str, args: list[str]) -> None:
 
 
 def _finished(folder: Path) -> Finished:
-    """What a finished training left; raises `RecordError` if that is damaged."""
+    """What a finished training wrote; raises `RecordError` if it is damaged."""
     return read(folder / FINISHED, Finished, "delete it, and the same command trains that genre to its end again")
 
 
@@ -138,18 +139,3 @@ def _genres(config: Any) -> list[str]:
     source = resolve(data.source.class_path)(**data.source.get("init_args", {}))
     source.prepare()
     return list(source.genres)
-
-
-def _taken(args: list[str], name: str, default: str) -> tuple[str, list[str]]:
-    """The value of an option of ours, and the other arguments."""
-    value = option(args, name) or default
-    rest: list[str] = []
-    skip = False
-    for arg in args:
-        if skip:
-            skip = False
-        elif arg == f"--{name}":
-            skip = True
-        elif not arg.startswith(f"--{name}="):
-            rest.append(arg)
-    return value, rest

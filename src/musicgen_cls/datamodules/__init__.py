@@ -1,1 +1,10 @@
+"""LightningDataModules: they divide tracks, cut windows, and turn a batch into what a network takes."""
 
+from musicgen_cls.datamodules.audio import AudioDataModule
+from musicgen_cls.datamodules.base import GenreDataModule
+from musicgen_cls.datamodules.feature_table import FeatureTable
+from musicgen_cls.datamodules.mel import MelSlices
+from musicgen_cls.datamodules.spectrograms import Spectrograms
+from musicgen_cls.datamodules.waveform import WaveformWindows
+
+__all__ = ["AudioDataModule", "FeatureTable", "GenreDataModule", "MelSlices", "Spectrograms", "WaveformWindows"]

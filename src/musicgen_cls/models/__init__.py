@@ -1,1 +1,27 @@
+"""Neural networks as plain PyTorch modules: tensors in, logits or samples out."""
 
+from musicgen_cls.models.classifiers.cnn import CNN
+from musicgen_cls.models.classifiers.cnn5 import CNN5
+from musicgen_cls.models.classifiers.conv_lstm import ConvLSTM
+from musicgen_cls.models.classifiers.feature_lstm import FeatureLSTM
+from musicgen_cls.models.classifiers.feature_mlp import FeatureMLP
+from musicgen_cls.models.classifiers.recurrent import Recurrent
+from musicgen_cls.models.classifiers.temporal_pooling import TemporalPooling
+from musicgen_cls.models.classifiers.vgg import VGG
+from musicgen_cls.models.generators.mel_flow import MelFlow
+from musicgen_cls.models.generators.sample_rnn import SampleRNN
+from musicgen_cls.models.generators.waveform_rnn import WaveformRNN
+
+__all__ = [
+    "CNN",
+    "CNN5",
+    "VGG",
+    "ConvLSTM",
+    "FeatureLSTM",
+    "FeatureMLP",
+    "MelFlow",
+    "Recurrent",
+    "SampleRNN",
+    "TemporalPooling",
+    "WaveformRNN",
+]

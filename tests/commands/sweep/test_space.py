@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from musicgen_cls.commands.sweep import run
+from musicgen_cls.cli.dispatch import run
+from musicgen_cls.commands import COMMANDS
 from musicgen_cls.errors import UsageError
 
 
@@ -28,4 +29,4 @@ from musicgen_cls.errors import UsageError
 )
 def test_a_space_that_is_none(space: str, said: str) -> None:
     with pytest.raises(UsageError, match=re.escape(said)):
-        run(["--space", space, "--fit", "x.yaml"])
+        run("sweep", COMMANDS["sweep"], ["--space", space, "--fit", "x.yaml"])

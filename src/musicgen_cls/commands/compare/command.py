@@ -14,7 +14,6 @@ from string import ascii_uppercase
 from typing import Any
 
 from musicgen_cls import plots
-from musicgen_cls.cli.exit import command_parser
 from musicgen_cls.errors import RecordError, UsageError, counted
 from musicgen_cls.files import as_path, check_writable, writing
 from musicgen_cls.formats.records import Damage, convert, parse, read_bytes
@@ -137,12 +136,6 @@ def compare(runs: Sequence[str], out: str = "comparison", figure_format: plots.F
     plots.save(plots.comparison(drawn), folder / chart)
     print(f"Comparison:  {folder}: comparison.md, comparison.csv, {chart}" + (", pairs.csv" if found else ""))
     return folder
-
-
-def run(args: Sequence[str]) -> None:
-    """Compare what the command line names."""
-    options = command_parser(compare, listed="runs").parse_args(list(args))
-    compare(options.runs, options.out, options.figure_format)
 
 
 # Reading

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from musicgen_cls.checkpoints import read_checkpoint
-from musicgen_cls.cli.exit import command_parser
 from musicgen_cls.commands.export.card import as_strings, card, facts
 from musicgen_cls.commands.export.module import Exported, exported
 from musicgen_cls.datamodules.base import GenreDataModule
@@ -76,13 +75,6 @@ def export(checkpoint: str, format: Format = "onnx", out: str | None = None, ove
     print(f"Checked:     no probability is further than {difference:.1e} from the checkpoint's")
     print(f"Card:        {card_of(place)}")
     return place
-
-
-def run(args: Sequence[str]) -> None:
-    """Export what the command line asks for."""
-    parser = command_parser(export, as_positional=True)
-    options = parser.parse_args(list(args))
-    export(options.checkpoint, options.format, options.out, options.overwrite)
 
 
 def card_of(place: Path) -> Path:

@@ -16,7 +16,6 @@ from musicgen_cls import __version__
 from musicgen_cls.audio.io import PCM_SCALE, stream
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.checkpoints import read_checkpoint, trained
-from musicgen_cls.cli.exit import command_parser
 from musicgen_cls.collection.collection import Collection, collect
 from musicgen_cls.commands.judge.embeddings import ClassifierFeatures, Embedding, RandomNetwork, Spectra, at_rate
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_not_negative, counted
@@ -390,11 +389,6 @@ def format_judgement(report: dict[str, Any]) -> str:
     for row in report["targets"]:
         lines.append(f"  {row['verdict']:<{width}}  {row['what']}: {row['reached']} ({row['wanted']})")
     return "\n".join([*lines, ""])
-
-
-def run(args: Sequence[str]) -> None:
-    """Judge what the command line says."""
-    judge(**vars(command_parser(judge, as_positional=True).parse_args(list(args))))
 
 
 def _measure(

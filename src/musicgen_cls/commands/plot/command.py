@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from musicgen_cls import plots
-from musicgen_cls.cli.exit import command_parser, source_of_its_own
 from musicgen_cls.commands.plot.genres import draw_genres
 from musicgen_cls.commands.plot.recordings import draw_files, recogniser
 from musicgen_cls.errors import UsageError, check_jobs
 from musicgen_cls.files import as_path, check_writable
 from musicgen_cls.sources.base import Source
 from musicgen_cls.sources.find import find_files, passed_by
-from musicgen_cls.sources.known import SOURCES
 
 
 def plot(
@@ -64,11 +62,3 @@ def plot(
     else:
         draw_genres(source, folder, sample_rate, jobs, figure_format)
     return folder
-
-
-def run(args: Sequence[str]) -> None:
-    """Draw what the command line asks for."""
-    parser = command_parser(plot, classes=SOURCES, listed="files")
-    options = parser.instantiate_classes(parser.parse_args(list(args)))
-    with source_of_its_own():
-        plot(**options.as_dict())

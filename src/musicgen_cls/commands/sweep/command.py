@@ -1,24 +1,17 @@
-"""`musiccli sweep`: many trainings with settings that Optuna picks, and the best of them as a config."""
+"""`musiccli sweep`: many trainings with settings that Optuna picks, and the best settings as a config."""
 
 from __future__ import annotations
 
-import inspect
 import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
-from musicgen_cls.cli.arguments import option
-from musicgen_cls.cli.exit import command_parser
+from musicgen_cls.cli.command_line import option
 from musicgen_cls.commands.sweep.trials import Sweep
 from musicgen_cls.errors import UsageError
-
-HELP = """
-Every other option is one of fit and goes to every trial, as --data.source.root DIR or --trainer.max_epochs 10. The same
-command goes on where it was stopped, and shares the trials where it is started several times. Trials lie in
-<save_dir>/<name>/trial-0000 and so on. See musiccli fit --help.
-"""
 
 
 def sweep(
@@ -35,78 +28,70 @@ def sweep(
     prune_after: int | None = None,
     storage: str | None = None,
     retry_failed: bool = False,
+    config: str | None = None,
+    fit_options: Sequence[str] = (),
 ) -> None:
-    """Train many times with settings that Optuna picks; the best on the validation tracks becomes a config.
+    """Train many times with settings that Optuna picks; the best on the validation tracks become a config.
 
-    The first trial has the config's own settings, where they lie in the space. The test tracks are not looked at.
+    The first trial has the config's own settings, if they lie in the space. No test track is used. All other options
+    are options of fit, and hold for every trial, as `--data.source.root DIR`. The same command resumes a stopped
+    sweep; several of it at the same time share the trials. Trials lie in `<save_dir>/<name>/trial-0000` and so on.
 
     Args:
-        fit: config of what is trained, or several; paths are taken from the sweep's config, or from here.
+        fit: config of fit, or several; paths are relative to the sweep's config, or to the current folder.
         space: arguments of fit to search, each with its range {low, high, log, step} or its choices.
         arguments: further arguments of fit, the same in every trial.
-        trials: how many there shall be in all, those of former commands included.
+        trials: number of trials, those of earlier commands included.
         name: of the sweep and its folder; sweep-<name of its config> if None.
-        metric: what counts, as logged in validation, at the epoch whose checkpoint is kept.
-        direction: whether less or more is better; if None, less of a loss and more of an accuracy.
-        sampler: Optuna's, tpe (learns from trials) or random.
-        seed: of the sampler; a trial's own is --seed_everything.
-        pruner: Optuna's, that stops poor trials: median, hyperband or none.
-        prune_after: epochs that every trial may have before the median pruner looks; a third of them if None.
+        metric: the validation metric that counts, at the epoch whose checkpoint is kept.
+        direction: whether a smaller or a larger value is better; None for smaller of a loss, larger of an accuracy.
+        sampler: of Optuna, tpe (learns from trials) or random.
+        seed: of the sampler; --seed_everything is the seed of each trial.
+        pruner: of Optuna, stops poor trials: median, hyperband or none.
+        prune_after: epochs before the median pruner may stop a trial; a third of them if None.
         storage: database, a SQLite file; study.db in the sweep's folder if None.
-        retry_failed: let new trials take the place of those that failed under former commands.
+        retry_failed: replace the trials that failed in earlier commands by new ones.
+        config: the sweep's config file.
+        fit_options: options of fit, for every trial.
+
+    Raises:
+        UsageError: an option is wrong, or Optuna is not installed.
     """
-
-
-def run(args: Sequence[str]) -> None:
-    """Sweep as the command line says."""
     _check_installed()
-    if args and not args[0].startswith("-"):
-        raise UsageError(f"'{args[0]}' belongs to no option; name the sweep's config with --config {args[0]}")
-    ours, passed = split_options(args)
-    parser = command_parser(sweep)
-    parser.add_argument("--config", action="config")
-    if any(arg in ("-h", "--help") for arg in args):
-        parser.print_help()
-        print(HELP, end="")
-        return
     for owned in ("ckpt_path", "trainer.logger.version"):
-        if option(passed, owned):
-            raise UsageError(f"--{owned}: a sweep settles that for each trial; leave it out")
-    options = parser.parse_args(ours)
-    config = option(ours, "config")
-    options.name = options.name or (f"sweep-{Path(config).stem}" if config else "sweep")
-    options.home = str(Path(config).parent) if config else "."
-    options.passed = passed
-    options.space, options.arguments = plain(options.space), plain(options.arguments)
-    Sweep(options).run()
+        if option(fit_options, owned):
+            raise UsageError(f"--{owned}: the sweep sets it for each trial; leave it out")
+    Sweep(
+        SimpleNamespace(
+            fit=fit,
+            space=plain(space),
+            arguments=plain(arguments),
+            trials=trials,
+            name=name or (f"sweep-{Path(config).stem}" if config else "sweep"),
+            metric=metric,
+            direction=direction,
+            sampler=sampler,
+            seed=seed,
+            pruner=pruner,
+            prune_after=prune_after,
+            storage=storage,
+            retry_failed=retry_failed,
+            home=str(Path(config).parent) if config else ".",
+            passed=list(fit_options),
+        )
+    ).run()
 
 
 def plain(value: Any) -> Any:
-    """A value as it was written: the parser makes namespaces of what names a class."""
-    from jsonargparse import Namespace
-
-    value = vars(value) if isinstance(value, Namespace) else value
+    """A value as it was written: jsonargparse makes namespaces of values that name a class."""
+    value = value.as_dict() if hasattr(value, "as_dict") else value
     if isinstance(value, dict):
         return {name: plain(part) for name, part in value.items()}
     return [plain(part) for part in value] if isinstance(value, list) else value
 
 
-def split_options(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Options of the sweep's own, and those of fit, each with their values."""
-    own = {*inspect.signature(sweep).parameters, "config"}
-    ours: list[str] = []
-    passed: list[str] = []
-    taking = passed
-    for arg in args:
-        if arg.startswith("--"):
-            head = arg[2:].partition("=")[0].partition(".")[0].rstrip("+")
-            taking = ours if head in own else passed
-        taking.append(arg)
-    return ours, passed
-
-
 def _check_installed() -> None:
-    """Silence Optuna; raise `UsageError` if it is not there."""
+    """Silence Optuna; raise `UsageError` if it is not installed."""
     try:
         import optuna
         import plotly  # noqa: F401

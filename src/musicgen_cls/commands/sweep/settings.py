@@ -10,8 +10,10 @@ from typing import Any
 
 import yaml
 
-from musicgen_cls.cli.exit import user_error
+from musicgen_cls.cli.configs import find_config
 from musicgen_cls.cli.lightning import start
+from musicgen_cls.cli.messages import user_error
+from musicgen_cls.cli.patches import patched
 from musicgen_cls.commands.fit_genres import Settings
 from musicgen_cls.commands.sweep.space import Dimension, label
 from musicgen_cls.errors import UsageError, one_line
@@ -65,7 +67,8 @@ class FitSettings:
         """The same as YAML."""
         key = tuple(params)
         if key not in self._texts:  # parsing takes a quarter of a second
-            config = self._cli.parser.parse_args(["fit", *self.shared, *params])["fit"]
+            with patched():
+                config = self._cli.parser.parse_args(["fit", *self.shared, *params])["fit"]
             self._texts[key] = self._cli._parser("fit").dump(config, skip_none=False)
         return self._texts[key]
 
@@ -141,11 +144,8 @@ def _shared(options: Any, space: Sequence[Dimension]) -> list[str]:
         raise UsageError(f"{twice}: searched in space, and given as an argument; take one away")
     found = []
     for file in [options.fit] if isinstance(options.fit, str) else options.fit:
-        named = as_path(file, "--fit")
-        there = next((place for place in (Path(options.home) / named, named) if place.is_file()), None)
-        if there is None:
-            raise UsageError(f"--fit {file}: no such config, neither from here nor from {options.home}")
-        found += ["--config", str(there)]
+        beside = Path(options.home) / as_path(file, "--fit")
+        found += ["--config", str(beside if beside.is_file() else find_config(file, "--fit"))]
     return [*found, *(argument(name, value) for name, value in (options.arguments or {}).items()), *options.passed]
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lightning.pytorch.utilities.memory import garbage_collection_cuda, is_oom_error
 
-from musicgen_cls.cli.exit import user_error
 from musicgen_cls.cli.lightning import start
 from musicgen_cls.cli.logs import quieten
+from musicgen_cls.cli.messages import user_error
 from musicgen_cls.commands.sweep import findings
 from musicgen_cls.commands.sweep.settings import FitSettings, argument
 from musicgen_cls.commands.sweep.space import read_space, shown

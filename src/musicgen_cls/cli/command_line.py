@@ -1,0 +1,125 @@
+"""The words of a command line, as they are read before any parser; nothing here is slow to import."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+
+import yaml
+
+from musicgen_cls.errors import UsageError
+from musicgen_cls.specs import TRUST_VARIABLE
+
+_BOOLEANS = ("true", "false", "yes", "no", "on", "off", "1", "0")
+
+
+def split(args: Sequence[str], flags: Collection[str]) -> tuple[list[str], list[str]]:
+    """Separate options and their values from the words that stand alone. A bare flag gets the value `true`.
+
+    Args:
+        args: a command line without its command. All words after `--` stand alone.
+        flags: names of the options, without their prefixes, that are on or off.
+
+    Returns:
+        The options with their values, and the words that stand alone.
+    """
+    options: list[str] = []
+    alone: list[str] = []
+    left = list(args)
+    while left:
+        arg = left.pop(0)
+        if arg == "--":
+            return options, [*alone, *left]
+        if not arg.startswith("-") or arg == "-":
+            alone.append(arg)
+            continue
+        options.append(arg)
+        if "=" in arg or is_help([arg]):
+            continue
+        if arg.rpartition(".")[2].removeprefix("--") in flags and (not left or left[0].lower() not in _BOOLEANS):
+            options.append("true")
+        elif left and not left[0].startswith("--"):
+            options.append(left.pop(0))
+    return options, alone
+
+
+def option(args: Sequence[str], name: str) -> str | None:
+    """The value that a command line gives to `--name`; the last if there are several."""
+    found = None
+    for i, arg in enumerate(args):
+        if arg == f"--{name}" and i + 1 < len(args):
+            found = args[i + 1]
+        elif arg.startswith(f"--{name}="):
+            found = arg.partition("=")[2]
+    return found
+
+
+def is_help(args: Sequence[str]) -> bool:
+    """Whether a command line asks for help or for the config, not for a run."""
+    names = [arg.partition("=")[0] for arg in args]
+    return any(name in ("-h", "--help", "--print_config") or name.endswith(".help") for name in names)
+
+
+def take_files(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Take every `--data.files a b c` out of a command line: the other arguments, and the names.
+
+    They do not go through the parser: a name that begins with a bracket or a tilde is no list and no home folder.
+    """
+    others: list[str] = []
+    files: list[str] = []
+    listing = False
+    for arg in args:
+        name, equals, value = arg.partition("=")
+        if name == "--data.files":
+            listing = True
+            files += names_in(value) if equals else []
+        elif listing and (not arg.startswith("-") or os.path.lexists(arg)):
+            files += names_in(arg)
+        else:
+            listing = False
+            others.append(arg)
+    return others, files
+
+
+def names_in(text: str) -> list[str]:
+    """The name in a text, or the names in a list written as YAML where no file has that name."""
+    if not text.startswith("[") or os.path.lexists(text):
+        return [text] if text else []
+    try:
+        names = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return [text]
+    return [str(name) for name in names] if isinstance(names, list) else [text]
+
+
+def check_text(args: Sequence[str]) -> None:
+    """Raise `UsageError` for an argument that is not text: settings are stored as UTF-8."""
+    for arg in args:
+        try:
+            arg.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{arg!r}: not valid UTF-8, so that no setting can hold it; rename that file") from None
+
+
+@contextmanager
+def trusting(args: Sequence[str]) -> Iterator[list[str]]:
+    """Take every `--trust MODULE` out of a command line, and trust these in the command and its worker processes."""
+    rest, trust, following = [], os.environ.get(TRUST_VARIABLE, ""), False
+    for arg, after in zip(args, [*args[1:], "-"], strict=False):
+        name, equals, value = arg.partition("=")
+        if arg == "--trust" and after.startswith("-"):
+            raise UsageError("--trust: has no value; name a module, as --trust my_module")
+        if following or (equals and name == "--trust"):
+            trust = ",".join(filter(None, (trust, arg if following else value)))
+        elif arg != "--trust":
+            rest.append(arg)
+        following = arg == "--trust" and not following
+    before = os.environ.get(TRUST_VARIABLE)
+    os.environ[TRUST_VARIABLE] = trust
+    try:
+        yield rest
+    finally:
+        os.environ.pop(TRUST_VARIABLE)
+        if before is not None:
+            os.environ[TRUST_VARIABLE] = before

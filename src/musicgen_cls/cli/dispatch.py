@@ -1,0 +1,133 @@
+"""Runs a command of our own: a function, whose parameters are the command's options."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser, auto_cli
+
+from musicgen_cls import sources
+from musicgen_cls.cli import configs
+from musicgen_cls.cli.command import Command
+from musicgen_cls.cli.command_line import option, split
+from musicgen_cls.cli.messages import explain
+from musicgen_cls.errors import SourceError, UsageError
+
+
+def run(name: str, command: Command, args: Sequence[str]) -> Any:
+    """Run a command.
+
+    Args:
+        name: of the command.
+        command: its entry in the registry.
+        args: the words of the command line after the name.
+
+    Raises:
+        UsageError: an argument is wrong.
+    """
+    function = command.load()
+    parameters = inspect.signature(function).parameters
+    flags = [name for name, parameter in parameters.items() if parameter.annotation in ("bool", bool)]
+    options, alone = split(args, flags)
+    options = configs.checked(options)[0]
+    passed: list[str] = []
+    if command.extends_fit:
+        options, passed = _fit_options(options, {*parameters, "help", "h"})
+    given = {"fit_options": passed, "config": option(options, "config")}
+    given = {name: value for name, value in given.items() if name in parameters}
+    with _source_errors():
+        return auto_cli(
+            _bound(function, given),
+            [*_named(name, command, alone), *options],
+            as_positional=False,
+            parser_class=_Parser,
+            config_help="settings in YAML: a file, or a name that musiccli configs lists.",
+            print_config=None,
+            prog=f"musiccli {name}",
+            description=_purpose(function),
+            usage=_usage(name, command),
+            epilog=f"Example: {command.example}",
+        )
+
+
+class _Parser(ArgumentParser):
+    """Reports an error in one line, and refuses empty values."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise `UsageError`."""
+        own = [action.dest for action in self._actions]
+        said = explain(message, own, [name for name in sources.__all__ if name not in ("Source", "Track")])
+        if said.startswith(("no option 'model", "no option 'data", "no option 'trainer")):  # in a file
+            said = f"--config: a config of fit; {self.prog} takes {', '.join(own[1:])} only"
+        raise UsageError(said) from ex
+
+    def parse_args(self, *args: Any, **options: Any) -> Any:
+        """Parse; raise `UsageError` for an empty value."""
+        found = super().parse_args(*args, **options)
+        if empty := next((name for name, value in vars(found).items() if value == ""), None):
+            raise UsageError(f"--{empty}: the value is empty; give one, or leave the option out")
+        return found
+
+
+def _purpose(function: Callable[..., Any]) -> str:
+    """The docstring up to its arguments."""
+    return inspect.cleandoc(function.__doc__ or "").partition("\nArgs:")[0].strip()
+
+
+def _usage(name: str, command: Command) -> str:
+    words = [f"{word.upper()}" for word in command.positional]
+    return " ".join(["musiccli", name, *words, "[OPTIONS]"])
+
+
+def _named(name: str, command: Command, alone: Sequence[str]) -> list[str]:
+    """The words without an option, each with the name of its parameter."""
+    left, options = list(alone), []
+    for parameter in command.positional:
+        if left and parameter.endswith("..."):
+            options.append(f"--{parameter.removesuffix('...')}={configs.dumped(left)}")
+            left = []
+        elif left:
+            options.append(f"--{parameter}={left.pop(0)}")
+    if left:
+        hint = f"; name a config with --config {left[0]}" if left[0].endswith((".yaml", ".yml")) else ""
+        raise UsageError(f"'{left[0]}': {name} takes no such argument{hint}; musiccli {name} --help lists its options")
+    return options
+
+
+def _fit_options(options: Sequence[str], own: Collection[str]) -> tuple[list[str], list[str]]:
+    """Options of the command's own, and those of fit, each with their values."""
+    ours: list[str] = []
+    passed: list[str] = []
+    taking = passed
+    for arg in options:
+        if arg.startswith("--") or arg == "-h":
+            head = arg.lstrip("-").partition("=")[0].partition(".")[0].rstrip("+")
+            taking = ours if head in own else passed
+        taking.append(arg)
+    return ours, passed
+
+
+def _bound(function: Callable[..., Any], given: dict[str, Any]) -> Callable[..., Any]:
+    """A function with some parameters given, which its signature no longer shows."""
+
+    @wraps(function)
+    def call(**options: Any) -> Any:
+        return function(**options, **given)
+
+    signature = inspect.signature(function)
+    shown = [parameter for name, parameter in signature.parameters.items() if name not in given]
+    call.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
+    return call
+
+
+@contextmanager
+def _source_errors() -> Iterator[None]:
+    """Name `--source` in the errors of sources, which name fit's `--data.source`."""
+    try:
+        yield
+    except SourceError as error:
+        raise SourceError(str(error).replace("--data.source", "--source")) from None

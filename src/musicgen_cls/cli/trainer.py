@@ -1,0 +1,61 @@
+"""Lightning's trainer with the command `prepare`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+from musicgen_cls.collection.collection import describe_problems, write_tables
+from musicgen_cls.collection.store import distrust
+from musicgen_cls.datamodules.base import GenreDataModule
+from musicgen_cls.errors import counted
+
+
+class MusicTrainer(Trainer):
+    """Lightning's trainer, with the commands that need no training."""
+
+    def prepare(
+        self,
+        model: Any,
+        datamodule: Any,
+        ckpt_path: str | None = None,
+        weights_only: bool = True,
+        verify: bool = False,
+    ) -> None:
+        """Fetch, check and decode the collection, and say what is in it.
+
+        Args:
+            model: not used.
+            datamodule: of the collection.
+            ckpt_path: not used; there so that the config that a run left is taken.
+            weights_only: not used; there for the same reason.
+            verify: compare the samples of all decoded tracks with their hashes, and decode damaged tracks again.
+        """
+        collection = datamodule.open_collection()
+        if verify and collection.folder is not None:
+            distrust(collection.folder)
+            collection = datamodule.open_collection()
+            print(f"Verified:    the samples of {counted(len(collection.tracks), 'track')} have the right hashes")
+        if collection.folder is None:
+            print(f"{counted(collection.whole_tracks, 'track')}; nothing to decode: {datamodule.location}")
+            print_grouped(datamodule, collection)
+            if collection.problems:
+                print(describe_problems(collection.problems))
+            return
+        tables = write_tables(collection)
+        hours = float(collection.lengths.sum()) / collection.rate / 3600
+        tracks = counted(collection.whole_tracks, "track")
+        print(f"{tracks}, {hours:.2f} hours, at {collection.rate} Hz: {collection.folder}")
+        print_grouped(datamodule, collection)
+        if collection.problems:
+            print(describe_problems(collection.problems))
+        print(f"Tables:      {tables[0]}\n             {tables[1]}")
+
+
+def print_grouped(datamodule: GenreDataModule, collection: Any) -> None:
+    """Say which tracks are tied together, and why; of those that sound the same, each."""
+    for line in datamodule.grouped(collection):
+        print(f"{line[:1].upper()}{line[1:]}")
+    for ids in collection.near:
+        print(f"  same sound: {', '.join(ids)}")
