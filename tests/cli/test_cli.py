@@ -633,14 +633,8 @@ def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str])
     except SystemExit as leaving:
         status = leaving.code
     assert status == 0
-    own = {
-        "judge": "real",
-        "features": "--seconds",
-        "compare": "runs",
-        "plot": "--source",
-        "export": "--format",
-        "configs": "--out",
-    }
+    own = {"judge": "real", "features": "--seconds", "compare": "runs", "plot": "--source", "export": "--format"}
+    own |= {"configs": "--out", "fit-genres": "--run", "sweep": "--space"}
     assert own.get(command, "--data") in capsys.readouterr().out.casefold()
 
 

@@ -13,7 +13,10 @@ import pytest
 from musicgen_cls.cli.console import Console, check_printed, consoles, say
 from musicgen_cls.cli.exit import exit_status
 
-CODE = "import sys; from musicgen_cls.cli.exit import exit_status; from pathlib import Path; sys.exit(exit_status(lambda: ({})))"
+CODE = """import sys
+from pathlib import Path
+from musicgen_cls.cli.exit import exit_status
+sys.exit(exit_status(lambda: ({})))"""
 
 
 def command(body: str, *, shell: str = "{}", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

@@ -24,6 +24,7 @@ _CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 _LITERAL = re.compile(r"Literal\[(.*?)\].*?Got value: (\S*)", re.DOTALL)
 _UNION = re.compile(r"Union subtypes\s+Subtypes: \[(.*)\]\s+Errors:.*Given value: (.*)", re.DOTALL)
 _BEFORE = re.compile(r"NestedArg\(key='([^']+)'")
+_ABSTRACT = re.compile(r"Expected an instantiatable class, but \S+ is abstract")
 _TYPE = re.compile(r"Expected an? <class '([\w.]+)'>.*?Got value: (\S*)", re.DOTALL)
 
 _MONITOR = re.compile(r"ModelCheckpoint\(monitor='(.*?)'\).*returned metrics: \[(.*?)\]", re.DOTALL)
@@ -48,6 +49,9 @@ def explain(message: str, options: Collection[str] = (), classes: Iterable[str] 
     if found := _BEFORE.search(message):
         name = keys[-1] if keys else "data"
         return f"name the class before its arguments, --{name} before --{name}.{found[1]}"
+    if _ABSTRACT.search(message):
+        name = keys[-1] if keys else "data"
+        return f"name the class before its arguments: --{name} CLASS before --{name}.ARGUMENT"
     if "are required" in message and ".model" in message:
         return "no model and data: name a config, as --config quickstart"
     if found := _REQUIRED.search(message):
