@@ -26,7 +26,7 @@ import soxr
 
 from musicgen_cls.audio.fingerprint import fingerprint, same_sound
 from musicgen_cls.audio.io import Waveform, read
-from musicgen_cls.metrics.scores import wilson
+from musicgen_cls.metrics.intervals import wilson
 from musicgen_cls.sources.folder import Folder
 
 RATE = 22050

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from musicgen_cls import plots
-from musicgen_cls.metrics.scores import student, wilson
+from musicgen_cls.metrics.intervals import student, wilson
 from musicgen_cls.plots import sound
 from musicgen_cls.plots.canvas import FAINT, INK, RIGHT, WRONG, contrast, ink_on, light_blues
 

@@ -12,7 +12,9 @@ from scipy.stats import binomtest
 
 from musicgen_cls.__main__ import main
 from musicgen_cls.commands.compare import command as compare
-from musicgen_cls.metrics.scores import Scores, holm, mcnemar, predictions_table, summarise
+from musicgen_cls.metrics.intervals import holm, mcnemar
+from musicgen_cls.metrics.scores import Scores
+from musicgen_cls.metrics.summary import predictions_table, summarise
 
 GENRES = ["blues", "jazz"]
 

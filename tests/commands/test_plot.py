@@ -18,7 +18,7 @@ from musicgen_cls.commands import plot as sheets
 from musicgen_cls.commands.plot.genres import average
 from musicgen_cls.commands.plot.recordings import recogniser
 from musicgen_cls.datamodules.mel import MelSlices
-from musicgen_cls.metrics.scores import student
+from musicgen_cls.metrics.intervals import student
 from musicgen_cls.models.classifiers.vgg import VGG
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.tasks.classification import GenreClassifier

@@ -23,7 +23,8 @@ from musicgen_cls.commands.export import card as model_card
 from musicgen_cls.commands.judge.command import load_generated
 from musicgen_cls.errors import MusicClsError, RecordError, SourceError, UsageError
 from musicgen_cls.formats import generations, records
-from musicgen_cls.metrics.scores import Scores, predictions_table, summarise
+from musicgen_cls.metrics.scores import Scores
+from musicgen_cls.metrics.summary import predictions_table, summarise
 from musicgen_cls.sources.synthetic import SyntheticGenres
 from mutations import ODD_TEXTS, as_json, changed_fields, damaged, some
 

@@ -9,17 +9,9 @@ from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
 from musicgen_cls.errors import UsageError
-from musicgen_cls.metrics.scores import (
-    Interval,
-    Scores,
-    TrackScores,
-    bootstrap_interval,
-    clustered_proportion,
-    macro_f1,
-    predictions_table,
-    summarise,
-    wilson,
-)
+from musicgen_cls.metrics.intervals import Interval, bootstrap_interval, clustered_proportion, wilson
+from musicgen_cls.metrics.scores import Scores, TrackScores
+from musicgen_cls.metrics.summary import macro_f1, predictions_table, summarise
 
 GENRES = ["blues", "jazz", "metal", "pop"]
 

@@ -16,7 +16,9 @@ from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError, counted
 from musicgen_cls.files import check_writable, safe_name, shortened, shown, writing
 from musicgen_cls.formats.records import finite
-from musicgen_cls.metrics.scores import Interval, Scores, predictions_table, student, summarise
+from musicgen_cls.metrics.intervals import Interval, student
+from musicgen_cls.metrics.scores import Scores
+from musicgen_cls.metrics.summary import predictions_table, summarise
 from musicgen_cls.pages.test_report import write_report_page
 from musicgen_cls.sources.splits import LEAK_WARNING
 from musicgen_cls.tables import write_csv

@@ -18,7 +18,7 @@ from musicgen_cls.errors import RecordError, UsageError, counted
 from musicgen_cls.files import as_path, check_writable, writing
 from musicgen_cls.formats.records import Damage, convert, parse, read_bytes
 from musicgen_cls.formats.reports import Minutes, Report, read_answers
-from musicgen_cls.metrics.scores import Interval, holm, mcnemar, student
+from musicgen_cls.metrics.intervals import Interval, holm, mcnemar, student
 from musicgen_cls.sources.names import composed
 from musicgen_cls.tables import write_csv
 

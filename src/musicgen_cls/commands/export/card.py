@@ -19,7 +19,7 @@ from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import CheckpointError, counted
 from musicgen_cls.formats.records import read
 from musicgen_cls.formats.reports import FullReport
-from musicgen_cls.metrics.scores import Interval
+from musicgen_cls.metrics.intervals import Interval
 from musicgen_cls.sources.splits import LEAK_WARNING, LEAKY
 from musicgen_cls.specs import resolve
 

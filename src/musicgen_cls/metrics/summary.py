@@ -1,0 +1,108 @@
+"""The figures and tables of a report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from musicgen_cls.errors import UsageError
+from musicgen_cls.metrics.intervals import bootstrap_interval, clustered_proportion, confusion_matrix, wilson
+from musicgen_cls.metrics.scores import Floats, Ints, Scores
+
+
+def _f1(confusion: Ints) -> Floats:
+    """F1 of each class, `[classes]`; 0 for one that is neither there nor predicted."""
+    either: Ints = np.maximum(confusion.sum(axis=0) + confusion.sum(axis=1), 1)
+    return 2 * np.diag(confusion) / either
+
+
+def macro_f1(confusion: Ints) -> float:
+    """Mean F1 over the classes that have a true example in `confusion`, `[classes, classes]`, true class first."""
+    return float(_f1(confusion)[confusion.sum(axis=1) > 0].mean())
+
+
+def summarise(scores: Scores, genres: Sequence[str]) -> dict[str, Any]:
+    """Every figure of a report, as plain numbers, strings, lists and dicts, ready for JSON.
+
+    All but `segment_accuracy` and `loss` are over tracks. A figure that does not exist is None, such as the recall
+    of a genre without a track; `macro_f1` leaves such a genre out. Intervals are of 95 %: Wilson's, but
+    `clustered_proportion` for the windows and `bootstrap_interval` for `macro_f1`.
+
+    Args:
+        scores: from `TrackScores`.
+        genres: names of the classes, in order.
+
+    Raises:
+        UsageError: if a probability is not a number.
+        ValueError: if there are more or fewer genres than classes.
+
+    """
+    if len(genres) != scores.num_classes:
+        raise ValueError(f"{len(genres)} genres for {scores.num_classes} classes: expected one name per class")
+    if bad := int(np.isnan(scores.log_probs).any(axis=1).sum()):
+        raise UsageError(f"{bad} of {len(scores.y)} windows have NaN for probabilities: training diverged, lower `lr`")
+    y, pred = scores.track_y, scores.track_pred
+    confusion = confusion_matrix(y, pred, len(genres))
+    tracks, predicted, right = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
+    f1 = _f1(confusion)
+    return {
+        "tracks": len(y),
+        "windows": len(scores.y),
+        "segment_accuracy": asdict(clustered_proportion(scores.pred == scores.y, scores.track)),
+        "track_accuracy": asdict(wilson(int(right.sum()), len(y))),
+        "macro_f1": asdict(bootstrap_interval(y, pred, scores.track_ids, macro_f1)),
+        "loss": scores.loss if isfinite(scores.loss) else None,
+        "track_loss": scores.track_loss if isfinite(scores.track_loss) else None,
+        "chance": float(tracks.max() / len(y)),
+        "genres_without_tracks": [genre for genre, n in zip(genres, tracks, strict=True) if not n],
+        "per_genre": {
+            genre: {
+                "tracks": int(tracks[i]),
+                "precision": _share(right[i], predicted[i]),
+                "recall": _share(right[i], tracks[i]),
+                "f1": float(f1[i]) if tracks[i] else None,
+            }
+            for i, genre in enumerate(genres)
+        },
+        "confusion": confusion.tolist(),
+        "most_confused": _most_confused(confusion, genres),
+    }
+
+
+def _share(right: int, n: int) -> dict[str, float] | None:
+    """`wilson` as a dict, or None where there is nothing to share."""
+    return asdict(wilson(int(right), int(n))) if n else None
+
+
+def _most_confused(confusion: Ints, genres: Sequence[str], pairs: int = 3) -> list[dict[str, Any]]:
+    """The commonest mistakes, the commonest first."""
+    wrong = confusion * (1 - np.eye(len(genres), dtype=np.int64))
+    commonest = np.argsort(-wrong, axis=None, kind="stable")[:pairs]
+    cells = zip(*np.unravel_index(commonest, wrong.shape), strict=True)
+    return [{"true": genres[i], "predicted": genres[j], "tracks": int(wrong[i, j])} for i, j in cells if wrong[i, j]]
+
+
+def predictions_table(scores: Scores, genres: Sequence[str], track_names: Mapping[int, str]) -> list[dict[str, Any]]:
+    """One row per track, by ascending id: what it is, what it was taken for, and how probable each genre was.
+
+    Args:
+        scores: from `TrackScores`.
+        genres: names of the classes, in order.
+        track_names: from the ids in `scores` to names; a track without one goes by its id.
+
+    """
+    columns = (scores.track_ids, scores.track_y, scores.track_pred, scores.track_windows, scores.track_probs)
+    return [
+        {
+            "track": track_names.get(int(track), str(track)),
+            "genre": genres[y],
+            "predicted": genres[pred],
+            "correct": bool(y == pred),
+            "true_probability": float(probs[y]),
+            "windows": int(windows),
+            **{f"p_{genre}": float(p) for genre, p in zip(genres, probs, strict=True)},
+        }
+        for track, y, pred, windows, probs in zip(*columns, strict=True)
+    ]
