@@ -22,7 +22,7 @@ import soundfile
 
 from clock import clocked
 from loops import musiccli
-from musicgen_cls.synth import render as synth
+from musicgen_cls.synth.render import render
 from speed import machine
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -92,7 +92,7 @@ def main() -> None:
                 fit("quickstart", place, True)
             for seconds in (30.0, HOUR):
                 file = place / f"{seconds:.0f}s.wav"
-                music = synth.render("jazz", 0, seconds=30.0, sample_rate=22050)
+                music = render("jazz", 0, seconds=30.0, sample_rate=22050)
                 soundfile.write(file, np.tile(music, round(seconds / 30)), 22050)
                 print(row(f"predict, {seconds:.0f} s", partial(predict, file, place), options.turns), flush=True)
     print(f"\n{machine()}")

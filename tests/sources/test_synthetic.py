@@ -10,6 +10,7 @@ from musicgen_cls.errors import SourceError, StoreError, UsageError
 from musicgen_cls.sources import synthetic
 from musicgen_cls.sources.synthetic import SyntheticGenres
 from musicgen_cls.synth import render as synth
+from musicgen_cls.synth.styles import GENRES
 
 
 def small(root: Path, **changes: int) -> SyntheticGenres:
@@ -39,7 +40,7 @@ def test_tracks_need_no_disk(tmp_path: Path) -> None:
     source = SyntheticGenres(tracks_per_genre=9, seconds=1.5, folder=str(tmp_path / "nowhere"))
     tracks = source.tracks()
     assert not (tmp_path / "nowhere").exists()
-    assert source.genres == synth.GENRES == tuple(sorted(synth.GENRES))
+    assert source.genres == GENRES == tuple(sorted(GENRES))
     assert len({track.id for track in tracks}) == len(tracks) == 90
     assert [track.id for track in tracks[8:10]] == ["blues.00008", "classical.00000"]
     assert tracks[0].seconds == 1.5

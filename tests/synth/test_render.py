@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from musicgen_cls.errors import UsageError
-from musicgen_cls.synth import render as synth
-from musicgen_cls.synth.render import GENRES, render
+from musicgen_cls.synth.instruments import Voice
+from musicgen_cls.synth.patches import KITS, PATCHES
+from musicgen_cls.synth.render import artist_name, generator, render
+from musicgen_cls.synth.song import bass_notes, comp_notes, draw_song, lead_notes
+from musicgen_cls.synth.styles import GENRES, SCALES, STYLES
 
 RATE = 22050
 TRACKS = 12
@@ -53,34 +56,34 @@ def test_no_long_silence_and_no_offset(genre: str) -> None:
 
 
 def test_every_choice_of_every_style_is_sound() -> None:
-    for style in synth.STYLES.values():
+    for style in STYLES.values():
         for pattern in style.basses + style.comps + tuple(line for groove in style.grooves for line in groove.values()):
             assert len(pattern) == 16
         assert set("".join(style.basses)) <= set(".12345678")
         assert set("".join(style.progressions)) <= set("1234567")
-        assert set(style.scales) <= set(synth.SCALES)
-        assert set(style.bass_patches + style.comp_patches + style.lead_patches) <= set(synth.PATCHES)
-        assert set(style.kits) <= set(synth.KITS)
+        assert set(style.scales) <= set(SCALES)
+        assert set(style.bass_patches + style.comp_patches + style.lead_patches) <= set(PATCHES)
+        assert set(style.kits) <= set(KITS)
 
 
 def test_melody_and_chords_stay_in_the_scale() -> None:
     for genre in GENRES:
-        song = synth.draw_song(synth.STYLES[genre], np.random.default_rng(1))
+        song = draw_song(STYLES[genre], np.random.default_rng(1))
         allowed = {(song.key + step) % 12 for step in song.scale}
-        for notes in (synth.bass_notes, synth.comp_notes, synth.lead_notes):
+        for notes in (bass_notes, comp_notes, lead_notes):
             pitches = [note.pitch for note in notes(song, 10)]
-            assert len(set(pitches)) > 1 or notes is synth.bass_notes
+            assert len(set(pitches)) > 1 or notes is bass_notes
             assert {pitch % 12 for pitch in pitches} <= allowed
 
 
 def test_pitch_of_a_tone() -> None:
-    patch = synth.PATCHES["flute"][0]._replace(vibrato=0)
-    tone = synth.Voice(patch, 1.0, RATE).tone(69)
+    patch = PATCHES["flute"][0]._replace(vibrato=0)
+    tone = Voice(patch, 1.0, RATE).tone(69)
     assert np.argmax(np.abs(np.fft.rfft(tone[:RATE]))) == 440
 
 
 def test_swing_delays_the_second_half_of_the_beat_only() -> None:
-    song = synth.draw_song(synth.STYLES["jazz"], np.random.default_rng(0))
+    song = draw_song(STYLES["jazz"], np.random.default_rng(0))
     beat = 4 * song.step
     assert song.time(1, 4) == pytest.approx((song.beats + 1) * beat)
     assert song.time(0, 2) == pytest.approx(song.swing * beat)
@@ -103,7 +106,7 @@ def test_tracks_of_an_artist_sound_alike() -> None:
 
 
 def test_artists() -> None:
-    assert [synth.artist_name("blues", index) for index in (0, 3, 4)] == [
+    assert [artist_name("blues", index) for index in (0, 3, 4)] == [
         "blues artist 00",
         "blues artist 00",
         "blues artist 01",
@@ -139,7 +142,7 @@ def collection() -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Waveforms, labels and true tempos of 12 tracks of each genre."""
     waves = [render(genre, index, seconds=4) for genre in GENRES for index in range(TRACKS)]
     tempos = [
-        synth.draw_song(synth.STYLES[genre], synth.generator(genre, 0, "track", index)).tempo
+        draw_song(STYLES[genre], generator(genre, 0, "track", index)).tempo
         for genre in GENRES
         for index in range(TRACKS)
     ]

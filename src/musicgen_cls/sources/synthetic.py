@@ -18,6 +18,7 @@ from musicgen_cls.files import CACHE_VARIABLE, as_path, cache_root
 from musicgen_cls.formats.records import read
 from musicgen_cls.sources.base import Source, Track
 from musicgen_cls.synth import render as synth
+from musicgen_cls.synth.styles import GENRES
 
 VERSION = 1  # raise when the same arguments give other sounds, so that old files are not taken for new ones
 
@@ -56,7 +57,7 @@ class SyntheticGenres(Source):
     ) -> None:
         check_positive("--data.source.", tracks_per_genre=tracks_per_genre, seconds=seconds)
         check_rate("--data.source.", sample_rate)
-        synth.check(synth.GENRES[0], 0, seed, seconds, sample_rate)
+        synth.check(GENRES[0], 0, seed, seconds, sample_rate)
         self.tracks_per_genre = tracks_per_genre
         self.seconds = seconds
         self.seed = seed
@@ -78,7 +79,7 @@ class SyntheticGenres(Source):
     @property
     def genres(self) -> tuple[str, ...]:
         """The ten genres in alphabetical order."""
-        return synth.GENRES
+        return GENRES
 
     def tracks(self) -> list[Track]:
         """Every track by genre and number, rendered yet or not."""

@@ -19,7 +19,8 @@ from musicgen_cls.datamodules.feature_table import FeatureTable
 from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.datamodules.spectrograms import Spectrograms
 from musicgen_cls.errors import CheckpointError
-from musicgen_cls.synth import render as synth
+from musicgen_cls.synth.render import render
+from musicgen_cls.synth.styles import GENRES
 
 _LONGEST = 4096  # samples of a frame whose sines and cosines are written out: 67 MB
 
@@ -113,7 +114,7 @@ class FromWaveform(Exported):
         """Music of ten genres; noise, loud, clipped, quiet, and of single steps of 16 bits; silence, and half of it."""
         length, rate = data.window_samples, max(data.sample_rate, 4000)
         seconds = max(length / rate, 0.1)
-        music = [np.resize(synth.render(g, 0, seconds=seconds, sample_rate=rate), length) for g in synth.GENRES]
+        music = [np.resize(render(g, 0, seconds=seconds, sample_rate=rate), length) for g in GENRES]
         noise = np.random.default_rng(0).normal(0, 0.1, length)
         half = np.where(np.arange(length) < length // 2, noise, 0.0)
         odd = [noise, 100 * noise, 1e-3 * noise, 10 / PCM_SCALE * noise, 0 * noise, half]
