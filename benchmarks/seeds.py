@@ -14,8 +14,10 @@ import sys
 import time
 from pathlib import Path
 
-from musicgen_cls.commands.compare.command import as_markdown, find_rows, table_of
+from musicgen_cls.commands.compare.reports import find_rows
+from musicgen_cls.commands.compare.table import table_of
 from musicgen_cls.files import writing
+from musicgen_cls.tables import as_markdown
 
 
 def run_seed(folder: Path, seed: int, command: list[str]) -> None:

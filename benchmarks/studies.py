@@ -16,10 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from musicgen_cls.commands.compare.command import as_markdown, find_rows, table_of
+from musicgen_cls.commands.compare.reports import find_rows
+from musicgen_cls.commands.compare.table import table_of
 from musicgen_cls.files import writing
 from musicgen_cls.formats.records import read
 from musicgen_cls.formats.reports import Report
+from musicgen_cls.tables import as_markdown
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 

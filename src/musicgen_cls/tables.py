@@ -1,4 +1,4 @@
-"""Tables as files: what spreadsheets open, and what users write."""
+"""Tables: as CSV files, in Markdown, and as text for a terminal."""
 
 from __future__ import annotations
 
@@ -29,6 +29,25 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
         writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def as_markdown(table: Sequence[Mapping[str, str]]) -> str:
+    """A Markdown table whose columns also line up as text; columns of numbers are aligned to the right."""
+    from tabulate import tabulate
+
+    names = list(table[0])
+    right = {name for name in names[1:] if all(line[name][:1].isdigit() or not line[name] for line in table)}
+    rows = [[line[name].replace("|", "\\|") for name in names] for line in table]
+    align = ["right" if name in right else "left" for name in names]
+    return tabulate(rows, names, tablefmt="pipe", disable_numparse=True, colalign=align)
+
+
+def as_text(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for a terminal; the first column is aligned to the left, the others to the right."""
+    from tabulate import tabulate
+
+    align = ["left", *["right"] * (len(head) - 1)]
+    return tabulate(rows, head, tablefmt="plain", disable_numparse=True, colalign=align)
 
 
 def read_csv(path: Path, columns: Sequence[str], wanted: str) -> Iterator[tuple[int, dict[str, str]]]:

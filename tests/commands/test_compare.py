@@ -11,10 +11,13 @@ from matplotlib.image import imread
 from scipy.stats import binomtest
 
 from musicgen_cls.__main__ import main
-from musicgen_cls.commands.compare import command as compare
+from musicgen_cls.commands.compare.command import compare
+from musicgen_cls.commands.compare.reports import find_rows
+from musicgen_cls.commands.compare.table import notes, pairs, table_of
 from musicgen_cls.metrics.intervals import holm, mcnemar
 from musicgen_cls.metrics.scores import Scores
 from musicgen_cls.metrics.summary import predictions_table, summarise
+from musicgen_cls.tables import as_markdown
 
 GENRES = ["blues", "jazz"]
 
@@ -76,14 +79,14 @@ def test_runs_of_several_seeds_are_one_row(tmp_path, capsys):
     for seed, right in enumerate((10, 12, 14)):
         report(tmp_path / f"vgg/seed-{seed}/report", answers(right, 20), seed=seed)
         (tmp_path / f"vgg/seed-{seed}/minutes.json").write_text(str(seed + 1.0))
-    rows = compare.find_rows([f"VGG={tmp_path}/vgg/seed-*"])
-    line = compare.table_of(rows)[0]
+    rows = find_rows([f"VGG={tmp_path}/vgg/seed-*"])
+    line = table_of(rows)[0]
     assert line["run"] == "VGG"
     assert line["tracks, %"] == "60.0 ± 10.0"
     assert (line["runs"], line["test tracks"], line["minutes"]) == ("3", "20", "2.0")
     assert rows[0].figure("track_accuracy").low == pytest.approx(0.6 - 4.303 * 0.1 / 3**0.5, abs=1e-3)
-    assert compare.pairs(rows) == []
-    assert any("mean ± standard deviation" in note for note in compare.notes(rows))
+    assert pairs(rows) == []
+    assert any("mean ± standard deviation" in note for note in notes(rows))
 
 
 def test_a_test_made_twice_counts_once(tmp_path):
@@ -93,7 +96,7 @@ def test_a_test_made_twice_counts_once(tmp_path):
             said = json.loads((folder / "report.json").read_text())
             checkpoint = str(tmp_path / f"vgg/seed-{seed}/checkpoints/best.ckpt")
             (folder / "report.json").write_text(json.dumps(said | {"checkpoint": checkpoint}))
-    (row,) = compare.find_rows([f"VGG={tmp_path}/vgg/seed-*"])
+    (row,) = find_rows([f"VGG={tmp_path}/vgg/seed-*"])
     assert [test.report.track_accuracy.value for test in row.tests] == [0.5, 0.55]
 
 
@@ -102,15 +105,15 @@ def test_tests_of_one_path_on_two_machines_are_two(tmp_path):
         folder = report(tmp_path / name, answers(right, 10))
         said = json.loads((folder / "report.json").read_text())
         (folder / "report.json").write_text(json.dumps(said | {"checkpoint": "/home/u/vgg/best.ckpt"}))
-    (row,) = compare.find_rows([f"VGG={tmp_path}/*"])
+    (row,) = find_rows([f"VGG={tmp_path}/*"])
     assert len(row.tests) == 2
 
 
 def test_a_run_named_twice_is_one_row_and_never_paired_with_itself(tmp_path):
     first, second = report(tmp_path / "a", answers(5, 10)), report(tmp_path / "b", answers(7, 10))
-    rows = compare.find_rows([str(first), str(first / "report.json"), str(second), f"again={first}"])
+    rows = find_rows([str(first), str(first / "report.json"), str(second), f"again={first}"])
     assert [row.name for row in rows] == [f"{tmp_path.name}/a", f"{tmp_path.name}/b", "again"]
-    assert [(pair["run"], pair["other"]) for pair in compare.pairs(rows)] == [
+    assert [(pair["run"], pair["other"]) for pair in pairs(rows)] == [
         (rows[0].name, rows[1].name),
         (rows[1].name, "again"),
     ]
@@ -124,7 +127,7 @@ def test_reports_without_tracks_or_intervals_say_so(tmp_path, capsys):
         (folder / "report.json").write_text(json.dumps(said | {"location": location}))
         (folder / "tracks.csv").unlink()
         (tmp_path / "minutes.json").write_text('{"a": 1}')  # somebody else's
-    compare.compare([str(tmp_path / "a"), str(tmp_path / "b")], str(tmp_path / "out"))
+    compare([str(tmp_path / "a"), str(tmp_path / "b")], str(tmp_path / "out"))
     printed = capsys.readouterr().out
     assert "10 tracks of /old/music (which ones is not known)" in printed
     assert "50.0 |" in printed
@@ -140,7 +143,7 @@ def test_different_test_sets_are_told_and_never_paired(tmp_path, capsys):
         report(tmp_path / "c/report", answers(8, 12)),
         report(tmp_path / "d/report", answers(9, 10), split="segment", leaks=True),
     ]
-    compare.compare([str(path) for path in paths], str(tmp_path / "out"))
+    compare([str(path) for path in paths], str(tmp_path / "out"))
     printed = capsys.readouterr().out
     assert "Different test sets" in printed
     assert "A: songs, split track, seed 0, 10 tracks; B: songs, split track, seed 1, 10 tracks; C: " in printed
@@ -148,7 +151,7 @@ def test_different_test_sets_are_told_and_never_paired(tmp_path, capsys):
     assert "segment (leaks)" in printed
     assert "both sides" in printed
     assert not (tmp_path / "out" / "pairs.csv").exists()
-    assert [line["test set"] for line in compare.table_of(compare.find_rows(map(str, paths)))] == ["A", "B", "C", "D"]
+    assert [line["test set"] for line in table_of(find_rows(map(str, paths)))] == ["A", "B", "C", "D"]
 
 
 def test_rows_of_one_name_are_told_apart_and_others_reports_passed_over(tmp_path):
@@ -156,13 +159,13 @@ def test_rows_of_one_name_are_told_apart_and_others_reports_passed_over(tmp_path
     report(tmp_path / "y/vgg/version_0/checkpoints/one", answers(5, 10))
     (tmp_path / "x" / "generator").mkdir()
     (tmp_path / "x" / "generator" / "report.json").write_text(json.dumps({"loss": {"value": 1.0}}))
-    rows = compare.find_rows([str(tmp_path / "x"), str(tmp_path / "y")])
+    rows = find_rows([str(tmp_path / "x"), str(tmp_path / "y")])
     assert [row.name for row in rows] == [str(first), str(first).replace("/x/", "/y/")]
 
 
 def test_markdown_lines_up():
-    text = compare.as_markdown([{"run": "a|b", "n": "1"}, {"run": "longer", "n": "10"}])
-    assert text.splitlines() == ["| run    |   n |", "| ------ | --: |", "| a\\|b   |   1 |", "| longer |  10 |"]
+    text = as_markdown([{"run": "a|b", "n": "1"}, {"run": "longer", "n": "10"}])
+    assert text.splitlines() == ["| run    |   n |", "|:-------|----:|", "| a\\|b   |   1 |", "| longer |  10 |"]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +189,7 @@ def test_markdown_lines_up():
         ),
         (["x=a", "x=b"], "RUN x=b: its name is twice"),
         (["=a"], "RUN =a: its name is empty"),
-        (["a", "--out", ""], "--out: nothing is said behind it"),
+        (["a", "--out", ""], "--out: the value is empty"),
     ],
 )
 def test_what_it_refuses(args, told, tmp_path, monkeypatch, capsys):

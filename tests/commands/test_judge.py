@@ -11,8 +11,10 @@ import soundfile
 
 import musicgen_cls
 from musicgen_cls.__main__ import main
-from musicgen_cls.commands.judge import command as judging
-from musicgen_cls.commands.judge.command import Music, _related, load_generated, targets
+from musicgen_cls.commands.judge import command, verdict
+from musicgen_cls.commands.judge.measures import _related, _scale
+from musicgen_cls.commands.judge.music import Music, load_generated
+from musicgen_cls.commands.judge.verdict import targets
 from musicgen_cls.specs import TRUST_VARIABLE
 from musicgen_cls.synth.render import render
 
@@ -60,7 +62,7 @@ def judged(tmp_path, monkeypatch, capsys, request):
     """Runs the command in an empty folder; pages, slow to draw, are made for tests with "page" in their names."""
     monkeypatch.chdir(tmp_path)
     if "page" not in request.function.__name__:
-        monkeypatch.setattr(judging, "write_judgement", lambda *_: None)
+        monkeypatch.setattr(command, "write_judgement", lambda *_: None)
 
     def call(*args: object) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -76,7 +78,7 @@ def report(folder: str = "judged") -> dict:
 
 class TestWhatItSays:
     def test_of_music_that_fades_and_music_that_does_not(self, judged, places, monkeypatch):
-        monkeypatch.setattr(judging, "VERDICT_TRACKS", 8)
+        monkeypatch.setattr(verdict, "VERDICT_TRACKS", 8)
         status, out, err = judged(
             places["good"], places["real"], "--others", places["faded"], "--context_seconds", 1,
             "--training", places["training"],
@@ -114,7 +116,7 @@ class TestWhatItSays:
         assert re.search(r"against the real median: [+-]\d+\.\d dB \(within 3 dB\)", out)  # no interval of a single one
 
     def test_of_copies(self, judged, places, monkeypatch):
-        monkeypatch.setattr(judging, "VERDICT_TRACKS", 8)
+        monkeypatch.setattr(verdict, "VERDICT_TRACKS", 8)
         status, _, err = judged(places["copied"], places["real"], "--training", places["training"])
         assert status == 0, err
         nearest = {name: column["nearest"]["first_percentile"] for name, column in report()["measures"].items()}
@@ -135,7 +137,7 @@ class TestWhatItSays:
     def test_the_page_holds_everything_itself(self, judged, places, opened):
         assert judged(places["good"], places["real"], "--seconds", 2)[0] == 0
         page = Path("judged/judge.html").read_text()
-        assert "copying cannot be told" in page
+        assert "copying cannot be measured" in page
         assert page.count("<audio") == 2 * 4
         assert page.count("data:image/png;base64,") == 3 + 2 * 4
         assert not re.search(r"""(src|href)=["'](?!data:)""", page)
@@ -246,15 +248,15 @@ class TestWhoHeardWhat:
         (note,) = found["notes"]
         assert note.startswith("generated: the generator was trained for 3 steps only, fewer than 1,000")
         made, real = load_generated(Path("generated")), found["measures"]["real"]
-        assert {Path(seed).parent.parent for seed in made.seeds} == {songs}
+        assert {Path(seed).parent.parent for seed in made.prompt_files} == {songs}
         assert real["nearest"]["low"] <= real["nearest"]["first_percentile"] <= real["nearest"]["high"]
 
         status, _, err = judged("generated", write(tmp_path / "others", first=30))
         assert status == 0, err
-        assert "copying cannot be told" in report()["notes"][0]
+        assert "copying cannot be measured" in report()["notes"][0]
 
         heard = tmp_path / "heard"
-        trained = set(map(str, songs.rglob("*.wav"))) - set(made.seeds)
+        trained = set(map(str, songs.rglob("*.wav"))) - set(made.prompt_files)
         for file in map(Path, trained):
             (heard / file.parent.name).mkdir(parents=True, exist_ok=True)
             (heard / file.parent.name / file.name).write_bytes(file.read_bytes())
@@ -279,7 +281,7 @@ class TestWhoHeardWhat:
         (folder / "continuations.jsonl").write_text(json.dumps(line) + '\n{"file": "jazz/jazz.0')
         status, out, err = judged(folder, places["real"])
         assert status == 0, err
-        assert "Note: gone.ckpt is not there" in out
+        assert "Note: gone.ckpt is missing" in out
 
     def test_sets_of_one_seed_are_not_compared_with_it(self):
         paths = [str(Path("a/1.wav")), str(Path("a/2.wav"))]
@@ -339,7 +341,7 @@ def test_a_file_that_is_no_audio(judged, places, tmp_path):
 
 def test_a_feature_that_real_music_hardly_has_is_not_blown_up():
     vectors = np.random.default_rng(0).normal(size=(200, 5)) * [1, 2, 3, 4, 0]
-    mean, spread = judging._scale(vectors)
+    mean, spread = _scale(vectors)
     np.testing.assert_allclose(mean, vectors.mean(axis=0))
     np.testing.assert_allclose(spread, [1, 2, 3, 4, 0.2], rtol=0.15)
 
@@ -348,6 +350,6 @@ def test_samples_of_one_prompt_count_as_one():
     sounds = {"a": [np.full(3, 0.0), np.full(2, 1.0)], "b": [np.full(3, 2.0), np.full(1, 3.0)]}
     music = Music("x", sounds, ["one.wav", "one.wav", "two.wav", None])
     assert music.prompts == ["one.wav", "two.wav", "track 3"]
-    together = music.takes_together([vector[:, None] for vector in music.tracks])
+    together = music.by_prompt([vector[:, None] for vector in music.tracks])
     assert [rows[:, 0].tolist() for rows in together] == [[0, 0, 0, 1, 1], [2, 2, 2], [3]]
     assert Music("noise", sounds).prompts == ["track 0", "track 1", "track 2", "track 3"]

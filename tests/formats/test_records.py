@@ -18,7 +18,8 @@ from musicgen_cls.audio.features import COLUMNS
 from musicgen_cls.callbacks.continuations import format_lines
 from musicgen_cls.commands import features as extract
 from musicgen_cls.commands import fit_genres
-from musicgen_cls.commands.compare import command as compare
+from musicgen_cls.commands.compare.reports import find_rows
+from musicgen_cls.commands.compare.table import figures_table, notes, pairs, table_of
 from musicgen_cls.commands.export import card as model_card
 from musicgen_cls.commands.judge.command import load_generated
 from musicgen_cls.errors import MusicClsError, RecordError, SourceError, UsageError
@@ -26,6 +27,7 @@ from musicgen_cls.formats import generations, records
 from musicgen_cls.metrics.scores import Scores
 from musicgen_cls.metrics.summary import predictions_table, summarise
 from musicgen_cls.sources.synthetic import SyntheticGenres
+from musicgen_cls.tables import as_markdown
 from mutations import ODD_TEXTS, as_json, changed_fields, damaged, some
 
 GENRES = ["blues", "jazz"]
@@ -187,9 +189,9 @@ def report_folder(folder: Path) -> dict[str, Any]:
 
 
 def compared(folder: Path) -> str:
-    rows = compare.find_rows([str(folder)])
-    compare.pairs(rows), compare.figures_table(rows)
-    return compare.as_markdown(compare.table_of(rows)) + " ".join(compare.notes(rows))
+    rows = find_rows([str(folder)])
+    pairs(rows), figures_table(rows)
+    return as_markdown(table_of(rows)) + " ".join(notes(rows))
 
 
 def test_compare_reads_reports(tmp_path):

@@ -35,7 +35,7 @@ def patched() -> Iterator[None]:
     is the name of a file stays a value: jsonargparse reads the file, and shows its content in errors.
     """
     no_files = partial(_util.parse_value_or_config, enable_path=False)
-    off = property(lambda self: False, lambda self, value: None)
+    off = property(lambda self: False, lambda self, value: vars(self).update(_enable_path=False))  # also afterwards
     with (
         patch.object(_typehints, "resolve_class_path_by_name", _ours_first),
         patch.object(_actions, "parse_value_or_config", no_files),
