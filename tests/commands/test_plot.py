@@ -14,7 +14,7 @@ from scipy import stats
 from musicgen_cls.__main__ import main
 from musicgen_cls.audio.mel import LogMel
 from musicgen_cls.audio.spectra import mel_centres_hz, mel_of, power_spectrogram
-from musicgen_cls.commands import plot as sheets
+from musicgen_cls.commands.plot.command import plot
 from musicgen_cls.commands.plot.genres import average
 from musicgen_cls.commands.plot.recordings import recogniser
 from musicgen_cls.datamodules.mel import MelSlices
@@ -132,7 +132,7 @@ def test_genres_of_a_collection(tmp_path, capsys):
             soundfile.write(tmp_path / "music" / genre / f"{number}.wav", tone(hz * (1 + number / 10), seconds), RATE)
     soundfile.write(tmp_path / "music" / "low" / "silent.wav", np.zeros(RATE), RATE)
     soundfile.write(tmp_path / "music" / "astray.wav", tone(300.0, 1.0), RATE)
-    sheets.plot(source=Folder(str(tmp_path / "music")), out=str(tmp_path / "out"), jobs=1)
+    plot(source=Folder(str(tmp_path / "music")), out=str(tmp_path / "out"), jobs=1)
     printed = capsys.readouterr().out
     assert "2 files left out:" in printed
     assert "astray.wav: in no genre's sub-folder" in printed
@@ -162,7 +162,7 @@ def test_genres_of_a_collection(tmp_path, capsys):
         (["bad.wav", "--sample_rate", "fast"], "'fast' is not of type int"),
         (["bad.wav", "--jobs", "0"], "--jobs 0: must be from 1 to 256"),
         (["bad.wav", "--jobs", "-7"], "--jobs -7: must be from 1 to 256"),
-        (["bad.wav", "--out", ""], "--out: nothing is said behind it"),
+        (["bad.wav", "--out", ""], "--out: the value is empty"),
         (["bad.mp3"], "bad.mp3: not audio that can be read (damaged, cut short, or of another format)"),
         (["bad.wav", "--out", "bad.wav"], "bad.wav: cannot write there"),
         (["--source", "Folders", "--source.root", "."], "did you mean 'Folder'?"),
@@ -189,7 +189,7 @@ def test_what_it_refuses(args, told, tmp_path, monkeypatch, capsys):
 
 def test_names_in_letters_that_the_font_lacks(tmp_path, recwarn):
     soundfile.write(tmp_path / "\u66f2 \U0001f3b5.wav", tone(440, 0.2), RATE)
-    sheets.plot([str(tmp_path / "\u66f2 \U0001f3b5.wav")], out=str(tmp_path / "out"))
+    plot([str(tmp_path / "\u66f2 \U0001f3b5.wav")], out=str(tmp_path / "out"))
     assert (tmp_path / "out" / "\u66f2 \U0001f3b5.wav.png").is_file()
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 

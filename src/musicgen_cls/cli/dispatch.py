@@ -59,10 +59,11 @@ class _Parser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise `UsageError`."""
-        own = [action.dest for action in self._actions]
+        added = ("help", "config", "print_shtab")
+        own = sorted(a.dest for a in self._actions if a.dest not in added and not a.dest.endswith(".help"))
         said = explain(message, own, [name for name in sources.__all__ if name not in ("Source", "Track")])
         if said.startswith(("no option 'model", "no option 'data", "no option 'trainer")):  # in a file
-            said = f"--config: a config of fit; {self.prog} takes {', '.join(own[1:])} only"
+            said = f"--config: a config of fit; {self.prog.split()[-1]} takes {', '.join(own)} only"
         raise UsageError(said) from ex
 
     def parse_args(self, *args: Any, **options: Any) -> Any:
