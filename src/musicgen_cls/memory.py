@@ -3,7 +3,7 @@
 The C library glibc asks the system for new pages for every large tensor and returns them when the tensor is freed. Each
 training step then pays a page fault for every 4 kB of its activations: up to half of its time on a virtual machine.
 `keep_memory` changes three settings of glibc's allocator, so that freed memory stays with the process and serves the
-next step. The computed values do not change. The size of the process stays at its peak; README, section Speed, tells
+next step. The computed values do not change. The size of the process stays at its peak; docs/speed.md, tells
 how large the peak is.
 
 What the settings do not touch: memory maps (the store of decoded audio, checkpoints that are mapped), which do not come

@@ -131,13 +131,7 @@ def find_class(path: Any, trust: Collection[str] = ()) -> type:
     """
     if not isinstance(path, str) or not DOTTED.fullmatch(path):
         raise UsageError(f"{path!r:.100} names no class")
-    module = path.rpartition(".")[0]
-    trusted = {*_LIBRARIES, *trust, *filter(None, os.environ.get(TRUST_VARIABLE, "").split(","))}
-    if not any(module == name or module.startswith(f"{name}.") for name in trusted):
-        raise UsageError(
-            f"names '{path}', which is not of this package; if you trust that module, say --trust {module} (in Python: "
-            f"trust=['{module}']), and it is imported"
-        )
+    check_trusted(path, trust)
     try:
         found = resolve(path)
     except (ImportError, AttributeError) as error:
@@ -145,6 +139,17 @@ def find_class(path: Any, trust: Collection[str] = ()) -> type:
     if not isinstance(found, type):
         raise UsageError(f"names '{path}', which is no class")
     return found
+
+
+def check_trusted(path: str, trust: Collection[str] = ()) -> None:
+    """Raise `UsageError` for a class of a module outside this package that the user has not named as trusted."""
+    module = path.rpartition(".")[0]
+    trusted = {*_LIBRARIES, *trust, *filter(None, os.environ.get(TRUST_VARIABLE, "").split(","))}
+    if not any(module == name or module.startswith(f"{name}.") for name in trusted):
+        raise UsageError(
+            f"names '{path}', which is not of this package; if you trust that module, add --trust {module} (in Python: "
+            f"trust=['{module}']), and it is imported"
+        )
 
 
 def check_described(described: Any, base: type, trust: Collection[str] = ()) -> type:

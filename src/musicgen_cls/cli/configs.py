@@ -13,6 +13,7 @@ import yaml
 from musicgen_cls.errors import UsageError
 from musicgen_cls.files import as_path, check_regular
 from musicgen_cls.specs import DOTTED, current
+from musicgen_cls.specs import check_trusted as check_class_trusted
 
 _BYTES, _DEPTH, _VALUES = 1_000_000, 60, 100_000
 """The most that a config may hold: bytes, levels, and values once its aliases are written out."""
@@ -68,6 +69,55 @@ def checked(args: Sequence[str]) -> tuple[list[str], list[dict[str, Any]]]:
             found.append(arg)
         following = not following and arg in _NAMES
     return found, settings
+
+
+_CLASS_KEYS = {
+    *("class_path", "model", "data", "network", "source", "augment", "mask", "beside"),
+    *("callbacks", "logger", "strategy", "plugins", "profiler", "accelerator"),
+}
+"""Settings whose value can be the path of a class."""
+_WITH_LIGHTNING = ("lightning.pytorch", "lightning.fabric", "pytorch_lightning", "torch.optim")
+
+
+def check_trusted(args: Sequence[str], settings: Sequence[dict[str, Any]], checkpoint: Path) -> set[str]:
+    """The modules that a user trusts when a command reads a checkpoint: those that the command line names.
+
+    So do configs, but for those that lie beside the checkpoint, in its folder or the one above: they may have come with
+    it, and are a stranger's data like the checkpoint itself.
+
+    Raises:
+        UsageError: a config beside the checkpoint names a class of a module that is not trusted.
+    """
+    folder = checkpoint.absolute().parent
+    beside = {folder, folder.parent}
+    named = [value for arg, after in zip(args, (*args[1:], ""), strict=False) for value in _config_option(arg, after)]
+    foreign = [beside.isdisjoint(Path(name).absolute().parents) for name in named]
+    trust = named_modules(args, [part for part, theirs in zip(settings, foreign, strict=True) if theirs])
+    for name, part in zip(named, settings, strict=True):
+        for path in _class_paths(part):
+            try:
+                check_class_trusted(path, {*trust, *_WITH_LIGHTNING})
+            except UsageError as error:
+                raise UsageError(f"--config {name}: {error}") from None
+    return trust
+
+
+def _config_option(arg: str, after: str) -> list[str]:
+    """The value of an option that names a config."""
+    name, equals, value = arg.partition("=")
+    return [value if equals else after] if name in _NAMES else []
+
+
+def _class_paths(value: Any, key: str = "") -> Iterator[str]:
+    """The dotted paths in settings where a class can be named."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from _class_paths(part, str(name).rpartition(".")[2])
+    elif isinstance(value, list):
+        for part in value:
+            yield from _class_paths(part, key)
+    elif key in _CLASS_KEYS and isinstance(value, str) and DOTTED.fullmatch(value):
+        yield value
 
 
 def named_modules(args: Sequence[str], settings: Sequence[Any]) -> set[str]:

@@ -38,6 +38,7 @@ from musicgen_cls.cli.runs import (
 from musicgen_cls.cli.trainer import MusicTrainer
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError, counted, one_line
+from musicgen_cls.files import as_path
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.plots import FigureFormat
 from musicgen_cls.sources.base import Source
@@ -125,6 +126,7 @@ class MusicCLI(LightningCLI):
         self.trust = trust = configs.named_modules(rest, settings)
         if command in WITH_CHECKPOINT and not is_help(rest):
             path = checkpoint_of(command, rest, alone, settings)
+            self.trust = trust = configs.check_trusted(rest, settings, as_path(path, "--ckpt_path"))
             self.checkpoint = read_checkpoint(path, trust=trust)
             rest = ["--config", configs.dumped(settings_of(self.checkpoint)), *rest]
         elif not (settings or is_help(rest) or option(rest, "model") or option(rest, "data")):
