@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from importlib import import_module
 from typing import Any
 
@@ -11,6 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
+_ALIAS = re.compile(r"TypeAliasForwardRef\('([\w.]+)'\)")
 _OPTIONS = {"class": ("members", "show-inheritance"), "exception": ("show-inheritance",)}
 
 
@@ -50,8 +52,16 @@ def without_internals(app: Sphinx, what: str, name: str, value: object, skip: bo
     return True if name.isupper() or name.startswith("on_") else None
 
 
+def with_plain_aliases(
+    app: Sphinx, what: str, name: str, value: object, options: object, arguments: str | None, result: str | None
+) -> tuple[str | None, str | None]:
+    """Write an alias in a union by its name: autodoc writes `TypeAliasForwardRef('ArrayLike')`."""
+    return _ALIAS.sub(r"\1", arguments) if arguments else arguments, result
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directive."""
     app.add_directive("public-api", PublicApi)
     app.connect("autodoc-skip-member", without_internals)
+    app.connect("autodoc-process-signature", with_plain_aliases)
     return {"parallel_read_safe": True}
