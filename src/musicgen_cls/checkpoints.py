@@ -17,7 +17,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 
 from musicgen_cls.errors import CheckpointError, UsageError, counted
 from musicgen_cls.files import as_path, writing
-from musicgen_cls.specs import check_described
+from musicgen_cls.specs import check_described, current
 
 Described = dict[str, Any]
 """A class and its arguments in plain form: `{"class_path": ..., "init_args": {...}}`."""
@@ -156,4 +156,4 @@ def _sound(content: dict[str, Any], name: str) -> bool:
 
 def _described(hyper_parameters: dict[str, Any]) -> Described:
     arguments = {name: value for name, value in hyper_parameters.items() if not str(name).startswith("_")}
-    return {"class_path": hyper_parameters.get("_class_path"), "init_args": arguments}
+    return dict(current({"class_path": hyper_parameters.get("_class_path"), "init_args": arguments}))

@@ -59,9 +59,10 @@ def checkpoint_of(command: str, args: Sequence[str], alone: list[str], settings:
         UsageError: there is none.
     """
     given = option(args, "ckpt_path")
-    first = alone[0] if alone and (command != "predict" or alone[0].endswith(".ckpt")) else None
-    if first is not None and given is None:
-        return alone.pop(0)
+    named = [word for word in alone if command != "predict" or word.endswith(".ckpt")]
+    if named and given is None:
+        alone.remove(named[0])
+        return named[0]
     path = given or next((s["ckpt_path"] for s in reversed(settings) if s.get("ckpt_path")), None)
     if path is None:
         raise UsageError(f"{command} needs a checkpoint, as {_USE[command]}; without one it would use random weights")
