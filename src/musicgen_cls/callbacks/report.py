@@ -17,6 +17,7 @@ from musicgen_cls.errors import UsageError, counted
 from musicgen_cls.files import check_writable, safe_name, shortened, shown, writing
 from musicgen_cls.formats.records import finite
 from musicgen_cls.metrics.intervals import Interval, student
+from musicgen_cls.metrics.named import metric_intervals
 from musicgen_cls.metrics.scores import Scores
 from musicgen_cls.metrics.summary import predictions_table, summarise
 from musicgen_cls.pages.test_report import write_report_page
@@ -58,7 +59,8 @@ class TestReport(Callback):
         assert isinstance(pl_module, GenreClassifier)
         assert isinstance(datamodule, GenreDataModule)
         scores = pl_module.results["test"]
-        report = describe_test(trainer, datamodule) | summarise(scores, datamodule.genres)
+        own = {name: asdict(interval) for name, interval in metric_intervals(pl_module.metrics, scores).items()}
+        report = describe_test(trainer, datamodule) | summarise(scores, datamodule.genres) | {"metrics": own}
         print(format_report(report))
         self.folder = folder = Path(self.out) if self.out else _folder(trainer, report)
         try:
@@ -167,6 +169,7 @@ def format_report(report: dict[str, Any]) -> str:
         f"  track accuracy    {_percent(report['track_accuracy'])}   chance {100 * report['chance']:.1f} %",
         f"  segment accuracy  {_percent(report['segment_accuracy'])}",
         f"  macro F1          {_percent(report['macro_f1'])}",
+        *(f"  {name:<18}{_number(interval)}" for name, interval in report.get("metrics", {}).items()),
         "",
         f"  {'genre':<14}{'tracks':>7}   {'recall':<24}{'precision':<24}{'F1':>6}",
     ]
@@ -234,6 +237,10 @@ def _folder(trainer: Trainer, report: dict[str, Any]) -> Path:
 
 def _percent(interval: dict[str, float] | None) -> str:
     return "-" if interval is None else str(Interval(**interval))
+
+
+def _number(interval: dict[str, float]) -> str:
+    return "{value:.3f} [{low:.3f}, {high:.3f}]".format(**interval)
 
 
 def _per_genre_table(per_genre: dict[str, Any]) -> list[dict[str, Any]]:

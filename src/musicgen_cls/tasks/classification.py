@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from musicgen_cls.errors import UsageError, check_not_negative
+from musicgen_cls.metrics.named import metric_values, named_metrics
 from musicgen_cls.metrics.scores import Scores, TrackScores
 from musicgen_cls.models.classifiers.blocks import laid_out
 from musicgen_cls.tasks.base import Task
@@ -25,7 +27,9 @@ class GenreClassifier(Task):
         weight_decay: Adam's L2 penalty.
         mixup: of how even mixtures of two training inputs and their labels are, the alpha of Zhang et al. 2018
             (https://arxiv.org/abs/1710.09412); 0 for none.
-        num_classes: genres; from the command line it is taken from the datamodule.
+        metrics: further metrics of tracks by name, each a torchmetrics class (or a partial of one) that is called with
+            the number of classes. They are logged as `val_NAME` and `test_NAME`, and stand in reports.
+        num_classes: number of genres; on the command line it comes from the datamodule.
     """
 
     def __init__(
@@ -34,17 +38,19 @@ class GenreClassifier(Task):
         lr: float = 0.001,
         weight_decay: float = 0.0,
         mixup: float = 0.0,
+        metrics: dict[str, Callable[[int], Metric]] | None = None,
         num_classes: int | None = None,
     ) -> None:
         if num_classes is None:
             raise UsageError("num_classes is not set: give the number of genres")
         check_not_negative("--model.", mixup=mixup)
         hyperparameters = {"lr": lr, "weight_decay": weight_decay, "mixup": mixup, "num_classes": num_classes}
-        super().__init__({"network": network, **hyperparameters})
+        super().__init__({"network": network, "metrics": metrics, **hyperparameters})
         self.mixup = mixup
         self.network = laid_out(network(num_classes))
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.scores = nn.ModuleDict({stage: TrackScores() for stage in ("val", "test")})
+        self.metrics = named_metrics(metrics or {}, num_classes)
         self.results: dict[str, Scores] = {}
 
     def forward(self, x: Tensor) -> Tensor:
@@ -128,5 +134,6 @@ class GenreClassifier(Task):
             f"{stage}_loss": scores.loss,
             f"{stage}_accuracy": scores.segment_accuracy,
             f"{stage}_track_accuracy": scores.track_accuracy,
+            **{f"{stage}_{name}": value for name, value in metric_values(self.metrics, scores).items()},
         }
         self.log_dict(figures, prog_bar=stage == "val", sync_dist=True)  # equal on all processes already

@@ -1,0 +1,90 @@
+"""Metrics that the config of a task names: torchmetrics, over the probabilities of tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+
+from musicgen_cls.errors import UsageError
+from musicgen_cls.metrics.intervals import Interval
+from musicgen_cls.metrics.scores import Scores
+
+_TAKEN = ("loss", "accuracy", "track_accuracy")
+_RESAMPLES = 500
+
+
+def named_metrics(metrics: Mapping[str, Callable[[int], Metric]], num_classes: int) -> MetricCollection:
+    """The metrics, made with the number of classes.
+
+    Every process has the predictions of all tracks, so that nothing is gathered between processes.
+
+    Raises:
+        UsageError: a name is taken, or is no word.
+    """
+    for name in metrics:
+        if name in _TAKEN or not name.isidentifier():
+            raise UsageError(
+                f"--model.metrics {name}: give it another name, of letters, digits and _, but not {', '.join(_TAKEN)}"
+            )
+    made = MetricCollection({name: make(num_classes) for name, make in metrics.items()})
+    for metric in made.values():
+        metric.sync_on_compute = False
+    return made
+
+
+def values_of(metrics: MetricCollection, probabilities: Tensor, y: Tensor) -> dict[str, float]:
+    """The value of each metric.
+
+    Args:
+        metrics: from `named_metrics`.
+        probabilities: of tracks, `[tracks, classes]`.
+        y: true classes, `[tracks]`.
+
+    Raises:
+        UsageError: a metric gives more than one number.
+    """
+    metrics.reset()
+    metrics.update(probabilities, y)
+    found = metrics.compute()
+    metrics.reset()
+    if several := next((name for name, value in found.items() if value.numel() != 1), None):
+        raise UsageError(
+            f"--model.metrics {several}: gives {found[several].numel()} numbers, not one; set its average, as macro"
+        )
+    return {name: float(value) for name, value in found.items()}
+
+
+def metric_values(metrics: MetricCollection, scores: Scores) -> dict[str, float]:
+    """The value of each metric over the tracks of an evaluation set."""
+    return values_of(metrics, *_tracks(metrics, scores)) if len(metrics) else {}
+
+
+def metric_intervals(metrics: MetricCollection, scores: Scores, seed: int = 0) -> dict[str, Interval]:
+    """Each metric over tracks, with its 95 % percentile bootstrap interval: 500 times as many tracks are drawn again.
+
+    Reference:
+        B. Efron and R. J. Tibshirani (1993), An Introduction to the Bootstrap, Chapman & Hall, chapter 13.
+    """
+    if not len(metrics):
+        return {}
+    probabilities, y = _tracks(metrics, scores)
+    rng = np.random.default_rng(seed)
+    drawn: list[dict[str, float]] = []
+    for _ in range(_RESAMPLES):
+        rows = torch.from_numpy(rng.integers(len(y), size=len(y))).to(y.device)
+        drawn.append(values_of(metrics, probabilities[rows], y[rows]))
+    intervals = {}
+    for name, value in values_of(metrics, probabilities, y).items():
+        low, high = np.nanquantile([sample[name] for sample in drawn], (0.025, 0.975)).tolist()
+        intervals[name] = Interval(value, low, high)
+    return intervals
+
+
+def _tracks(metrics: MetricCollection, scores: Scores) -> tuple[Tensor, Tensor]:
+    device = next(iter(metrics.values())).device
+    probabilities = torch.from_numpy(scores.track_probs.astype(np.float32)).to(device)
+    return probabilities, torch.from_numpy(scores.track_y).to(device)
