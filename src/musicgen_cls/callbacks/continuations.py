@@ -23,7 +23,7 @@ from musicgen_cls import plots
 from musicgen_cls.audio.io import to_pcm
 from musicgen_cls.audio.mel import LogMel
 from musicgen_cls.checkpoints import Checkpoint
-from musicgen_cls.datamodules.waveform import WaveformWindows
+from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError, counted
 from musicgen_cls.files import check_writable, safe_name, writing
 from musicgen_cls.formats.generations import (
@@ -223,8 +223,7 @@ def describe(trainer: Trainer, task: GenreGenerator) -> dict[str, Any]:
         "source": None if datamodule.source is None else str(datamodule.source.location),
         "split": datamodule.split,
         "files": datamodule.files,
-        "genre": datamodule.genre,
-        "takes": datamodule.takes,
+        **datamodule.prompt_settings,
         "seconds": task.seconds,
         "temperature": task.temperature,
         "top_p": task.top_p,
@@ -263,9 +262,9 @@ def _announce(count: int, task: GenreGenerator, folder: Path) -> None:
     print(f"Making:      {amount}")
 
 
-def _datamodule(trainer: Trainer) -> WaveformWindows:
+def _datamodule(trainer: Trainer) -> GenreDataModule:
     datamodule = getattr(trainer, "datamodule", None)
-    assert isinstance(datamodule, WaveformWindows)
+    assert isinstance(datamodule, GenreDataModule)
     return datamodule
 
 
