@@ -74,9 +74,9 @@ def arguments_of(cls: type) -> Mapping[str, inspect.Parameter]:
         rest = [parameter for parameter in own if parameter.kind is parameter.VAR_KEYWORD]
         free = [parameter for parameter in own if parameter not in rest and parameter.name not in found.keys() | taken]
         found |= {parameter.name: parameter for parameter in free}
-        if not rest:
+        if not rest or (given := _given(init)) is None:
             break
-        names, count = _given(init)
+        names, count = given
         taken |= names
     return found | {parameter.name: parameter for parameter in rest}
 
@@ -88,16 +88,22 @@ def _parameters(init: Any) -> list[inspect.Parameter]:
         return []
 
 
-def _given(init: Any) -> tuple[set[str], int]:
-    """What an `__init__` gives to `super().__init__` beside `**kwargs`: names, and a number of positional ones."""
+def _given(init: Any) -> tuple[set[str], int] | None:
+    """What an `__init__` gives to the next one beside `**kwargs`: names, and how many without a name.
+
+    None if it does not hand `**kwargs` on.
+    """
     try:
         tree = ast.parse(dedent(inspect.getsource(init)))
     except (OSError, TypeError, SyntaxError):  # no source, as in an interactive session
         return set(), 0
     for call in ast.walk(tree):
-        if isinstance(call, ast.Call) and ast.unparse(call.func) == "super().__init__":
-            return {keyword.arg for keyword in call.keywords if keyword.arg}, len(call.args)
-    return set(), 0
+        if isinstance(call, ast.Call) and any(keyword.arg is None for keyword in call.keywords):
+            function = ast.unparse(call.func)
+            if function.endswith(".__init__"):
+                unnamed = len(call.args) - (not function.startswith("super("))  # else `self` is among them
+                return {keyword.arg for keyword in call.keywords if keyword.arg}, unnamed
+    return None
 
 
 def class_path(cls: type) -> str:

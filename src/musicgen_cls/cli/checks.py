@@ -92,8 +92,8 @@ def remedy(model: Task, datamodule: GenreDataModule) -> str:
     """What to change where a network cannot take the windows of the data."""
     given = model.hparams["network"]["init_args"]
     arguments = arguments_of(type(model.network))
-    for name, size in datamodule.network_sizes.items():
-        if name in arguments and size != given.get(name, arguments[name].default):
+    for name in arguments.keys() & datamodule.NETWORK_SIZES:
+        if (size := getattr(datamodule, name)) != given.get(name, arguments[name].default):
             return f"set --model.network.{name} {size}"
     return datamodule.size_remedy
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,19 +22,24 @@ class Answers:
     target_samples: int | None = None
     """Length of the part of a window that a generator learns to continue with, samples; None for classifiers."""
 
+    NETWORK_SIZES: ClassVar[tuple[str, ...]] = ()
+    """Arguments that networks and this datamodule have in common, as `n_mels`: they must be equal."""
+
+    IN_DECIBELS: ClassVar[bool] = False
+    """Whether the front end standardises levels in dB, so that they can be compared with those of training."""
+
     augment: nn.Module | None = None
     mask: nn.Module | None = None
+
+    genre: str | None = None
+    takes: int = 1
+    """With which genre, and how often, a generator continues a prompt."""
 
     prompts: int = 0
     """Number of recordings that `predict` of a generator makes, known once its loader is made."""
 
     answered: frozenset[str] = frozenset()
     """Versions of the files that a stopped `predict` has finished."""
-
-    @property
-    def prompt_settings(self) -> dict[str, Any]:
-        """Arguments, beside `files`, that decide what `predict` of a generator makes."""
-        return {}
 
     def beginning(self, row: int, seconds: float) -> Waveform | None:
         """The first seconds of a track of the collection to listen to, `[samples]`; None without audio."""
@@ -47,10 +52,6 @@ class Answers:
         """
         return None
 
-    def level_offset(self) -> float | None:
-        """How much louder the test windows are than the training windows were, dB; None if that is not known."""
-        return None
-
     def exported_input(self) -> ExportedInput:
         """What an exported file takes.
 
@@ -61,11 +62,6 @@ class Answers:
             f"{type(self).__name__}: `musiccli export` does not know its input; train on MelSlices, or define the "
             "method exported_input"
         )
-
-    @property
-    def network_sizes(self) -> dict[str, int]:
-        """Arguments of networks that must equal a size of the input, with that size."""
-        return {}
 
     @property
     def size_remedy(self) -> str:

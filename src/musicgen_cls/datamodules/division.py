@@ -19,7 +19,7 @@ from musicgen_cls.collection.collection import Collection
 from musicgen_cls.datamodules.dataset import Windows
 from musicgen_cls.errors import SourceError, SplitError, UsageError, check_positive, counted
 from musicgen_cls.sources import lists, splits
-from musicgen_cls.sources.base import SIDES, Side, Source
+from musicgen_cls.sources.base import SIDES, Side
 from musicgen_cls.sources.lists import Listed
 from musicgen_cls.sources.names import AmbiguousName, match
 
@@ -84,31 +84,6 @@ def known_tracks(collection: Collection, genres: Sequence[str], split: str, loca
         names = ", ".join(f"{genre} ({counted(count, 'track')})" for genre, count in sorted(unknown.items()))
         log.warning("genres the checkpoint does not know are left out: %s", names)
     return rows
-
-
-def divide_tracks(
-    collection: Collection,
-    rows: Sequence[int],
-    source: Source | None,
-    genres: Sequence[str],
-    split: str,
-    fractions: Sequence[float],
-    fold: str | None,
-    seed: int,
-    location: Path,
-) -> list[Side | None]:
-    """Side of every track by a split of this package, see `musicgen_cls.sources.splits.assign`.
-
-    All tracks are divided, not those of `rows` alone: a network of one genre then trains on the tracks of that genre
-    that a network of all genres trains on.
-    """
-    try:
-        sides = splits.assign(source, collection.tracks, split, fractions, fold, seed, genres=genres)
-    except SplitError as error:
-        raise SplitError(f"{location}: {error}") from None
-    if left_out := sum(sides[row] is None for row in rows):
-        log.warning("split '%s' leaves out %d tracks: unlisted, or of unknown artists", split, left_out)
-    return sides
 
 
 def divide_by_list(collection: Collection, split: str, root: Path) -> Listed:

@@ -65,6 +65,7 @@ class FeatureTable(GenreDataModule):
     """
 
     INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("look_back",)
+    NETWORK_SIZES = ("features",)
     front_end: RowFrontEnd
 
     _read: Any = None
@@ -122,11 +123,6 @@ class FeatureTable(GenreDataModule):
     def blank_window(self) -> Tensor:
         """One row, or window, of zeros, `[1, rows, 58]`."""
         return torch.zeros(1, self.window_length, len(COLUMNS))
-
-    @property
-    def network_sizes(self) -> dict[str, int]:
-        """The number of columns."""
-        return {"features": self.features}
 
     @property
     def size_remedy(self) -> str:

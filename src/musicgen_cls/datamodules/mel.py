@@ -49,6 +49,9 @@ class MelSlices(AudioDataModule):
         *("n_fft", "hop_length", "n_mels", "logarithm"),
     )
 
+    NETWORK_SIZES = ("n_mels",)
+    IN_DECIBELS = True
+
     front_end: MelFrontEnd
 
     def __init__(
@@ -87,15 +90,6 @@ class MelSlices(AudioDataModule):
         first, last = (0, length) if self.span is None else (to_samples(s, self.sample_rate) for s in self.span)
         starts, room = super().window_starts(min(last, length) - first, side)
         return first + starts, room
-
-    @property
-    def network_sizes(self) -> dict[str, int]:
-        """The number of bands."""
-        return {"n_mels": self.n_mels}
-
-    def level_offset(self) -> float:
-        """How much louder the test windows are than the training windows were, dB, averaged over bands."""
-        return self.front_end.level_offset(self.sample_windows(self.windows["test"], limit=64))
 
     def mel_levels(self, x: Tensor) -> tuple[Tensor, npt.NDArray[np.float64]]:
         """Input of the network back in dB, and the centre of each band, Hz."""

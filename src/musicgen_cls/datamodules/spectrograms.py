@@ -44,6 +44,8 @@ class Spectrograms(GenreDataModule):
     """
 
     INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("frames", "n_mels", "range_db", "frame_seconds")
+    NETWORK_SIZES = ("n_mels",)
+    IN_DECIBELS = True
 
     def __init__(
         self,
@@ -75,15 +77,6 @@ class Spectrograms(GenreDataModule):
     def blank_window(self) -> Tensor:
         """Levels of 0 dB, `[1, frames, n_mels]`."""
         return torch.zeros(1, self.frames, self.n_mels)
-
-    @property
-    def network_sizes(self) -> dict[str, int]:
-        """The number of bands."""
-        return {"n_mels": self.n_mels}
-
-    def level_offset(self) -> float:
-        """How much louder the test windows are than the training windows were, dB, averaged over bands."""
-        return self.front_end.level_offset(self.sample_windows(self.windows["test"], limit=64))
 
     def exported_input(self) -> ExportedInput:
         """A spectrogram in dB."""

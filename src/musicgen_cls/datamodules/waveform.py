@@ -98,11 +98,6 @@ class WaveformWindows(AudioDataModule):
         return to_samples(self.context_seconds, self.sample_rate)
 
     @property
-    def prompt_settings(self) -> dict[str, Any]:
-        """The genre and the number of samples of each prompt."""
-        return {"genre": self.genre, "takes": self.takes}
-
-    @property
     def last_window_validates(self) -> bool:
         """Whether validation has no tracks of its own."""
         return self.split in ("track", "artist") and self.fold is None and self.fractions[1] == 0
