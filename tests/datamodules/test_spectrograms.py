@@ -150,13 +150,13 @@ def chunk(kind, content):
 
 
 BAD = [
-    (chunk(b"IHDR", b"short"), "not a picture that can be read"),
-    (chunk(b"pHYs", b"short"), "not a picture that can be read"),
-    (chunk(b"zTXt", b"comment\0\0" + zlib.compress(bytes(5_000_000))), "not a picture that can be read"),
+    (chunk(b"IHDR", b"short"), "not an image that can be read"),
+    (chunk(b"pHYs", b"short"), "not an image that can be read"),
+    (chunk(b"zTXt", b"comment\0\0" + zlib.compress(bytes(5_000_000))), "not an image that can be read"),
     (other_height, "17 bands, but --data.n_mels is 16"),
-    (colour, "a picture of mode RGB, not 8-bit grey"),
-    (cut_short, "not a picture that can be read"),
-    (lambda path: path.write_text("no"), "not a picture that can be read"),
+    (colour, "an image of mode RGB, not 8-bit grey"),
+    (cut_short, "not an image that can be read"),
+    (lambda path: path.write_text("no"), "not an image that can be read"),
     (lambda path: Image.fromarray(np.zeros((N_MELS, 15), "u1")).save(path), "15 frames, shorter than --data.frames 16"),
 ]
 
@@ -194,7 +194,7 @@ def test_an_array_that_is_no_spectrogram(tmp_path, array, said):
 
 def test_a_picture_of_too_many_pixels(pictures, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", N_MELS * FRAMES // 2 - 1)
-    with pytest.raises(SourceError, match=r"a/0\.png: a picture of too many pixels for a spectrogram"):
+    with pytest.raises(SourceError, match=r"a/0\.png: an image of too many pixels for a spectrogram"):
         make(pictures)
 
 
@@ -233,7 +233,7 @@ def test_kinds_do_not_mix(tmp_path):
     picture(tmp_path / "a" / "0.png", decibels(0))
     (tmp_path / "b").mkdir()
     np.save(tmp_path / "b" / "0.npy", decibels(1))
-    with pytest.raises(SourceError, match="pictures and arrays together"):
+    with pytest.raises(SourceError, match="images and arrays together"):
         make(tmp_path)
 
 

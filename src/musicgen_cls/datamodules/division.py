@@ -119,8 +119,8 @@ def window_starts(length: int, window: int, limit: int | None, crops: int | None
     Args:
         length: of the track, items.
         window: length of a window, items.
-        limit: at most so many windows; all that fit if None.
-        crops: so many crops instead; None for evenly spaced windows.
+        limit: the largest number of windows; all that fit if None.
+        crops: number of crops to cut instead; None for evenly spaced windows.
     """
     if length < window:
         return np.zeros(0, dtype=np.int64), 0
@@ -160,7 +160,7 @@ def lay_windows(
 def divide_windows(
     windows: Windows, genres: Sequence[str], fractions: Sequence[float], seed: int, location: Path
 ) -> dict[Side, Windows]:
-    """Windows of each side, divided at random whatever their tracks: split `segment`, which leaks.
+    """Windows of each side, divided at random without regard to tracks: split `segment`, which leaks.
 
     Raises:
         SplitError: a genre has no window on a side that has a share.

@@ -112,7 +112,7 @@ class Spectrograms(GenreDataModule):
             ways = "--data.strict false goes on without it" if tracks else f"none of {len(problems)} files can be used"
             raise SourceError(f"{problems[by_name]}; {ways}")
         if len({own.dtype for own in frames}) > 1:
-            raise SourceError(f"{self.location}: pictures and arrays together may not mean the same dB; keep one kind")
+            raise SourceError(f"{self.location}: images and arrays together may not mean the same dB; keep one kind")
         return join(tracks, problems, frames, 1 / self.frame_seconds, by_name=self._source().names_tell_parts)
 
     def _read(self, path: Path) -> npt.NDArray[Any]:
@@ -139,11 +139,11 @@ def _read_png(path: Path) -> npt.NDArray[np.uint8]:
         with Image.open(path) as image:
             mode, pixels = image.mode, np.asarray(image)
     except Image.DecompressionBombError as error:
-        raise AudioError("a picture of too many pixels for a spectrogram") from error
-    except Exception as error:  # of whatever kind it happens to fail with on a damaged file
-        raise AudioError("not a picture that can be read") from error
+        raise AudioError("an image of too many pixels for a spectrogram") from error
+    except Exception as error:  # a damaged file can raise any kind
+        raise AudioError("not an image that can be read") from error
     if mode != "L":
-        raise AudioError(f"a picture of mode {mode}, not 8-bit grey")
+        raise AudioError(f"an image of mode {mode}, not 8-bit grey")
     return pixels[::-1]
 
 
@@ -151,7 +151,7 @@ def _read_array(path: Path) -> npt.NDArray[np.float32]:
     """Bands in dB, float32 `[n_mels, frames]`."""
     try:
         array = np.lib.format.open_memmap(path, mode="r")  # a header that claims too much costs no memory
-    except Exception as error:  # of whatever kind it happens to fail with on a damaged file
+    except Exception as error:  # a damaged file can raise any kind
         raise AudioError("not an array that can be read") from error
     if array.ndim != 2 or array.dtype.kind != "f":
         raise AudioError(f"an array of {array.dtype} of shape {list(array.shape)}, not of decibels [n_mels, frames]")
