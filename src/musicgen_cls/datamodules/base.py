@@ -119,17 +119,19 @@ class GenreDataModule(TrackDataModule):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Windows to the input of the network, on the device; the front end augments and masks in training only."""
         if "x" in batch:
-            training = self.trainer is not None and self.trainer.training
-            batch["x"] = self.front_end.to(batch["x"].device).train(training)(batch["x"])
+            batch["x"] = self.network_input(batch["x"], self.trainer is not None and self.trainer.training)
         return batch
 
     def level_offset(self) -> float | None:
         """How much louder the test windows are than the training windows were, dB; None if windows are not in dB."""
         return self.front_end.level_offset(self.sample_windows(self.windows["test"], 64)) if self.IN_DECIBELS else None
 
-    def network_input(self, items: Tensor) -> Tensor:
-        """Windows as the collection stores them to the input of the network, never augmented or masked."""
-        x: Tensor = self.front_end.to(items.device).eval()(items)
+    def network_input(self, items: Tensor, training: bool = False) -> Tensor:
+        """Windows as the collection stores them to the input of the network; augmented and masked for training only."""
+        front_end = self.front_end.to(items.device)
+        if front_end.training != training:
+            front_end.train(training)
+        x: Tensor = front_end(items)
         return x
 
     def silent_batch(self) -> Batch:

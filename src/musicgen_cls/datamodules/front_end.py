@@ -44,15 +44,15 @@ class FrontEnd(nn.Module):
     ) -> None:
         super().__init__()
         check_not_negative("--data.mask.", **{name: getattr(mask, name) for name in MASK_SIZES if hasattr(mask, name)})
-        self.scale = scale or nn.Identity()
-        self.augment = augment or nn.Identity()
-        self.transform = transform or nn.Identity()
-        self.standardise = standardise or nn.Identity()
-        self.mask = mask or nn.Identity()
+        self.scale: Step = unchanged if scale is None else scale
+        self.augment: Step = unchanged if augment is None else augment
+        self.transform: Step = unchanged if transform is None else transform
+        self.standardise = nn.Identity() if standardise is None else standardise
+        self.mask: Step = unchanged if mask is None else mask
 
     def forward(self, items: Tensor) -> Tensor:
         """Windows as stored `[batch, length, ...]` to the input of the network."""
-        x: Tensor = self.scale(items)
+        x = self.scale(items)
         if self.training:
             x = self.augment(x)
         x = self.represent(x)
@@ -67,8 +67,7 @@ class FrontEnd(nn.Module):
 
     def measure(self, items: Tensor) -> Tensor:
         """Windows as stored to bands that are not standardised, `[batch, bands, frames]`."""
-        bands: Tensor = self.transform(self.scale(items))
-        return bands
+        return self.transform(self.scale(items))
 
     @property
     def learns(self) -> bool:
@@ -134,6 +133,11 @@ class MelFrontEnd(FrontEnd):
         if self.logarithm == "natural":
             return x * (10.0 / math.log(10.0))
         return x * self.standardise.std + self.standardise.mean
+
+
+def unchanged(x: Tensor) -> Tensor:
+    """The step that is not there."""
+    return x
 
 
 def full_scale(items: Tensor) -> Tensor:
