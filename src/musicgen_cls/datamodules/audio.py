@@ -22,6 +22,8 @@ from musicgen_cls.sources.base import Source
 class AudioDataModule(GenreDataModule):
     """The tracks of a source, decoded and cut into windows of int16 samples. A subclass has a `front_end` for them.
 
+    Further arguments are those of `GenreDataModule` and `TrackDataModule`.
+
     Args:
         source: the tracks: `Folder`, `GTZAN`, `FMA` or `SyntheticGenres`. Not needed to predict files.
         sample_rate: Hz; other rates are resampled.

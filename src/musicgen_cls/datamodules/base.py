@@ -29,6 +29,8 @@ class GenreDataModule(TrackDataModule):
     `Answers` for what else it can know. It keeps each of its arguments as an attribute of the same name before it calls
     `super().__init__`, so that checkpoints can rebuild it.
 
+    Further arguments are those of `TrackDataModule`.
+
     Args:
         batch_size: windows in a batch.
         num_workers: loader processes; 0 is fastest here, since a batch is a few slices of an array.

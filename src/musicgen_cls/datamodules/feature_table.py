@@ -54,6 +54,8 @@ class FeatureTable(GenreDataModule):
     `[batch, look_back, 58]`, z-scored with mean and spread of the training rows; `y`, `track`, `index` `[batch]` int64;
     `start_s` `[batch]` s.
 
+    Further arguments are those of `GenreDataModule` and `TrackDataModule`.
+
     Args:
         table: the CSV file.
         source: the collection that the tracks belong to; it knows artists, copies and published splits.

@@ -29,6 +29,8 @@ class MelSlices(AudioDataModule):
     natural logarithms as they are); `y`, `track`, `index` `[batch]` int64; `start_s` `[batch]` s. Frames are
     1 + samples // hop_length: 2 s at 22050 Hz with hop 256 give 173.
 
+    Further arguments are those of `AudioDataModule`, `GenreDataModule` and `TrackDataModule`.
+
     Args:
         source: the tracks: `Folder`, `GTZAN`, `FMA` or `SyntheticGenres`. Not needed to predict files.
         seconds: length of a window, s.

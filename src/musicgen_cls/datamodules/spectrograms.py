@@ -30,6 +30,8 @@ class Spectrograms(GenreDataModule):
     row the lowest. Batches: `x` `[batch, n_mels, frames]`, standardised band by band with the training tracks' mean and
     spread; `y`, `track`, `index` `[batch]` int64; `start_s` `[batch]` s.
 
+    Further arguments are those of `GenreDataModule` and `TrackDataModule`.
+
     Args:
         source: `Folder` or `GTZAN`, whose `root` holds PNG files or arrays in place of audio.
         frames: length of a window.

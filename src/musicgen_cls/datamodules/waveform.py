@@ -39,6 +39,8 @@ class WaveformWindows(AudioDataModule):
     `track`, `index` int64 `[batch]`; `start_s` `[batch]` s. For `predict`: `context`, `genre` and `position` of each
     recording, and lists `file` and `id`.
 
+    Further arguments are those of `AudioDataModule`, `GenreDataModule` and `TrackDataModule`.
+
     Args:
         source: the tracks: `Folder`, `GTZAN`, `FMA` or `SyntheticGenres`. Not needed to continue files.
         context_seconds: length of the context, for `predict` of the prompt, s.
