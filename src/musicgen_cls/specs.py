@@ -97,6 +97,10 @@ def _given(init: Any) -> tuple[set[str], int] | None:
         tree = ast.parse(dedent(inspect.getsource(init)))
     except (OSError, TypeError, SyntaxError):  # no source, as in an interactive session
         return set(), 0
+    if not (
+        isinstance(tree.body[0], ast.FunctionDef) and tree.body[0].name == "__init__"
+    ):  # the file has changed since
+        return set(), 0
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and any(keyword.arg is None for keyword in call.keywords):
             function = ast.unparse(call.func)
