@@ -24,7 +24,7 @@ def divide(checkpoint: str, music: str, out: Path) -> None:
     collection = collect(Folder(music), trained.data["init_args"]["sample_rate"])
     counts = {"heard": 0, "held_out": 0}
     for track, digest in zip(collection.tracks, collection.digests, strict=True):
-        side = "heard" if digest in trained.heard else "held_out"
+        side = "heard" if digest in trained.trained_on else "held_out"
         _link(out / side / track.id, track.path.resolve())
         counts[side] += 1
     print(f"{out}: {counts['heard']} tracks seen in training, {counts['held_out']} held out")

@@ -49,8 +49,8 @@ def step_of(options: argparse.Namespace) -> Callable[[], object]:
     from torch.nn import functional
 
     import musicgen_cls
-    from musicgen_cls.audio.mel import MelFrontEnd
     from musicgen_cls.cli.registry import CLASSES
+    from musicgen_cls.datamodules.front_end import MelFrontEnd
 
     torch.manual_seed(0)
     name = options.network
@@ -65,7 +65,7 @@ def step_of(options: argparse.Namespace) -> Callable[[], object]:
     if options.channels_last:
         network = network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), lr=0.001)
-    front_end = MelFrontEnd(RATE, 512, 256, 64) if options.waveforms else torch.nn.Identity()
+    front_end = MelFrontEnd(RATE, 512, 256, 64).represent if options.waveforms else torch.nn.Identity()
     x = 0.1 * torch.randn(batch_size, *((round(SECONDS * RATE),) if options.waveforms else shape))
     y = torch.arange(batch_size) % 10
 

@@ -46,8 +46,8 @@ from torchaudio.transforms import SpecAugment
 from clock import clocked
 from loops import RATE, SECONDS, loop, musiccli
 from musicgen_cls.audio.augment import AddWhiteNoise, NoiseAndPitch, ShiftPitch
-from musicgen_cls.audio.mel import MelFrontEnd
 from musicgen_cls.collection.collection import collect
+from musicgen_cls.datamodules.front_end import MelFrontEnd
 from musicgen_cls.models.classifiers.vgg import VGG
 from musicgen_cls.sources.synthetic import SyntheticGenres
 from musicgen_cls.synth.render import render
@@ -198,7 +198,7 @@ def bench_augment(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
 
     def pace(sound: nn.Module, picture: nn.Module, mixed: bool = False) -> float:
         begin = time.perf_counter()
-        x = picture(front_end(sound(waveform)))
+        x = picture(front_end.represent(sound(waveform)))
         pairs = [(labels, 0.7), (labels.flip(0), 0.3)] if mixed else [(labels, 1.0)]
         logits = network(torch.lerp(x.flip(0), x, 0.7) if mixed else x)
         optimiser.zero_grad()

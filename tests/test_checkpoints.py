@@ -15,7 +15,7 @@ OURS = {
     "pytorch-lightning_version": "2.6.6",
     "hyper_parameters": {"_class_path": "musicgen_cls.tasks.classification.GenreClassifier", "lr": 0.1},
     "datamodule_hyper_parameters": {"_class_path": "musicgen_cls.datamodules.mel.MelSlices", "genres": ["a", "b"]},
-    "MelSlices": {"heard": ["x", "y"]},
+    "MelSlices": {"trained_on": ["x", "y"]},
     "state_dict": {},
 }
 
@@ -34,11 +34,16 @@ def test_what_it_says(tmp_path):
     assert said.path == tmp_path / "a.ckpt"
     assert said.epoch == 4
     assert said.genres == ["a", "b"]
-    assert said.heard == {"x", "y"}
+    assert said.trained_on == {"x", "y"}
     assert said.model == {
         "class_path": "musicgen_cls.tasks.classification.GenreClassifier",
         "init_args": {"lr": 0.1},
     }
+
+
+def test_the_key_of_older_checkpoints(tmp_path):
+    older = OURS | {"MelSlices": {"heard": ["x", "z"]}}
+    assert read_checkpoint(save(tmp_path / "a.ckpt", older)).trained_on == {"x", "z"}
 
 
 @pytest.mark.parametrize("name", ["missing.ckpt", "."])
@@ -83,7 +88,7 @@ def test_a_flipped_byte_is_noticed_or_changes_nothing(tmp_path):
         except CheckpointError:
             noticed += 1
         else:
-            assert (said.epoch, said.genres, said.heard) == (4, ["a", "b"], {"x", "y"})
+            assert (said.epoch, said.genres, said.trained_on) == (4, ["a", "b"], {"x", "y"})
             assert torch.equal(torch.load(path, weights_only=True)["state_dict"]["w"], weights)
     assert noticed > 150
 
@@ -102,7 +107,9 @@ def test_a_flipped_byte_is_noticed_or_changes_nothing(tmp_path):
         (changed("datamodule_hyper_parameters", genres=[]), "names no genres"),
         (changed("datamodule_hyper_parameters", genres="ab"), "names no genres"),
         (changed("hyper_parameters", widht=3), "GenreClassifier takes no argument widht"),
-        (OURS | {"MelSlices": {"heard": 3}}, "no list"),
+        (OURS | {"MelSlices": {"trained_on": 3}}, "its 'trained_on' is no list of strings"),
+        (OURS | {"MelSlices": {"heard": 3}}, "its 'trained_on' is no list of strings"),
+        (OURS | {"MelSlices": {"leaks": [3]}}, "its 'leaks' is no list of strings"),
         (torch.zeros(3), "this musicgen_cls did not write it"),
         ([1, 2], "this musicgen_cls did not write it"),
     ],

@@ -34,10 +34,10 @@ class Checkpoint:
     """Number of the last epoch that it was trained in, from 0."""
     steps: int
     """How many steps of the optimiser it was trained for."""
-    heard: frozenset[str] = frozenset()
+    trained_on: frozenset[str] = frozenset()
     """Digests of the tracks that it was trained and selected on."""
     leaks: tuple[str, ...] = ()
-    """What leaks by its split, in words."""
+    """The leaks of its split, in words."""
 
     @property
     def genres(self) -> list[str]:
@@ -106,13 +106,17 @@ def read_checkpoint(path: str | PathLike[str], option: str = "--ckpt_path", trus
     if not isinstance(genres, list) or not genres or not all(isinstance(genre, str) for genre in genres):
         raise CheckpointError(f"{path}: a checkpoint of something else; it names no genres")
     state = content.get(data_class.__qualname__)
-    heard = state.get("heard", []) if isinstance(state, dict) else []
-    if not isinstance(heard, list) or not all(isinstance(digest, str) for digest in heard):
-        raise CheckpointError(f"{path}: damaged: what it was trained on is no list; use another checkpoint")
-    leaks = state.get("leaks", []) if isinstance(state, dict) else []
-    if not isinstance(leaks, list) or not all(isinstance(leak, str) for leak in leaks):
-        raise CheckpointError(f"{path}: damaged: what leaks by its split is no list; use another checkpoint")
-    return Checkpoint(path, model, data, content["epoch"], content["global_step"], frozenset(heard), tuple(leaks))
+    trained_on, leaks = (_texts(path, state, *names) for names in (("trained_on", "heard"), ("leaks",)))
+    return Checkpoint(path, model, data, content["epoch"], content["global_step"], frozenset(trained_on), tuple(leaks))
+
+
+def _texts(path: Path, state: Any, *names: str) -> list[str]:
+    """A list of strings in the state of a datamodule, under the first of its names that is there."""
+    state = state if isinstance(state, dict) else {}
+    found: Any = next((state[name] for name in names if name in state), [])
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise CheckpointError(f"{path}: damaged: its '{names[0]}' is no list of strings; use another checkpoint")
+    return found
 
 
 def load_content(path: Path, device: torch.device | str = "cpu") -> Any:

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from musicgen_cls.audio.io import PCM_SCALE, check_sound, from_array, to_pcm
+from musicgen_cls.audio.io import check_sound, from_array, to_pcm
 from musicgen_cls.audio.windows import sliding_starts
 from musicgen_cls.checkpoints import Checkpoint, load_content, read_checkpoint
-from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.stream import batches
 from musicgen_cls.errors import AudioError, CheckpointError, UsageError, one_line
@@ -49,7 +48,6 @@ def load_parts(checkpoint: Checkpoint, device: torch.device) -> tuple[Task, Genr
             f"{checkpoint.path}: cannot be rebuilt ({type(error).__name__}: {reason}); use the version of musicgen_cls "
             "that wrote it, or another checkpoint"
         ) from error
-    data.front_end.to(device).eval()
     return task.to(device).eval(), data
 
 
@@ -88,19 +86,16 @@ class GenreRecogniser:
         self.checkpoint = read_checkpoint(path, "checkpoint", trust)
         self.device = torch.device(device)
         self.task, data = load_classifier(self.checkpoint, self.device)
-        if not isinstance(data, AudioDataModule):
-            raise CheckpointError(f"{path}: trained on {type(data).__name__}, not on audio; let musiccli test use it")
+        if data.sample_rate is None:
+            raise CheckpointError(f"{path}: trained on {type(data).__name__}, not on audio; use musiccli test")
         self.data = data
+        self.sample_rate: int = data.sample_rate
+        """Rate that waveforms are expected at, Hz."""
 
     @property
     def genres(self) -> list[str]:
         """Names of the genres, in label order."""
         return self.data.genres
-
-    @property
-    def sample_rate(self) -> int:
-        """Rate that waveforms are expected at, Hz."""
-        return self.data.sample_rate
 
     def __call__(self, audio: str | PathLike[str] | npt.ArrayLike | Tensor) -> dict[str, float]:
         """Probability of each genre: the mean over windows that cover the whole recording.
@@ -126,7 +121,7 @@ class GenreRecogniser:
     def steps(self, audio: str | PathLike[str] | npt.ArrayLike | Tensor) -> Timeline:
         """What is said of each step of networks that have steps, of each window of others."""
         parts = self._files(as_path(audio, "audio")) if isinstance(audio, str | PathLike) else self._waveform(audio)
-        seconds = self.data.window_samples / self.sample_rate
+        seconds = self.data.window_length / self.sample_rate
         said = [timeline(self.task, self._input(x), start, seconds) for start, x in parts]
         return Timeline(
             np.concatenate([part.start_s for part in said]),
@@ -135,7 +130,7 @@ class GenreRecogniser:
         )
 
     def _files(self, path: Path) -> Iterator[tuple[npt.NDArray[Any], Tensor]]:
-        for batch in batches(path, self.sample_rate, self.data.window_samples, self.data.batch_size):
+        for batch in batches(path, self.sample_rate, self.data.window_length, self.data.batch_size):
             if "error" in batch:
                 raise AudioError(batch["error"])
             yield batch["start_s"].numpy(), batch["x"]
@@ -147,7 +142,7 @@ class GenreRecogniser:
                 f"waveform of shape {waveform.shape}: give one channel, [samples], at {self.sample_rate} Hz"
             )
         check_sound("waveform", waveform)
-        window = self.data.window_samples
+        window = self.data.window_length
         starts = sliding_starts(len(waveform), window, window)
         pcm = to_pcm(np.resize(waveform, max(window, len(waveform))))
         for at in np.array_split(starts, -(-len(starts) // self.data.batch_size)):
@@ -161,6 +156,5 @@ class GenreRecogniser:
 
     @torch.inference_mode()
     def _input(self, x: Tensor) -> Tensor:
-        """Int16 windows `[batch, samples]` to what the network is fed."""
-        fed: Tensor = self.data.front_end(x.to(self.device).float() / PCM_SCALE)
-        return fed
+        """Int16 windows `[batch, samples]` to the input of the network."""
+        return self.data.network_input(x.to(self.device))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import os
 import re
 import sys
 from collections import abc
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from textwrap import dedent
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -49,13 +51,63 @@ def plain(value: Any) -> Any:
 
 def init_arguments(instance: Any) -> dict[str, Any]:
     """The arguments an instance was made with, in plain form, read back from its attributes."""
-    names = [name for name in inspect.signature(type(instance).__init__).parameters if name != "self"]
+    names = list(arguments_of(type(instance)))
     if missing := [name for name in names if not hasattr(instance, name)]:
         raise UsageError(
             f"{type(instance).__name__}: keeps no attribute named as its argument '{missing[0]}', "
             "so that a checkpoint could not rebuild it"
         )
     return {name: plain(getattr(instance, name)) for name in names}
+
+
+def arguments_of(cls: type) -> Mapping[str, inspect.Parameter]:
+    """Every argument that a class can be made with: those of its `__init__`, and those that its `**kwargs` stand for.
+
+    They stand for the arguments of the next `__init__` in the order of inheritance, except for those that the call of
+    it gives already.
+    """
+    found: dict[str, inspect.Parameter] = {}
+    taken, count = set[str](), 0
+    rest: list[inspect.Parameter] = []
+    for init in (vars(base)["__init__"] for base in cls.__mro__[:-1] if "__init__" in vars(base)):
+        own = _parameters(init)[count:]
+        rest = [parameter for parameter in own if parameter.kind is parameter.VAR_KEYWORD]
+        free = [parameter for parameter in own if parameter not in rest and parameter.name not in found.keys() | taken]
+        found |= {parameter.name: parameter for parameter in free}
+        if not rest or (given := _given(init)) is None:
+            break
+        names, count = given
+        taken |= names
+    return found | {parameter.name: parameter for parameter in rest}
+
+
+def _parameters(init: Any) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(init).parameters.values())[1:]
+    except (ValueError, TypeError):  # written in C
+        return []
+
+
+def _given(init: Any) -> tuple[set[str], int] | None:
+    """What an `__init__` gives to the next one beside `**kwargs`: names, and how many without a name.
+
+    None if it does not hand `**kwargs` on.
+    """
+    try:
+        tree = ast.parse(dedent(inspect.getsource(init)))
+    except (OSError, TypeError, SyntaxError):  # no source, as in an interactive session
+        return set(), 0
+    if not (
+        isinstance(tree.body[0], ast.FunctionDef) and tree.body[0].name == "__init__"
+    ):  # the file has changed since
+        return set(), 0
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and any(keyword.arg is None for keyword in call.keywords):
+            function = ast.unparse(call.func)
+            if function.endswith(".__init__"):
+                unnamed = len(call.args) - (not function.startswith("super("))  # else `self` is among them
+                return {keyword.arg for keyword in call.keywords if keyword.arg}, unnamed
+    return None
 
 
 def class_path(cls: type) -> str:
@@ -202,15 +254,18 @@ def _made_arguments(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
 def _wanted(cls: type) -> dict[str, type | None]:
     """What class each argument of a class takes; None for plain values."""
     hints = _hints(cls)
-    names = [name for name in inspect.signature(cls).parameters if name != "self"]
-    return {name: _class_in(hints.get(name)) for name in names}
+    return {name: _class_in(hints.get(name)) for name in arguments_of(cls)}
 
 
 def _hints(cls: type) -> dict[str, Any]:
-    try:
-        return get_type_hints(cls.__init__)  # type: ignore[misc]
-    except (NameError, TypeError):  # of others' classes
-        return {}
+    """The types of its arguments, its bases' too."""
+    hints: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        try:
+            hints |= get_type_hints(vars(base).get("__init__", object.__init__))
+        except (NameError, TypeError):  # of others' classes
+            continue
+    return hints
 
 
 def _class_in(hint: Any) -> type | None:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from musicgen_cls.audio.mel import LogMel, MelFrontEnd
+from musicgen_cls.audio.mel import LogMel
 from musicgen_cls.synth.render import render
 
 RATE = 22050
@@ -82,43 +82,3 @@ def test_half_precision_input(waveforms):
     got = ours(waveforms.bfloat16())
     assert got.dtype == torch.float32
     torch.testing.assert_close(got, ours(waveforms.bfloat16().float()))
-
-
-def test_fit_standardises_what_it_was_fitted_on():
-    front = MelFrontEnd(RATE, 512, 256, 64)
-    levels = 10 ** torch.linspace(-2, 0, 100)[:, None]  # 40 dB of difference, over more than one chunk of 64
-    waveforms = levels * torch.randn(100, 8000, generator=torch.Generator().manual_seed(0))
-    front.fit(waveforms)
-    x = front(waveforms)
-    np.testing.assert_allclose(x.mean(dim=(0, 2)), 0.0, atol=1e-3)
-    np.testing.assert_allclose(x.std(dim=(0, 2)), 1.0, atol=1e-3)
-    torch.testing.assert_close(front.to_db(x), front.log_mel(waveforms), atol=1e-3, rtol=0)
-
-
-def test_a_band_that_hardly_moves_is_not_blown_up():
-    front = MelFrontEnd(RATE, 512, 256, 64)
-    front.fit(torch.zeros(4, 8000))
-    assert (front.std == 1).all()
-    assert front(torch.zeros(1, 8000)).abs().max() < 1e-3
-
-
-def test_what_was_fitted_travels_in_the_state(waveforms):
-    fitted, fresh = MelFrontEnd(RATE, 512, 256, 64), MelFrontEnd(RATE, 512, 256, 64)
-    fitted.fit(waveforms)
-    assert not torch.equal(fitted(waveforms), fresh(waveforms))
-    fresh.load_state_dict(fitted.state_dict())
-    assert torch.equal(fitted(waveforms), fresh(waveforms))
-
-
-def test_natural_logarithms_as_librosa_would_give_them(waveforms):
-    import librosa
-
-    front = MelFrontEnd(RATE, 2048, 1024, 128, "natural")
-    power = librosa.feature.melspectrogram(
-        y=waveforms[0].numpy(), sr=RATE, n_fft=2048, hop_length=1024, n_mels=128, pad_mode="constant"
-    )
-    front.fit(waveforms)  # not standardised, whatever it was fitted on
-    x = front(waveforms)
-    np.testing.assert_allclose(x[0], np.log(power), atol=5e-3)
-    np.testing.assert_allclose(front.to_db(x)[0], 10 * np.log10(power), atol=0.02)
-    assert (front(torch.zeros(1, RATE)) == np.log(np.float32(1e-6))).all()

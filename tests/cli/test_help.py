@@ -11,6 +11,7 @@ from musicgen_cls import __main__
 from musicgen_cls.__main__ import main
 from musicgen_cls.cli import help
 from musicgen_cls.cli.registry import BY_OPTION
+from musicgen_cls.specs import arguments_of
 
 
 def options_of(text: str) -> set[str]:
@@ -37,19 +38,13 @@ def test_every_option_of_the_short_help_is_there(command, capsys):
     known = options_of(capsys.readouterr().out)
     ours = {"--trust", "--help", "--data.help", "--print_config"}  # taken before the parser; or printed otherwise
     arguments = {
-        f"--{option}.{name}" for option, classes in BY_OPTION.items() for cls in classes for name in names(cls)
+        f"--{option}.{name}" for option, classes in BY_OPTION.items() for cls in classes for name in arguments_of(cls)
     }
     arguments |= {f"--trainer.logger.{name}" for name in ("save_dir", "name")} | {"--model.network.ARG"}
     arguments |= {"--data.source", "--data.augment", "--data.mask"}
     text = help.command_help(command)
     assert "--config" in known
     assert options_of(text) - known - ours - arguments == set()
-
-
-def names(cls: type) -> list[str]:
-    import inspect
-
-    return list(inspect.signature(cls).parameters)
 
 
 @pytest.mark.parametrize("command", sorted(__main__.COMMANDS.keys() - help.COMMANDS.keys()))

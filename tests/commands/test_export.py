@@ -29,7 +29,7 @@ from musicgen_cls.audio.mel import DirectLogMel, LogMel
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.commands.export import card as model_card
 from musicgen_cls.commands.export import command as exporting
-from musicgen_cls.commands.export.module import exported
+from musicgen_cls.commands.export.module import Exported
 from musicgen_cls.datamodules.feature_table import FeatureTable
 from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.datamodules.spectrograms import Spectrograms
@@ -264,8 +264,8 @@ def card_of(checkpoint: Path) -> str:
     """The card, without exporting anything."""
     saved = read_checkpoint(checkpoint)
     task, data = load_parts(saved, torch.device("cpu"))
-    whole = exported(data, task.network)
-    return model_card.card(model_card.facts(saved, data, whole.facts(data)), whole.NAME, Path("model.onnx"), 1e-7)
+    whole = Exported(data, task.network).eval()
+    return model_card.card(model_card.facts(saved, data, whole.input.facts), whole.input.name, Path("model.onnx"), 1e-7)
 
 
 class TestCard:
@@ -425,7 +425,7 @@ class TestRefused:
         saved = torch.load(vgg, weights_only=True)
         saved["state_dict"]["network.head.2.bias"][0] = torch.nan
         torch.save(saved, vgg)
-        with pytest.raises(CheckpointError, match="training went astray"):
+        with pytest.raises(CheckpointError, match="training diverged"):
             exporting.export(str(vgg), "torch_export")
 
     def test_frames_that_onnxruntime_cannot_transform(self, capsys: pytest.CaptureFixture[str], vgg: Path) -> None:

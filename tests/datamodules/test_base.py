@@ -102,7 +102,7 @@ def test_a_batch_holds_what_it_says(data, side):
 def test_training_pictures_are_standardised(data):
     batch = data.on_after_batch_transfer(joined(data._loader("train")), 0)
     np.testing.assert_allclose(batch["x"].mean(dim=(0, 2)), 0, atol=1e-3)
-    moving = data.front_end.std.squeeze() > 1
+    moving = data.front_end.standardise.std.squeeze() > 1
     assert moving.sum() > 50
     np.testing.assert_allclose(batch["x"].std(dim=(0, 2))[moving], 1, atol=1e-3)
 
@@ -296,7 +296,7 @@ def test_ranks_take_their_share_from_the_trainer(data, monkeypatch):
 def test_the_front_end_is_fitted_on_training_windows_only(small, tmp_path):
     options = {"sample_rate": 8000, "seconds": 0.5, "cache_dir": str(tmp_path / "stores")}
     data = make(small, **options)
-    fitted = data.front_end.mean, data.front_end.std
+    fitted = data.front_end.standardise.mean, data.front_end.standardise.std
     assert fitted[0].abs().max() > 1
     for side in SIDES:
         copy = tmp_path / side / "small"
@@ -306,21 +306,21 @@ def test_the_front_end_is_fitted_on_training_windows_only(small, tmp_path):
             soundfile.write(path, np.random.default_rng(row).normal(0, 0.2, soundfile.info(path).frames), 8000)
         other = make(copy, **options)
         assert [len(w) for w in other.windows.values()] == [len(w) for w in data.windows.values()]
-        assert torch.equal(other.front_end.mean, fitted[0]) == (side != "train")
-        assert torch.equal(other.front_end.std, fitted[1]) == (side != "train")
+        assert torch.equal(other.front_end.standardise.mean, fitted[0]) == (side != "train")
+        assert torch.equal(other.front_end.standardise.std, fitted[1]) == (side != "train")
 
 
 def test_the_front_end_is_not_fitted_to_what_is_judged(music):
     data = make(music, "test")
-    assert (data.front_end.mean == 0).all()
-    assert (data.front_end.std == 1).all()
+    assert (data.front_end.standardise.mean == 0).all()
+    assert (data.front_end.standardise.std == 1).all()
 
 
 @pytest.mark.parametrize("before", ["validate", "test"])
 def test_judging_before_training_does_not_hinder_the_fit(music, data, before):
     other = make(music, before)
     other.setup("fit")
-    assert torch.equal(other.front_end.mean, data.front_end.mean)
+    assert torch.equal(other.front_end.standardise.mean, data.front_end.standardise.mean)
 
 
 def test_state_survives(music, data):
@@ -331,6 +331,16 @@ def test_state_survives(music, data):
     assert not torch.equal(fresh.on_after_batch_transfer(dict(batch), 0)["x"], want)
     fresh.load_state_dict(state)
     assert torch.equal(fresh.on_after_batch_transfer(dict(batch), 0)["x"], want)
+
+
+def test_a_state_with_the_older_key(music, data):
+    state = data.state_dict()
+    older = {"heard": state.pop("trained_on"), **state}
+    fresh = make(music, "test", split="external")
+    fresh.load_state_dict(older)
+    trained = data.windows["train"].track.tolist() + data.windows["validation"].track.tolist()
+    assert set(fresh.seen_in_training("test")) == {data.collection.name(row) for row in trained}
+    assert fresh.leaks
 
 
 class Gain(nn.Module):
@@ -476,7 +486,7 @@ def test_a_collection_that_moved_away_does_not_hinder_a_checkpoint(tmp_path):
 
 def test_scale_is_that_of_the_files(data):
     """A batch, seen as waveforms, is full scale 1."""
-    waveforms = data.sample_waveforms(data.windows["train"], limit=5)
+    waveforms = data.front_end.scale(data.sample_windows(data.windows["train"], limit=5))
     assert waveforms.shape == (5, RATE)
     batch = data._loader("train").dataset.__getitems__([(0, 0.0)])
     assert torch.equal(waveforms[0], batch["x"][0] / PCM_SCALE)

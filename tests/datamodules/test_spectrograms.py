@@ -1,6 +1,5 @@
 """Ready spectrograms: what networks are fed, and what is refused."""
 
-import inspect
 import struct
 import zlib
 from pathlib import Path
@@ -53,7 +52,7 @@ def test_a_picture_comes_back_as_decibels_low_bands_first(pictures):
     batch = next(iter(data.val_dataloader()))
     assert batch["x"].dtype == torch.uint8
     fed = data.on_after_batch_transfer(batch, 0)["x"]
-    back = fed * data.front_end.std + data.front_end.mean
+    back = fed * data.front_end.standardise.std + data.front_end.standardise.mean
     for x, row in zip(back, batch["track"].tolist(), strict=True):
         genre, n = data.collection.tracks[row].id.removesuffix(".png").split("/")
         np.testing.assert_allclose(x, decibels(8 * "ab".index(genre) + int(n)), atol=0.5 * 80 / 255 + 1e-4)
@@ -67,7 +66,7 @@ def test_arrays_are_decibels_as_they_are(tmp_path):
     data = make(tmp_path, frames=FRAMES)
     batch = data.on_after_batch_transfer(next(iter(data.val_dataloader())), 0)
     genre, n = data.collection.tracks[int(batch["track"][0])].id.removesuffix(".npy").split("/")
-    back = batch["x"][0] * data.front_end.std + data.front_end.mean
+    back = batch["x"][0] * data.front_end.standardise.std + data.front_end.standardise.mean
     np.testing.assert_allclose(back, decibels(4 * "ab".index(genre) + int(n)), atol=1e-4)
 
 
@@ -76,7 +75,7 @@ def test_the_front_end_is_fitted_on_training_tracks_alone(pictures):
     own = [decibels(8 * "ab".index(t.genre) + int(t.path.stem)) for t in data.collection.tracks]
     training = np.unique(data.windows["train"].track)
     mean = np.mean([own[row].mean(axis=1) for row in training], axis=0)
-    np.testing.assert_allclose(data.front_end.mean[:, 0], mean, atol=0.05)
+    np.testing.assert_allclose(data.front_end.standardise.mean[:, 0], mean, atol=0.05)
     assert data.level_offset() == pytest.approx(0, abs=1.0)
 
 
@@ -125,12 +124,6 @@ def test_masks_are_for_training_only(pictures):
         assert bool(data.on_after_batch_transfer(batch, 0)["x"].any()) is not training
 
 
-def test_every_argument_is_explained():
-    names = set(inspect.signature(Spectrograms.__init__).parameters) - {"self"}
-    explained = {line.split(":")[0].strip() for line in (Spectrograms.__doc__ or "").splitlines() if ":" in line}
-    assert names <= explained
-
-
 def other_height(path):
     Image.fromarray(np.zeros((N_MELS + 1, FRAMES), "u1")).save(path)
 
@@ -157,13 +150,13 @@ def chunk(kind, content):
 
 
 BAD = [
-    (chunk(b"IHDR", b"short"), "not a picture that can be read"),
-    (chunk(b"pHYs", b"short"), "not a picture that can be read"),
-    (chunk(b"zTXt", b"comment\0\0" + zlib.compress(bytes(5_000_000))), "not a picture that can be read"),
+    (chunk(b"IHDR", b"short"), "not an image that can be read"),
+    (chunk(b"pHYs", b"short"), "not an image that can be read"),
+    (chunk(b"zTXt", b"comment\0\0" + zlib.compress(bytes(5_000_000))), "not an image that can be read"),
     (other_height, "17 bands, but --data.n_mels is 16"),
-    (colour, "a picture of mode RGB, not 8-bit grey"),
-    (cut_short, "not a picture that can be read"),
-    (lambda path: path.write_text("no"), "not a picture that can be read"),
+    (colour, "an image of mode RGB, not 8-bit grey"),
+    (cut_short, "not an image that can be read"),
+    (lambda path: path.write_text("no"), "not an image that can be read"),
     (lambda path: Image.fromarray(np.zeros((N_MELS, 15), "u1")).save(path), "15 frames, shorter than --data.frames 16"),
 ]
 
@@ -201,7 +194,7 @@ def test_an_array_that_is_no_spectrogram(tmp_path, array, said):
 
 def test_a_picture_of_too_many_pixels(pictures, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", N_MELS * FRAMES // 2 - 1)
-    with pytest.raises(SourceError, match=r"a/0\.png: a picture of too many pixels for a spectrogram"):
+    with pytest.raises(SourceError, match=r"a/0\.png: an image of too many pixels for a spectrogram"):
         make(pictures)
 
 
@@ -240,7 +233,7 @@ def test_kinds_do_not_mix(tmp_path):
     picture(tmp_path / "a" / "0.png", decibels(0))
     (tmp_path / "b").mkdir()
     np.save(tmp_path / "b" / "0.npy", decibels(1))
-    with pytest.raises(SourceError, match="pictures and arrays together"):
+    with pytest.raises(SourceError, match="images and arrays together"):
         make(tmp_path)
 
 

@@ -151,7 +151,7 @@ def test_processes_share_the_files(tmp_path, world):
         data = MelSlices(files=[str(path) for path in paths if path.exists()], genres=["a", "b"])
         data.trainer = SimpleNamespace(global_rank=rank, world_size=world)
         data.answered = frozenset([version_of(paths[0])])
-        dataset = FileWindows([*data.own_files(), ("", paths[2])], RATE, 1000, 8)
+        dataset = FileWindows([*data.predict_dataloader().dataset.files, ("", paths[2])], RATE, 1000, 8)
         files = [batch["file"] for batch in dataset]
         assert files == [batch["file"] for batch in dataset]
         seen += [file for file in files if file != str(paths[2])]

@@ -187,4 +187,4 @@ def test_a_checkpoint_can_rebuild_it(tracks):
     data = make(tracks, batch="track")
     assert data.hparams["batch"] == "track"
     assert data.hparams["genres"] == ["a", "b"]
-    assert data.state_dict()["heard"]
+    assert data.state_dict()["trained_on"]

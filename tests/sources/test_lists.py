@@ -170,9 +170,7 @@ def test_a_checkpoint_is_of_one_list(music, listed, tmp_path):
     text = Path(listed).read_text(encoding="utf-8")
     Path(listed).write_text(text.replace("blues/3.mp3,test", "blues/3.mp3,train"), encoding="utf-8")
     changed = make(MelSlices(Folder(str(music)), seconds=1.0, split=listed))
-    with pytest.raises(
-        SplitError, match=r"own\.csv: says something else than the list that the checkpoint was trained"
-    ):
+    with pytest.raises(SplitError, match=r"own\.csv: differs from the list that the checkpoint was trained"):
         changed.load_state_dict(saved)
 
 

@@ -47,7 +47,7 @@ def test_a_network_is_trained_and_tested_by_a_list(folder, songs, capsys):
     assert "own.csv: no such file" in capsys.readouterr().err
     Path("own.csv").write_text(Path("moved.csv").read_text().replace("jazz/0.wav,train", "jazz/0.wav,test"))
     assert main(["test", "--ckpt_path", str(best), *QUIET]) == 2
-    assert "own.csv: says something else than the list that the checkpoint was trained with" in capsys.readouterr().err
+    assert "own.csv: differs from the list that the checkpoint was trained with" in capsys.readouterr().err
     assert main(["test", "--ckpt_path", str(best), "--data.split", "track", *QUIET]) == 2
     assert "trained with data.split" in capsys.readouterr().err
 

@@ -148,8 +148,8 @@ def test_a_datamodule_made_in_python_is_rebuilt_with_what_it_learnt(fitted):
     assert dict(again.hparams) == dict(data.hparams)
     assert again.genres == ["blues", "jazz", "metal"]
     assert again.source.root == data.source.root
-    assert torch.equal(again.front_end.mean, data.front_end.mean)
-    assert torch.equal(again.front_end.std, data.front_end.std)
+    assert torch.equal(again.front_end.standardise.mean, data.front_end.standardise.mean)
+    assert torch.equal(again.front_end.standardise.std, data.front_end.standardise.std)
 
 
 def test_what_a_checkpoint_says(fitted):
@@ -168,7 +168,7 @@ def test_resuming_takes_up_where_it_stopped(fitted, music, tmp_path):
     resumed = trainer(tmp_path, max_epochs=1, enable_checkpointing=False)  # nothing is left to do
     resumed.fit(again, datamodule=other, ckpt_path=path, weights_only=True)
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), task.parameters(), strict=True))
-    assert torch.equal(other.front_end.mean, data.front_end.mean)
+    assert torch.equal(other.front_end.standardise.mean, data.front_end.standardise.mean)
 
 
 # Arguments and steps

@@ -19,14 +19,14 @@ class LogMel(nn.Module):
 
     `librosa.power_to_db(librosa.feature.melspectrogram(y=..., pad_mode="constant"), top_db=top_db)`: Hann window,
     centred frames, power spectrum, Slaney's mel scale and area normalisation. Level is absolute (0 dB is a power of
-    1), so the same music louder is the same picture plus a constant.
+    1), so the same music louder is the same spectrogram plus a constant.
 
     Args:
         sample_rate: Hz.
         n_fft: samples in a frame.
         hop_length: samples from frame to frame.
         n_mels: bands.
-        top_db: floor of each picture, dB below its own maximum.
+        top_db: lowest level of each spectrogram, dB below its own maximum.
     """
 
     bands: Tensor
@@ -94,12 +94,12 @@ Logarithm = Literal["decibel", "natural"]
 
 
 class Standardise(nn.Module):
-    """Pictures, each band less its mean and by its spread over the training tracks.
+    """Subtracts from each band its mean over the training tracks, and divides it by its standard deviation there.
 
     Args:
-        bands: rows of a picture.
-        least: spread below which none is believed: a band that hardly moves is not blown up. At 0, a band that does
-            not move at all in training tells nothing, and comes out as 0.
+        bands: number of bands.
+        least: the smallest divisor, so that a band that hardly changes in training is not amplified. At 0, a band that
+            does not change at all in training comes out as 0.
     """
 
     mean: Tensor
@@ -118,47 +118,11 @@ class Standardise(nn.Module):
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
-        """Take mean and spread of each band from training pictures `[windows, bands, frames]`."""
+        """Take mean and standard deviation of each band from training windows `[windows, bands, frames]`."""
         x = x.double()  # the mean of one number many times is that number
         mean, std = x.mean(dim=(0, 2))[:, None], x.std(dim=(0, 2))[:, None].clamp_min(self.least)
         self.mean.copy_(mean)
         self.std.copy_(std.masked_fill(std <= 1e-9 * mean.abs(), torch.inf))
-
-
-class MelFrontEnd(Standardise):
-    """Log-mel pictures, each band standardised with the mean and spread of the training tracks.
-
-    Args:
-        sample_rate: Hz.
-        n_fft: samples in a frame.
-        hop_length: samples from frame to frame.
-        n_mels: bands.
-        logarithm: `decibel`; or `natural`, the natural logarithm of the power, zeros taken as 1e-6, not standardised:
-            as Titus, "Neural networks for music genre recognition", had it.
-    """
-
-    def __init__(
-        self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, logarithm: Logarithm = "decibel"
-    ) -> None:
-        super().__init__(n_mels)
-        self.logarithm = logarithm
-        self.log_mel = LogMel(sample_rate, n_fft, hop_length, n_mels)
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        """Waveform `[batch, samples]` to bands `[batch, n_mels, frames]`, standardised unless natural."""
-        if self.logarithm == "natural":
-            power = self.log_mel.power(waveform)
-            return torch.where(power > 0, power, 1e-6).log()
-        return super().forward(self.log_mel(waveform))
-
-    def to_db(self, x: Tensor) -> Tensor:
-        """What the network is fed, `[batch, n_mels, frames]`, back in dB, for pictures."""
-        return x * (10.0 / math.log(10.0)) if self.logarithm == "natural" else x * self.std + self.mean
-
-    @torch.no_grad()
-    def fit(self, waveforms: Tensor) -> None:
-        """Take mean and spread of each band from training waveforms `[windows, samples]`."""
-        super().fit(torch.cat([self.log_mel(chunk) for chunk in torch.split(waveforms, 64)]))
 
 
 def mel_levels(

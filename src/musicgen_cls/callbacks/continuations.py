@@ -23,7 +23,7 @@ from musicgen_cls import plots
 from musicgen_cls.audio.io import to_pcm
 from musicgen_cls.audio.mel import LogMel
 from musicgen_cls.checkpoints import Checkpoint
-from musicgen_cls.datamodules.waveform import WaveformWindows
+from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError, counted
 from musicgen_cls.files import check_writable, safe_name, writing
 from musicgen_cls.formats.generations import (
@@ -263,9 +263,9 @@ def _announce(count: int, task: GenreGenerator, folder: Path) -> None:
     print(f"Making:      {amount}")
 
 
-def _datamodule(trainer: Trainer) -> WaveformWindows:
+def _datamodule(trainer: Trainer) -> GenreDataModule:
     datamodule = getattr(trainer, "datamodule", None)
-    assert isinstance(datamodule, WaveformWindows)
+    assert isinstance(datamodule, GenreDataModule)
     return datamodule
 
 

@@ -1,4 +1,4 @@
-"""Pictures and texts for TensorBoard."""
+"""Figures, sound and texts for TensorBoard."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from musicgen_cls import plots
-from musicgen_cls.audio.mel import LogMel, MelFrontEnd
-from musicgen_cls.datamodules.audio import AudioDataModule
+from musicgen_cls.audio.mel import LogMel
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.metrics.scores import Scores
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
 
-_PAGE = 16  # pictures on the page of spectrograms
+_PAGE = 16  # windows on the page of spectrograms
 _HEARD, _HEARD_S = 4, 10  # mistakes that can be listened to, and how much of each, s
 
 
@@ -41,7 +40,7 @@ class TensorBoardFigures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep some pictures of the first and other batches."""
+        """Keep some windows of the first and other batches."""
         self._keep(batch, batch_idx)
 
     def on_test_batch_end(
@@ -53,7 +52,7 @@ class TensorBoardFigures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep some pictures of the first and other batches."""
+        """Keep some windows of the first and other batches."""
         self._keep(batch, batch_idx)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -98,35 +97,43 @@ class TensorBoardFigures(Callback):
         board.add_figure(f"{stage}/precision_recall", plots.pr_curves(scores.y, np.exp(scores.log_probs), genres), step)
         for label, genre in enumerate(genres):
             board.add_pr_curve(f"{stage}/{genre}", scores.y == label, np.exp(scores.log_probs[:, label]), step)
-        if stage == "test" and isinstance(datamodule, AudioDataModule):
-            assert datamodule.collection is not None
-            for place in scores.mistakes[:_HEARD]:
-                row = int(scores.track_ids[place])
-                track = datamodule.collection.tracks[row].id
-                name = f"{track}: {genres[scores.track_y[place]]}, predicted {genres[scores.track_pred[place]]}"
-                sound = torch.from_numpy(datamodule.beginning(row, _HEARD_S))
-                board.add_audio(f"test/{name}", sound, step, datamodule.sample_rate)
-        front = datamodule.front_end
-        if self._page is not None and isinstance(datamodule, AudioDataModule) and isinstance(front, MelFrontEnd):
-            page = spectrograms(self._page, scores, datamodule, front)
+        if stage == "test":
+            _add_sounds(board, step, scores, datamodule)
+        page = None if self._page is None else spectrograms(self._page, scores, datamodule)
+        if page is not None:
             board.add_figure(f"{stage}/spectrograms", page, step)
 
 
-def spectrograms(page: dict[str, torch.Tensor], scores: Scores, datamodule: AudioDataModule, front: MelFrontEnd) -> Any:
-    """A page of mel pictures, each titled with its true and predicted genre.
+def _add_sounds(board: Any, step: int, scores: Scores, datamodule: GenreDataModule) -> None:
+    """The most confident mistakes to listen to, where there is audio."""
+    assert datamodule.collection is not None
+    genres = datamodule.genres
+    for place in scores.mistakes[:_HEARD]:
+        row = int(scores.track_ids[place])
+        sound = datamodule.beginning(row, _HEARD_S)
+        if sound is not None:
+            track = datamodule.collection.tracks[row].id
+            name = f"{track}: {genres[scores.track_y[place]]}, predicted {genres[scores.track_pred[place]]}"
+            board.add_audio(f"test/{name}", torch.from_numpy(sound), step, datamodule.sample_rate)
+
+
+def spectrograms(page: dict[str, torch.Tensor], scores: Scores, datamodule: GenreDataModule) -> Any:
+    """A page of mel spectrograms, each titled with its true and predicted genre; None if there are no spectrograms.
 
     Args:
-        page: `x` `[n, n_mels, frames]` as the network sees it and `index` `[n]`, the windows' numbers in `scores`.
-        scores: what the network said.
-        datamodule: names and sizes.
-        front: undoes the standardisation.
+        page: `x` `[n, n_mels, frames]` as the network takes it and `index` `[n]`, the windows' numbers in `scores`.
+        scores: the predictions.
+        datamodule: undoes the standardisation, and has names and sizes.
     """
+    with torch.no_grad():
+        levels = datamodule.mel_levels(page["x"])
+    if levels is None:
+        return None
     rows = np.searchsorted(scores.index, page["index"].numpy())
     genres, y, pred = datamodule.genres, scores.y[rows], scores.pred[rows]
     titles = [genres[t] if t == p else f"{genres[t]}, predicted {genres[p]}" for t, p in zip(y, pred, strict=True)]
-    with torch.no_grad():
-        decibels = front.cpu().to_db(page["x"]).numpy()
-    return plots.spectrogram_page(decibels, titles, list(y == pred), datamodule.seconds, front.log_mel.centres_hz)
+    decibels, centres_hz = levels
+    return plots.spectrogram_page(decibels.numpy(), titles, list(y == pred), datamodule.window_seconds, centres_hz)
 
 
 class ContinuationFigures(Callback):
@@ -172,8 +179,9 @@ class ContinuationFigures(Callback):
         if not (trainer.is_global_zero and isinstance(logger, TensorBoardLogger) and shown):
             return
         assert isinstance(pl_module, GenreGenerator)
-        assert isinstance(datamodule, AudioDataModule)
+        assert isinstance(datamodule, GenreDataModule)
         assert datamodule.collection is not None
+        assert datamodule.sample_rate is not None
         shown = {name: values.to(pl_module.device) for name, values in shown.items()}
         training = pl_module.network.training
         pl_module.network.eval()

@@ -14,9 +14,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from msgspec import Struct
 from torch import Tensor
 
-from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.base import GenreDataModule
-from musicgen_cls.datamodules.stream import version_of
+from musicgen_cls.datamodules.stream import named_files, own_files, version_of
 from musicgen_cls.errors import AudioError, UsageError, counted
 from musicgen_cls.files import as_path, check_writable, writing
 from musicgen_cls.formats import records
@@ -40,7 +39,7 @@ class PredictionWriter(Callback):
         self.out = as_path(out, "--out")
         self._done: dict[str, dict[str, Any]] = {}
 
-    def resume(self, datamodule: AudioDataModule, checkpoint: Path) -> None:
+    def resume(self, datamodule: GenreDataModule, checkpoint: Path) -> None:
         """Take up what a stopped run has left, so that the datamodule does not read those files again.
 
         Args:
@@ -68,7 +67,7 @@ class PredictionWriter(Callback):
             done = self._done.items() if trainer.is_global_zero else ()
             temporary.write_bytes(b"".join(self._line(key, row) for key, row in done))
         self._journal = (self.out / name).open("ab")
-        total = len(_datamodule(trainer).own_files())
+        total = len(own_files(_datamodule(trainer).files, self._done, trainer.global_rank, trainer.world_size))
         off = not any("Progress" in type(callback).__name__ for callback in trainer.callbacks)  # type: ignore[attr-defined]
         self._bar = tqdm(total=total, desc="Predicting", unit="file", disable=off or not trainer.is_global_zero)
 
@@ -117,7 +116,7 @@ class PredictionWriter(Callback):
             torch.distributed.all_gather_object(gathered, self._files)
         if not trainer.is_global_zero:
             return
-        order = {str(path): place for place, path in enumerate(_datamodule(trainer).named_files())}
+        order = {str(path): place for place, path in enumerate(named_files(_datamodule(trainer).files))}
         rows = [row for part in gathered for row in part if row["file"] in order]
         rows.sort(key=lambda row: order[row["file"]])
         good = [row for row in rows if "error" not in row]
@@ -226,8 +225,7 @@ def _shortened(files: list[str], width: int = 60) -> list[str]:
     return [file if len(file) <= width else "..." + file[3 - width :] for file in files]
 
 
-def _datamodule(trainer: Trainer) -> AudioDataModule:
+def _datamodule(trainer: Trainer) -> GenreDataModule:
     datamodule = getattr(trainer, "datamodule", None)
     assert isinstance(datamodule, GenreDataModule)
-    assert isinstance(datamodule, AudioDataModule)
     return datamodule

@@ -148,7 +148,7 @@ def describe_test(trainer: Trainer, datamodule: GenreDataModule) -> dict[str, An
         "leaks": datamodule.known_leaks,
         "grouped": datamodule.grouped(datamodule.collection) if datamodule.collection else [],
         "near_duplicates": datamodule.collection.near if datamodule.collection else [],
-        "tracks_heard_in_training": len(datamodule.heard_before("test")),
+        "tracks_heard_in_training": len(datamodule.seen_in_training("test")),
         "level_offset_db": None if (offset := datamodule.level_offset()) is None else round(offset, 2),
         "left_out": len(datamodule.collection.problems) if datamodule.collection else 0,
         "genres": datamodule.genres,

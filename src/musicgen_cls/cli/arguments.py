@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, NoReturn
@@ -17,6 +16,7 @@ from musicgen_cls.cli.help import class_help
 from musicgen_cls.cli.messages import explain
 from musicgen_cls.cli.registry import BY_OPTION, CLASSES
 from musicgen_cls.errors import UsageError
+from musicgen_cls.specs import arguments_of
 
 _OWN = {"config", "ckpt_path", "out", "test_after_fit", "seed_everything", "checkpoint", "early_stopping"}
 _OWN_FLAGS = {"overwrite", "test_after_fit", "verify", "verbose", "weights_only", "return_predictions"}
@@ -37,7 +37,7 @@ def _classes() -> tuple[type, ...]:
 
 def option_names() -> set[str]:
     """Every argument of the trainer, of all classes, and of the CLI, to find the one that a misspelt name means."""
-    return _OWN.union(*(inspect.signature(cls).parameters for cls in _classes()))
+    return _OWN.union(*(arguments_of(cls) for cls in _classes()))
 
 
 @cache
@@ -45,7 +45,7 @@ def flag_names() -> frozenset[str]:
     """The arguments that are on or off, in every class that has an argument of that name."""
     kinds: dict[str, set[bool]] = {}
     for cls in _classes():
-        for name, parameter in inspect.signature(cls).parameters.items():
+        for name, parameter in arguments_of(cls).items():
             kinds.setdefault(name, set()).add(parameter.annotation in _BOOL)
     return frozenset(_OWN_FLAGS | {name for name, is_bool in kinds.items() if is_bool == {True}})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import torch
@@ -10,10 +9,9 @@ from lightning.pytorch.utilities.seed import isolate_rng
 
 from musicgen_cls.checkpoints import Checkpoint, Described
 from musicgen_cls.datamodules.base import GenreDataModule
-from musicgen_cls.datamodules.feature_table import FeatureTable
 from musicgen_cls.errors import CheckpointError, UsageError
 from musicgen_cls.sources.lists import is_list
-from musicgen_cls.specs import resolve
+from musicgen_cls.specs import arguments_of, resolve
 from musicgen_cls.tasks.base import Task
 
 
@@ -93,14 +91,11 @@ def check_network(model: Any, datamodule: Any) -> None:
 def remedy(model: Task, datamodule: GenreDataModule) -> str:
     """What to change where a network cannot take the windows of the data."""
     given = model.hparams["network"]["init_args"]
-    for name, parameter in inspect.signature(type(model.network)).parameters.items():
-        size = getattr(datamodule, name, None) if name in ("n_mels", "features") else None
-        if size is not None and size != given.get(name, parameter.default):
+    arguments = arguments_of(type(model.network))
+    for name in arguments.keys() & datamodule.NETWORK_SIZES:
+        if (size := getattr(datamodule, name)) != given.get(name, arguments[name].default):
             return f"set --model.network.{name} {size}"
-    if isinstance(datamodule, FeatureTable):
-        look_back = "0" if datamodule.look_back else "1 or more"
-        return f"set --data.look_back to {look_back}, or name another --model.network"
-    return "give longer windows or other bands and frames, or data of another kind"
+    return datamodule.size_remedy
 
 
 def check_changes(datamodule: Any) -> None:
@@ -109,7 +104,8 @@ def check_changes(datamodule: Any) -> None:
         module = getattr(datamodule, name, None)
         if module is None:
             continue
-        shape = [datamodule.window_length] if name == "augment" else datamodule.silent_batch()["x"].shape[1:]
+        blank = datamodule.blank_window()
+        shape = (datamodule.front_end.scale if name == "augment" else datamodule.network_input)(blank).shape[1:]
         silence = torch.zeros(2, *shape)
         said = f"--data.{name} {type(module).__name__}"
         try:

@@ -213,10 +213,14 @@ def class_help(cls: type, option: str) -> str:
 
     from docstring_parser import parse
 
-    text = parse(inspect.getdoc(cls) or "")
-    said = {parameter.arg_name: " ".join((parameter.description or "").split()) for parameter in text.params}
-    lines = [f"{option} {cls.__name__}", "", text.short_description or "", ""]
-    for name, parameter in inspect.signature(cls).parameters.items():
+    from musicgen_cls.specs import arguments_of
+
+    texts = [parse(inspect.getdoc(base) or "") for base in reversed(cls.__mro__)]
+    said = {
+        parameter.arg_name: " ".join((parameter.description or "").split()) for t in texts for parameter in t.params
+    }
+    lines = [f"{option} {cls.__name__}", "", texts[-1].short_description or "", ""]
+    for name, parameter in arguments_of(cls).items():
         default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
         kind = "" if parameter.annotation is parameter.empty else f": {parameter.annotation}"
         lines += [f"  {option}.{name}{kind}{default}", f"      {said.get(name, '')}".rstrip()]

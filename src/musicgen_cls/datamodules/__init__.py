@@ -3,8 +3,19 @@
 from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.feature_table import FeatureTable
+from musicgen_cls.datamodules.front_end import FrontEnd
 from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.datamodules.spectrograms import Spectrograms
+from musicgen_cls.datamodules.tracks import TrackDataModule
 from musicgen_cls.datamodules.waveform import WaveformWindows
 
-__all__ = ["AudioDataModule", "FeatureTable", "GenreDataModule", "MelSlices", "Spectrograms", "WaveformWindows"]
+__all__ = [
+    "AudioDataModule",
+    "FeatureTable",
+    "FrontEnd",
+    "GenreDataModule",
+    "MelSlices",
+    "Spectrograms",
+    "TrackDataModule",
+    "WaveformWindows",
+]

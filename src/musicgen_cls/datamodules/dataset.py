@@ -1,4 +1,4 @@
-"""Windows of a collection: where they lie, batches of them, and the order in which they come."""
+"""Windows of a collection: where they lie, batches of them, their order, and the loader of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from musicgen_cls.collection.collection import Collection
 
@@ -18,10 +18,11 @@ Batch = dict[str, Any]
 
 @dataclass(frozen=True)
 class Windows:
-    """Where windows lie in a collection: one row a window, of one side of a split.
+    """Where windows lie in a collection: one row for each window, of one side of a split.
 
-    `start` is the first of the collection's items, `room` how many items later it may start at most (0 where windows
-    are fixed), `start_s` its time in the track, s.
+    `track` is the row of its track in the collection, `genre` its label, `start` its first item in the collection,
+    `room` how many items later it may start at most (0 for a fixed window), `start_s` its time in the track, s. All
+    `[windows]`.
     """
 
     track: npt.NDArray[np.int64]
@@ -40,8 +41,8 @@ class Windows:
 class WindowDataset(Dataset[Batch]):
     """Windows as batches cut straight out of a collection.
 
-    A key is (row, where in its room, 0 to 1), or a row alone: Lightning puts a sampler of its own in place of ours for
-    `--trainer.overfit_batches`.
+    A key is (row, place in its room, 0 to 1), or a row alone: with `--trainer.overfit_batches` Lightning uses a sampler
+    of its own.
     """
 
     def __init__(self, collection: Collection, windows: Windows, length: int) -> None:
@@ -53,13 +54,13 @@ class WindowDataset(Dataset[Batch]):
         return len(self.windows)
 
     def __getitem__(self, keys: Sequence[tuple[int, float] | int] | int) -> Batch:
-        """What `__getitems__` gives: for samplers that yield whole batches."""
+        """The same as `__getitems__`, for samplers that yield whole batches."""
         return self.__getitems__([keys] if isinstance(keys, int) else keys)
 
     def __getitems__(self, keys: Sequence[tuple[int, float] | int]) -> Batch:
         """A batch: `x` `[batch, length, ...]`; and `y`, `track`, `index` int64, `start_s` float32, all `[batch]`.
 
-        `track` is the row of the first part of a window's track, so that the parts of a track are one track in figures.
+        `track` is the row of the first part of a window's track, so that the parts of a track count as one track.
         """
         pairs = [(key, 0.0) if isinstance(key, int) else key for key in keys]
         rows = np.array([row for row, _ in pairs])
@@ -76,7 +77,7 @@ class WindowDataset(Dataset[Batch]):
 
 
 class WindowSampler(DistributedSampler[Any]):
-    """Which windows, in which order, and where in its room each starts: a function of seed and epoch alone."""
+    """The order of the windows, and the place in its room at which each starts. They depend on seed and epoch alone."""
 
     def __iter__(self) -> Iterator[tuple[int, float]]:
         rows = list(super().__iter__())
@@ -94,3 +95,37 @@ class TrackSampler(WindowSampler):
     def __iter__(self) -> Iterator[Any]:
         for track, place in super().__iter__():
             yield [(row, place) for row in self.rows[track]]
+
+
+def make_loader(
+    dataset: WindowDataset, sampler: WindowSampler, batch_size: int, num_workers: int, seed: int, training: bool
+) -> DataLoader[Any]:
+    """A loader of batches.
+
+    Args:
+        dataset: the windows.
+        sampler: their order; a `TrackSampler` yields whole batches, and `batch_size` is not used.
+        batch_size: windows in a batch.
+        num_workers: loader processes.
+        seed: of what the loader itself draws.
+        training: leave out a last batch of a single window, which has no batch norm.
+    """
+    size = None if isinstance(sampler, TrackSampler) else batch_size
+    return DataLoader(
+        dataset,
+        batch_size=size,
+        sampler=sampler,
+        num_workers=num_workers,
+        generator=torch.Generator().manual_seed(seed),  # else each iterator would draw from torch's own generator
+        collate_fn=_as_is,  # type: ignore[arg-type]
+        drop_last=size is not None and training and len(sampler) % size == 1,
+    )
+
+
+def _as_is(batch: Batch) -> Batch:
+    return batch
+
+
+def rank_of(trainer: Any) -> tuple[int, int]:
+    """Number of this process, and how many there are; without a trainer there is one."""
+    return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)

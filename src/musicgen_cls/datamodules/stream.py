@@ -1,8 +1,8 @@
-"""A listener's own files, as windows, for `predict`: no collection, no store."""
+"""Files of any length as windows, for `predict`: no collection, no store."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import torch
 from torch.utils.data import IterableDataset
 
 from musicgen_cls.audio.io import Waveform, check_range, stream, to_pcm
-from musicgen_cls.errors import AudioError
+from musicgen_cls.errors import AudioError, UsageError
+from musicgen_cls.sources.find import find_files
 
 
 def stream_windows(path: Path, sample_rate: int, window: int) -> Iterator[tuple[int, int, Waveform]]:
     """Cut a file of any length into windows that follow one another, in constant memory.
 
-    The end that does not fill a window is heard in a last window moved back to end with the file. A file shorter than
+    If the end does not fill a window, the last window is moved back so that it ends with the file. A file shorter than
     a window is repeated until it fills one.
 
     Args:
@@ -54,24 +55,24 @@ def stream_windows(path: Path, sample_rate: int, window: int) -> Iterator[tuple[
 def batches(path: Path, sample_rate: int, window: int, size: int) -> Iterator[dict[str, Any]]:
     """The windows of a file in batches: `x` int16 `[batch, window]`, `start_s` `[batch]` s, `file`.
 
-    The last batch is marked `last` and tells the length of the file, `seconds`. A file that cannot be used ends in a
+    The last batch is marked `last` and has the length of the file, `seconds`. A file that cannot be used gives a last
     batch with `error` and no `x`.
     """
     starts: list[float] = []
     windows: list[npt.NDArray[np.int16]] = []
-    heard = 0
+    length = 0
     try:
         for start, end, waveform in stream_windows(path, sample_rate, window):
             if len(windows) == size:
                 yield _batch(path, starts, windows)
                 starts, windows = [], []
             starts.append(start / sample_rate)
-            heard = end
+            length = end
             windows.append(to_pcm(waveform))
     except AudioError as error:
         yield {"file": str(path), "error": str(error), "last": True}
         return
-    yield _batch(path, starts, windows) | {"last": True, "seconds": heard / sample_rate}
+    yield _batch(path, starts, windows) | {"last": True, "seconds": length / sample_rate}
 
 
 def _batch(path: Path, starts: list[float], windows: list[npt.NDArray[np.int16]]) -> dict[str, Any]:
@@ -108,3 +109,25 @@ def version_of(path: Path) -> str:
     except OSError:
         return f"{path.absolute()}|gone"
     return f"{path.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
+
+
+def named_files(files: Sequence[str] | str | None) -> list[Path]:
+    """The files to predict, in order; raises `UsageError` if none are named."""
+    if files is None:
+        raise UsageError("predict needs files: name them, folders or patterns after --data.files")
+    return find_files(files)
+
+
+def own_files(
+    files: Sequence[str] | str | None, answered: Container[str], rank: int, world: int
+) -> list[tuple[str, Path]]:
+    """Version and path of the files that this process predicts.
+
+    Args:
+        files: those named, with folders and patterns.
+        answered: versions of files that are predicted already.
+        rank: number of this process.
+        world: number of processes.
+    """
+    named = ((version_of(path), path) for path in named_files(files))
+    return [file for file in named if file[0] not in answered][rank::world]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import partial
@@ -11,21 +10,20 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from musicgen_cls.audio.io import PCM_SCALE, Waveform, check_sound, stream
+from musicgen_cls.audio.io import Waveform, check_sound, stream
 from musicgen_cls.audio.windows import to_samples
-from musicgen_cls.collection.collection import Collection, Duplicates
+from musicgen_cls.collection.collection import Collection
 from musicgen_cls.datamodules.audio import AudioDataModule
-from musicgen_cls.datamodules.dataset import Batch, TrackSampler, WindowDataset, WindowSampler
+from musicgen_cls.datamodules.dataset import Batch, TrackSampler, WindowDataset, WindowSampler, rank_of
+from musicgen_cls.datamodules.division import Starts
+from musicgen_cls.datamodules.front_end import FrontEnd, full_scale
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive
 from musicgen_cls.files import safe_name
 from musicgen_cls.sources.base import Side, Source
 from musicgen_cls.sources.find import find_files, passed_by
-from musicgen_cls.sources.splits import SplitName
 
 log = logging.getLogger(__name__)
 
@@ -34,44 +32,30 @@ class WaveformWindows(AudioDataModule):
     """Windows of waveform in two parts, a context and the target that follows it.
 
     After Doyle and Lopez, "Genre Classification and Generation of Music Samples via Neural Networks", section 2.1: at
-    10,000 Hz, 90 tracks of a genre train and 10 are kept to start generation from; a track of 30 s gives thirty windows
-    of 1 s, of which the last validates; a batch is the windows of one track.
+    10,000 Hz, 90 tracks of a genre train and 10 are kept as prompts; a track of 30 s gives thirty windows of 1 s, and
+    the last one validates; a batch is the windows of one track.
 
     Batches: `context` float32 `[batch, context_samples]` and `target` `[batch, target_samples]`, full scale 1; `genre`,
     `track`, `index` int64 `[batch]`; `start_s` `[batch]` s. For `predict`: `context`, `genre` and `position` of each
     recording, and lists `file` and `id`.
 
+    Further arguments are those of `AudioDataModule`, `GenreDataModule` and `TrackDataModule`.
+
     Args:
-        source: the tracks: `Folder`, `GTZAN` or `SyntheticGenres`. Not needed to continue files.
+        source: the tracks: `Folder`, `GTZAN`, `FMA` or `SyntheticGenres`. Not needed to continue files.
         context_seconds: length of the context, for `predict` of the prompt, s.
         target_seconds: length of what follows it, which the network learns to continue with, s.
         hop_seconds: from one window of a track to the next, s; below the windows' length they overlap.
         batch: `track`, all windows of one track; `shuffled`, `batch_size` windows of any.
         sample_rate: Hz; other rates are resampled.
-        split: `track`, `artist`, `official` (FMA), `fault_filtered` or `fault_filtered_dev` (GTZAN), `segment` (leaks),
-            `external`; or a table of your own, a CSV file with the columns `file` or `id`, and `subset` (train,
-            validation, test), whose leaks the report names.
         fractions: shares of training, validation and held-out tracks. Where validation has 0, as in the study, the last
             window of each training track validates.
-        fold: "i of n" instead of fractions: part i is held out, the next validates, the others train.
-        split_seed: which division of the many with these shares.
-        duplicates: of tracks equal bit for bit `drop` all but the first, or `keep` them on one side; `near` keeps those
-            on one side too that sound the same, as a recording in another format (acoustic fingerprints).
-        strict: stop at unusable files instead of going on without them.
-        augment: a module `[batch, samples]` -> `[batch, samples]`, applied to training windows on the device.
         batch_size: windows in a batch, if shuffled; recordings continued at once.
-        num_workers: loader processes; none is fastest here.
-        cache_dir: where decoded audio is kept; the user's cache folder if not set.
-        genres: the genres to learn, of those of the source; all if not set.
         genre: continue tracks of this genre only; `files` are continued in it.
-        files: what to continue instead of held-out tracks: files, folders, patterns.
         takes: samples of each prompt, each with its own random seed.
     """
 
     MIN_GENRES = 1
-
-    prompts: int = 0
-    """How many recordings `predict` makes, known once its loader is."""
 
     INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("sample_rate", "context_seconds", "target_seconds")
 
@@ -83,52 +67,31 @@ class WaveformWindows(AudioDataModule):
         hop_seconds: float = 0.25,
         batch: Literal["track", "shuffled"] = "shuffled",
         sample_rate: int = 10_000,
-        split: SplitName | str = "track",
         fractions: Sequence[float] = (0.9, 0.0, 0.1),
-        fold: str | None = None,
-        split_seed: int = 0,
-        duplicates: Duplicates = "drop",
-        strict: bool = False,
-        augment: nn.Module | None = None,
         batch_size: int = 32,
-        num_workers: int = 0,
-        cache_dir: str | None = None,
-        genres: list[str] | None = None,
         genre: str | None = None,
-        files: list[str] | str | None = None,
         takes: int = 1,
+        **kwargs: Any,
     ) -> None:
         lengths = {"context_seconds": context_seconds, "target_seconds": target_seconds, "hop_seconds": hop_seconds}
         check_positive("--data.", takes=takes, **lengths)
         for name, value in lengths.items():
             if to_samples(value, sample_rate) < 1:
                 raise UsageError(f"--data.{name} {value}: shorter than one sample at {sample_rate} Hz")
-        self.context_seconds = context_seconds
-        self.target_seconds = target_seconds
-        self.hop_seconds = hop_seconds
-        self.batch = batch
-        self.genre = genre
-        self.takes = takes
+        self.context_seconds, self.target_seconds, self.hop_seconds = lengths.values()
+        self.batch, self.genre, self.takes = batch, genre, takes
+        seconds = context_seconds + target_seconds
         super().__init__(
             source=source,
             sample_rate=sample_rate,
-            seconds=context_seconds + target_seconds,
-            split=split,
+            seconds=seconds,
             fractions=fractions,
-            fold=fold,
-            split_seed=split_seed,
-            duplicates=duplicates,
-            strict=strict,
-            augment=augment,
             batch_size=batch_size,
-            num_workers=num_workers,
-            cache_dir=cache_dir,
-            genres=genres,
-            files=files,
+            **kwargs,
         )
         if genre is not None and genre not in self.genres:
             raise UsageError(f"--data.genre '{genre}': {_not_among(genre, self.genres)}")
-        self.front_end: nn.Module = nn.Identity()
+        self.front_end = FrontEnd(full_scale, augment=self.augment)
         self.target_samples = self.window_samples - self.context_samples
 
     @property
@@ -141,8 +104,12 @@ class WaveformWindows(AudioDataModule):
         """Whether validation has no tracks of its own."""
         return self.split in ("track", "artist") and self.fold is None and self.fractions[1] == 0
 
-    def places(self, length: int, side: Side | None) -> tuple[npt.NDArray[np.int64], int]:
-        """A window every `hop_seconds`, as many as fit; the last one, and what overlaps it, may be validation's."""
+    def side_of_tracks(self, side: Side) -> Side:
+        """Validation's windows are cut from training tracks where the last window of each validates."""
+        return "train" if side == "validation" and self.last_window_validates else side
+
+    def window_starts(self, length: int, side: Side | None) -> Starts:
+        """A window every `hop_seconds`; the last one may be validation's, and none that overlaps it trains then."""
         hop = to_samples(self.hop_seconds, self.sample_rate)
         starts = np.arange(0, length - self.window_samples + 1, hop, dtype=np.int64)
         if self.last_window_validates and side == "validation":
@@ -150,9 +117,6 @@ class WaveformWindows(AudioDataModule):
         if self.last_window_validates and side == "train":
             return starts[starts + self.window_samples <= starts[-1]], 0
         return starts, 0
-
-    def fit_front_end(self) -> None:
-        """Nothing: networks hear waveforms as they are."""
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Int16 windows to contexts and targets, on the device."""
@@ -162,6 +126,14 @@ class WaveformWindows(AudioDataModule):
             batch |= {"context": waveform[:, : self.context_samples], "target": waveform[:, self.context_samples :]}
             batch["genre"] = batch.pop("y")
         return batch
+
+    def usable_tracks(self, collection: Collection) -> list[int]:
+        """Rows of the tracks of the genres to learn; the source may have others."""
+        there = sorted({track.genre for track in collection.tracks})
+        for genre in self.genres:
+            if genre not in there:
+                raise SourceError(f"{self.location}: genre '{genre}': {_not_among(genre, there)}")
+        return [row for row, track in enumerate(collection.tracks) if track.genre in self.genres]
 
     def prepare_predict(self) -> None:
         """Fetch and decode the collection, or find the files."""
@@ -174,7 +146,7 @@ class WaveformWindows(AudioDataModule):
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """The prompts: starts of held-out tracks, or of `files`."""
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        rank, world = rank_of(self.trainer)
         seeds = self._seeds()[rank::world]
         starts = range(0, len(seeds), self.batch_size)
         batches = SeedBatches([_together(seeds[start : start + self.batch_size]) for start in starts])
@@ -184,25 +156,12 @@ class WaveformWindows(AudioDataModule):
         by_track = self.batch == "track" and options["shuffle"]
         return TrackSampler(dataset.windows, **options) if by_track else super()._sampler(dataset, **options)
 
-    def _rows_to_lay(self, rows_of: dict[Side, list[int]], side: Side) -> list[int]:
-        return rows_of["train" if side == "validation" and self.last_window_validates else side]
-
-    def _known_tracks(self, collection: Collection) -> tuple[list[int], Counter[str]]:
-        """Rows of the tracks of the genres to learn; the source may have others."""
-        rows = [row for row, track in enumerate(collection.tracks) if track.genre in self.genres]
-        present = {collection.tracks[row].genre for row in rows}
-        for genre in self.genres:
-            if genre not in present:
-                there = sorted({track.genre for track in collection.tracks})
-                raise SourceError(f"{self._source().location}: genre '{genre}': {_not_among(genre, there)}")
-        return rows, Counter()
-
     def _seeds(self) -> list[dict[str, Any]]:
         """The prompts that can be continued, each with its number among all; the others are named."""
         seeds: list[dict[str, Any]] = []
-        for number, (path, name, genre, hear) in enumerate(self._candidates()):
+        for number, (path, name, genre, read) in enumerate(self._candidates()):
             try:
-                context = hear()
+                context = read()
             except AudioError as error:
                 log.warning("left out: %s", error)
                 refused = error
@@ -228,7 +187,7 @@ class WaveformWindows(AudioDataModule):
                 yield track.path, track.id, track.genre, partial(self._opening, row)
 
     def _named_files(self) -> list[tuple[Path, str]]:
-        """The files to continue, each with its genre: what is said, the only one, or what its folder is called."""
+        """The files to continue, each with its genre: `genre`, the only one there is, or the name of its folder."""
         assert self.files is not None
         only = self.genre or (self.genres[0] if len(self.genres) == 1 else None)
         of_folder = {safe_name(genre): genre for genre in self.genres} | {genre: genre for genre in self.genres}
@@ -246,35 +205,30 @@ class WaveformWindows(AudioDataModule):
     def _opening(self, row: int) -> Waveform:
         """The first `context_seconds` of a track of the collection."""
         assert self.collection is not None
-        start = self.collection.offset[row]
-        pcm = self.collection.items[start : start + self.context_samples]
-        context = pcm.astype(np.float32) / np.float32(PCM_SCALE)
-        self._check(self.collection.tracks[row].path, context)
-        return context
+        return self._checked(self.collection.tracks[row].path, self.beginning(row, self.context_seconds))
 
     def _prompt(self, path: Path) -> Waveform:
-        """The first `context_seconds` of a file, whatever its rate and channels."""
-        blocks, heard = [], 0
+        """The first `context_seconds` of a file of any rate and number of channels."""
+        blocks, length = [], 0
         for block in stream(path, self.sample_rate):
             blocks.append(block)
-            heard += len(block)
-            if heard >= self.context_samples:
+            length += len(block)
+            if length >= self.context_samples:
                 break
-        if heard < self.context_samples:
+        if length < self.context_samples:
             raise AudioError(
-                f"{path}: too short, {heard / self.sample_rate:.2f} s, but a prompt has {self.context_seconds:g} s; "
+                f"{path}: too short, {length / self.sample_rate:.2f} s, but a prompt has {self.context_seconds:g} s; "
                 "take a longer file"
             )
-        context = np.concatenate(blocks)[: self.context_samples]
-        self._check(path, context)
-        return context
+        return self._checked(path, np.concatenate(blocks)[: self.context_samples])
 
-    def _check(self, path: Path, context: Waveform) -> None:
+    def _checked(self, path: Path, context: Waveform) -> Waveform:
         check_sound(f"{path} (its first {self.context_seconds:g} s)", context)
+        return context
 
 
 class SeedBatches(IterableDataset[Batch]):
-    """Batches of prompts: iterated over, so that the trainer does not divide among processes what is divided."""
+    """Batches of prompts; iterable, so that the trainer does not divide them among processes once more."""
 
     def __init__(self, batches: list[Batch]) -> None:
         self.batches = batches

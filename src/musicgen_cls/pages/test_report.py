@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from musicgen_cls import plots
-from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.files import shown
 from musicgen_cls.metrics.scores import Scores
@@ -75,6 +74,7 @@ def _mistake(place: int, scores: Scores, datamodule: GenreDataModule, task: Genr
 
 def _sound(datamodule: GenreDataModule, row: int) -> str:
     """The beginning of a track; nothing where there is no audio."""
-    if not isinstance(datamodule, AudioDataModule):
+    sound = datamodule.beginning(row, _PLAYED_S)
+    if sound is None or datamodule.sample_rate is None:
         return ""
-    return embedded_sound(datamodule.beginning(row, _PLAYED_S), datamodule.sample_rate, compress=True)
+    return embedded_sound(sound, datamodule.sample_rate, compress=True)

@@ -1,4 +1,4 @@
-"""What a source is made of: tracks, and the report on the files that are not usable ones."""
+"""Sources: collections of tracks, with a report on the files that cannot be used."""
 
 from __future__ import annotations
 
@@ -14,32 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 AUDIO_SUFFIXES = (
-    *(
-        ".wav",
-        ".au",
-        ".flac",
-        ".ogg",
-        ".mp3",
-        ".opus",
-        ".oga",
-        ".aif",
-        ".aiff",
-        ".aifc",
-        ".snd",
-        ".w64",
-        ".caf",
-    ),
+    *(".wav", ".au", ".flac", ".ogg", ".mp3", ".opus", ".oga", ".aif", ".aiff", ".aifc", ".snd", ".w64", ".caf"),
 )
-"""What libsndfile reads."""
+"""Formats that libsndfile reads."""
 
 OTHER_AUDIO = (
     *(".m4a", ".mp4", ".aac", ".wma", ".ape", ".wv", ".mpc", ".alac", ".ac3", ".amr", ".dsf", ".dff", ".tta", ".mka"),
     *(".webm", ".ra", ".mp2", ".spx", ".m4b", ".m4p", ".3gp"),
 )
-"""What it does not, of the formats that music comes in."""
+"""Formats of music that it does not read."""
 
 PICTURES = (".png", ".jpg", ".jpeg")
-"""Covers, and what `predict` draws beside its audio."""
+"""Cover images, and the figures of `predict`."""
 
 Side = Literal["train", "validation", "test"]
 SIDES: tuple[Side, ...] = ("train", "validation", "test")
@@ -49,8 +35,8 @@ SIDES: tuple[Side, ...] = ("train", "validation", "test")
 class Track:
     """One recording.
 
-    `id` is unique in its source, and text that can be printed. `group` ties together tracks that are, or hold, the same
-    recording: they stay on one side of a split. `artist` and `seconds` are None where not (yet) known.
+    `id` is unique in its source, and printable text. Tracks with the same `group` are, or contain, the same recording:
+    they stay on one side of a split. `artist` and `seconds` are None where they are not known (yet).
     """
 
     id: str
@@ -75,18 +61,18 @@ class Problem:
 class Source(ABC):
     """A collection of tracks with genres.
 
-    Making one touches no file, so that a checkpoint whose collection has moved away still loads; `genres` and `tracks`
-    read the disk and raise `SourceError`.
+    `__init__` reads no file, so that a checkpoint loads without its collection; `genres` and `tracks` read the disk and
+    raise `SourceError`.
     """
 
     suffixes: tuple[str, ...] = AUDIO_SUFFIXES
-    """Which files are tracks; of one in two formats the first is taken."""
+    """Endings of the files that are tracks; of a track in two formats the first one counts."""
 
     names_tell_parts: bool = False
     """Whether files may be parts of tracks by their names (see `musicgen_cls.sources.parts`)."""
 
     def holding(self, suffixes: tuple[str, ...]) -> Self:
-        """The same folders and names, but with files of other kinds for tracks."""
+        """The same source with other files for tracks."""
         other = copy(self)
         for name in [name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)]:
             delattr(other, name)  # found with the suffixes of before
@@ -101,7 +87,7 @@ class Source(ABC):
     @property
     @abstractmethod
     def location(self) -> Path:
-        """The folder the tracks lie in: with the class, the identity of a store."""
+        """The folder of the tracks. With the class it identifies a store."""
 
     @property
     @abstractmethod
@@ -110,10 +96,10 @@ class Source(ABC):
 
     @abstractmethod
     def tracks(self) -> list[Track]:
-        """Every track, in a fixed order, by name only: nothing is decoded."""
+        """Every track, in a fixed order; nothing is decoded."""
 
     def described(self) -> list[Track]:
-        """What is known of every track, whether or not its file is there."""
+        """Every known track, also without its file."""
         return self.tracks()
 
     def prepare(self) -> None:
@@ -125,7 +111,7 @@ class Source(ABC):
         return []
 
     def notes(self) -> dict[str, str]:
-        """What is known, by track id, of files that are damaged in some copies of the collection."""
+        """Known damages of files in some copies of the collection, by track id."""
         return {}
 
     def official_split(self, name: str) -> dict[str, Side] | None:
@@ -134,12 +120,12 @@ class Source(ABC):
 
 
 def other_format(path: Path) -> str:
-    """Why a file of music is left out that libsndfile cannot read, and the way on."""
+    """Why a file of music that libsndfile cannot read is left out, and the remedy."""
     return f"{path.suffix[1:]} cannot be decoded; convert it, as with ffmpeg -i {path.name!r} {path.stem + '.flac'!r}"
 
 
 def connected(ties: Sequence[Sequence[Hashable]]) -> npt.NDArray[np.int64]:
-    """Number tracks by what they are tied to: two have one number if shared ties lead from one to the other.
+    """Number tracks by group: two have the same number if shared ties connect them.
 
     Args:
         ties: for every track, the things it is tied to.

@@ -1,4 +1,4 @@
-"""What an exported model says of itself: facts for its file, and a card in Markdown for people."""
+"""Facts for an exported file, and a model card in Markdown for people."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from musicgen_cls.sources.splits import LEAK_WARNING, LEAKY
 from musicgen_cls.specs import resolve
 
 FORMAT_VERSION = 1
-"""Of the facts: higher when one changes its name or meaning."""
+"""Of the facts: it grows when a name or a meaning changes."""
 
 LICENCE = (
     "musicgen_cls is under Apache-2.0. What the owners of the music that the weights were learnt from allow is not "
@@ -38,12 +38,12 @@ _LEVEL_DB = 6.0  # as in the test's own report
 
 
 def facts(checkpoint: Checkpoint, data: GenreDataModule, of_input: dict[str, Any]) -> dict[str, Any]:
-    """Everything that goes into an exported file beside the model, as plain values.
+    """Everything that an exported file holds beside the model, as plain values.
 
     Args:
         checkpoint: what is exported.
         data: its datamodule.
-        of_input: what must be known to make its input.
+        of_input: facts about its input.
 
     Raises:
         CheckpointError: a report beside the checkpoint is of another checkpoint.
@@ -82,7 +82,7 @@ def reports_beside(checkpoint: Checkpoint) -> list[dict[str, Any]]:
 
 
 def as_strings(about: dict[str, Any]) -> dict[str, str]:
-    """Facts as strings, which are all that ONNX takes: what is not a string is JSON."""
+    """Facts as strings, the only values of ONNX metadata: others as JSON."""
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in about.items()}
 
 
@@ -123,37 +123,37 @@ def card(about: dict[str, Any], name: str, file: Path, difference: float) -> str
 
 
 def _report(file: Path, checkpoint: Checkpoint) -> dict[str, Any]:
-    """The figures of one report, with what there is to beware of."""
-    anew = f"delete it, or write it again with musiccli test --ckpt_path {checkpoint.path}"
-    report = read(file, FullReport, anew)
-    said = to_builtins(report)
-    heard, offset = report.tracks_heard_in_training or 0, report.level_offset_db or 0.0
+    """The figures of one report, with warnings."""
+    remedy = f"delete it, or write it again with musiccli test --ckpt_path {checkpoint.path}"
+    report = read(file, FullReport, remedy)
+    values = to_builtins(report)
+    seen, offset = report.tracks_heard_in_training or 0, report.level_offset_db or 0.0
     if report.genres != checkpoint.genres:
-        raise CheckpointError(f"{file}: of other genres than {checkpoint.path}; {anew}")
+        raise CheckpointError(f"{file}: of other genres than {checkpoint.path}; {remedy}")
     beware = []
-    if heard:
+    if seen:
         beware.append(
-            f"the checkpoint was trained or selected on {counted(heard, 'track')} of this test; these figures leak"
+            f"the checkpoint was trained or selected on {counted(seen, 'track')} of this test; these figures leak"
         )
     elif report.can_leak:
         beware += report.leaks or [LEAK_WARNING]
     if abs(offset) > _LEVEL_DB:
         louder = f"{abs(offset):.0f} dB {'louder' if offset > 0 else 'quieter'}"
-        beware.append(f"these windows were {louder} than the training windows; a network may hear that as genre")
+        beware.append(f"these windows were {louder} than the training windows; a network may take that for genre")
     if file.stat().st_mtime < checkpoint.path.stat().st_mtime:
         beware.append("this report is older than the checkpoint's file, and may be of weights before these")
-    kept = {name: said[name] for name in _REPORTED}
-    return {**kept, "leaks": report.can_leak, "tracks_heard_in_training": heard, "beware": beware}
+    kept = {name: values[name] for name in _REPORTED}
+    return {**kept, "leaks": report.can_leak, "tracks_heard_in_training": seen, "beware": beware}
 
 
 def _study(class_path: str) -> str | None:
-    """The study that a network is after, as its docstring names it."""
+    """The study that describes a network, as its docstring names it."""
     found = _STUDY.search(inspect.getdoc(resolve(class_path)) or "")
     return " ".join(found[1].split()) if found else None
 
 
 def _span(text: str) -> str:
-    """A name as Markdown code, so that nothing in it is taken for markup."""
+    """A name as Markdown code, in which nothing is markup."""
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
 

@@ -1,4 +1,4 @@
-"""`musiccli export`: a trained classifier as one file that runs without this package, and a card that tells of it."""
+"""`musiccli export`: a trained classifier as one file that runs without this package, and a model card."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.commands.export.card import as_strings, card, facts
-from musicgen_cls.commands.export.module import Exported, exported
+from musicgen_cls.commands.export.module import Exported
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import CheckpointError, MusicClsError, UsageError, one_line
 from musicgen_cls.files import as_path, check_writable, writing
@@ -38,7 +38,7 @@ _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 def export(checkpoint: str, format: Format = "onnx", out: str | None = None, overwrite: bool = False) -> Path:
     """Write a classifier as one file, from waveforms to probabilities, and a model card beside it.
 
-    The file is run and held against the checkpoint before it is put in its place.
+    The file is run and compared with the checkpoint before it gets its name.
 
     Args:
         checkpoint: a .ckpt file that fit wrote.
@@ -54,23 +54,24 @@ def export(checkpoint: str, format: Format = "onnx", out: str | None = None, ove
     path = trained.path
     if not issubclass(resolve(trained.model["class_path"]), GenreClassifier):
         raise CheckpointError(
-            f"{path}: a generator's; generators are not exported, since what they play is drawn in a loop around the "
-            "network that a graph from input to output does not hold; let musiccli predict play it"
+            f"{path}: a generator's; generators are not exported, since their samples are drawn in a loop around the "
+            "network, which a graph from input to output does not hold; use musiccli predict"
         )
     place = as_path(out, "--out") if out else path.with_suffix(SUFFIXES[format])
     check_place(place, format, overwrite)
     if format == "onnx" and (missing := [name for name in _PACKAGES if find_spec(name) is None]):
         raise UsageError(f"--format onnx: needs {', '.join(missing)}: python -m pip install 'musicgen_cls[export]'")
     task, data = load_classifier(trained, torch.device("cpu"))
-    whole = exported(data, task.network)
-    about = facts(trained, data, whole.facts(data))
+    whole = Exported(data, task.network).eval()
+    items = whole.input.trials()
+    about = facts(trained, data, whole.input.facts)
     with writing(place) as temporary:
-        with _quiet(), _recurrence_cut_short(), _told_as_of(path, type(task.network).__name__):
-            _WRITERS[format](whole, whole.given(data, whole.trials(data)[:2]), about, temporary)
+        with _quiet(), _one_recurrent_step(), _errors_of(path, type(task.network).__name__):
+            _WRITERS[format](whole, whole.input.from_items(items[:2]), about, temporary)
             run = _RUNNERS[format](temporary)
-        difference = check_equal(run, whole, task, data, path)
+        difference = check_equal(run, whole, items, task, data, path)
         with writing(card_of(place)) as card_file:
-            card_file.write_text(card(about, whole.NAME, place, difference), encoding="utf-8")
+            card_file.write_text(card(about, whole.input.name, place, difference), encoding="utf-8")
     print(f"Exported:    {place} ({place.stat().st_size / 1e6:.1f} MB)")
     print(f"Checked:     no probability is further than {difference:.1e} from the checkpoint's")
     print(f"Card:        {card_of(place)}")
@@ -94,20 +95,23 @@ def check_place(place: Path, format: Format, overwrite: bool) -> None:
     check_writable(place.parent, "--out FILE")
 
 
-def check_equal(run: Runner, whole: Exported, task: GenreClassifier, data: GenreDataModule, path: Path) -> float:
+def check_equal(
+    run: Runner, whole: Exported, items: Tensor, task: GenreClassifier, data: GenreDataModule, path: Path
+) -> float:
     """The greatest difference of a probability from the checkpoint's, on windows together and one by one.
 
     Raises:
         CheckpointError: it is more than `TOLERANCE`.
     """
-    items = whole.trials(data)
-    given = whole.given(data, items)
+    given = whole.input.from_items(items)
     with torch.inference_mode():
-        want = functional.softmax(task(data.on_after_batch_transfer({"x": items}, 0)["x"]).float(), dim=1)
+        want = functional.softmax(task(data.network_input(items)).float(), dim=1)
         alone = torch.cat([run(row[None]) for row in given])
         difference = float(torch.stack([run(given) - want, alone - want]).abs().max())
     if not want.isfinite().all():
-        raise CheckpointError(f"{path}: its probabilities are not finite: training went astray; take another")
+        raise CheckpointError(
+            f"{path}: its probabilities are not finite, since training diverged; use another checkpoint"
+        )
     if not difference <= TOLERANCE:
         raise CheckpointError(
             f"{path}: not exported: a probability is {difference:.1e} from the checkpoint's, {TOLERANCE:g} is allowed; "
@@ -123,7 +127,7 @@ def _write_onnx(whole: Exported, example: Tensor, about: dict[str, Any], path: P
     program = torch.onnx.export(
         _traced(whole, example),
         (example,),
-        input_names=[whole.NAME],
+        input_names=[whole.input.name],
         output_names=["probabilities"],
         dynamo=True,
         verbose=False,
@@ -191,7 +195,7 @@ _RUNNERS: dict[Format, Callable[[Path], Runner]] = {"onnx": _run_onnx, "torch_ex
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Nothing said of what exporters find noteworthy."""
+    """No log messages and warnings of the exporters."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -203,10 +207,10 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _recurrence_cut_short() -> Iterator[None]:
-    """Recurrent layers take one step when they are traced, which asks them for shapes only; 173 steps take minutes.
+def _one_recurrent_step() -> Iterator[None]:
+    """Recurrent layers take one step when they are traced, which needs their shapes only; 173 steps take minutes.
 
-    In the graph they stay whole. Were it ever otherwise, the file would not equal the checkpoint, and be refused.
+    In the graph they stay whole. If that changes, the file does not equal the checkpoint and is refused.
     """
     from torch._decomp import decompositions
 
@@ -229,8 +233,8 @@ def _recurrence_cut_short() -> Iterator[None]:
 
 
 @contextmanager
-def _told_as_of(path: Path, network: str) -> Iterator[None]:
-    """What an exporter fails with, which can be of any kind, in one line."""
+def _errors_of(path: Path, network: str) -> Iterator[None]:
+    """Errors of an exporter, which can be of any kind, in one line."""
     try:
         yield
     except (MusicClsError, OSError):

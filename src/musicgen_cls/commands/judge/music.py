@@ -268,7 +268,7 @@ def training_digests(checkpoint: str | Path) -> frozenset[str]:
     """Digests of the tracks that a network was trained on, at its sample rate; none if its checkpoint is not there."""
     if not Path(checkpoint).is_file():
         return frozenset()
-    return read_checkpoint(checkpoint).heard
+    return read_checkpoint(checkpoint).trained_on
 
 
 def seen_by_judge(recogniser: GenreRecogniser, folder: Path, held_out: Sequence[str]) -> list[str]:

@@ -1,0 +1,145 @@
+"""From windows to the input of a network: one module of five steps, on the device of the batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from musicgen_cls.audio.io import PCM_SCALE
+from musicgen_cls.audio.mel import Logarithm, LogMel, Standardise
+from musicgen_cls.errors import check_not_negative
+
+MASK_SIZES = ("n_time_masks", "time_mask_param", "n_freq_masks", "freq_mask_param", "mask_param")
+"""Sizes of torchaudio's masks, which take a negative one for 0 without an error."""
+
+Step = Callable[[Tensor], Tensor]
+
+
+class FrontEnd(nn.Module):
+    """Windows as the collection stores them, to the input of a network: scale, augment, transform, standardise, mask.
+
+    `train()` turns on the two steps that change windows at random, augment and mask; `eval()` turns them off. A step
+    that is not given leaves windows as they are.
+
+    Args:
+        scale: stored numbers `[batch, length, ...]` to floats, as int16 samples to waveforms of full scale 1.
+        transform: floats to bands over time `[batch, bands, frames]`, as waveforms to mel spectrograms in dB.
+        standardise: a module whose `fit` takes mean and spread from training windows. Checkpoints keep its state.
+        augment: a module that changes scaled training windows and keeps their shape.
+        mask: a module that hides parts of training windows at the end and keeps their shape.
+    """
+
+    def __init__(
+        self,
+        scale: Step | None = None,
+        transform: Step | None = None,
+        standardise: Standardise | None = None,
+        augment: nn.Module | None = None,
+        mask: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        check_not_negative("--data.mask.", **{name: getattr(mask, name) for name in MASK_SIZES if hasattr(mask, name)})
+        self.scale: Step = unchanged if scale is None else scale
+        self.augment: Step = unchanged if augment is None else augment
+        self.transform: Step = unchanged if transform is None else transform
+        self.standardise = nn.Identity() if standardise is None else standardise
+        self.mask: Step = unchanged if mask is None else mask
+
+    def forward(self, items: Tensor) -> Tensor:
+        """Windows as stored `[batch, length, ...]` to the input of the network."""
+        x = self.scale(items)
+        if self.training:
+            x = self.augment(x)
+        x = self.represent(x)
+        if self.training:
+            x = self.mask(x)
+        return x
+
+    def represent(self, x: Tensor) -> Tensor:
+        """The two steps in the middle: scaled windows to standardised bands."""
+        standardised: Tensor = self.standardise(self.transform(x))
+        return standardised
+
+    def measure(self, items: Tensor) -> Tensor:
+        """Windows as stored to bands that are not standardised, `[batch, bands, frames]`."""
+        return self.transform(self.scale(items))
+
+    @property
+    def learns(self) -> bool:
+        """Whether there is a mean and a spread to fit."""
+        return isinstance(self.standardise, Standardise)
+
+    @torch.no_grad()
+    def fit(self, items: Tensor) -> None:
+        """Take mean and spread of each band from training windows as stored `[windows, length, ...]`."""
+        assert isinstance(self.standardise, Standardise)
+        self.standardise.fit(torch.cat([self.measure(chunk) for chunk in torch.split(items, 64)]))
+
+    def level_offset(self, items: Tensor) -> float:
+        """How much louder windows as stored are than the training windows were, in units of the bands."""
+        assert isinstance(self.standardise, Standardise)
+        return float((self.cpu().measure(items) - self.standardise.mean).mean())
+
+    def fixed(self) -> Self:
+        """A copy without the random steps, in evaluation mode."""
+        return deepcopy(self, {id(step): nn.Identity() for step in (self.augment, self.mask)}).eval()
+
+
+class MelFrontEnd(FrontEnd):
+    """Int16 waveforms to log-mel spectrograms, each band standardised by its mean and spread over the training tracks.
+
+    Args:
+        sample_rate: Hz.
+        n_fft: samples in a frame.
+        hop_length: samples from frame to frame.
+        n_mels: bands.
+        logarithm: `decibel`; or `natural`, the natural logarithm of the power, zeros taken as 1e-6, not standardised:
+            as in Titus, "Neural networks for music genre recognition".
+        augment: a module `[batch, samples]` -> `[batch, samples]` for training.
+        mask: a module `[batch, n_mels, frames]` -> the same for training.
+    """
+
+    transform: LogMel
+    standardise: Standardise
+
+    def __init__(
+        self,
+        sample_rate: int,
+        n_fft: int,
+        hop_length: int,
+        n_mels: int,
+        logarithm: Logarithm = "decibel",
+        augment: nn.Module | None = None,
+        mask: nn.Module | None = None,
+    ) -> None:
+        mel = LogMel(sample_rate, n_fft, hop_length, n_mels)
+        super().__init__(full_scale, mel, Standardise(n_mels), augment, mask)
+        self.logarithm = logarithm
+
+    def represent(self, x: Tensor) -> Tensor:
+        """Waveforms `[batch, samples]` to bands `[batch, n_mels, frames]`, standardised unless natural."""
+        if self.logarithm == "natural":
+            power = self.transform.power(x)
+            return torch.where(power > 0, power, 1e-6).log()
+        return super().represent(x)
+
+    def to_db(self, x: Tensor) -> Tensor:
+        """The input of the network `[batch, n_mels, frames]` back in dB."""
+        if self.logarithm == "natural":
+            return x * (10.0 / math.log(10.0))
+        return x * self.standardise.std + self.standardise.mean
+
+
+def unchanged(x: Tensor) -> Tensor:
+    """The step that is not there."""
+    return x
+
+
+def full_scale(items: Tensor) -> Tensor:
+    """Int16 samples to waveforms of full scale 1, float32."""
+    return items.float() / PCM_SCALE
