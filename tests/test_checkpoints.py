@@ -36,7 +36,7 @@ def test_what_it_says(tmp_path):
     assert said.genres == ["a", "b"]
     assert said.trained_on == {"x", "y"}
     assert said.model == {
-        "class_path": "musicgen_cls.tasks.classification.GenreClassifier",
+        "class_path": "musicgen_cls.tasks.GenreClassifier",
         "init_args": {"lr": 0.1},
     }
 
@@ -143,15 +143,15 @@ class TestStrangers:
     @pytest.mark.parametrize(
         ("part", "arguments", "said"),
         [
-            ("hyper_parameters", {"_class_path": "stranger.Net"}, "say --trust stranger"),
-            ("datamodule_hyper_parameters", {"_class_path": "stranger.Net"}, "say --trust stranger"),
-            ("hyper_parameters", {"network": {"class_path": "stranger.Net"}}, "say --trust stranger"),
+            ("hyper_parameters", {"_class_path": "stranger.Net"}, "add --trust stranger"),
+            ("datamodule_hyper_parameters", {"_class_path": "stranger.Net"}, "add --trust stranger"),
+            ("hyper_parameters", {"network": {"class_path": "stranger.Net"}}, "add --trust stranger"),
             ("hyper_parameters", {"network": "stranger.Net"}, "describes no class"),
             ("hyper_parameters", {"lr": {"class_path": "stranger.Net"}}, "argument lr is a dict"),
             ("hyper_parameters", {"lr": ["x", {"class_path": "stranger.Net"}]}, "argument lr is a dict"),
-            ("datamodule_hyper_parameters", {"augment": {"class_path": "stranger.Net"}}, "say --trust stranger"),
-            ("datamodule_hyper_parameters", {"source": {"class_path": "stranger.Net"}}, "say --trust stranger"),
-            ("hyper_parameters", {"network": {"class_path": "subprocess.Popen"}}, "say --trust subprocess"),
+            ("datamodule_hyper_parameters", {"augment": {"class_path": "stranger.Net"}}, "add --trust stranger"),
+            ("datamodule_hyper_parameters", {"source": {"class_path": "stranger.Net"}}, "add --trust stranger"),
+            ("hyper_parameters", {"network": {"class_path": "subprocess.Popen"}}, "add --trust subprocess"),
             ("hyper_parameters", {"network": {"class_path": "musicgen_cls.files.os.system"}}, "no such class here"),
             ("hyper_parameters", {"network": {"class_path": "musicgen_cls.files.Path"}}, "which is no Module"),
             ("hyper_parameters", {"_class_path": "torch.nn.Linear"}, "which is no LightningModule"),

@@ -168,7 +168,7 @@ def _described(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
 TRUST_VARIABLE = "MUSICGEN_CLS_TRUST"
 """Modules, separated by commas, that checkpoints may name: `--trust` sets it, and worker processes inherit it."""
 
-_LIBRARIES = ("musicgen_cls", "torch.nn", "torchaudio.transforms")
+_LIBRARIES = ("musicgen_cls", "torch.nn", "torchaudio.transforms", "torchmetrics.classification")
 
 
 def find_class(path: Any, trust: Collection[str] = ()) -> type:
@@ -222,13 +222,15 @@ def check_described(described: Any, base: type, trust: Collection[str] = ()) -> 
     arguments = described.get("init_args", {})
     if not isinstance(arguments, dict):
         raise UsageError(f"the arguments of {cls.__name__} are a {type(arguments).__name__}")
-    if odd := sorted(map(str, arguments.keys() - wanted.keys())):
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in arguments_of(cls).values())
+    if (odd := sorted(map(str, arguments.keys() - wanted.keys()))) and not takes_any:
         raise UsageError(f"{cls.__name__} takes no argument {odd[0]}")
     for name, value in arguments.items():
-        if (kind := wanted[name]) is None:
+        if (kind := wanted.get(name)) is None:
             _check_primitive(name, value)
         elif value is not None:  # a name alone would be looked up as a class
-            check_described(value, kind, trust)
+            for part in _described_in(value):
+                check_described(part, kind, trust)
     return cls
 
 
@@ -240,15 +242,25 @@ def make(described: dict[str, Any]) -> Any:
 
 def _made_arguments(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
     hints, wanted = _hints(cls), _wanted(cls)
-    made = dict(arguments)
-    for name, value in arguments.items():
-        if value is not None and wanted.get(name) is not None:
-            if get_origin(hints[name]) is abc.Callable:
-                part = resolve(value["class_path"])
-                made[name] = partial(part, **_made_arguments(part, value.get("init_args", {})))
-            else:
-                made[name] = make(value)
-    return made
+    return {
+        name: value if value is None or wanted.get(name) is None else _made(value, "Callable" in str(hints[name]))
+        for name, value in arguments.items()
+    }
+
+
+def _made(value: Any, called: bool) -> Any:
+    """The object of a description, or of each in a mapping; a partial where it is called to make its object."""
+    if "class_path" not in value:
+        return {name: _made(part, called) for name, part in value.items()}
+    if not called:
+        return make(value)
+    cls = resolve(value["class_path"])
+    return partial(cls, **_made_arguments(cls, value.get("init_args", {})))
+
+
+def _described_in(value: Any) -> list[Any]:
+    """The description that a value is, or those in a mapping by name."""
+    return list(value.values()) if isinstance(value, dict) and "class_path" not in value else [value]
 
 
 def _wanted(cls: type) -> dict[str, type | None]:
@@ -269,8 +281,8 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 def _class_in(hint: Any) -> type | None:
-    """The class that a type hint asks for, itself or as what a callable returns; None for plain values."""
-    if get_origin(hint) is abc.Callable:
+    """The class that a type hint asks for: itself, what a callable returns, what a mapping holds; else None."""
+    if get_origin(hint) in (abc.Callable, dict):
         return _class_in(get_args(hint)[-1])
     if get_origin(hint) in (Union, UnionType):
         return next((kind for part in get_args(hint) if (kind := _class_in(part)) is not None), None)

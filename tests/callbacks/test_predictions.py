@@ -39,16 +39,16 @@ def test_report_says_whether_it_can_leak(leaks: bool) -> None:
     share = {"value": 0.5, "low": 0.25, "high": 0.75}
     report = {
         "tracks": 4, "windows": 8, "source": "gtzan", "split": "segment", "fold": "1 of 5", "can_leak": leaks,
-        "track_accuracy": share, "segment_accuracy": share, "macro_f1": share, "chance": 0.5,
+        "track_accuracy": share, "segment_accuracy": share, "macro_f1": share, "majority_baseline": 0.5,
         "per_genre": {"jazz": {"tracks": 4, "recall": share, "precision": None, "f1": None}},
     }  # fmt: skip
     text = format_report(report)
-    assert "Beware: these windows" not in text
+    assert "Warning: these windows" not in text
     assert "9 dB quieter than the training windows" in format_report(report | {"level_offset_db": -9.1})
     assert "50.0 % [25.0, 75.0]" in text
     assert "fold 1 of 5" in text
     assert ("LEAKS" in text) is leaks
-    assert ("Beware" in text) is leaks
+    assert ("Warning" in text) is leaks
 
 
 class TestResuming:

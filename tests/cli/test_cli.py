@@ -508,7 +508,7 @@ def test_training_tracks_are_recognised_wherever_they_are(trained: Path, music: 
         *QUIET,
     )
     tests = report_of(trained / "checkpoints/best-test-music-track")["tracks"]
-    assert report_of(Path("report"))["tracks_heard_in_training"] == 18 - tests
+    assert report_of(Path("report"))["tracks_seen_in_training"] == 18 - tests
     assert report_of(Path("report"))["can_leak"] is True
     assert f"trained or selected on {18 - tests} tracks of this test" in printed
 

@@ -129,7 +129,7 @@ def test_reports_without_tracks_or_intervals_say_so(tmp_path, capsys):
         (tmp_path / "minutes.json").write_text('{"a": 1}')  # somebody else's
     compare([str(tmp_path / "a"), str(tmp_path / "b")], str(tmp_path / "out"))
     printed = capsys.readouterr().out
-    assert "10 tracks of /old/music (which ones is not known)" in printed
+    assert "10 tracks of /old/music (their names are unknown)" in printed
     assert "50.0 |" in printed
     assert "50.0 [50" not in printed
     with (tmp_path / "out" / "comparison.csv").open(newline="", encoding="utf-8-sig") as file:
@@ -182,12 +182,12 @@ def test_markdown_lines_up():
         (["a", "--outt", "x"], "did you mean"),
         (["strange"], "strange/tracks.csv: has no column 'track'"),
         (["binary"], "binary/tracks.csv: not UTF-8 at byte 0; test again"),
-        (["cut"], "cut/tracks.csv: holds 2 tracks, report.json beside it has 4: cut short"),
+        (["cut"], "cut/tracks.csv: holds 2 tracks, but report.json beside it has 4: cut short"),
         (
             ["empty_report"],
             "RUN empty_report: no report.json of a classifier's test there (not empty_report/report.json)",
         ),
-        (["x=a", "x=b"], "RUN x=b: its name is twice"),
+        (["x=a", "x=b"], "RUN x=b: its name is used twice"),
         (["=a"], "RUN =a: its name is empty"),
         (["a", "--out", ""], "--out: the value is empty"),
     ],
@@ -214,3 +214,11 @@ def test_what_it_refuses(args, told, tmp_path, monkeypatch, capsys):
     assert told in said
     assert len(said.splitlines()) == 1
     assert not list(tmp_path.rglob("comparison.*"))
+
+
+def test_metrics_that_a_config_named_are_columns(tmp_path):
+    for name, metrics in (("a", {"auroc": {"value": 0.91234, "low": 0.8, "high": 0.95}}), ("b", {})):
+        place = report(tmp_path / name, answers(3, 4)) / "report.json"
+        place.write_text(json.dumps(json.loads(place.read_text()) | {"metrics": metrics}))
+    table = table_of(find_rows([str(tmp_path / "a"), str(tmp_path / "b")]))
+    assert [line["auroc"] for line in table] == ["0.912 [0.800, 0.950]", ""]

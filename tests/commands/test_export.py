@@ -249,8 +249,14 @@ def write_report(checkpoint: Path, name: str = "test-music-track", **changed: An
     row = {"tracks": 2, "precision": interval, "recall": None, "f1": 0.4}
     report = {
         **{"source": "music", "split": "track", "fold": None, "split_seed": 0, "can_leak": False},
-        **{"tracks_heard_in_training": 0, "level_offset_db": 0.1, "genres": ["blues", "jazz", "metal"]},
-        **{"interval": "95 %: Wilson", "tracks": 4, "windows": 8, "chance": 0.25, "segment_accuracy": interval},
+        **{"tracks_seen_in_training": 0, "level_offset_db": 0.1, "genres": ["blues", "jazz", "metal"]},
+        **{
+            "interval": "95 %: Wilson",
+            "tracks": 4,
+            "windows": 8,
+            "majority_baseline": 0.25,
+            "segment_accuracy": interval,
+        },
         **{"track_accuracy": interval, "macro_f1": interval, "per_genre": {"blues": row, "metal": row | {"f1": None}}},
         **changed,
     }
@@ -290,7 +296,7 @@ class TestCard:
 
     def test_leaks(self, vgg: Path) -> None:
         write_report(vgg, "test-music-segment", split="segment", can_leak=True)
-        write_report(vgg, "test-music-track", can_leak=True, tracks_heard_in_training=3)
+        write_report(vgg, "test-music-track", can_leak=True, tracks_seen_in_training=3)
         saved = torch.load(vgg, weights_only=True)
         saved["datamodule_hyper_parameters"]["split"] = "segment"
         torch.save(saved, vgg)

@@ -214,7 +214,9 @@ def test_a_table_that_does_not_go_with_its_report(tmp_path):
     file = tmp_path / "run" / "tracks.csv"
     whole = file.read_text()
     file.write_text(whole.replace("song 3,jazz,jazz", "song 3,jazz,blues"))
-    with pytest.raises(RecordError, match=r"60\.0 % of its tracks are recognised, report\.json beside it has 70\.0 %"):
+    with pytest.raises(
+        RecordError, match=r"60\.0 % of its predictions are right, but report\.json beside it has 70\.0 %"
+    ):
         compared(tmp_path / "run")
     file.write_text(whole.replace("song 3", "song 1"))
     with pytest.raises(RecordError, match="holds the track song 1 twice; test again"):

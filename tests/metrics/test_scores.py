@@ -226,7 +226,7 @@ def test_summary(scores):
     assert summary["confusion"] == [[2, 0, 0, 0], [0, 1, 0, 1], [1, 0, 1, 0], [0, 0, 0, 0]]
     assert summary["track_accuracy"]["value"] == summary["segment_accuracy"]["value"] == pytest.approx(4 / 6)
     assert summary["macro_f1"]["value"] == pytest.approx((0.8 + 2 / 3 + 2 / 3) / 3)
-    assert summary["chance"] == pytest.approx(1 / 3)
+    assert summary["majority_baseline"] == pytest.approx(1 / 3)
     assert summary["genres_without_tracks"] == ["pop"]
     assert summary["most_confused"] == [
         {"true": "jazz", "predicted": "pop", "tracks": 1},

@@ -99,7 +99,7 @@ def test_one_mistake_is_not_several(music: Path, tmp_path: Path) -> None:
     environment = Environment(loader=PackageLoader("musicgen_cls", "data"), autoescape=True)
     environment.globals["counted"] = counted
     summary = {"value": 0.5, "low": 0.1, "high": 0.9}
-    report = {"source": "s", "split": "track", "tracks": 1, "windows": 1, "per_genre": {}, "chance": 0.5}
+    report = {"source": "s", "split": "track", "tracks": 1, "windows": 1, "per_genre": {}, "majority_baseline": 0.5}
     report |= {"track_accuracy": summary, "segment_accuracy": summary, "macro_f1": summary}
     template = environment.get_template("report.html")
     page = " ".join(template.render(report=report, notes=[], mistakes=[{}], wrong=1, step="window by window").split())
@@ -134,7 +134,7 @@ def test_tables_open_in_spreadsheets(report: Path, name: str) -> None:
 
 def test_nothing_wrong_is_said(music: Path, tmp_path: Path) -> None:
     summary = {"value": 1.0, "low": 0.9, "high": 1.0}
-    report = {"source": "s", "split": "track", "tracks": 3, "windows": 3, "per_genre": {}, "chance": 0.5}
+    report = {"source": "s", "split": "track", "tracks": 3, "windows": 3, "per_genre": {}, "majority_baseline": 0.5}
     report |= {"track_accuracy": summary, "segment_accuracy": summary, "macro_f1": summary}
     environment = Environment(loader=PackageLoader("musicgen_cls", "data"), autoescape=True)
     environment.globals["counted"] = counted

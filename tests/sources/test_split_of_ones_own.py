@@ -63,7 +63,7 @@ def test_leaks_of_a_list_are_in_the_heading(folder, songs, tmp_path, capsys):
     assert main(["fit", *MODEL, *source(own), *QUIET]) == 0
     printed = capsys.readouterr().out
     assert "split 'own.csv' (LEAKS)" in printed
-    assert "Beware: split 'own.csv': 1 artists have tracks on more than one side: Artist 0." in printed
+    assert "Warning: split 'own.csv': 1 artists have tracks on more than one side: Artist 0." in printed
 
 
 @pytest.mark.parametrize(

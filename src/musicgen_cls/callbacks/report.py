@@ -1,4 +1,4 @@
-"""What `test` prints, and the folder of figures and tables that it leaves."""
+"""The report of a test: what it prints, and a folder of figures and tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from musicgen_cls import __version__, plots
@@ -16,7 +15,7 @@ from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError, counted
 from musicgen_cls.files import check_writable, safe_name, shortened, shown, writing
 from musicgen_cls.formats.records import finite
-from musicgen_cls.metrics.intervals import Interval, student
+from musicgen_cls.metrics.intervals import Interval, confusion_matrix, student
 from musicgen_cls.metrics.named import metric_intervals
 from musicgen_cls.metrics.scores import Scores
 from musicgen_cls.metrics.summary import predictions_table, summarise
@@ -26,18 +25,18 @@ from musicgen_cls.tables import write_csv
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
 
-_LEVEL_DB = 6.0  # a difference in level worth a warning: peak-normalised files against others, say
+_LEVEL_DB = 6.0  # a larger difference in level gets a warning, as between peak-normalised and other files
 
 
 class TestReport(Callback):
     """Prints one table at the end of a test and writes a report folder.
 
-    The folder holds `report.html` (a page to look at), `report.json`, `tracks.csv` (a row a track), `per_genre.csv`,
+    The folder holds `report.html` (a page), `report.json`, `tracks.csv` (a row a track), `per_genre.csv`,
     `confusion.csv`, `confusion.png` and `per_genre.png`.
 
     Args:
         out: the folder; `<checkpoint's name>-test-<source>-<split>` beside the checkpoint if None.
-        figure_format: of the two figures.
+        figure_format: format of the two figures.
     """
 
     __test__ = False  # not pytest's
@@ -47,7 +46,7 @@ class TestReport(Callback):
         self.folder = Path()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find out, before the work, whether the report can be written."""
+        """Check, before the work, that the report can be written."""
         if trainer.is_global_zero and self.out:
             check_writable(Path(self.out), "--out DIR")
 
@@ -68,26 +67,23 @@ class TestReport(Callback):
             write_report_page(folder / "report.html", report, warnings_of(report), scores, datamodule, pl_module)
         except OSError as error:
             raise UsageError(
-                f"{folder}: cannot write the report there ({error.strerror}); give another folder with --out DIR"
+                f"{folder}: cannot write the report there ({error.strerror}); name another folder with --out DIR"
             ) from error
         print(f"Report:      {folder / 'report.html'}")
 
 
 def write_pair(path: Path, tests: Sequence[tuple[str, Scores]], genres: Sequence[str]) -> None:
-    """Draw the confusion matrices of several tests of one network side by side, and say how they compare."""
+    """Draw the confusion matrices of two tests of one network side by side, and print the ratio of accuracies."""
     matrices = []
     for name, scores in tests:
-        confusion = np.zeros((len(genres), len(genres)), dtype=int)
-        np.add.at(confusion, (scores.track_y, scores.track_pred), 1)
+        confusion = confusion_matrix(scores.track_y, scores.track_pred, len(genres))
         matrices.append(
             (f"{name}: {100 * scores.track_accuracy:.0f} % of {counted(len(scores.track_y), 'track')}", confusion)
         )
     plots.save(plots.confusion_matrices(matrices, genres), path)
-    (name, ours), (other, theirs) = tests
-    share = (
-        f"{ours.track_accuracy / theirs.track_accuracy:.2f} times" if theirs.track_accuracy else "not comparable with"
-    )
-    print(f"Side by side: {path}\n  the genre of {name} is told {share} as often as that of {other}")
+    (name, first), (other, second) = tests
+    ratio = f"{first.track_accuracy / second.track_accuracy:.2f}" if second.track_accuracy else "no number"
+    print(f"Side by side: {path}\n  track accuracy of {name} / track accuracy of {other}: {ratio}")
 
 
 class LossReport(Callback):
@@ -135,7 +131,7 @@ def summarise_losses(losses: list[float]) -> dict[str, Any]:
 
 
 def describe_test(trainer: Trainer, datamodule: GenreDataModule) -> dict[str, Any]:
-    """What was tested, on what, as plain values."""
+    """The checkpoint and the test tracks, as plain values."""
     return {
         "version": __version__,
         "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
@@ -148,7 +144,7 @@ def describe_test(trainer: Trainer, datamodule: GenreDataModule) -> dict[str, An
         "leaks": datamodule.known_leaks,
         "grouped": datamodule.grouped(datamodule.collection) if datamodule.collection else [],
         "near_duplicates": datamodule.collection.near if datamodule.collection else [],
-        "tracks_heard_in_training": len(datamodule.seen_in_training("test")),
+        "tracks_seen_in_training": len(datamodule.seen_in_training("test")),
         "level_offset_db": None if (offset := datamodule.level_offset()) is None else round(offset, 2),
         "left_out": len(datamodule.collection.problems) if datamodule.collection else 0,
         "genres": datamodule.genres,
@@ -166,7 +162,8 @@ def format_report(report: dict[str, Any]) -> str:
         f"Tested on {counted(report['tracks'], 'track')} ({counted(report['windows'], 'window')}) of "
         f"{report['source']}, "
         f"split '{report['split']}'{fold} ({leak})",
-        f"  track accuracy    {_percent(report['track_accuracy'])}   chance {100 * report['chance']:.1f} %",
+        f"  track accuracy    {_percent(report['track_accuracy'])}   "
+        f"baseline {100 * report['majority_baseline']:.1f} %",
         f"  segment accuracy  {_percent(report['segment_accuracy'])}",
         f"  macro F1          {_percent(report['macro_f1'])}",
         *(f"  {name:<18}{_number(interval)}" for name, interval in report.get("metrics", {}).items()),
@@ -179,20 +176,20 @@ def format_report(report: dict[str, Any]) -> str:
         lines.append(f"  {genre:<14}{row['tracks']:>7}   {recall:<24}{precision:<24}{f1:>6}")
     lines += ["", *(f"  {line}." for line in grouped)] if (grouped := report.get("grouped")) else []
     for note in warnings_of(report):
-        lines += ["", f"  Beware: {note}."]
+        lines += ["", f"  Warning: {note}."]
     return "\n".join([*lines, ""])
 
 
 def warnings_of(report: dict[str, Any]) -> list[str]:
-    """What a reader of the report has to beware of."""
+    """Warnings for a reader of the report."""
     found = []
     offset = report.get("level_offset_db") or 0.0
     if abs(offset) > _LEVEL_DB:
         louder = f"{abs(offset):.0f} dB {'louder' if offset > 0 else 'quieter'}"
-        found.append(f"these windows are {louder} than the training windows; a network may hear that as genre")
-    if heard := report.get("tracks_heard_in_training"):
+        found.append(f"these windows are {louder} than the training windows; the network may confuse level with genre")
+    if seen := report.get("tracks_seen_in_training"):
         found.append(
-            f"the checkpoint was trained or selected on {counted(heard, 'track')} of this test; its figures leak"
+            f"the checkpoint was trained or selected on {counted(seen, 'track')} of this test; its figures leak"
         )
     elif report["can_leak"]:
         found += report.get("leaks") or [LEAK_WARNING]
@@ -206,7 +203,7 @@ def write_report(
     datamodule: GenreDataModule,
     figure_format: plots.FigureFormat = "png",
 ) -> None:
-    """Write every file of the report folder, each whole or not at all."""
+    """Write every file of the report folder, each completely or not at all."""
     assert datamodule.collection is not None
     folder.mkdir(parents=True, exist_ok=True)
     genres = datamodule.genres

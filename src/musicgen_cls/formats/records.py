@@ -68,10 +68,18 @@ def parse(text: bytes, kind: type[T]) -> T:
     return convert(value, kind)
 
 
+def _current(value: Any, kind: Any) -> Any:
+    """A mapping with the keys of this version, for a schema that lists the `OLD_KEYS` of earlier versions."""
+    old: dict[str, str] = getattr(kind, "OLD_KEYS", {})
+    if not isinstance(value, dict) or old.keys().isdisjoint(value):
+        return value
+    return {old.get(key, key): part for key, part in value.items()}
+
+
 def convert(value: Any, kind: type[T], strict: bool = True) -> T:
     """A plain value as the schema has it; raises `Damage`. Strings count as numbers unless it is `strict`."""
     try:
-        return msgspec.convert(value, kind, strict=strict)
+        return msgspec.convert(_current(value, kind), kind, strict=strict)
     except msgspec.ValidationError as error:
         reason, _, place = str(error).partition(" - at `$")
         field = place.rstrip("`").lstrip(".")

@@ -1,9 +1,9 @@
-"""The report of a classifier's test, as `test` writes it and `compare` and `export` read it."""
+"""The report of a classifier's test: `test` writes it, `compare` and `export` read it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
@@ -28,8 +28,22 @@ class Figure(Struct, frozen=True):
             raise ValueError(f"the lower bound {self.low} is above the upper bound {self.high}")
 
 
+class Number(Struct, frozen=True):
+    """A value with its interval."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
 class Report(Struct, frozen=True, kw_only=True):
-    """What `compare` takes from a `report.json`."""
+    """The parts of a `report.json` that `compare` reads."""
+
+    OLD_KEYS: ClassVar[dict[str, str]] = {
+        "chance": "majority_baseline",
+        "tracks_heard_in_training": "tracks_seen_in_training",
+    }
+    """Keys of version 0.1, and those of this version."""
 
     source: str
     split: str
@@ -42,11 +56,13 @@ class Report(Struct, frozen=True, kw_only=True):
     split_seed: int | None = None
     location: str | None = None
     checkpoint: str | None = None
-    chance: Share | None = None
+    majority_baseline: Share | None = None
+    """Accuracy of always predicting the most frequent genre."""
+    metrics: dict[str, Number] = {}
 
-    def figure(self, name: str) -> Figure | None:
-        """One of the three figures, by its name."""
-        found: Figure | None = getattr(self, name)
+    def figure(self, name: str) -> Figure | Number | None:
+        """One of the three figures, or of the metrics that the config named."""
+        found: Figure | Number | None = getattr(self, name, None) or self.metrics.get(name)
         return found
 
 
@@ -58,7 +74,7 @@ class Bounded(Figure, frozen=True, kw_only=True):
 
 
 class OfGenre(Struct, frozen=True):
-    """The figures of one genre; None where there are no tracks to tell."""
+    """The figures of one genre; None without tracks."""
 
     tracks: Count
     recall: Bounded | None
@@ -67,19 +83,19 @@ class OfGenre(Struct, frozen=True):
 
 
 class FullReport(Report, frozen=True, kw_only=True):
-    """What a model card takes from a `report.json`: everything that a test writes into it."""
+    """The parts of a `report.json` that a model card shows: all that a test writes."""
 
     track_accuracy: Bounded
     segment_accuracy: Bounded
     macro_f1: Bounded
     fold: str | None
     split_seed: int | None
-    chance: Share
+    majority_baseline: Share
     windows: Count
     interval: str
     per_genre: dict[str, OfGenre]
     genres: list[str]
-    tracks_heard_in_training: int | None = None
+    tracks_seen_in_training: int | None = None
     level_offset_db: float | None = None
     leaks: list[str] = []
 
@@ -93,12 +109,12 @@ class Answer(Struct, frozen=True):
 
 
 def read_answers(path: Path, report: Report, remedy: str) -> dict[str, bool]:
-    """Whether each test track was recognised, from `tracks.csv`; nothing where there is no such table.
+    """Whether the prediction of each test track is right, from `tracks.csv`; empty without such a table.
 
     Args:
         path: the table.
-        report: the report beside it, which the table must agree with.
-        remedy: what to do about a damaged table.
+        report: the report beside it; the table must agree with it.
+        remedy: how to fix a damaged table, for errors.
 
     Raises:
         RecordError: the table is damaged, or of another test.
@@ -113,13 +129,13 @@ def read_answers(path: Path, report: Report, remedy: str) -> dict[str, bool]:
         correct[row.track] = row.genre == row.predicted
     if len(rows) != report.tracks:
         raise RecordError(
-            f"{path}: holds {counted(len(rows), 'track')}, report.json beside it has {report.tracks}: cut short, or of "
-            f"another test; {remedy}"
+            f"{path}: holds {counted(len(rows), 'track')}, but report.json beside it has {report.tracks}: cut short, "
+            f"or of another test; {remedy}"
         )
     share = sum(correct.values()) / len(rows)
     if abs(share - report.track_accuracy.value) > 1e-6:
         raise RecordError(
-            f"{path}: {100 * share:.1f} % of its tracks are recognised, report.json beside it has "
+            f"{path}: {100 * share:.1f} % of its predictions are right, but report.json beside it has "
             f"{100 * report.track_accuracy.value:.1f} %: damaged, or of another test; {remedy}"
         )
     return correct

@@ -64,7 +64,10 @@ def metric_values(metrics: MetricCollection, scores: Scores) -> dict[str, float]
 
 
 def metric_intervals(metrics: MetricCollection, scores: Scores, seed: int = 0) -> dict[str, Interval]:
-    """Each metric over tracks, with its 95 % percentile bootstrap interval: 500 times as many tracks are drawn again.
+    """Each metric over tracks, with its 95 % percentile bootstrap interval.
+
+    A resample has as many tracks of each class as the test set, drawn with replacement: a metric such as the AUROC has
+    no value for a class without tracks.
 
     Reference:
         B. Efron and R. J. Tibshirani (1993), An Introduction to the Bootstrap, Chapman & Hall, chapter 13.
@@ -73,9 +76,10 @@ def metric_intervals(metrics: MetricCollection, scores: Scores, seed: int = 0) -
         return {}
     probabilities, y = _tracks(metrics, scores)
     rng = np.random.default_rng(seed)
+    classes = [np.flatnonzero(scores.track_y == label) for label in np.unique(scores.track_y)]
     drawn: list[dict[str, float]] = []
     for _ in range(_RESAMPLES):
-        rows = torch.from_numpy(rng.integers(len(y), size=len(y))).to(y.device)
+        rows = torch.from_numpy(np.concatenate([rng.choice(members, len(members)) for members in classes])).to(y.device)
         drawn.append(values_of(metrics, probabilities[rows], y[rows]))
     intervals = {}
     for name, value in values_of(metrics, probabilities, y).items():

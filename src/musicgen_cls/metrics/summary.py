@@ -55,7 +55,7 @@ def summarise(scores: Scores, genres: Sequence[str]) -> dict[str, Any]:
         "macro_f1": asdict(bootstrap_interval(y, pred, scores.track_ids, macro_f1)),
         "loss": scores.loss if isfinite(scores.loss) else None,
         "track_loss": scores.track_loss if isfinite(scores.track_loss) else None,
-        "chance": float(tracks.max() / len(y)),
+        "majority_baseline": float(tracks.max() / len(y)),
         "genres_without_tracks": [genre for genre, n in zip(genres, tracks, strict=True) if not n],
         "per_genre": {
             genre: {

@@ -13,18 +13,18 @@ from musicgen_cls.tables import as_markdown, write_csv
 
 
 def compare(runs: Sequence[str] = (), out: str = "comparison", figure_format: plots.FigureFormat = "png") -> Path:
-    """Hold tests against one another: a table, a chart, and a paired test wherever two were made on the same tracks.
+    """Compare test reports: a table, a figure, and a paired test for every two runs with the same test tracks.
 
     Writes `comparison.md`, `comparison.csv`, `comparison.png` and, where there are pairs, `pairs.csv`.
 
     Args:
-        runs: folders of runs, of their reports, or report.json files, a row each; or NAME=PATTERN, one row of all the
-            runs that it stands for, as of several seeds: mean and standard deviation.
-        out: the folder to write into.
-        figure_format: of the chart.
+        runs: folders of runs or reports, or report.json files, a row each; or NAME=PATTERN, one row for all runs of the
+            pattern, as those of several seeds: mean and standard deviation.
+        out: the folder for the results.
+        figure_format: format of the figure.
 
     Raises:
-        UsageError: there is no report, it cannot be read, or nothing can be written.
+        UsageError: there is no report, a report cannot be read, or the folder cannot be written.
     """
     rows = find_rows(runs)
     folder = as_path(out, "--out")
@@ -39,7 +39,7 @@ def compare(runs: Sequence[str] = (), out: str = "comparison", figure_format: pl
     if found:
         write_csv(folder / "pairs.csv", list(found[0]), found)
     else:
-        (folder / "pairs.csv").unlink(missing_ok=True)  # of another comparison
+        (folder / "pairs.csv").unlink(missing_ok=True)  # of an earlier comparison
     letters = letters_of(rows)
     drawn = [(row.name, row.figure("track_accuracy"), letters[row.test_sets], row.leaks) for row in rows]
     chart = f"comparison.{figure_format}"

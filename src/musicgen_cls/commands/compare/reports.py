@@ -23,7 +23,7 @@ FIGURES = {"track_accuracy": "tracks, %", "segment_accuracy": "segments, %", "ma
 
 @dataclass(frozen=True)
 class Tested:
-    """A report folder: what `report.json` says, and whether each track was recognised."""
+    """A report folder: `report.json`, and whether the prediction of each track is right."""
 
     folder: Path
     report: Report
@@ -32,7 +32,7 @@ class Tested:
 
     @property
     def division(self) -> str:
-        """What the test tracks are, in words."""
+        """The collection and the division of its tracks, in words."""
         report = self.report
         seed = f", seed {report.split_seed}" if report.split in ("track", "artist", "segment") else ""
         fold = f", fold {report.fold}" if report.fold else ""
@@ -40,27 +40,32 @@ class Tested:
 
     @property
     def test_set(self) -> tuple[str, frozenset[str]]:
-        """What must be the same for figures to be compared: the division, and the tracks where they are known."""
+        """The division, and the tracks if they are known: figures are comparable where these are equal."""
         if not self.correct:
             where = f" of {self.report.location}" if self.report.location else ""
             return (
-                f"{self.division}, {counted(self.report.tracks, 'track')}{where} (which ones is not known)",
+                f"{self.division}, {counted(self.report.tracks, 'track')}{where} (their names are unknown)",
                 frozenset(),
             )
         return self.division, frozenset(map(composed, self.correct))
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """What two reports have in common only if one test was made twice."""
+        """Equal for two reports of the same test."""
         checkpoint = self.report.checkpoint
         figures = tuple(self.report.figure(name) for name in FIGURES)
-        told = frozenset(self.correct.items())
-        return (str(Path(checkpoint).absolute()) if checkpoint else self.folder.resolve(), self.test_set, figures, told)
+        answers = frozenset(self.correct.items())
+        return (
+            str(Path(checkpoint).absolute()) if checkpoint else self.folder.resolve(),
+            self.test_set,
+            figures,
+            answers,
+        )
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the comparison: a run, or runs that differ by their seeds."""
+    """A row of the comparison: a run, or several runs that differ in their seeds."""
 
     name: str
     tests: tuple[Tested, ...]
@@ -86,23 +91,28 @@ class Row:
         return Interval(found[0].value, low, high)
 
     def cell(self, name: str) -> str:
-        """A figure as text: of one run with its interval, of several mean and standard deviation."""
+        """A figure as text, in percent if it is a share: of one run with its interval, of several mean ± deviation."""
         interval = self.figure(name)
         if interval is None:
             return ""
-        if math.isnan(interval.low) or math.isnan(interval.high):
-            return f"{100 * interval.value:.1f}"
-        if len(self.tests) == 1:
-            return str(interval).replace(" %", "", 1)
-        spread = statistics.stdev(figure.value for test in self.tests if (figure := test.report.figure(name)))
-        return f"{100 * interval.value:.1f} ± {100 * spread:.1f}"
+        scale, digits = (100, 1) if name in FIGURES else (1, 3)
+        value, low, high = (f"{scale * x:.{digits}f}" for x in (interval.value, interval.low, interval.high))
+        if len(self.tests) > 1:
+            spread = statistics.stdev(figure.value for test in self.tests if (figure := test.report.figure(name)))
+            return f"{value} ± {scale * spread:.{digits}f}"
+        return value if math.isnan(interval.low) or math.isnan(interval.high) else f"{value} [{low}, {high}]"
+
+
+def metric_names(rows: Sequence[Row]) -> list[str]:
+    """The names of all metrics that the configs of the tested models named."""
+    return list(dict.fromkeys(name for row in rows for test in row.tests for name in test.report.metrics))
 
 
 def find_rows(runs: Sequence[str]) -> list[Row]:
-    """Rows in the order in which they were named.
+    """Rows in the order of their names.
 
     Raises:
-        UsageError: a name that stands for no report of a classifier, or a pattern for tests of which no mean can be.
+        UsageError: there is no report of a classifier under a name, or the tests of a pattern have no common mean.
     """
     runs = list(runs)
     if not runs or "" in runs:
@@ -115,8 +125,8 @@ def find_rows(runs: Sequence[str]) -> list[Row]:
         name, equals, pattern = run.partition("=")
         if equals and not as_path(run, "RUN").exists():
             if not name or name in named:
-                said = "twice; give each row its own, and one pattern for runs that are one row" if name else "empty"
-                raise UsageError(f"RUN {run}: its name is {said}")
+                fault = "used twice; give each row a name, and one pattern for the runs of one row" if name else "empty"
+                raise UsageError(f"RUN {run}: its name is {fault}")
             named.add(name)
             rows.append(_averaged(name, pattern))
             continue
@@ -137,14 +147,14 @@ def _averaged(name: str, pattern: str) -> Row:
     kinds = sorted({f"{test.report.source}, split {test.report.split}" for test in tests})
     if len(kinds) > 1:
         raise UsageError(
-            f"RUN {name}={pattern}: tests of several kinds ({'; '.join(kinds)}), whose mean would say nothing; give "
-            "each kind a row of its own"
+            f"RUN {name}={pattern}: tests of several kinds ({'; '.join(kinds)}) have no common mean; give each "
+            "kind a row of its own"
         )
     return Row(name, tuple(tests))
 
 
 def _tests(pattern: str) -> list[Tested]:
-    """The tests that a folder, a file or a pattern stands for; of one that was made again, the first."""
+    """The tests of a folder, a file or a pattern; of two reports of the same test, the first."""
     path = as_path(pattern, "RUN")
     places = [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207
     reports: list[Path] = []
@@ -160,20 +170,18 @@ def _tests(pattern: str) -> list[Tested]:
             tests.setdefault(test.identity, test)
     if not tests:
         only = f" (not {reports[0]})" if reports else ""
-        raise UsageError(
-            f"RUN {pattern}: no report.json of a classifier's test there{only}; musiccli test --ckpt_path writes one"
-        )
+        raise UsageError(f"RUN {pattern}: no report.json of a classifier's test there{only}; musiccli test writes one")
     return list(tests.values())
 
 
 def _read(path: Path, wanted: bool) -> Tested | None:
-    """A report; None for one of something else that lies in a folder among others."""
+    """A report; None for a report of something else among the files of a folder."""
     remedy = "name a report.json that test wrote"
     try:
-        said = parse(read_bytes(path, remedy), object)
-        if not wanted and not (isinstance(said, dict) and "track_accuracy" in said):
+        content = parse(read_bytes(path, remedy), object)
+        if not wanted and not (isinstance(content, dict) and "track_accuracy" in content):
             return None
-        report = convert(said, Report)
+        report = convert(content, Report)
     except Damage as damage:
         raise UsageError(f"RUN {path}: not the report of a classifier's test ({damage}); {remedy}") from None
     correct = read_answers(path.with_name("tracks.csv"), report, "test again, or delete the table")
@@ -181,7 +189,7 @@ def _read(path: Path, wanted: bool) -> Tested | None:
 
 
 def _minutes(folder: Path) -> float | None:
-    """What training and test took, where a benchmark left that beside a report."""
+    """Minutes of training and test, if a benchmark wrote them beside a report."""
     path = folder.absolute().with_name("minutes.json")
     try:
         return parse(read_bytes(path, ""), Minutes) if path.is_file() else None

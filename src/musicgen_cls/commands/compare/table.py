@@ -9,33 +9,34 @@ from itertools import combinations
 from string import ascii_uppercase
 from typing import Any
 
-from musicgen_cls.commands.compare.reports import FIGURES, Row
+from musicgen_cls.commands.compare.reports import FIGURES, Row, metric_names
 from musicgen_cls.errors import counted
 from musicgen_cls.metrics.intervals import holm, mcnemar
 from musicgen_cls.sources.names import composed
 
 
 def letters_of(rows: Sequence[Row]) -> dict[frozenset[tuple[str, frozenset[str]]], str]:
-    """A letter for each test set (or set of test sets, of runs that were divided by their seeds)."""
+    """A letter for each test set, or for each set of test sets, if every run of a row has its own division."""
     sets = list(dict.fromkeys(row.test_sets for row in rows))
     return {test_set: ascii_uppercase[i] if i < 26 else str(i + 1) for i, test_set in enumerate(sets)}
 
 
 def table_of(rows: Sequence[Row]) -> list[dict[str, str]]:
-    """The comparison in words: a column that is empty throughout is left out."""
+    """The comparison as text, without empty columns."""
     letters = letters_of(rows)
     table = []
     for row in rows:
         report = row.tests[0].report
         sizes = sorted({test.report.tracks for test in row.tests})
         minutes = [test.minutes for test in row.tests if test.minutes is not None]
-        chance = [test.report.chance for test in row.tests if test.report.chance is not None]
+        baselines = [test.report.majority_baseline for test in row.tests if test.report.majority_baseline is not None]
         table.append(
             {
                 "run": row.name,
                 "split": report.split + (" (leaks)" if row.leaks else ""),
                 **{label: row.cell(name) for name, label in FIGURES.items()},
-                "chance, %": f"{100 * statistics.mean(chance):.1f}" if chance else "",
+                **{name: row.cell(name) for name in metric_names(rows)},
+                "baseline, %": f"{100 * statistics.mean(baselines):.1f}" if baselines else "",
                 "runs": str(len(row.tests)),
                 "test tracks": str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}",
                 "test set": letters[row.test_sets] if len(letters) > 1 else "",
@@ -47,18 +48,16 @@ def table_of(rows: Sequence[Row]) -> list[dict[str, str]]:
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
-    """What must be known to read the table."""
+    """Notes on how to read the table."""
     found = []
     letters = letters_of(rows)
     if len(letters) > 1:
         sets = "; ".join(f"{letter}: {_describe(test_set)}" for test_set, letter in letters.items())
-        found.append(f"**Different test sets: figures of one cannot be held against those of another.** {sets}.")
+        found.append(f"**Different test sets: their figures are not comparable.** {sets}.")
     if any(row.leaks for row in rows):
-        found.append(
-            "(leaks): tracks, or their slices, were on both sides; such a figure does not tell how new music fares."
-        )
+        found.append("(leaks): tracks, or slices of them, were on both sides; the figure does not hold for new music.")
     if any(len(row.tests) > 1 for row in rows):
-        found.append("Of several runs mean ± standard deviation; of one run its 95 % interval.")
+        found.append("Several runs: mean ± standard deviation. One run: its 95 % interval.")
     return found
 
 
@@ -71,7 +70,7 @@ def _describe(test_sets: frozenset[tuple[str, frozenset[str]]]) -> str:
 
 
 def pairs(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """McNemar's test on the tracks of each two single runs that were tested on the same, Holm-corrected over all."""
+    """McNemar's test for every two single runs with the same test tracks, with Holm's correction over all pairs."""
     single = [row for row in rows if len(row.tests) == 1 and row.tests[0].correct]
     found: list[dict[str, Any]] = []
     for first, second in combinations(single, 2):
@@ -90,12 +89,12 @@ def pairs(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def by_name(correct: dict[str, bool]) -> dict[str, bool]:
-    """What is known of each track, by its composed name: another system may have written the same name otherwise."""
+    """The answers by composed track name: systems write the same name with different characters."""
     return {composed(track): right for track, right in correct.items()}
 
 
 def pairs_table(found: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """Those tests in words."""
+    """The paired tests as text."""
     table = []
     for line in found:
         better = line["run"] if line["only run right"] > line["only other right"] else line["other"]
@@ -106,7 +105,7 @@ def pairs_table(found: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def figures_table(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The comparison in numbers, all digits."""
+    """The comparison in numbers, with all digits."""
     letters = letters_of(rows)
     table = []
     for row in rows:
@@ -118,7 +117,7 @@ def figures_table(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "test_tracks": ";".join(str(test.report.tracks) for test in row.tests),
             "runs": len(row.tests),
         }
-        for name in FIGURES:
+        for name in (*FIGURES, *metric_names(rows)):
             interval = row.figure(name)
             for end in ("value", "low", "high"):
                 number = getattr(interval, end) if interval else math.nan

@@ -32,7 +32,18 @@ LICENCE = (
 )
 
 _FIGURES = ("track_accuracy", "segment_accuracy", "macro_f1")
-_REPORTED = ("source", "split", "fold", "split_seed", "tracks", "windows", "chance", *_FIGURES, "interval", "per_genre")
+_REPORTED = (
+    "source",
+    "split",
+    "fold",
+    "split_seed",
+    "tracks",
+    "windows",
+    "majority_baseline",
+    *_FIGURES,
+    "interval",
+    "per_genre",
+)
 _STUDY = re.compile(r'^After (.+?, ".+?")', re.MULTILINE | re.DOTALL)
 _LEVEL_DB = 6.0  # as in the test's own report
 
@@ -127,7 +138,7 @@ def _report(file: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     remedy = f"delete it, or write it again with musiccli test --ckpt_path {checkpoint.path}"
     report = read(file, FullReport, remedy)
     values = to_builtins(report)
-    seen, offset = report.tracks_heard_in_training or 0, report.level_offset_db or 0.0
+    seen, offset = report.tracks_seen_in_training or 0, report.level_offset_db or 0.0
     if report.genres != checkpoint.genres:
         raise CheckpointError(f"{file}: of other genres than {checkpoint.path}; {remedy}")
     beware = []
@@ -143,7 +154,7 @@ def _report(file: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     if file.stat().st_mtime < checkpoint.path.stat().st_mtime:
         beware.append("this report is older than the checkpoint's file, and may be of weights before these")
     kept = {name: values[name] for name in _REPORTED}
-    return {**kept, "leaks": report.can_leak, "tracks_heard_in_training": seen, "beware": beware}
+    return {**kept, "leaks": report.can_leak, "tracks_seen_in_training": seen, "beware": beware}
 
 
 def _study(class_path: str) -> str | None:
