@@ -7,7 +7,7 @@ import torch
 
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.errors import CheckpointError
-from musicgen_cls.specs import TRUST_VARIABLE
+from musicgen_cls.trust import TRUST_VARIABLE
 
 OURS = {
     "epoch": 4,

@@ -12,7 +12,8 @@ from musicgen_cls.models.classifiers.cnn5 import CNN5
 from musicgen_cls.models.classifiers.vgg import VGG
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.synthetic import SyntheticGenres
-from musicgen_cls.specs import arguments_of, check_described, class_path, init_arguments, make, plain
+from musicgen_cls.specs import arguments_of, class_path, init_arguments, plain
+from musicgen_cls.trust import check_described, make
 
 
 class Pair:
@@ -162,7 +163,7 @@ def test_classes_are_found_in_arguments_that_are_handed_on():
 
 def test_arguments_that_are_not_handed_on_stay_unknown():
     assert list(arguments_of(Keeps)) == ["gain", "kwargs"]
-    with pytest.raises(UsageError, match="keeps no attribute named as its argument 'kwargs'"):
+    with pytest.raises(UsageError, match="has no attribute named as its argument 'kwargs'"):
         plain(Keeps())
 
 

@@ -17,7 +17,8 @@ from lightning.pytorch import LightningDataModule, LightningModule
 
 from musicgen_cls.errors import CheckpointError, UsageError, counted
 from musicgen_cls.files import as_path, writing
-from musicgen_cls.specs import check_described, current
+from musicgen_cls.specs import current
+from musicgen_cls.trust import check_described
 
 Described = dict[str, Any]
 """A class and its arguments in plain form: `{"class_path": ..., "init_args": {...}}`."""

@@ -21,10 +21,10 @@ from musicgen_cls.datamodules.stream import batches
 from musicgen_cls.errors import AudioError, CheckpointError, UsageError, one_line
 from musicgen_cls.files import as_path
 from musicgen_cls.memory import keep_memory
-from musicgen_cls.specs import make
 from musicgen_cls.tasks.base import Task
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.timeline import Timeline, timeline
+from musicgen_cls.trust import make
 
 
 def load_parts(checkpoint: Checkpoint, device: torch.device) -> tuple[Task, GenreDataModule]:

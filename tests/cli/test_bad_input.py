@@ -328,7 +328,7 @@ class TestCheckpoints:
         name = next(iter(saved["state_dict"]))
         saved["state_dict"][name] = saved["state_dict"][name][:1]
         torch.save(saved, tmp_path / "old.ckpt")
-        assert "weights are not those of today's VGG" in fails("test", "--ckpt_path", tmp_path / "old.ckpt")
+        assert "weights do not fit the VGG of this version" in fails("test", "--ckpt_path", tmp_path / "old.ckpt")
 
     def test_of_another_input(self, fails: Fails, checkpoint: Path) -> None:
         said = fails("test", "--config", CONFIG, "--ckpt_path", checkpoint, *SMALL, "--data.n_mels", "128")

@@ -20,8 +20,8 @@ from musicgen_cls.callbacks import continuations
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.commands.judge.command import load_generated
 from musicgen_cls.sources.folder import Folder
-from musicgen_cls.specs import TRUST_VARIABLE
 from musicgen_cls.synth.render import render
+from musicgen_cls.trust import TRUST_VARIABLE
 
 CONFIGS = Path(musicgen_cls.__file__).parent / "configs"
 RATE = 4000

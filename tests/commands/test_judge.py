@@ -15,8 +15,8 @@ from musicgen_cls.commands.judge import command, verdict
 from musicgen_cls.commands.judge.measures import _related, _scale
 from musicgen_cls.commands.judge.music import Music, load_generated
 from musicgen_cls.commands.judge.verdict import targets
-from musicgen_cls.specs import TRUST_VARIABLE
 from musicgen_cls.synth.render import render
+from musicgen_cls.trust import TRUST_VARIABLE
 
 RATE = 4000
 GENRES = ("jazz", "metal")

@@ -18,7 +18,8 @@ from musicgen_cls.__main__ import main
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.cli.help import class_help
 from musicgen_cls.errors import CheckpointError
-from musicgen_cls.specs import arguments_of, class_path, make, plain
+from musicgen_cls.specs import arguments_of, class_path, plain
+from musicgen_cls.trust import make
 
 CODE = '''
 import numpy as np

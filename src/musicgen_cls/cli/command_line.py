@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import yaml
 
 from musicgen_cls.errors import UsageError
-from musicgen_cls.specs import TRUST_VARIABLE
+from musicgen_cls.trust import TRUST_VARIABLE
 
 _BOOLEANS = ("true", "false", "yes", "no", "on", "off", "1", "0")
 

@@ -13,7 +13,7 @@ import yaml
 from musicgen_cls.errors import UsageError
 from musicgen_cls.files import as_path, check_regular
 from musicgen_cls.specs import DOTTED, current
-from musicgen_cls.specs import check_trusted as check_class_trusted
+from musicgen_cls.trust import check_trusted as check_class_trusted
 
 _BYTES, _DEPTH, _VALUES = 1_000_000, 60, 100_000
 """The most that a config may hold: bytes, levels, and values once its aliases are written out."""
