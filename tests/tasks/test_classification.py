@@ -242,10 +242,10 @@ def test_a_network_that_answers_for_each_row_is_not_for_windows():
 
 def test_weights_of_another_network():
     weights = GenreClassifier(TINY, num_classes=3).state_dict()
-    with pytest.raises(CheckpointError, match=r"^--ckpt_path: its weights are not .*size mismatch.*train afresh$"):
+    with pytest.raises(CheckpointError, match=r"^--ckpt_path: its weights do not fit .*size mismatch.*train again$"):
         GenreClassifier(TINY, num_classes=4).load_state_dict(weights)
     weights.pop(next(iter(weights)))
-    with pytest.raises(CheckpointError, match=r"^--ckpt_path: .*Missing key.*train afresh$"):
+    with pytest.raises(CheckpointError, match=r"^--ckpt_path: .*Missing key.*train again$"):
         GenreClassifier(TINY, num_classes=3).load_state_dict(weights)
 
 
