@@ -93,7 +93,7 @@ class GenreDataModule(TrackDataModule):
 
     def setup(self, stage: str) -> None:
         """Open the collection, divide the tracks, lay the windows."""
-        if self.files is not None:
+        if stage == "predict" and self.files is not None:
             return
         self._open_once()
         if stage == "fit" and self.front_end.learns:

@@ -115,7 +115,8 @@ class TrackDataModule(Answers, LightningDataModule, ABC):
 
     def prepare_data(self) -> None:
         """Fetch and decode what is missing: on one process, once."""
-        if self.files is not None or self._opened is not None:
+        predicting = self.trainer is None or self.trainer.state.fn == "predict"
+        if (predicting and self.files is not None) or self._opened is not None:
             return
         self._opened = collection = self.open_collection()
         if collection.problems:
