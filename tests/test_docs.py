@@ -4,8 +4,10 @@ import re
 import shlex
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from musicgen_cls.__main__ import main
 
@@ -78,3 +80,19 @@ def test_the_index_of_the_results_has_every_page() -> None:
     folder = ROOT / "docs" / "results"
     index = (folder / "index.md").read_text(encoding="utf-8")
     assert {path.stem for path in folder.glob("*.md")} - {"index"} == set(re.findall(r"^[\w-]+$", index, re.MULTILINE))
+
+
+def test_the_classes_of_the_page_on_extending_work(tmp_path: Path) -> None:
+    parts: dict[str, Any] = {}
+    for block in blocks(ROOT / "docs" / "extending.md", "python"):
+        exec(block, parts)
+    (tmp_path / "jazz_001.wav").touch()
+    source = parts["Tagged"](str(tmp_path))
+    assert [(track.id, track.genre) for track in source.tracks()] == [("jazz_001", "jazz")]
+    data = parts["QuietMel"](source=source, genres=["jazz", "metal"], seconds=1.0)
+    assert data.hparams["gain"] == 0.5
+    task = parts["Smoothed"](network=parts["MyNetwork"], num_classes=data.num_classes, smoothing=0.2)
+    assert task.hparams["smoothing"] == 0.2
+    assert task(torch.zeros(3, 64, 9)).shape == (3, 2)
+    assert parts["Flip"]()(torch.ones(4, 8)).abs().eq(1).all()
+    assert parts["COMMANDS"]["count"].positional == ("folder",)
