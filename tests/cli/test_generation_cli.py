@@ -136,6 +136,12 @@ class TestFit:
         assert status == 2
         assert "fit-genres trains generators" in err
 
+    def test_fit_genres_without_validation(self, run, songs):
+        no_validation = ["--trainer.limit_val_batches", "0", "--test_after_fit", "false"]
+        status, out, err = run("fit-genres", "--run", "unvalidated", *fit_args(songs), *no_validation)
+        assert status == 0, err
+        assert " - " in out.splitlines()[-1]
+
     def test_fit_genres_takes_no_checkpoint(self, run, songs):
         status, _, err = run("fit-genres", *fit_args(songs), "--ckpt_path", "x.ckpt")
         assert status == 2

@@ -64,6 +64,8 @@ def test_help_of_the_other_commands_is_short_too(command, capsys):
         (["--model.help", "GenreClassifier"], "--model.lr: float = 0.001"),
         (["--model.network.help", "VGG"], "--model.network.width: int = 32"),
         (["--data.source.help", "Folder"], "--data.source.root: str"),
+        (["--data.help", "musicgen_cls.datamodules.MelSlices"], "--data.n_mels: int = 64"),
+        (["--model.network.help", "torch.nn.Linear"], "--model.network.in_features"),
         (["--data.source.help"], "explains one of: FMA, GTZAN, Folder, SyntheticGenres"),
         (["--data.help", "Nothing"], "explains one of: FeatureTable, MelSlices"),
     ],
@@ -75,3 +77,9 @@ def test_classes_are_explained_shortly(args, said, capsys):
     printed = capsys.readouterr().out
     assert said in printed
     assert len(printed.splitlines()) <= 60
+
+
+@pytest.mark.parametrize("name", ["nowhere.Net", "torch.nn.Nothing", "torch.nn.functional"])
+def test_a_class_that_is_none(name, capsys):
+    assert main(["fit", "--model.network.help", name]) == 2
+    assert f"--model.network.help {name}: no" in capsys.readouterr().err

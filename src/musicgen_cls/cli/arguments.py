@@ -16,7 +16,7 @@ from musicgen_cls.cli.help import class_help
 from musicgen_cls.cli.messages import explain
 from musicgen_cls.cli.registry import BY_OPTION, CLASSES
 from musicgen_cls.errors import UsageError
-from musicgen_cls.specs import arguments_of
+from musicgen_cls.specs import DOTTED, arguments_of, current_path, resolve
 
 _OWN = {"config", "ckpt_path", "out", "test_after_fit", "seed_everything", "checkpoint", "early_stopping"}
 _OWN_FLAGS = {"overwrite", "test_after_fit", "verify", "verbose", "weights_only", "return_predictions"}
@@ -78,6 +78,17 @@ _USE = {
 }
 
 
+def _own_class(path: str, option: str) -> type:
+    """A class that the command line names by its path."""
+    try:
+        found = resolve(path)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"{option} {path}: no such class ({error})") from error
+    if not isinstance(found, type):
+        raise UsageError(f"{option} {path}: not a class; name one")
+    return found
+
+
 def asked_class(args: Sequence[str]) -> str | None:
     """The help that a command line asks for with `--data.help CLASS` and the like; None for any other command line."""
     for arg, after in zip(args, (*args[1:], ""), strict=False):
@@ -85,7 +96,9 @@ def asked_class(args: Sequence[str]) -> str | None:
         place = name.removeprefix("--").removesuffix(".help")
         if name == f"--{place}.help" and place in BY_OPTION:
             known = {cls.__name__: cls for cls in BY_OPTION[place]}
-            wanted = (value if equals else after).rpartition(".")[2]
+            wanted = current_path(value if equals else after)
+            if DOTTED.fullmatch(wanted):
+                return class_help(_own_class(wanted, f"--{place}.help"), f"--{place}")
             if wanted in known:
                 return class_help(known[wanted], f"--{place}")
             return f"--{place}.help CLASS explains one of: {', '.join(known)}\n"

@@ -61,8 +61,9 @@ class EpochLine(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Advance."""
-        self.val_loss = float(trainer.callback_metrics["val_loss"])
-        self._bar.set_postfix(val_loss=f"{self.val_loss:.4g}", refresh=False)
+        if "val_loss" in trainer.callback_metrics:  # not where validation is limited or has not run yet
+            self.val_loss = float(trainer.callback_metrics["val_loss"])
+            self._bar.set_postfix(val_loss=f"{self.val_loss:.4g}", refresh=False)
         self._bar.update()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
