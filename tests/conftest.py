@@ -100,7 +100,7 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def opened() -> Iterator[Callable[[Path], dict[str, Any]]]:
-    """Opens a page in a real browser without a screen and says what it found there: Debian's or anyone's Chromium."""
+    """Opens a page in a real browser without a screen, a Chromium, and returns what the page holds."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     program = next((path for name in names if (path := shutil.which(name))), None)
     if program is None:
@@ -115,7 +115,7 @@ def opened() -> Iterator[Callable[[Path], dict[str, Any]]]:
 
 
 def _look(browser: Any, path: Path) -> dict[str, Any]:
-    """What a page holds once everything is loaded; what it asked the network for; what it complained of."""
+    """The content of a page once all is loaded and a sound has begun to play; its requests and its errors."""
     page, asked, complaints = browser.new_page(), [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda message: complaints.append(message.text))
@@ -125,7 +125,12 @@ def _look(browser: Any, path: Path) -> dict[str, Any]:
     found: dict[str, Any] = page.evaluate(
         """async () => {
             const played = document.querySelector('audio');
-            if (played) { played.muted = true; await played.play(); await new Promise(done => setTimeout(done, 500)); }
+            if (played) {
+                played.muted = true;
+                const moved = new Promise(done => played.ontimeupdate = () => played.currentTime > 0 && done());
+                await played.play();
+                await moved;
+            }
             return {
                 text: document.body.innerText,
                 heading: document.querySelector('h1').innerText,
