@@ -49,7 +49,7 @@ def test_a_browser_shows_and_plays_every_recording(tmp_path: Path, opened: Calla
     assert found["complaints"] == found["fetched"] == []
     assert len(found["pictures"]) == len(found["sounds"]) == 5
     assert all(seconds == pytest.approx(SECONDS, abs=0.3) for seconds in found["sounds"])
-    assert found["played_s"] > 0.1
+    assert found["played_s"] > 0
     assert not found["wide"]
     for said in (
         "Old-Time / <Historic>", "continues 0.mp3, sample 2 of 2", "runs/best.ckpt", "5,000 steps, 12 epochs",
