@@ -11,14 +11,13 @@ from lightning.fabric.plugins.io import CheckpointIO
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from musicgen_cls.callbacks.predictions import PredictionWriter
-from musicgen_cls.callbacks.report import TestReport, write_pair
 from musicgen_cls.callbacks.resuming import LastingStop
 from musicgen_cls.checkpoints import Checkpoint, WholeCheckpoints, read_checkpoint
 from musicgen_cls.cli import configs
+from musicgen_cls.cli.after import close_fit, test_beside
 from musicgen_cls.cli.arguments import MusicParser, asked_class, checkpoint_of, flag_names
 from musicgen_cls.cli.attached import prediction_writer, progress_bar, test_report, training_callbacks
 from musicgen_cls.cli.checks import check_agreement, check_changes, check_genres, check_network, check_seed
@@ -29,8 +28,6 @@ from musicgen_cls.cli.patches import patched
 from musicgen_cls.cli.runs import (
     LAST,
     check_folders,
-    figures_first,
-    hyper_parameters,
     resume_last,
     saved_last,
     settings_of,
@@ -42,7 +39,6 @@ from musicgen_cls.files import as_path
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.plots import FigureFormat
 from musicgen_cls.sources.base import Source
-from musicgen_cls.specs import init_arguments
 
 WITH_CHECKPOINT = ("validate", "test", "predict")
 
@@ -244,48 +240,12 @@ class MusicCLI(LightningCLI):
     def after_test(self) -> None:
         """Test the tracks of `--beside` in the same way, and draw both."""
         source = self._get(self.config_init, "beside")
-        if source is None:
-            return
-        trainer, first = self.trainer, self.model.results["test"]
-        report = next(c for c in trainer.callbacks if isinstance(c, TestReport))  # type: ignore[attr-defined]
-        folder = report.folder
-        arguments = {
-            name: value for name, value in init_arguments(self.datamodule).items() if name not in ("augment", "mask")
-        }
-        datamodule = type(self.datamodule)(**{**arguments, "source": source})
-        report.out = str(folder / "beside")
-        trainer.test(self.model, datamodule=datamodule, ckpt_path=trainer.ckpt_path, weights_only=True, verbose=False)
-        if trainer.is_global_zero:
-            names = [str(part.source.location) for part in (self.datamodule, datamodule)]
-            pair = list(zip(names, (first, self.model.results["test"]), strict=True))
-            write_pair(folder / f"beside.{report.figure_format}", pair, datamodule.genres)
+        if source is not None:
+            test_beside(self.trainer, self.model, self.datamodule, source)
 
     def after_fit(self) -> None:
         """Test the best checkpoint and print where the results are."""
-        trainer, logger = self.trainer, self.trainer.logger
-        best = getattr(trainer.checkpoint_callback, "best_model_path", "")
-        if not best and (last := saved_last(trainer)) is not None:
-            rank_zero_only(print)(
-                "No validation ran (see --trainer.limit_val_batches, max_steps, check_val_every_n_epoch): there is no "
-                "best checkpoint, and the last one takes its place"
-            )
-            best = str(last)
-        if not best:
-            if not (trainer.global_step or self.config["fit"].trainer.fast_dev_run):
-                rank_zero_only(print)(
-                    "Nothing was trained (see --trainer.max_epochs, max_steps and limit_train_batches)"
-                )
-            return
-        if self.config["fit"].test_after_fit:
-            trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
-        if not trainer.is_global_zero:
-            return
-        print(f"Checkpoint:  {best}")
-        if isinstance(logger, TensorBoardLogger):
-            figures = {name: float(value) for name, value in trainer.callback_metrics.items() if "_step" not in name}
-            logger.log_hyperparams(hyper_parameters(self.model, self.datamodule), figures_first(figures))
-            logger.save()
-            print(f"TensorBoard: tensorboard --logdir {logger.save_dir}")
+        close_fit(self.trainer, self.model, self.datamodule, self.config["fit"].test_after_fit)
 
 
 def start(args: Sequence[str], cli: type[MusicCLI] = MusicCLI, more_callbacks: Sequence[Callback] = ()) -> MusicCLI:

@@ -81,33 +81,31 @@ def judge(
         name = f"{'embed' if embed else 'judge'} ({Path(str(embed or judge)).name})"
         embeddings[name] = ClassifierFeatures(embedder, first.sample_rate)
     measure(music, truth.training, embeddings, recogniser, first.sample_rate, context)
-    generators = list(_generators(zip(names, columns, strict=True)))
     notes = [*truth.notes, *(seen_by_judge(recogniser, as_path(real, "REAL"), truth.paths) if recogniser else [])]
     notes += _rate_notes(first, {"judge": recogniser, "embed": embedder if embed else None})
-    warnings = {g["name"]: training_warning(g["steps"]) for g in generators if g["steps"] is not None}
-    notes += [f"{name}: {warning}" for name, warning in warnings.items() if warning]
-    report = {
-        "version": __version__,
-        "generated": str(first.folder),
-        "checkpoint": first.checkpoint,
-        "real": real,
-        "judge": judge,
-        "embed": embed,
-        "sample_rate": first.sample_rate,
-        "judged_s": [context, length],
-        "tracks": {column.name: len(column.tracks) for column in music},
-        "training_tracks": sum(map(len, truth.training.values())),
-        "measures": {column.name: column.measures for column in music},
-        "generators": generators,
-        "targets": with_verdicts(
-            targets(music[0], music[1], music[2] if len(columns) > 1 else None),
-            min(len(column.prompts) for column in music[:2]),
-        ),
-        "notes": notes,
-    }
+    made = list(_generators(zip(names, columns, strict=True)))
+    report: dict[str, Any] = {"version": __version__, "generated": str(first.folder), "checkpoint": first.checkpoint}
+    report |= {"real": real, "judge": judge, "embed": embed, "sample_rate": first.sample_rate}
+    report |= {"judged_s": [context, length], "training_tracks": sum(map(len, truth.training.values()))}
+    report |= _judgement(music, len(columns)) | {"generators": made, "notes": [*notes, *_training_notes(made)]}
     print(format_judgement(report))
-    players = [(column.name, column.tracks) for column in music if column.name in (REAL, *names)]
-    _write(folder, report, players)
+    _write(folder, report, [(column.name, column.tracks) for column in music if column.name in (REAL, *names)])
+
+
+def _judgement(music: Sequence[Music], generated: int) -> dict[str, Any]:
+    """The measures of all kinds of music, and the targets of the first of `generated` columns after the real one."""
+    rows = targets(music[0], music[1], music[2] if generated > 1 else None)
+    return {
+        "tracks": {column.name: len(column.tracks) for column in music},
+        "measures": {column.name: column.measures for column in music},
+        "targets": with_verdicts(rows, min(len(column.prompts) for column in music[:2])),
+    }
+
+
+def _training_notes(generators: Sequence[dict[str, Any]]) -> list[str]:
+    """A note on each generator that was trained for few steps."""
+    warnings = {g["name"]: training_warning(g["steps"]) for g in generators if g["steps"] is not None}
+    return [f"{name}: {warning}" for name, warning in warnings.items() if warning]
 
 
 def _recogniser(checkpoint: str | None, generated: Generated) -> GenreRecogniser | None:
