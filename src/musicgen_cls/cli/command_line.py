@@ -6,8 +6,6 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-import yaml
-
 from musicgen_cls.errors import UsageError
 from musicgen_cls.trust import TRUST_VARIABLE
 
@@ -86,6 +84,8 @@ def names_in(text: str) -> list[str]:
     """The name in a text, or the names in a list written as YAML where no file has that name."""
     if not text.startswith("[") or os.path.lexists(text):
         return [text] if text else []
+    import yaml
+
     try:
         names = yaml.safe_load(text)
     except yaml.YAMLError:
