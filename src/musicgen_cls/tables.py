@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from musicgen_cls.errors import SourceError
@@ -42,12 +43,13 @@ def as_markdown(table: Sequence[Mapping[str, str]]) -> str:
     return tabulate(rows, names, tablefmt="pipe", disable_numparse=True, colalign=align)
 
 
-def as_text(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table for a terminal; the first column is aligned to the left, the others to the right."""
+def as_text(head: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[str] = ()) -> str:
+    """A table for a terminal, indented by two spaces; the first column and those of `left` are aligned to the left."""
     from tabulate import tabulate
 
-    align = ["left", *["right"] * (len(head) - 1)]
-    return tabulate(rows, head, tablefmt="plain", disable_numparse=True, colalign=align)
+    align = ["left", *("left" if name in left else "right" for name in head[1:])]
+    table = tabulate(rows, head, tablefmt="plain", disable_numparse=True, colalign=align, preserve_whitespace=True)
+    return indent(table, "  ")
 
 
 def read_csv(path: Path, columns: Sequence[str], wanted: str) -> Iterator[tuple[int, dict[str, str]]]:

@@ -21,7 +21,7 @@ from musicgen_cls.metrics.scores import Scores
 from musicgen_cls.metrics.summary import predictions_table, summarise
 from musicgen_cls.pages.test_report import write_report_page
 from musicgen_cls.sources.splits import LEAK_WARNING
-from musicgen_cls.tables import write_csv
+from musicgen_cls.tables import as_text, write_csv
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
 
@@ -168,12 +168,18 @@ def format_report(report: dict[str, Any]) -> str:
         f"  macro F1          {_percent(report['macro_f1'])}",
         *(f"  {name:<18}{_number(interval)}" for name, interval in report.get("metrics", {}).items()),
         "",
-        f"  {'genre':<14}{'tracks':>7}   {'recall':<24}{'precision':<24}{'F1':>6}",
     ]
-    for genre, row in report["per_genre"].items():
-        f1 = "" if row["f1"] is None else f"{100 * row['f1']:.1f}"
-        recall, precision = _percent(row["recall"]), _percent(row["precision"])
-        lines.append(f"  {genre:<14}{row['tracks']:>7}   {recall:<24}{precision:<24}{f1:>6}")
+    rows = [
+        [
+            genre,
+            str(row["tracks"]),
+            _percent(row["recall"]),
+            _percent(row["precision"]),
+            "" if row["f1"] is None else f"{100 * row['f1']:.1f}",
+        ]
+        for genre, row in report["per_genre"].items()
+    ]
+    lines.append(as_text(["genre", "tracks", "recall", "precision", "F1"], rows, left=("recall", "precision")))
     lines += ["", *(f"  {line}." for line in grouped)] if (grouped := report.get("grouped")) else []
     for note in warnings_of(report):
         lines += ["", f"  Warning: {note}."]
