@@ -6,7 +6,7 @@ from pathlib import Path
 
 from musicgen_cls.cli.configs import find_config, shipped
 from musicgen_cls.errors import UsageError
-from musicgen_cls.files import as_path, writing
+from musicgen_cls.files import as_path, check_writable, writing
 
 
 def configs(name: str | None = None, out: str | None = None) -> None:
@@ -32,6 +32,7 @@ def configs(name: str | None = None, out: str | None = None) -> None:
     place = as_path(out, "--out") if out else Path(f"{Path(name).name}.yaml")
     if place.exists():
         raise UsageError(f"{place}: exists already; remove it, or name another file with --out")
+    check_writable(place.parent, "--out FILE")
     with writing(place) as temporary:
         temporary.write_bytes(shipped()[name].read_bytes())
     print(f"Config:      {place}; use it with --config {place}")
