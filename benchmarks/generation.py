@@ -20,7 +20,7 @@ from itertools import islice
 
 import torch
 
-from musicgen_cls.models.generators.continuation import Continuation, Draw
+from musicgen_cls.models.generators.continuation import Continuation, Sampling
 from musicgen_cls.models.generators.mel_flow import MelFlow
 from musicgen_cls.models.generators.sample_rnn import SampleRNN
 from musicgen_cls.models.generators.waveform_rnn import WaveformRNN
@@ -38,8 +38,8 @@ NETWORKS: dict[str, tuple[Callable[[], Continuation], float]] = {  # with the ti
 
 def played(network: Continuation, context: torch.Tensor) -> Iterator[torch.Tensor]:
     """What a network makes of contexts."""
-    chance = Draw([torch.Generator().manual_seed(seed) for seed in range(len(context))])
-    return network.stream(context, torch.zeros(len(context), dtype=torch.long), chance)
+    sampling = Sampling([torch.Generator().manual_seed(seed) for seed in range(len(context))])
+    return network.stream(context, torch.zeros(len(context), dtype=torch.long), sampling)
 
 
 def rate(pieces: Iterator[torch.Tensor], seconds: float) -> float:

@@ -1,6 +1,6 @@
-"""How bands move from frame to frame in music and in what `MelFlow` draws: `python benchmarks/steps.py CHECKPOINT DIR`.
+"""Steps of mel bands from frame to frame, in music and in samples of `MelFlow`.
 
-DIR has held-out tracks, a folder a genre (`benchmarks/divide.py` makes one). One window is drawn after each; printed
+Run `python benchmarks/steps.py CHECKPOINT DIR`. DIR has held-out tracks, a folder a genre (`benchmarks/divide.py` makes one). One window is drawn after each; printed
 are the root mean square of the steps in dB, by place in a patch (a seam would stand out); how a step is correlated with
 the next; their kurtosis (a normal distribution has 3; music, with beginnings of notes, more); and the root mean square
 of the steps in shorter frames of the sound that is made of them (more than in music: the frames drawn do not fit
@@ -18,7 +18,7 @@ from musicgen_cls.audio.io import read
 from musicgen_cls.audio.mel import LogMel
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.checkpoints import read_checkpoint
-from musicgen_cls.models.generators.continuation import Draw
+from musicgen_cls.models.generators.continuation import Sampling
 from musicgen_cls.models.generators.mel_flow import MelFlow
 from musicgen_cls.recogniser import load_parts
 
@@ -34,7 +34,7 @@ def steps(decibels: torch.Tensor, patch: int) -> str:
 
 @torch.inference_mode()
 def main() -> None:
-    """Draw and print."""
+    """Print the measures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("music", type=Path)
@@ -50,16 +50,16 @@ def main() -> None:
         sounds = [torch.from_numpy(read(path, rate)) for path in sorted((options.music / genre).glob("*"))]
         music = torch.stack([sound[:length] for sound in sounds if len(sound) >= length])
         labels = torch.full((len(music),), label)
-        mean, spread = network.moments(labels)
+        mean, spread = network.statistics(labels)
         cepstra = network._cepstra(music)
-        heard = (cepstra[:, :, : network._count(music[:, :context])] - mean) / spread
-        draw = Draw([torch.Generator().manual_seed(seed) for seed in range(len(music))])
-        drawn = network._solve(heard, network.fresh, None, labels, draw)
-        both = torch.cat([heard[:, :, -1:], drawn], dim=2)  # the step into the first patch is at a seam
+        prompt = (cepstra[:, :, : network._known_frames(music[:, :context])] - mean) / spread
+        sampling = Sampling([torch.Generator().manual_seed(seed) for seed in range(len(music))])
+        drawn = network._sample(prompt, network.new_frames, None, labels, sampling)
+        both = torch.cat([prompt[:, :, -1:], drawn], dim=2)  # the step into the first patch is at a seam
         made = 10 * torch.log10(network._power(both * spread + mean))
         real = 10 * torch.log10(network._power(cepstra))
-        power = torch.cat([network._power(cepstra[:, :, : heard.shape[2]]), 10 ** (made[:, :, 1:] / 10)], dim=2)
-        sound = network.vocoder(power, music[:, :0])[:, heard.shape[2] * network.log_mel.hop_length :]
+        power = torch.cat([network._power(cepstra[:, :, : prompt.shape[2]]), 10 ** (made[:, :, 1:] / 10)], dim=2)
+        sound = network.vocoder(power, music[:, :0])[:, prompt.shape[2] * network.log_mel.hop_length :]
         for name, decibels, waveform in (("real", real, music), ("drawn", made, sound)):
             rough = float(ear(waveform).diff(dim=2).square().mean().sqrt())
             print(f"{genre:<12}{name:<7}{steps(decibels, network.patch)}   sound {rough:4.1f}", flush=True)

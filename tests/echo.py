@@ -1,15 +1,15 @@
-"""A generator that is quick to train and known by heart: repeats the end of its context, a little changed."""
+"""A generator for tests, quick to train: it repeats the end of its context with some noise."""
 
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-from musicgen_cls.models.generators.continuation import Continuation, Draw
+from musicgen_cls.models.generators.continuation import Continuation, Sampling
 
 
 class Echo(Continuation):
-    HEEDS = frozenset({"temperature"})
+    SAMPLING_OPTIONS = frozenset({"temperature"})
 
     def __init__(self, num_genres: int, sample_rate: int, target_samples: int, noise: float = 0.01) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class Echo(Continuation):
     def loss(self, context: Tensor, target: Tensor, genre: Tensor) -> Tensor:
         return (self.gain[genre][:, None] * context[:, -self.target_samples :] - target).square().mean()
 
-    def stream(self, context: Tensor, genre: Tensor, draw: Draw) -> Iterator[Tensor]:
+    def stream(self, context: Tensor, genre: Tensor, sampling: Sampling) -> Iterator[Tensor]:
         last = context[:, -self.target_samples :]
         while True:
-            yield last + self.noise * draw.temperature * draw.normal(self.target_samples)
+            yield last + self.noise * sampling.temperature * sampling.normal(self.target_samples)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from musicgen_cls.errors import UsageError, check_positive
-from musicgen_cls.models.generators.continuation import Continuation, Draw
+from musicgen_cls.models.generators.continuation import Continuation, Sampling
 from musicgen_cls.models.generators.mel_flow import MelFlow
 from musicgen_cls.tasks.base import Task
 
@@ -67,7 +67,7 @@ class GenreGenerator(Task):
         self.sample_rate, self.target_samples = sample_rate, target_samples
         self.network: Continuation = network(num_classes, sample_rate, target_samples)
         for name, value in (("temperature", temperature), ("top_p", top_p)):
-            if value != 1.0 and name not in self.network.HEEDS:
+            if value != 1.0 and name not in self.network.SAMPLING_OPTIONS:
                 raise UsageError(f"--model.{name} {value}: {type(self.network).__name__} has no such choice; leave it")
         self._losses: list[tuple[int, float, int]] = []
         self.track_losses: list[float] = []
@@ -141,7 +141,7 @@ class GenreGenerator(Task):
             raise UsageError(f"--model.seconds {self.seconds:g}: the prompt alone has {prompt:g} s; ask for more")
         yield context
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        for piece in self.network.stream(context, genre, Draw(generators, self.temperature, self.top_p)):
+        for piece in self.network.stream(context, genre, Sampling(generators, self.temperature, self.top_p)):
             if not torch.isfinite(piece).all():
                 raise UsageError("what the network makes is not finite: its training went astray; take another")
             yield piece[:, :left].clamp(-1.0, 1.0)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from musicgen_cls.audio.mulaw import LEVELS
 from musicgen_cls.errors import UsageError
-from musicgen_cls.models.generators.continuation import Draw
+from musicgen_cls.models.generators.continuation import Sampling
 from musicgen_cls.models.generators.sample_rnn import SampleRNN, _level
 
 RATE, CONTEXT, TARGET = 1000, 400, 100
@@ -21,8 +21,8 @@ def small(seed: int = 0, **options) -> SampleRNN:
     return network.eval()
 
 
-def draw(batch: int = 3, **options) -> Draw:
-    return Draw([torch.Generator().manual_seed(seed) for seed in range(batch)], **options)
+def seeded(batch: int = 3, **options) -> Sampling:
+    return Sampling([torch.Generator().manual_seed(seed) for seed in range(batch)], **options)
 
 
 def music(batch: int = 3, samples: int = CONTEXT, seed: int = 0) -> Tensor:
@@ -32,8 +32,8 @@ def music(batch: int = 3, samples: int = CONTEXT, seed: int = 0) -> Tensor:
     return 0.1 * torch.sin(pitch * torch.arange(samples)) + 0.01 * torch.randn(batch, samples, generator=generator)
 
 
-def continued(network: SampleRNN, context: Tensor, genre: Tensor, chance: Draw, pieces: int = 3) -> Tensor:
-    return torch.cat(list(islice(network.stream(context, genre, chance), pieces)), dim=1)
+def continued(network: SampleRNN, context: Tensor, genre: Tensor, sampling: Sampling, pieces: int = 3) -> Tensor:
+    return torch.cat(list(islice(network.stream(context, genre, sampling), pieces)), dim=1)
 
 
 def every_frame(samples: int) -> Tensor:
@@ -41,9 +41,9 @@ def every_frame(samples: int) -> Tensor:
 
 
 def agree(levels: Tensor, others: Tensor) -> bool:
-    """Whether they are the same but for those next to a boundary, which rounding (audio is float32) may carry over it.
+    """Whether the levels are equal, but for a few near a boundary that differ by rounding (audio is float32).
 
-    Of 256 levels drawn apart fewer than one in ten would agree.
+    Of independent levels fewer than one in ten would agree.
     """
     return float((levels == others).float().mean()) > 0.95
 
@@ -57,13 +57,13 @@ def test_shapes():
     assert levels.min() >= 0
     assert levels.max() < LEVELS
     assert len(frames) == 21 + 6
-    piece = next(network.stream(audio[:, :CONTEXT], GENRE, draw()))
+    piece = next(network.stream(audio[:, :CONTEXT], GENRE, seeded()))
     assert piece.shape == (3, 96)
     assert piece.dtype == torch.float32
 
 
-def test_hears_nothing_of_what_comes():
-    """Samples of the target change no logits before and at themselves, and all after them."""
+def test_logits_do_not_depend_on_later_samples():
+    """A sample of the target changes all logits after it, and no others."""
     network, audio = small(), music(samples=CONTEXT + TARGET)
     frames = every_frame(TARGET)
     before, _ = network(audio[:, :CONTEXT], audio[:, CONTEXT:], GENRE, frames)
@@ -77,81 +77,81 @@ def test_hears_nothing_of_what_comes():
 
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 0.8}, {"top_p": 0.9}])
-def test_cached_state_equals_hearing_everything_again(options):
-    """With the numbers that were drawn, the logits of the whole, told what came, choose the levels that came."""
+def test_streaming_equals_one_pass_over_everything(options):
+    """The logits of one pass over context and output, with the same random numbers, give the same levels."""
     network, context = small(), music()
-    network.forget = 0.0  # the slow average of loudness, which training replaces by chance, is not in the logits
-    audio = continued(network, context, GENRE, draw(**options), pieces=2)
+    network.loudness_rate = 0.0  # `forward` has random errors in loudness instead of this running mean
+    audio = continued(network, context, GENRE, seeded(**options), pieces=2)
     frames = every_frame(audio.shape[1])[-(audio.shape[1] // 16) :]
     logits, levels = network(context, audio, GENRE, frames)
     probabilities = (logits / options.get("temperature", 1.0)).softmax(-1).flatten(0, 2)
-    chance = draw(**options)
-    uniform = torch.cat([chance.uniform(96) for _ in range(2)], dim=1).reshape(-1, 1)
+    sampling = seeded(**options)
+    uniform = torch.cat([sampling.uniform(96) for _ in range(2)], dim=1).reshape(-1, 1)
     assert agree(_level(probabilities, uniform, options.get("top_p", 1.0)).flatten(), levels.flatten())
 
 
 @pytest.mark.parametrize("rows", [slice(1, 2), slice(0, 2)])
 def test_a_recording_does_not_depend_on_its_neighbours(rows):
     network, context = small(), music()
-    together = continued(network, context, GENRE, draw())
-    chance = Draw(draw().generators[rows])
-    torch.testing.assert_close(continued(network, context[rows], GENRE[rows], chance), together[rows])
+    together = continued(network, context, GENRE, seeded())
+    sampling = Sampling(seeded().generators[rows])
+    torch.testing.assert_close(continued(network, context[rows], GENRE[rows], sampling), together[rows])
 
 
 def test_same_seed_same_audio():
     network, context = small(), music()
-    first, again = (continued(network, context, GENRE, draw()) for _ in range(2))
+    first, again = (continued(network, context, GENRE, seeded()) for _ in range(2))
     assert torch.equal(first, again)
-    other = Draw([torch.Generator().manual_seed(9 + seed) for seed in range(3)])
+    other = Sampling([torch.Generator().manual_seed(9 + seed) for seed in range(3)])
     assert not torch.allclose(continued(network, context, GENRE, other), first)
 
 
-def test_hears_the_genre():
+def test_depends_on_the_genre():
     network, context = small(), music()
-    torch.nn.init.normal_(network.told.weight)
-    first = continued(network, context, GENRE, draw())
-    assert not torch.allclose(continued(network, context, (GENRE + 1) % 3, draw()), first)
+    torch.nn.init.normal_(network.from_state.weight)
+    first = continued(network, context, GENRE, seeded())
+    assert not torch.allclose(continued(network, context, (GENRE + 1) % 3, seeded()), first)
 
 
 def test_loudness_of_the_context_is_kept():
-    """What is made is as loud as what it continues, and scales with it."""
+    """The output is as loud as the context, and scales with it."""
     network, context = small(), music()
     torch.nn.init.zeros_(network.out.weight)
-    plain = continued(network, context, GENRE, draw(), pieces=20)
-    torch.testing.assert_close(continued(network, 0.1 * context, GENRE, draw(), pieces=20), 0.1 * plain)
+    plain = continued(network, context, GENRE, seeded(), pieces=20)
+    torch.testing.assert_close(continued(network, 0.1 * context, GENRE, seeded(), pieces=20), 0.1 * plain)
     ratio_db = 10 * (plain.square().mean(1) / context.square().mean(1)).log10()
     assert (ratio_db.abs() < 10).all()
 
 
 @pytest.mark.parametrize("context", [torch.zeros(1, CONTEXT), torch.ones(1, CONTEXT), 1e-4 * music(1), music(1, 64)])
 def test_odd_contexts(context):
-    audio = continued(small(), context, GENRE[:1], draw(1), pieces=10)
+    audio = continued(small(), context, GENRE[:1], seeded(1), pieces=10)
     assert torch.isfinite(audio).all()
     assert audio.abs().max() < 50
 
 
-def test_temperature_near_0_takes_the_likeliest():
+def test_temperature_near_0_takes_the_most_probable():
     network, context = small(), music()
-    audio = continued(network, context, GENRE, draw(temperature=1e-6), pieces=1)
+    audio = continued(network, context, GENRE, seeded(temperature=1e-6), pieces=1)
     logits, levels = network(context, audio, GENRE, every_frame(96)[-6:])
     assert agree(logits.argmax(-1), levels)
 
 
-def test_temperature_spreads():
+def test_a_higher_temperature_gives_more_power():
     network, context = small(), music()
     torch.nn.init.zeros_(network.out.weight)
-    power = [float(continued(network, context, GENRE, draw(temperature=t), 5).square().mean()) for t in (0.5, 1, 2)]
+    power = [float(continued(network, context, GENRE, seeded(temperature=t), 5).square().mean()) for t in (0.5, 1, 2)]
     assert power == sorted(power)
 
 
-def test_levels_are_drawn_by_their_probabilities():
+def test_levels_follow_their_probabilities():
     probabilities = torch.tensor([[0.1, 0.2, 0.4, 0.3]])
     uniform = torch.tensor([0.05, 0.15, 0.29, 0.31, 0.69, 0.71, 0.99])[:, None]
     assert _level(probabilities.expand(7, 4), uniform, 1.0).flatten().tolist() == [0, 1, 1, 2, 2, 3, 3]
 
 
 @pytest.mark.parametrize(("top_p", "kept"), [(0.05, {5}), (0.55, {5, 9}), (0.85, {5, 9, 0}), (0.95, {0, 5, 7, 9})])
-def test_top_p_keeps_the_likeliest(top_p, kept):
+def test_top_p_keeps_the_most_probable(top_p, kept):
     probabilities = torch.zeros(1000, LEVELS)
     probabilities[:, [0, 5, 7, 9]] = torch.tensor([0.2, 0.4, 0.1, 0.3])
     uniform = torch.linspace(0, 0.999, 1000)[:, None]
@@ -162,7 +162,7 @@ def test_top_p_keeps_the_likeliest(top_p, kept):
 
 
 def test_predictor_whitens():
-    """On a resonance in white noise the excitation is white, of a power of 1; synthesis undoes it."""
+    """The excitation of filtered white noise is white with a power of 1; synthesis is the inverse."""
     network = SampleRNN(3, 16000, TARGET, **SMALL | {"look_back": 2048})
     noise = torch.randn(1, 4096, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     x = noise.clone()
@@ -236,4 +236,4 @@ def test_bad_options(options, message):
 
 def test_context_too_short():
     with pytest.raises(UsageError, match=r"network\.look_back 64: longer than the context, 63 samples"):
-        next(small().stream(music(1, 63), GENRE[:1], draw(1)))
+        next(small().stream(music(1, 63), GENRE[:1], seeded(1)))

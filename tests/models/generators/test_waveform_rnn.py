@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from musicgen_cls.errors import UsageError
-from musicgen_cls.models.generators.continuation import Draw
+from musicgen_cls.models.generators.continuation import Sampling
 from musicgen_cls.models.generators.waveform_rnn import WaveformRNN
 
 RATE, CONTEXT, TARGET = 1000, 180, 20
@@ -17,8 +17,8 @@ def small(**options) -> WaveformRNN:
     return WaveformRNN(1, RATE, TARGET, **{"channels": 8, "kernel": 20, "stride": 10, "hidden": 16} | options)
 
 
-def draw(batch: int = 3) -> Draw:
-    return Draw([torch.Generator().manual_seed(seed) for seed in range(batch)])
+def seeded(batch: int = 3) -> Sampling:
+    return Sampling([torch.Generator().manual_seed(seed) for seed in range(batch)])
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
@@ -34,12 +34,12 @@ def test_shapes_and_parameters(cell, bidirectional, layers):
     assert sum(parameter.numel() for parameter in network.parameters()) == expected
 
 
-def test_what_the_study_describes():
+def test_layers_of_the_study():
     network = WaveformRNN(1, 10_000, 1000)
     assert [type(part) for part in network.children()] == [nn.Conv1d, nn.GRU, nn.Linear]
     assert network.rnn.bidirectional
     assert network(torch.randn(2, 9000)).shape == (2, 1000)
-    assert frozenset() == network.HEEDS
+    assert frozenset() == network.SAMPLING_OPTIONS
 
 
 def test_loss_is_the_mean_squared_error():
@@ -58,18 +58,18 @@ def test_gradient_reaches_every_parameter():
 
 def test_stream_slides_over_its_own_output():
     network, context = small(), torch.randn(3, CONTEXT)
-    pieces = list(islice(network.stream(context, GENRE, draw()), 12))
-    heard = context
+    pieces = list(islice(network.stream(context, GENRE, seeded()), 12))
+    audio = context
     for piece in pieces:
-        torch.testing.assert_close(piece, network(heard[:, -CONTEXT:]))
-        heard = torch.cat([heard, piece], dim=1)
+        torch.testing.assert_close(piece, network(audio[:, -CONTEXT:]))
+        audio = torch.cat([audio, piece], dim=1)
     assert not any(piece.requires_grad for piece in pieces)
 
 
 def test_a_recording_does_not_depend_on_its_neighbours():
     network, context = small(), torch.randn(3, CONTEXT)
-    together = torch.cat(list(islice(network.stream(context, GENRE, draw()), 5)), dim=1)
-    alone = torch.cat(list(islice(network.stream(context[1:2], GENRE[:1], draw(1)), 5)), dim=1)
+    together = torch.cat(list(islice(network.stream(context, GENRE, seeded()), 5)), dim=1)
+    alone = torch.cat(list(islice(network.stream(context[1:2], GENRE[:1], seeded(1)), 5)), dim=1)
     torch.testing.assert_close(together[1:2], alone, atol=1e-6, rtol=1e-5)
 
 

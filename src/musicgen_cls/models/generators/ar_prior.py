@@ -1,4 +1,4 @@
-"""What the past of a piece of music tells of what follows, before anything is learned."""
+"""An autoregressive prior: what the frames before a frame predict of it, without a neural network."""
 
 from __future__ import annotations
 
@@ -7,57 +7,121 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-_GRANTED = 24.0  # squares: about what one token tells of a group
-_WIDEST = 4.0
-_NOISE = 1e-3  # of the power, white: keeps what is measured from being taken for foretold to the last digit
+from musicgen_cls.models.renamed_keys import load_old_names
+
+_PSEUDO_COUNT = 24.0  # C in step 8
+_MAX_SCALE = 4.0
+_WHITE_NOISE = 1e-3  # added to the variance, relative to it: keeps the recursion of step 4 well-conditioned
+_MIN_POWER = 1e-6
 
 
-class Past(NamedTuple):
-    """What is kept of the tokens gone by, float32 `[batch, size]` each if nothing else is said.
+class State(NamedTuple):
+    """What the prior keeps of earlier frames; float32.
 
     Attributes:
-        recent: the last of them, oldest first, `[batch, size, at most order]`.
-        pull: what they say of the part that stays, each say weighed by its sureness.
-        sureness: how sure that is, an inverse variance.
-        surprise: squares of how far they were from what was expected, in the spread of that, summed group by group,
-            `[batch, groups]`.
-        squares: how many that are, `[batch, groups]`.
+        recent: the last frames, oldest first, `[batch, size, at most order]`.
+        information: b in step 6, `[batch, size]`.
+        precision: q in step 6, `[batch, size]`.
+        squared_innovations: sum of u^2 in step 8 over each group of coefficients, `[batch, groups]`.
+        innovations: N in step 8, the number of terms in that sum, `[batch, groups]`.
     """
 
     recent: Tensor
-    pull: Tensor
-    sureness: Tensor
-    surprise: Tensor
-    squares: Tensor
+    information: Tensor
+    precision: Tensor
+    squared_innovations: Tensor
+    innovations: Tensor
 
 
-class Persistence(nn.Module):
-    """Tokens as what stays for a whole piece and what passes.
+class Prediction(NamedTuple):
+    """Distribution of the unknown frames, given the known ones.
 
-    Each part z of a token, of mean 0 and variance 1, is taken as z_t = m + a_t: m, of variance s, belongs to the piece;
-    a, of variance 1 - s, is an autoregression, a_t = k_1 a_{t-1} + ... + k_n a_{t-n} + e_t. Tokens j apart are then
-    correlated by s + (1 - s) r_j, r the autocorrelation of a, and tokens far apart by s. These correlations are
-    measured, the latter from end to end of the windows trained on (but s is taken to be no more than what tokens n / 2
-    to n apart are correlated by). The recursion of Levinson and Durbin (Durbin 1960, "The Fitting of Time-Series
-    Models") makes of r the k of every order, and the variance of e: the t-th token is foretold from the t before it,
-    as long as there are fewer than n. What is heard tells of m token by token: z_t - k_1 z_{t-1} - ... =
-    (1 - k_1 - ...) m + e_t is an observation of m with the error e_t, and sums of such observations are all that need
-    be remembered (a Kalman filter with one state that does not move).
+    Attributes:
+        mean: expected frames, `[batch, size, frames]`; valid where the mask is 0.
+        noise: a random deviation from the mean, with the covariance of step 7, `[batch, size, frames]`; valid where
+            the mask is 0.
+        scale: the factor of step 8, `[batch, size, 1]`.
+        state: the state after the last frame.
+    """
 
-    An order of more than 1 matters because frames of a spectrogram overlap, and go on as they went: without that no
-    sound has the spectrogram that is drawn, and what is made of it is rough.
+    mean: Tensor
+    noise: Tensor
+    scale: Tensor
+    state: State
 
-    Pieces differ, too, in how much surprise there is in them: beats are steep, strings are smooth. What was heard tells
-    of it, group by group of parts: s^2 = (c + sum of squares) / (c + number of squares), the squares being those of
-    how far tokens were from what was expected, in the spread of that, and c what is taken for granted before.
 
-    Genres differ in how long things stay, and each has correlations of its own.
+class AutoregressivePrior(nn.Module):
+    """A Gaussian model of a sequence of frames: an offset of the track plus an autoregressive process.
+
+    Each coefficient of a frame is modelled by itself. It has mean 0 and variance 1 over the genre (`GenreStatistics`).
+    Each genre has its own parameters.
+
+    1. The model. Let z_t be one coefficient of frame t, and n the order:
+
+           z_t = m + a_t
+           a_t = k_1 a_{t-1} + ... + k_n a_{t-n} + e_t
+
+       The offset m is constant over a track; its variance is s. The autoregressive process a_t has variance 1 - s. The
+       innovation e_t is white Gaussian noise.
+
+    2. Covariances. Let r_j be the autocorrelation of a_t at lag j, with r_0 = 1. Since m and a_t are independent,
+
+           c_j = E[z_t z_{t-j}] = s + (1 - s) r_j
+
+       `update` measures c_0 to c_n in the training windows.
+
+    3. The variance of the offset. At a large lag r_j is near 0, so that c_j is near s. `update` therefore measures the
+       covariance between the first and the last eighth of the training windows. s is that covariance, but at most the
+       mean of c_j over the lags n / 2 + 1 to n. Then step 2 gives r_j = (c_j - s) / (1 - s).
+
+    4. The coefficients. The recursion of Levinson and Durbin (Durbin 1960, "The Fitting of Time-Series Models") gives
+       the coefficients of every order. Begin at order p = 0 with the error variance v = 1. From order p to p + 1:
+
+           g = (r_{p+1} - k_1 r_p - ... - k_p r_1) / v
+           k_i <- k_i - g k_{p+1-i}    for i = 1 ... p
+           k_{p+1} <- g
+           v <- v (1 - g^2)
+
+       The variance of e_t is (1 - s) v. The first frames of a track have fewer than n frames before them: frame t is
+       predicted with order min(t, n).
+
+    5. The prediction if m were known. From step 1, with w = 1 - k_1 - ... - k_n:
+
+           E[z_t | m, earlier frames] = k_1 z_{t-1} + ... + k_n z_{t-n} + w m
+
+    6. The estimate of m. A known frame gives y_t = z_t - k_1 z_{t-1} - ... - k_n z_{t-n}. From step 1, y_t = w m + e_t:
+       an observation of m with the error variance V = (1 - s) v. Observations of a Gaussian variable add up in its
+       precision q and its information b. Begin with q = 1 / s and b = 0. Each known frame adds
+
+           q <- q + w^2 / V
+           b <- b + w y_t / V
+
+       Then m has mean b / q and variance 1 / q. (This is a Kalman filter whose state does not move.)
+
+    7. The distribution of the unknown frames. Their mean is step 5 with m = b / q, where the means of unknown frames
+       stand in for z. A random deviation d_t from the mean follows from independent standard normal numbers x_t and x:
+
+           d_t = k_1 d_{t-1} + ... + k_n d_{t-n} + w x / sqrt(q) + sqrt(V) x_t
+
+       with d = 0 for known frames. The variance of one step ahead is V + w^2 / q.
+
+    8. The scale. Tracks differ in how far they deviate from the prediction: music with drums more than music with
+       strings. Let u be (z_t - its mean) / its standard deviation one step ahead, for each known frame. The deviations
+       of a track are larger than on average by the factor
+
+           scale = sqrt((C + sum of u^2) / (C + N))
+
+       over the N values of u of one group of coefficients. C = 24 keeps the factor near 1 as long as few frames are
+       known. The factor is limited to 1/4 to 4.
+
+    An order above 1 is needed because the frames of a spectrogram overlap. A spectrogram whose frames do not continue
+    each other is not that of any sound, and the waveform made from it is rough.
 
     Args:
-        num_genres: genres.
-        size: of a token.
-        order: n, how many tokens before are looked at.
-        groups: the group that each part belongs to, `[size]`, from 0; all to one if None.
+        num_genres: number of genres.
+        size: coefficients in a frame.
+        order: n.
+        groups: the group of each coefficient, from 0, `[size]`; None for one group of all.
     """
 
     def __init__(self, num_genres: int, size: int, order: int, groups: Tensor | None = None) -> None:
@@ -66,91 +130,95 @@ class Persistence(nn.Module):
         groups = torch.zeros(size, dtype=torch.long) if groups is None else groups
         self.members: Tensor
         self.register_buffer("members", nn.functional.one_hot(groups).float(), persistent=False)  # [size, groups]
-        self.products: Tensor
+        self.covariances: Tensor
         self.windows: Tensor
-        # of tokens 0 to order apart, and of ends; means over windows
-        self.register_buffer("products", torch.zeros(num_genres, order + 2, size))
+        # c_0 to c_n, then the covariance of the two ends of a window; means over windows
+        self.register_buffer("covariances", torch.zeros(num_genres, order + 2, size))
         self.register_buffer("windows", torch.zeros(num_genres))
+        load_old_names(self, products="covariances")
 
-    def measure(self, tokens: Tensor, genre: Tensor) -> None:
-        """Take windows of tokens `[batch, size, tokens]`, more than `order`, of genres `[batch]` into account."""
-        end = max(tokens.shape[2] // 8, 1)
-        count = tokens.shape[2]
-        pairs = [(tokens[:, :, lag:], tokens[:, :, : count - lag]) for lag in range(self.order + 1)]
-        pairs += [(tokens[:, :, -end:], tokens[:, :, :end])]
-        products = torch.stack([(late * early).mean(dim=2) for late, early in pairs], dim=1)
+    def update(self, frames: Tensor, genre: Tensor) -> None:
+        """Add training windows: `[batch, size, frames]`, more frames than `order`, and genre labels `[batch]`."""
+        count = frames.shape[2]
+        end = max(count // 8, 1)
+        pairs = [(frames[:, :, lag:], frames[:, :, : count - lag]) for lag in range(self.order + 1)]
+        pairs += [(frames[:, :, -end:], frames[:, :, :end])]
+        covariances = torch.stack([(late * early).mean(dim=2) for late, early in pairs], dim=1)
         for label in sorted(set(genre.tolist())):
-            own = products[genre == label]
+            own = covariances[genre == label]
             self.windows[label] += len(own)
-            self.products[label] = self.products[label].lerp(own.mean(dim=0), len(own) / self.windows[label])
+            self.covariances[label] = self.covariances[label].lerp(own.mean(dim=0), len(own) / self.windows[label])
 
-    def follow(
-        self, heard: Tensor, mask: Tensor, white: Tensor, genre: Tensor, past: Past | None = None
-    ) -> tuple[Tensor, Tensor, Tensor, Past]:
-        """What is to be expected after what was heard, noise around it that has the right pace, and how wide it is.
+    def predict(
+        self, frames: Tensor, mask: Tensor, white: Tensor, genre: Tensor, state: State | None = None
+    ) -> Prediction:
+        """Predict the unknown frames of windows.
 
         Args:
-            heard: tokens, `[batch, size, tokens]`, of which those that `mask` has are known, the first so many.
-            mask: 1 where known, else 0, `[batch, 1, tokens]`.
-            white: independent normal numbers, `[batch, size, tokens + 1]`.
+            frames: `[batch, size, frames]`; the known ones come first.
+            mask: 1 for known frames, 0 for unknown ones, `[batch, 1, frames]`.
+            white: x_t and, last, x of step 7, `[batch, size, frames + 1]`.
             genre: labels, `[batch]`.
-            past: what went before.
+            state: the state after the frames before these; None at the start of a track.
+        """
+        coefficients, variances, offset_variance = self._estimate(genre)
+        recent, information, precision, squared, innovations = state or self._start(white, offset_variance)
+        deviations, mean, noise, squares = torch.zeros_like(recent), [], [], []
+        for i in range(frames.shape[2]):
+            known, frame = mask[:, :, i], frames[:, :, i]
+            k, variance = coefficients[recent.shape[2]], variances[recent.shape[2]]
+            weight = 1 - k.sum(dim=2)
+            from_recent = (k * recent).sum(dim=2)
+            mean.append(from_recent + weight * information / precision)
+            carried = (k * deviations).sum(dim=2) + weight * white[:, :, -1] * precision.rsqrt()
+            noise.append(carried + variance.sqrt() * white[:, :, i])
+            squares.append((frame - mean[-1]).square() / (variance + weight.square() / precision))
+            information = information + known * weight * (frame - from_recent) / variance
+            precision = precision + known * weight.square() / variance
+            recent = self._append(recent, torch.lerp(mean[-1], frame, known))
+            deviations = self._append(deviations, noise[-1] * (1 - known))
+        squared = squared + (torch.stack(squares, dim=2) * mask).sum(dim=2) @ self.members
+        innovations = innovations + mask.sum(dim=2) * self.members.sum(dim=0)
+        scale = ((_PSEUDO_COUNT + squared) / (_PSEUDO_COUNT + innovations)).sqrt()
+        scale = scale.clamp(1 / _MAX_SCALE, _MAX_SCALE) @ self.members.T
+        after = State(recent, information, precision, squared, innovations)
+        return Prediction(torch.stack(mean, dim=2), torch.stack(noise, dim=2), scale[:, :, None], after)
+
+    def advance(self, frames: Tensor, genre: Tensor, state: State | None = None) -> State:
+        """The state after known frames `[batch, size, frames]`."""
+        white = frames.new_zeros(*frames.shape[:2], frames.shape[2] + 1)
+        return self.predict(frames, torch.ones_like(frames[:, :1]), white, genre, state).state
+
+    def _start(self, like: Tensor, offset_variance: Tensor) -> State:
+        """The state at the start of a track; `like` has the batch, the size and the type."""
+        zero = torch.zeros_like(like[:, :, 0])
+        none = torch.zeros_like(zero @ self.members)
+        return State(like[:, :, :0], zero, zero + 1 / offset_variance, none, none)
+
+    def _append(self, recent: Tensor, frame: Tensor) -> Tensor:
+        """The last `order` frames, the newest included."""
+        return torch.cat([recent, frame[:, :, None]], dim=2)[:, :, -self.order :]
+
+    def _estimate(self, genre: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """Steps 3 and 4, for genres `[batch]`.
 
         Returns:
-            Expected tokens and noise, `[batch, size, tokens]`, to be used where the mask has 0; how many times wider
-            than on average what follows is spread around the former, `[batch, size, 1]`; and the past of what would
-            follow.
+            For each order from 0 to n, the coefficients `[batch, size, order]`, that of the oldest frame first. For
+            each order, the variance V `[batch, size]`. The variance s `[batch, size]`.
         """
-        predictors, variances, stays = self._predictors(genre)
-        nothing = torch.zeros_like(white[:, :, 0])
-        none = torch.zeros_like(nothing @ self.members)
-        start = Past(white[:, :, :0], nothing, nothing + 1 / stays, none, none)
-        recent, pull, sureness, surprise, squares = past or start
-        astray, expected, noise, squared = torch.zeros_like(recent), [], [], []
-        for i in range(heard.shape[2]):
-            known, token = mask[:, :, i], heard[:, :, i]
-            keep, variance = predictors[recent.shape[2]], variances[recent.shape[2]]
-            share = 1 - keep.sum(dim=2)
-            kept = (keep * recent).sum(dim=2)
-            expected.append(kept + share * pull / sureness)
-            wandered = (keep * astray).sum(dim=2) + share * white[:, :, -1] * sureness.rsqrt()
-            noise.append(wandered + variance.sqrt() * white[:, :, i])
-            squared.append((token - expected[-1]).square() / (variance + share.square() / sureness))
-            pull = pull + known * share * (token - kept) / variance
-            sureness = sureness + known * share.square() / variance
-            recent = self._last(recent, torch.lerp(expected[-1], token, known))
-            astray = self._last(astray, noise[-1] * (1 - known))
-        surprise = surprise + (torch.stack(squared, dim=2) * mask).sum(dim=2) @ self.members
-        squares = squares + mask.sum(dim=2) * self.members.sum(dim=0)
-        wider = ((_GRANTED + surprise) / (_GRANTED + squares)).sqrt().clamp(1 / _WIDEST, _WIDEST) @ self.members.T
-        after = Past(recent, pull, sureness, surprise, squares)
-        return torch.stack(expected, dim=2), torch.stack(noise, dim=2), wider[:, :, None], after
-
-    def remember(self, tokens: Tensor, genre: Tensor, past: Past | None = None) -> Past:
-        """The past, when tokens `[batch, size, tokens]` have gone by too."""
-        white = tokens.new_zeros(*tokens.shape[:2], tokens.shape[2] + 1)
-        return self.follow(tokens, torch.ones_like(tokens[:, :1]), white, genre, past)[3]
-
-    def _last(self, before: Tensor, token: Tensor) -> Tensor:
-        """The tokens that the next is foretold from."""
-        return torch.cat([before, token[:, :, None]], dim=2)[:, :, -self.order :]
-
-    def _predictors(self, genre: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """By order, from 0: the k `[batch, size, order]`, oldest token first, and the variance of e; and that of m."""
-        power, *near, far = self.products[genre].unbind(dim=1)
-        power = power * (1 + _NOISE)
-        met = torch.stack(near, dim=2) / power.clamp_min(1e-6)[:, :, None]
-        later = met[:, :, self.order // 2 :].mean(dim=2)  # in few windows the ends may look more alike than these
-        stays = torch.minimum(far / power.clamp_min(1e-6), later).clamp(0.01, 0.95)
-        passes = 1 - stays
-        correlated = (met - stays[:, :, None]) / passes[:, :, None]  # r_1 ..., [batch, size, order]
-        keep, left = correlated[:, :, :0], torch.ones_like(stays)
-        predictors, variances = [keep], [passes]
+        power, *near, far = self.covariances[genre].unbind(dim=1)
+        power = power * (1 + _WHITE_NOISE)
+        c = torch.stack(near, dim=2) / power.clamp_min(_MIN_POWER)[:, :, None]  # c_1 to c_n, [batch, size, order]
+        upper = c[:, :, self.order // 2 :].mean(dim=2)  # in few windows the two ends can be too similar by accident
+        s = torch.minimum(far / power.clamp_min(_MIN_POWER), upper).clamp(0.01, 0.95)
+        r = (c - s[:, :, None]) / (1 - s)[:, :, None]
+        k, v = r[:, :, :0], torch.ones_like(s)
+        coefficients, variances = [k], [1 - s]
         for order in range(self.order):
-            foretold = (keep * correlated[:, :, :order]).sum(dim=2)
-            new = ((correlated[:, :, order] - foretold) / left).clamp(-0.98, 0.98)[:, :, None]
-            keep = torch.cat([new, keep - new * keep.flip(2)], dim=2)
-            left = left * (1 - new[:, :, 0].square())
-            predictors.append(keep)
-            variances.append(passes * left)
-        return predictors, variances, stays
+            predicted = (k * r[:, :, :order]).sum(dim=2)
+            g = ((r[:, :, order] - predicted) / v).clamp(-0.98, 0.98)[:, :, None]
+            k = torch.cat([g, k - g * k.flip(2)], dim=2)
+            v = v * (1 - g[:, :, 0].square())
+            coefficients.append(k)
+            variances.append((1 - s) * v)
+        return coefficients, variances, s

@@ -1,4 +1,4 @@
-"""What every network that continues audio offers; its task knows no more of it."""
+"""The interface of networks that continue audio."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Draw:
-    """How chance enters: one seeded generator a recording, so that none depends on its neighbours in the batch.
+class Sampling:
+    """Options and random numbers of sampling.
+
+    Each recording has its own seeded generator, so that its samples do not depend on the other recordings of the batch.
 
     Attributes:
-        generators: of each recording, on the CPU, `[batch]`.
-        temperature: below 1 draws likelier values, above 1 rarer ones.
-        top_p: draw from the likeliest values only that together have this probability.
+        generators: one for each recording, on the CPU, `[batch]`.
+        temperature: below 1 for more probable values, above 1 for less probable ones.
+        top_p: sample only from the most probable values whose probabilities add up to `top_p`.
     """
 
     generators: Sequence[torch.Generator]
@@ -26,39 +28,42 @@ class Draw:
     top_p: float = 1.0
 
     def uniform(self, *shape: int) -> Tensor:
-        """Numbers from 0 to 1, float32 `[batch, *shape]`."""
+        """Uniform numbers from 0 to 1, float32 `[batch, *shape]`."""
         return torch.stack([torch.rand(shape, generator=generator) for generator in self.generators])
 
     def normal(self, *shape: int) -> Tensor:
-        """Numbers of mean 0 and spread 1, float32 `[batch, *shape]`."""
+        """Standard normal numbers, float32 `[batch, *shape]`."""
         return torch.stack([torch.randn(shape, generator=generator) for generator in self.generators])
 
 
 class Continuation(nn.Module, ABC):
-    """A network that is trained on pairs of a context and what follows it, and continues any context without end.
+    """A network that continues audio. It is trained on pairs of a context and the audio that follows it.
 
-    Made as `Network(num_genres, sample_rate, target_samples, ...)`, every further argument having a default.
+    It is built as `Network(num_genres, sample_rate, target_samples, ...)`. Every further argument has a default.
     """
 
-    HEEDS: ClassVar[frozenset[str]] = frozenset()
-    """Which of `temperature` and `top_p` change what it makes."""
+    SAMPLING_OPTIONS: ClassVar[frozenset[str]] = frozenset()
+    """Those of `temperature` and `top_p` that the network uses."""
 
     @abstractmethod
     def loss(self, context: Tensor, target: Tensor, genre: Tensor) -> Tensor:
-        """What training makes small, a scalar.
+        """The training loss, a scalar.
 
         Args:
             context: waveforms, full scale 1, float32 `[batch, context_samples]`.
-            target: what follows each, float32 `[batch, target_samples]`.
-            genre: their labels, int64 `[batch]`.
+            target: the audio that follows each context, float32 `[batch, target_samples]`.
+            genre: labels, int64 `[batch]`.
         """
 
     @abstractmethod
-    def stream(self, context: Tensor, genre: Tensor, draw: Draw) -> Iterator[Tensor]:
-        """What may follow, piece by piece, for ever: float32 `[batch, samples]`, in memory that does not grow.
+    def stream(self, context: Tensor, genre: Tensor, sampling: Sampling) -> Iterator[Tensor]:
+        """Continue recordings without end, one piece after the other, in constant memory.
 
         Args:
-            context: waveforms, full scale 1, float32 `[batch, context_samples]`; as long as those trained on.
-            genre: their labels, int64 `[batch]`.
-            draw: chance.
+            context: waveforms, full scale 1, float32 `[batch, context_samples]`, as long as the contexts in training.
+            genre: labels, int64 `[batch]`.
+            sampling: options and random numbers.
+
+        Yields:
+            float32 `[batch, samples]`.
         """

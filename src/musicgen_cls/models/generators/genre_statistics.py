@@ -1,57 +1,71 @@
-"""How tokens of each genre are spread."""
+"""Running mean and variance of spectrogram frames, for each genre."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-_FAR = 1e6  # no token goes there
+from musicgen_cls.models.renamed_keys import load_old_names
+
+_UNLIMITED = 1e6  # beyond every coefficient
 
 
-class Moments(nn.Module):
-    """Mean, spread and limits of each part of the tokens of each genre, over all that was trained on.
+class GenreStatistics(nn.Module):
+    """Mean, standard deviation, minimum and maximum of each coefficient of a frame, for each genre.
 
-    Genres differ in both: the beats of one are the noise of another.
+    The statistics are over all training frames. They are updated batch by batch:
+
+    1. Let z be one coefficient of the frames of one genre. N frames were counted so far. Their mean is M, and the mean
+       of their squares is Q.
+    2. A batch adds n frames, with the mean m and the mean square q. Its weight is w = n / (N + n).
+    3. The new mean is M + w (m - M) and the new mean square is Q + w (q - Q). These are the exact means over all N + n
+       frames, whatever the sizes of the batches.
+    4. The variance is Q - M^2, since E[(z - M)^2] = E[z^2] - M^2. The standard deviation is its square root.
+    5. The minimum and the maximum are those of all frames so far.
 
     Args:
-        num_genres: genres.
-        size: of a token.
-        least: spread below which none is believed.
+        num_genres: number of genres.
+        size: coefficients in a frame.
+        min_std: lower bound of the standard deviation, so that a coefficient which hardly varies is not amplified.
     """
 
-    def __init__(self, num_genres: int, size: int, least: float) -> None:
+    def __init__(self, num_genres: int, size: int, min_std: float) -> None:
         super().__init__()
-        self.least = least
+        self.min_std = min_std
         self.count: Tensor
         self.mean: Tensor
-        self.square: Tensor
-        self.lowest: Tensor
-        self.highest: Tensor
-        self.register_buffer("count", torch.zeros(num_genres))  # of tokens
+        self.mean_square: Tensor
+        self.minimum: Tensor
+        self.maximum: Tensor
+        self.register_buffer("count", torch.zeros(num_genres))  # frames
         self.register_buffer("mean", torch.zeros(num_genres, size))
-        self.register_buffer("square", torch.ones(num_genres, size))
-        self.register_buffer("lowest", torch.full((num_genres, size), _FAR))
-        self.register_buffer("highest", torch.full((num_genres, size), -_FAR))
+        self.register_buffer("mean_square", torch.ones(num_genres, size))
+        self.register_buffer("minimum", torch.full((num_genres, size), _UNLIMITED))
+        self.register_buffer("maximum", torch.full((num_genres, size), -_UNLIMITED))
+        load_old_names(self, square="mean_square", lowest="minimum", highest="maximum")
 
-    def measure(self, tokens: Tensor, genre: Tensor) -> None:
-        """Take tokens `[batch, size, tokens]` of genres `[batch]` into account."""
+    def update(self, frames: Tensor, genre: Tensor) -> None:
+        """Add a batch: frames `[batch, size, frames]` and genre labels `[batch]`."""
         for label in sorted(set(genre.tolist())):
-            own = tokens[genre == label]
+            own = frames[genre == label]
             count = own.shape[0] * own.shape[2]
             self.count[label] += count
-            share = count / self.count[label]
-            self.mean[label] = self.mean[label].lerp(own.mean(dim=(0, 2)), share)
-            self.square[label] = self.square[label].lerp(own.square().mean(dim=(0, 2)), share)
-            self.lowest[label] = self.lowest[label].minimum(own.amin(dim=(0, 2)))
-            self.highest[label] = self.highest[label].maximum(own.amax(dim=(0, 2)))
+            weight = count / self.count[label]
+            self.mean[label] = self.mean[label].lerp(own.mean(dim=(0, 2)), weight)
+            self.mean_square[label] = self.mean_square[label].lerp(own.square().mean(dim=(0, 2)), weight)
+            self.minimum[label] = self.minimum[label].minimum(own.amin(dim=(0, 2)))
+            self.maximum[label] = self.maximum[label].maximum(own.amax(dim=(0, 2)))
 
     def forward(self, genre: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and spread of genres `[batch]`, `[batch, size, 1]` each; 0 and 1 of a genre not met yet."""
+        """Mean and standard deviation of genres `[batch]`, each `[batch, size, 1]`.
+
+        A genre without a frame has mean 0 and standard deviation 1.
+        """
         mean = self.mean[genre]
-        spread = (self.square[genre] - mean.square()).clamp_min(0).sqrt().clamp_min(self.least)
-        return mean[:, :, None], spread[:, :, None]
+        std = (self.mean_square[genre] - mean.square()).clamp_min(0).sqrt().clamp_min(self.min_std)
+        return mean[:, :, None], std[:, :, None]
 
     def limits(self, genre: Tensor) -> tuple[Tensor, Tensor]:
-        """The least and the greatest met of genres `[batch]`, `[batch, size, 1]` each."""
-        met = torch.stack([self.lowest[genre], self.highest[genre]]).sort(dim=0).values  # none met: no limits
-        return met[0, :, :, None], met[1, :, :, None]
+        """Minimum and maximum of genres `[batch]`, each `[batch, size, 1]`; without a frame, -1e6 and 1e6."""
+        both = torch.stack([self.minimum[genre], self.maximum[genre]]).sort(dim=0).values
+        return both[0, :, :, None], both[1, :, :, None]

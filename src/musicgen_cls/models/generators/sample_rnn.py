@@ -1,4 +1,4 @@
-"""A recurrent network that draws audio sample by sample."""
+"""A recurrent network that generates audio sample by sample."""
 
 from __future__ import annotations
 
@@ -13,44 +13,53 @@ from torch.nn import functional
 from musicgen_cls.audio.mulaw import LEVELS, MU, decode, encode
 from musicgen_cls.errors import UsageError, check_not_negative
 from musicgen_cls.models.classifiers.blocks import check_sizes
-from musicgen_cls.models.generators.continuation import Continuation, Draw
+from musicgen_cls.models.generators.continuation import Continuation, Sampling
+from musicgen_cls.models.renamed_keys import load_old_names
 
 PIECE_SECONDS = 0.1
-LOWEST_HZ = 30.0  # what lies below is not predicted: a drift of the mean would be kept up for ever
+LOWEST_HZ = 30.0  # lower frequencies are not predicted: a drift of the mean would never decay
 PEAK = 8.0  # the outermost mu-law level, in standard deviations of the context's excitation
-BASIS = 48  # cosines that the logits of the levels are made of: neighbours among the levels learn from each other
+BASIS = 48  # cosines that the logits are a sum of: neighbouring levels share what is learned
 
 
 class SampleRNN(Continuation):
-    """Two rates: a GRU hears the spectrum frame by frame, a perceptron draws samples one by one as it is told.
+    """Generates audio sample by sample: a GRU over frames, a multilayer perceptron over samples, a linear predictor.
 
     After Mehri et al. 2017, "SampleRNN: An Unconditional End-to-End Neural Audio Generation Model"
-    (https://arxiv.org/abs/1612.07837), whose frame tier conditions a sample tier with a choice among mu-law levels.
-    What is drawn is what a linear predictor leaves over, as in Valin and Skoglund 2019, "LPCNet"
-    (https://arxiv.org/abs/1810.11846): the signal is the sum of the predictor's guess from its own past and of an
-    excitation, close to white, so that even a net trained for minutes makes sound of the right colour. Three things
-    keep it steady for as long as it plays. The predictor is made anew for each frame from what was last heard, mixed
-    with a little of the context's autocorrelation: tones are held, but the colour is drawn back to the context's. It
-    is made for a signal of the context's loudness, whatever the loudness of the last frame. And in training the net
-    hears itself louder or quieter than it is, and noisily, so that it learns to go back to where it should be.
+    (https://arxiv.org/abs/1612.07837): a frame tier conditions a sample tier, which samples mu-law levels. The linear
+    predictor follows Valin and Skoglund 2019, "LPCNet" (https://arxiv.org/abs/1810.11846):
+
+    1. Scale. The waveform x is divided by the root mean square of the context.
+    2. Prediction error. For each frame, `order` coefficients p_i predict a sample from the samples before it. The
+       excitation u_t = (x_t - p_1 x_{t-1} - ... - p_n x_{t-n}) / g is nearly white. g is its expected standard
+       deviation. So even a network trained for minutes gives audio with the right spectrum.
+    3. The coefficients minimise the mean squared error given the autocorrelation of the last `look_back` samples,
+       mixed with a part `anchor` of the context's autocorrelation. The last samples sustain tones; the context keeps
+       the spectrum from drifting.
+    4. Frame tier. A GRU reads the spectrum of the last `look_back` samples, that of the context, and the genre.
+    5. Sample tier. The perceptron reads the GRU's state and the last `taps` values of the excitation. It gives logits
+       of the mu-law levels of u_t.
+    6. Synthesis. A level is sampled, and x_t = g u_t + p_1 x_{t-1} + ... + p_n x_{t-n}.
+
+    In training the excitation has noise and an error in loudness, so that the network learns to correct its own errors.
 
     Args:
-        num_genres: genres, which the frame tier is told.
+        num_genres: number of genres.
         sample_rate: Hz.
-        target_samples: not used; any length is learned from.
-        frame: samples drawn with one state of the GRU.
-        look_back: samples whose spectrum a frame is made from.
-        order: of the linear predictor.
-        anchor: the context's share in it.
-        taps: samples of past excitation that the sample tier hears.
+        target_samples: not used; the network is trained on any length.
+        frame: samples in a frame of the GRU.
+        look_back: length of the waveform whose spectrum a frame has, samples.
+        order: order of the linear predictor.
+        anchor: part of the context in the predictor's autocorrelation, more than 0 and at most 1.
+        taps: past samples of the excitation in the input of the sample tier.
         hidden: size of the GRU.
-        width: of the sample tier's layers.
-        noise: standard deviation of the noise on the excitation heard in training, in those of the excitation.
-        loudness_noise: standard deviation of the error of the loudness heard in training, dB, one draw a window.
-        share: of the frames whose samples are learned from in a training step; the GRU hears all.
+        width: size of the sample tier's layers.
+        noise: standard deviation of the noise on the excitation in training, in standard deviations of the excitation.
+        loudness_noise: standard deviation of the loudness error in training, dB, one value for each window.
+        share: part of the frames whose samples enter the loss of a training step; the GRU reads all frames.
     """
 
-    HEEDS: ClassVar[frozenset[str]] = frozenset({"temperature", "top_p"})
+    SAMPLING_OPTIONS: ClassVar[frozenset[str]] = frozenset({"temperature", "top_p"})
 
     def __init__(
         self,
@@ -78,35 +87,33 @@ class SampleRNN(Continuation):
         check_not_negative("network.", noise=noise, loudness_noise=loudness_noise)
         self.frame, self.look_back, self.order, self.taps = frame, look_back, order, taps
         self.anchor, self.noise, self.loudness_noise, self.share = anchor, noise, loudness_noise, share
-        self.forget = frame / sample_rate
+        self.loudness_rate = frame / sample_rate
         self.piece_frames = max(1, round(PIECE_SECONDS * sample_rate / frame))
         self.front = nn.Linear(2 * (look_back // 2 + 1) + 1, hidden)
         self.genre = nn.Embedding(num_genres, hidden)
         self.gru = nn.GRU(hidden, hidden, batch_first=True)
-        self.told = nn.Linear(hidden, width)
-        self.heard = nn.Linear(taps, width, bias=False)
+        self.from_state = nn.Linear(hidden, width)
+        self.from_excitation = nn.Linear(taps, width, bias=False)
         self.inner = nn.Linear(width, width)
         self.out = nn.Linear(width, BASIS)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
+        load_old_names(self, told="from_state", heard="from_excitation")
         self.window: Tensor
-        self.register_buffer("window", _late_window(look_back), persistent=False)
+        self.register_buffer("window", _asymmetric_window(look_back), persistent=False)
         hz = torch.arange(look_back + 1) * sample_rate / (2 * look_back)
-        self.audible: Tensor
-        self.register_buffer("audible", (hz >= LOWEST_HZ).double(), persistent=False)
-        levels = torch.arange(LEVELS)
-        cosines = 2 * torch.cos(math.pi * torch.arange(BASIS) * levels[:, None] / MU)
-        values = PEAK * decode(levels)
-        width_of = (values.abs() + PEAK / MU).log()  # levels far out are wider, hence likelier
+        self.passband: Tensor
+        self.register_buffer("passband", (hz >= LOWEST_HZ).double(), persistent=False)
         self.basis: Tensor
         self.prior: Tensor
-        self.register_buffer("basis", cosines, persistent=False)  # [LEVELS, BASIS]
-        self.register_buffer("prior", width_of - values.square().log1p(), persistent=False)  # a bell with long tails
+        basis, prior = _basis_and_prior()
+        self.register_buffer("basis", basis, persistent=False)
+        self.register_buffer("prior", prior, persistent=False)
 
     def loss(self, context: Tensor, target: Tensor, genre: Tensor) -> Tensor:
-        """Cross-entropy of the levels of the excitation, nats a sample, over context and target.
+        """Cross-entropy of the excitation's levels in context and target, nats per sample.
 
-        Frames of the context are learned from too: there alone the anchor knows a little of what comes.
+        Note that in the context the predictor's autocorrelation includes later samples, by the part `anchor`.
         """
         frames = (context.shape[1] - self.look_back) // self.frame + target.shape[1] // self.frame
         chosen = torch.arange(frames, device=context.device)
@@ -116,129 +123,145 @@ class SampleRNN(Continuation):
         return functional.cross_entropy(logits.flatten(0, 2), levels.flatten())
 
     def forward(self, context: Tensor, target: Tensor, genre: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """What it expects of each sample, told all before it.
+        """Logits of each sample, given all samples before it.
 
         Args:
             context: waveforms, full scale 1, `[batch, context_samples]`.
-            target: what follows, `[batch, target_samples]`.
+            target: the audio that follows, `[batch, target_samples]`.
             genre: labels, `[batch]`.
-            chosen: the frames to answer for, `[chosen]`. Frames follow `look_back` samples, and one begins where the
-                context ends.
+            chosen: frames whose logits are wanted, `[chosen]`. Frames begin `look_back` samples after the start, and
+                a frame begins where the context ends.
 
         Returns:
             Logits `[batch, chosen, frame, LEVELS]`, and the levels of the excitation `[batch, chosen, frame]`.
         """
-        if self.training:  # which way up a wave is says nothing
-            up = torch.randint(2, (len(context), 1), device=context.device) * 2 - 1
-            context, target = up * context, up * target
-        gain, home = self._listen(context)
+        if self.training:  # the sign of a waveform has no meaning
+            sign = torch.randint(2, (len(context), 1), device=context.device) * 2 - 1
+            context, target = sign * context, sign * target
+        gain, usual = self._analyse(context)
         x = torch.cat([context, target], dim=1)[:, (context.shape[1] - self.look_back) % self.frame :] / gain
         power = self._power(x.unfold(1, self.look_back, self.frame)[:, : (x.shape[1] - self.look_back) // self.frame])
         with torch.no_grad():
-            filters = self._filters(power[:, chosen], home[:, None])
+            filters = self._filters(power[:, chosen], usual[:, None])
             reach = self.order + self.taps
             near = x[:, self.look_back - reach :].unfold(1, reach + self.frame, self.frame)[:, chosen]
             excitation = (near.unfold(2, self.order + 1, 1) @ filters[..., None]).squeeze(-1).float()
             levels = encode(excitation[..., self.taps :] / PEAK)
-            heard = excitation[..., :-1].clamp(-PEAK, PEAK)  # [batch, chosen, taps + frame - 1]
-            louder = torch.zeros(len(x), 1, 1, device=x.device)  # dB
+            past = excitation[..., :-1].clamp(-PEAK, PEAK)  # [batch, chosen, taps + frame - 1]
+            gain_db = torch.zeros(len(x), 1, 1, device=x.device)
             if self.training:
-                louder = self.loudness_noise * torch.randn_like(louder)
-                heard = (heard + self.noise * torch.randn_like(heard)) * 10 ** (louder / 20)
-        states, _ = self.gru(self._features(power, home[:, None], genre[:, None], louder))
-        hidden = self.told(states[:, chosen]).unsqueeze(2) + self.heard(heard.unfold(2, self.taps, 1))
+                gain_db = self.loudness_noise * torch.randn_like(gain_db)
+                past = (past + self.noise * torch.randn_like(past)) * 10 ** (gain_db / 20)
+        states, _ = self.gru(self._features(power, usual[:, None], genre[:, None], gain_db))
+        hidden = self.from_state(states[:, chosen]).unsqueeze(2) + self.from_excitation(past.unfold(2, self.taps, 1))
         hidden = self.out(self.inner(hidden.relu()).relu())
         return functional.linear(hidden, self.basis, self.prior), levels
 
     @torch.inference_mode()
-    def stream(self, context: Tensor, genre: Tensor, draw: Draw) -> Iterator[Tensor]:
-        """Draws by the inverse of the distribution function, a uniform number a sample, in pieces of about 0.1 s."""
-        gain, home = self._listen(context)
+    def stream(self, context: Tensor, genre: Tensor, sampling: Sampling) -> Iterator[Tensor]:
+        """Sample by inversion of the cumulative distribution, one uniform number a sample, in pieces of about 0.1 s."""
+        gain, usual = self._analyse(context)
         x = context[:, (context.shape[1] - self.look_back) % self.frame :] / gain
         state = None
         if x.shape[1] > self.look_back:
             power = self._power(x.unfold(1, self.look_back, self.frame)[:, :-1])
-            _, state = self.gru(self._features(power, home[:, None], genre[:, None]))
+            _, state = self.gru(self._features(power, usual[:, None], genre[:, None]))
         x = x[:, -self.look_back :]
         values = PEAK * decode(torch.arange(LEVELS, device=x.device))
-        values = torch.cat([values, values[-1:]])  # rounding may leave the sum of all probabilities below a draw
-        heard, inner = self.heard.weight.T.contiguous(), self.inner.weight.T.contiguous()
-        out = (self.basis @ self.out.weight / draw.temperature).T.contiguous()
-        bias = (self.basis @ self.out.bias + self.prior) / draw.temperature
+        values = torch.cat([values, values[-1:]])  # by rounding, a uniform number can exceed the sum of probabilities
+        taps, inner = self.from_excitation.weight.T.contiguous(), self.inner.weight.T.contiguous()
+        out = (self.basis @ self.out.weight / sampling.temperature).T.contiguous()
+        bias = (self.basis @ self.out.bias + self.prior) / sampling.temperature
         excitation = torch.zeros(len(x), self.taps + self.frame, device=x.device)
-        average = torch.ones(len(x), 1, dtype=x.dtype, device=x.device)
+        average = torch.ones(len(x), 1, dtype=x.dtype, device=x.device)  # running mean of the power
         while True:
-            chance = draw.uniform(self.piece_frames * self.frame).to(x.device).T.unsqueeze(2).contiguous()
+            random = sampling.uniform(self.piece_frames * self.frame).to(x.device).T.unsqueeze(2).contiguous()
             piece = []
-            for uniform in torch.split(chance, self.frame):
+            for uniform in torch.split(random, self.frame):
                 power = self._power(x)
-                filters = self._filters(power, home)
-                average = average.lerp(power.mean(1, keepdim=True), self.forget)
-                louder = -10 * average.log10().float()
-                _, state = self.gru(self._features(power, home, genre, louder).unsqueeze(1), state)
-                told = self.told(state[0])
+                filters = self._filters(power, usual)
+                average = average.lerp(power.mean(1, keepdim=True), self.loudness_rate)
+                gain_db = -10 * average.log10().float()  # from the running mean to the context's loudness
+                _, state = self.gru(self._features(power, usual, genre, gain_db).unsqueeze(1), state)
+                from_state = self.from_state(state[0])
                 past = x[:, -self.order - self.taps :].unfold(1, self.order + 1, 1) @ filters[..., None]
                 excitation[:, : self.taps] = past.squeeze(-1).clamp(-PEAK, PEAK)
-                quieter = 10 ** (louder / 20)
+                factor = 10 ** (gain_db / 20)
                 for step in range(self.frame):
                     end = self.taps + step
-                    hidden = torch.addmm(told, quieter * excitation[:, step:end], heard).relu_()
+                    hidden = torch.addmm(from_state, factor * excitation[:, step:end], taps).relu_()
                     hidden = torch.addmm(self.inner.bias, hidden, inner).relu_()
                     probabilities = torch.addmm(bias, hidden, out).softmax(1)
-                    level = _level(probabilities, uniform[step], draw.top_p)
+                    level = _level(probabilities, uniform[step], sampling.top_p)
                     excitation[:, end : end + 1] = values.take(level)
                 new = self._synthesise(x[:, -self.order :], excitation[:, self.taps :], filters)
                 piece.append(new)
                 x = torch.cat([x[:, self.frame :], new], dim=1)[:, -self.look_back :]
             yield (torch.cat(piece, dim=1) * gain).float()
 
-    def _listen(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """The root mean square of contexts `[batch, 1]`, and their power spectra at that scale `[batch, bins]`."""
+    def _analyse(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Root mean square of contexts, `[batch, 1]`, and their mean power spectra at that scale, `[batch, bins]`."""
         if context.shape[1] < self.look_back:
             raise UsageError(f"network.look_back {self.look_back}: longer than the context, {context.shape[1]} samples")
         gain = context.double().square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-3)
         return gain, self._power((context / gain).unfold(1, self.look_back, self.look_back // 4)).mean(dim=1)
 
     def _power(self, x: Tensor) -> Tensor:
-        """Power spectra of waveforms `[..., look_back]`, in `look_back + 1` bins; 1 on average for a power of 1."""
+        """Power spectra `[..., look_back + 1]` of waveforms `[..., look_back]`; their mean is 1 for a power of 1."""
         spectrum = torch.view_as_real(torch.fft.rfft(x * self.window, 2 * self.look_back))
-        power: Tensor = spectrum.square().sum(-1) / self.look_back * self.audible
+        power: Tensor = spectrum.square().sum(-1) / self.look_back * self.passband
         return power
 
-    def _filters(self, power: Tensor, home: Tensor) -> Tensor:
-        """From spectra `[..., bins]` to filters `[..., order + 1]`, oldest sample first, that leave the excitation.
+    def _filters(self, power: Tensor, usual: Tensor) -> Tensor:
+        """Prediction error filters from power spectra: the autocorrelation method of linear prediction.
 
-        The predictors of least squares error (autocorrelation method), divided by the error that they expect.
+        1. The autocorrelation R is the inverse Fourier transform of the power spectrum, divided by R_0. That of the
+           frame and that of the context are mixed: (1 - anchor) frame + anchor context.
+        2. The coefficients p that minimise the mean squared error solve the normal equations
+           sum_j R_|i-j| p_j = R_i, with i and j from 1 to `order`.
+        3. The mean squared error is g^2 = R_0 - sum_i p_i R_i.
+        4. The filter that turns the waveform into the excitation is (1, -p_1, ..., -p_order) / g.
+
+        Args:
+            power: of frames, `[..., bins]`.
+            usual: of the context, `[..., bins]`.
+
+        Returns:
+            `[..., order + 1]`, that of the oldest sample first.
         """
-        recent, usual = (torch.fft.irfft(p)[..., : self.order + 1] for p in (power, home))
-        mixed = (1 - self.anchor) * recent / (recent[..., :1] + 1e-6) + self.anchor * usual / (usual[..., :1] + 1e-6)
-        mixed = torch.cat([mixed[..., :1] * (1 + 1e-6) + 1e-6, mixed[..., 1:]], dim=-1)  # silence counts as white
+        frame, context = (torch.fft.irfft(p)[..., : self.order + 1] for p in (power, usual))
+        mixed = (1 - self.anchor) * frame / (frame[..., :1] + 1e-6) + self.anchor * context / (context[..., :1] + 1e-6)
+        mixed = torch.cat([mixed[..., :1] * (1 + 1e-6) + 1e-6, mixed[..., 1:]], dim=-1)  # for silence: a white spectrum
         lags = torch.arange(self.order, device=power.device)
-        guess = torch.linalg.solve(mixed[..., (lags[:, None] - lags).abs()], mixed[..., 1:])
-        error = (mixed[..., :1] - (guess * mixed[..., 1:]).sum(-1, keepdim=True)).clamp(min=1e-9).sqrt()
-        filters: Tensor = torch.cat([-guess.flip(-1), torch.ones_like(error)], dim=-1) / error
+        coefficients = torch.linalg.solve(mixed[..., (lags[:, None] - lags).abs()], mixed[..., 1:])
+        error = (mixed[..., :1] - (coefficients * mixed[..., 1:]).sum(-1, keepdim=True)).clamp(min=1e-9).sqrt()
+        filters: Tensor = torch.cat([-coefficients.flip(-1), torch.ones_like(error)], dim=-1) / error
         return filters
 
-    def _features(self, power: Tensor, home: Tensor, genre: Tensor, louder: Tensor | float = 0.0) -> Tensor:
-        """What the GRU hears of frames: spectra against the context's, that of the context, loudness, genre."""
-        now, usual = ((p[..., ::2].float() + 1e-6).log10() for p in (power, home))  # bels
-        loudness = (power.mean(-1, keepdim=True).float() + 1e-6).log10() + louder / 10
-        heard = torch.cat([now - usual + louder / 10, (usual + 3).expand_as(now) / 2, loudness], dim=-1)
-        features: Tensor = (self.front(heard) + self.genre(genre)).relu()
+    def _features(self, power: Tensor, usual: Tensor, genre: Tensor, gain_db: Tensor | float = 0.0) -> Tensor:
+        """Input of the GRU for frames: spectrum relative to the context's, spectrum of the context, loudness, genre."""
+        now, context = ((p[..., ::2].float() + 1e-6).log10() for p in (power, usual))  # log10 of the power: bels
+        loudness = (power.mean(-1, keepdim=True).float() + 1e-6).log10() + gain_db / 10
+        spectra = torch.cat([now - context + gain_db / 10, (context + 3).expand_as(now) / 2, loudness], dim=-1)
+        features: Tensor = (self.front(spectra) + self.genre(genre)).relu()
         return features
 
     def _synthesise(self, past: Tensor, excitation: Tensor, filters: Tensor) -> Tensor:
-        """The samples `[batch, frame]` that `filters` would turn into `excitation`, `past` going before them."""
+        """Samples `[batch, frame]` whose excitation, after the samples `past`, is the given one.
+
+        The filter applied to past and new samples is a band matrix. Its part for the new samples is triangular, so that
+        they follow one from the other.
+        """
         frame, order = self.frame, self.order
         rows = functional.pad(filters.unsqueeze(1).expand(-1, frame, -1), (0, frame))  # [batch, frame, order+1+frame]
-        band = rows.flatten(1)[:, :-frame].view(-1, frame, order + frame)  # each row one sample later than the last
+        band = rows.flatten(1)[:, :-frame].view(-1, frame, order + frame)  # each row is shifted by one sample
         wanted = excitation.double().unsqueeze(2) - band[..., :order] @ past.unsqueeze(2)
         new: Tensor = torch.linalg.solve_triangular(band[..., order:], wanted, upper=False).squeeze(2)
         return new
 
 
-def _late_window(length: int) -> Tensor:
-    """A window whose peak lies at nine tenths of its length, float64, with a mean square of 1."""
+def _asymmetric_window(length: int) -> Tensor:
+    """A window with its peak at nine tenths of its length, near the newest samples; float64, mean square 1."""
     fall = length // 10
     rise = length - fall
     half = math.pi / 2
@@ -248,11 +271,20 @@ def _late_window(length: int) -> Tensor:
     return window / window.square().mean().sqrt()
 
 
+def _basis_and_prior() -> tuple[Tensor, Tensor]:
+    """Cosines over the levels, `[LEVELS, BASIS]`, and the levels' logits in a Cauchy distribution, `[LEVELS]`."""
+    levels = torch.arange(LEVELS)
+    basis = 2 * torch.cos(math.pi * torch.arange(BASIS) * levels[:, None] / MU)
+    values = PEAK * decode(levels)
+    log_widths = (values.abs() + PEAK / MU).log()  # a mu-law level far from 0 covers a wider range of values
+    return basis, log_widths - values.square().log1p()
+
+
 def _level(probabilities: Tensor, uniform: Tensor, top_p: float) -> Tensor:
-    """The level `[batch, 1]` at which `probabilities` `[batch, LEVELS]` have summed up to `uniform` `[batch, 1]`."""
+    """The level `[batch, 1]` at which the cumulative sum of `probabilities` `[batch, LEVELS]` reaches `uniform`."""
     if top_p >= 1:
         return torch.searchsorted(probabilities.cumsum(1), uniform)
-    likeliest, levels = probabilities.sort(dim=1, descending=True)
-    total = likeliest.cumsum(1)
+    descending, levels = probabilities.sort(dim=1, descending=True)
+    total = descending.cumsum(1)
     kept = total.gather(1, (total < top_p).sum(1, keepdim=True).clamp(max=LEVELS - 1))
     return levels.gather(1, torch.searchsorted(total, uniform * kept).clamp(max=LEVELS - 1))

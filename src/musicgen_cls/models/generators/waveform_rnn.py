@@ -1,4 +1,4 @@
-"""The generation study's network: a convolution, a recurrent layer, a linear layer."""
+"""The network of the generation study: a convolution, a recurrent layer, a linear layer."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from torch import Tensor, nn
 
 from musicgen_cls.errors import UsageError
 from musicgen_cls.models.classifiers.blocks import check_sizes
-from musicgen_cls.models.generators.continuation import Continuation, Draw
+from musicgen_cls.models.generators.continuation import Continuation, Sampling
 
 
 class WaveformRNN(Continuation):
-    """Predicts what follows a waveform, all of it at once, by the least mean squared error.
+    """Predicts the next piece of a waveform at once, with the least mean squared error.
 
     After Doyle and Lopez, "Genre Classification and Generation of Music Samples via Neural Networks", section 2.1: a
-    1-D convolution, a bidirectional GRU (or the LSTM it was compared with), a linear layer. Sizes are not given there.
-    The linear layer sees the last state of each direction; nothing but gates bends the signal, as none is named.
+    1-D convolution, a bidirectional GRU (or the LSTM of their comparison), a linear layer. The study gives no sizes.
+    The linear layer reads the last state of each direction. There is no other activation, since the study names none.
 
-    One network learns one genre there: the genre is not heard here, and neither is chance. Trained on several genres,
-    it predicts their mean.
+    The study trains one network for each genre. This network does not use the genre, nor random numbers. If it is
+    trained on several genres, it predicts their mean.
 
     Args:
         num_genres: not used.
         sample_rate: not used.
-        target_samples: length of what it predicts.
+        target_samples: length of the prediction, samples.
         channels: filters of the convolution.
-        kernel: their length, samples.
-        stride: from one step of the recurrent layer to the next, samples.
+        kernel: length of the filters, samples.
+        stride: samples from one step of the recurrent layer to the next.
         hidden: size of the recurrent state, in each direction.
         layers: recurrent layers.
         cell: `gru` or `lstm`.
-        bidirectional: whether a second recurrent layer runs backwards.
+        bidirectional: whether there is a second recurrent layer that reads backwards.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class WaveformRNN(Continuation):
         self.linear = nn.Linear(self.directions * hidden, target_samples)
 
     def forward(self, context: Tensor) -> Tensor:
-        """Waveforms `[batch, context_samples]` to what follows them `[batch, target_samples]`, full scale 1."""
+        """Waveforms `[batch, context_samples]` to the next samples `[batch, target_samples]`, full scale 1."""
         kernel = self.conv.kernel_size[0]
         if context.shape[1] < kernel:
             raise UsageError(f"network.kernel {kernel}: longer than the context of {context.shape[1]} samples")
@@ -70,12 +70,12 @@ class WaveformRNN(Continuation):
         return prediction
 
     def loss(self, context: Tensor, target: Tensor, genre: Tensor) -> Tensor:
-        """Mean squared error, in squares of full scale."""
+        """Mean squared error; full scale is 1."""
         return nn.functional.mse_loss(self(context), target)
 
     @torch.inference_mode()
-    def stream(self, context: Tensor, genre: Tensor, draw: Draw) -> Iterator[Tensor]:
-        """The window slides: each prediction `[batch, target_samples]` is heard as if it were real."""
+    def stream(self, context: Tensor, genre: Tensor, sampling: Sampling) -> Iterator[Tensor]:
+        """Predict `[batch, target_samples]`, append it to the context, and repeat with the newest samples."""
         while True:
             piece = self(context)
             yield piece
