@@ -1,10 +1,13 @@
 """Steps of mel bands from frame to frame, in music and in samples of `MelFlow`.
 
-Run `python benchmarks/steps.py CHECKPOINT DIR`. DIR has held-out tracks, a folder a genre (`benchmarks/divide.py` makes one). One window is drawn after each; printed
-are the root mean square of the steps in dB, by place in a patch (a seam would stand out); how a step is correlated with
-the next; their kurtosis (a normal distribution has 3; music, with beginnings of notes, more); and the root mean square
-of the steps in shorter frames of the sound that is made of them (more than in music: the frames drawn do not fit
-together, and what is made of them is rough).
+Run `python benchmarks/steps.py CHECKPOINT DIR`. DIR has held-out tracks in a folder for each genre
+(`benchmarks/divide.py` makes one). The network continues each track by one window. The script prints four measures:
+
+- the root mean square of the steps in dB, for each position in a patch (a seam between patches would differ);
+- the correlation of a step with the next one;
+- the kurtosis of the steps: 3 for a normal distribution, more for music, whose notes have onsets;
+- the root mean square of the steps in shorter frames of the generated waveform. It is larger than in music if the
+  sampled frames are not consistent, and the waveform is then rough.
 """
 
 from __future__ import annotations

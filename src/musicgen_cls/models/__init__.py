@@ -1,4 +1,4 @@
-"""Neural networks as plain PyTorch modules: tensors in, logits or samples out."""
+"""Neural networks as plain PyTorch modules: tensors in, logits or audio samples out."""
 
 from musicgen_cls.models.classifiers.cnn import CNN
 from musicgen_cls.models.classifiers.cnn5 import CNN5

@@ -93,16 +93,16 @@ def test_the_published_weights(shared_data):
 
 def test_files_that_are_something_else(tmp_path):
     (tmp_path / "text.h5").write_text("no")
-    with pytest.raises(CheckpointError, match=r"text\.h5: not a whole Keras 2 model"):
+    with pytest.raises(CheckpointError, match=r"text\.h5: not a complete Keras 2 model"):
         temporal_pooling(tmp_path / "text.h5")
     with pytest.raises(CheckpointError, match=r"gone\.h5"):
         temporal_pooling(tmp_path / "gone.h5")
     with h5py.File(tmp_path / "empty.h5", "w"):
         pass
-    with pytest.raises(CheckpointError, match=r"empty\.h5: not a whole Keras 2 model"):
+    with pytest.raises(CheckpointError, match=r"empty\.h5: not a complete Keras 2 model"):
         temporal_pooling(tmp_path / "empty.h5")
     other = write(tmp_path / "other.h5", ("GlobalMaxPooling1D",))
-    with pytest.raises(CheckpointError, match=r"other\.h5: not the network with global temporal pooling"):
+    with pytest.raises(CheckpointError, match=r"other\.h5: not a network with global temporal pooling"):
         temporal_pooling(other)
 
 
@@ -113,8 +113,8 @@ def test_files_that_are_something_else(tmp_path):
         ("relu_0", {"activation": "tanh"}, "activation of Activation relu_0 is tanh, not relu"),
         ("conv_2", {"strides": [1]}, r"strides of Conv1D conv_2 is \[1\], not \[2\]"),
         ("conv_0", {"use_bias": False}, "use_bias of Conv1D conv_0 is False"),
-        ("conv_1", {"name": "conv_9"}, "not a whole Keras 2 model in HDF5 .*conv_9"),
-        ("dense", {"units": 4}, r"kernel:0 holds float32 of shape \[10, 3\]"),
+        ("conv_1", {"name": "conv_9"}, "not a complete Keras 2 model in HDF5 .*conv_9"),
+        ("dense", {"units": 4}, r"kernel:0 has the type float32 and the shape \[10, 3\]"),
         ("dense", {"units": "many"}, "units is 'many', not a number from 1 to 2048"),
         ("conv_0", {"filters": 10**13}, r"filters of Conv1D conv_1 is 5, not 10000000000000"),
     ],

@@ -1,1 +1,1 @@
-"""Networks that classify."""
+"""Networks that classify windows of music."""

@@ -1,4 +1,4 @@
-"""Pieces that several networks are made of."""
+"""Layers and functions that several networks share."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def check_sizes(**sizes: int) -> None:
 
 
 def laid_out(network: nn.Module) -> nn.Module:
-    """The network, its weights `[out, in, height, width]` in channels-last order in memory where its class asks for it.
+    """Put the weights of a network into channels-last memory order if its class has `channels_last = True`.
 
-    A class asks with an attribute `channels_last = True`; activations then take that order from the weights. On a CPU
-    this makes 2-D convolutions 1.2 to 2.3 times as fast (benchmarks/speed.py --only layout), with the same values to
-    rounding. Shapes do not change, so that checkpoints of either order fit. It is not the default because a network
-    that calls `view` on its activations fails with it. Networks of 1-D convolutions have no such weights.
+    Weights are `[out, in, height, width]`. Activations take the order from the weights. On a CPU 2-D convolutions are
+    1.2 to 2.3 times as fast in this order (benchmarks/speed.py --only layout), with the same values to rounding.
+    Shapes do not change: a checkpoint of one order loads in the other. It is not the default because a network that
+    calls `view` on its activations fails with it. Networks of 1-D convolutions have no such weights.
     """
     if getattr(network, "channels_last", False):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -29,11 +29,11 @@ def laid_out(network: nn.Module) -> nn.Module:
 
 
 class ConvBlock(nn.Sequential):
-    """3x3 convolution, batch norm, ReLU: `[batch, channels, height, width]`, height and width kept."""
+    """3x3 convolution, batch norm, ReLU: `[batch, channels, height, width]` to the same height and width."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__(
-            nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1, bias=False),  # batch norm brings the bias
+            nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1, bias=False),  # batch norm has a bias
             nn.BatchNorm2d(channels_out),
             nn.ReLU(inplace=True),
         )
@@ -43,14 +43,15 @@ class GlobalAverage(nn.Module):
     """Mean over height and width: `[batch, channels, height, width]` to `[batch, channels]`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Average."""
+        """Apply the layer."""
         return x.mean(dim=(2, 3))
 
 
 class TimeConvolutions(nn.Sequential):
-    """One-dimensional convolutions over time, each with ReLU and max-pooling over 2 frames.
+    """1-D convolutions over time, each with ReLU and max-pooling over 2 frames.
 
-    `[batch, n_mels, frames]` to `[batch, filters, steps]`: bands are channels, since what a band means does not move.
+    `[batch, n_mels, frames]` to `[batch, filters, steps]`. The bands are channels, since music is not invariant to a
+    shift in frequency.
     """
 
     def __init__(self, n_mels: int, filters: int, kernel: int, convolutions: int, stride: int = 1) -> None:

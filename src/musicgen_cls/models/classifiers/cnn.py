@@ -1,4 +1,4 @@
-"""A plain convolutional network on mel pictures."""
+"""A plain convolutional network on mel spectrograms."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from musicgen_cls.models.classifiers.blocks import check_sizes
 
 
 class CNN(nn.Module):
-    """Three 3x3 convolutions with ReLU and max-pooling, a dense layer, dropout and the output: no batch norm.
+    """Three 3x3 convolutions with ReLU and max-pooling, a dense layer, dropout and the output layer; no batch norm.
 
     After Xu, Pulappadi, Li and Peacock, "What's in the noise? Advancing Musical Genre Classification using Neural
-    Networks", section Methods: the "constructed generic" network that their VGG was compared with. Its layers are not
-    given there. What is left of the picture is brought to 4 x 4 places, so that pictures of any size fit.
+    Networks", section Methods: the "constructed generic" network of their comparison. The study does not give its
+    layers. Average pooling reduces the last feature map to 4 x 4, so that spectrograms of any size fit.
 
     Args:
-        num_classes: genres.
-        width: channels of the first convolution; they double.
+        num_classes: number of genres.
+        width: channels of the first convolution; each further one has twice as many.
         hidden: units of the dense layer.
-        dropout: share of the last layer's inputs dropped in training.
+        dropout: probability of dropping an input of the last layer in training.
     """
 
     channels_last: ClassVar[bool] = True
@@ -44,6 +44,6 @@ class CNN(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mel pictures `[batch, n_mels, frames]` to logits `[batch, num_classes]`."""
+        """Mel spectrograms `[batch, n_mels, frames]` to logits `[batch, num_classes]`."""
         logits: Tensor = self.head(self.pool(self.features(x.unsqueeze(1))))
         return logits

@@ -14,13 +14,13 @@ class CNN5(nn.Module):
 
     After Doyle and Lopez, "Genre Classification and Generation of Music Samples via Neural Networks", section 2.2 and
     figure 3: five convolutions each followed by max-pooling, batch normalisation, dropout 0.5, one fully connected
-    layer. Widths are not given there. What is left of the picture after the last pooling is brought to four bands and
-    averaged in time, so that the dense layer still knows high from low, and pictures of any size fit.
+    layer. The study does not give the widths. Average pooling reduces the last feature map to four bands and one time
+    step. The dense layer can distinguish low from high frequencies, and spectrograms of any size fit.
 
     Args:
-        num_classes: genres.
-        width: channels of the first convolution; they double up to eightfold.
-        dropout: share of the dense layer's inputs dropped in training.
+        num_classes: number of genres.
+        width: channels of the first convolution; each further one has twice as many, up to 8 times `width`.
+        dropout: probability of dropping an input of the dense layer in training.
     """
 
     channels_last: ClassVar[bool] = True
@@ -37,7 +37,7 @@ class CNN5(nn.Module):
         self.head = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(4 * widths[-1], num_classes))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mel pictures `[batch, n_mels, frames]` to logits `[batch, num_classes]`."""
+        """Mel spectrograms `[batch, n_mels, frames]` to logits `[batch, num_classes]`."""
         features = self.features(x.unsqueeze(1))  # [batch, channels, n_mels // 32, frames // 32]
         logits: Tensor = self.head(self.pool(features))
         return logits

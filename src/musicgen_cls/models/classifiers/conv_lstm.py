@@ -1,4 +1,4 @@
-"""Convolutions in time, an LSTM, and a say at every step."""
+"""Convolutions over time, an LSTM, and class probabilities at each step."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from musicgen_cls.models.classifiers.blocks import TimeConvolutions, check_sizes
 
 
 class ConvLSTM(nn.Module):
-    """One-dimensional convolutions with ReLU and max-pooling, an LSTM, and a softmax at every time step, averaged.
+    """1-D convolutions with ReLU and max-pooling, an LSTM, and a weighted mean of the class probabilities at each step.
 
-    After Titus, "Neural networks for music genre recognition", section 5.1 (its model 1, on the code of Kozakowski and
-    Michalak): P = sum(w_t P_t) / sum(w_t), w_t = t, since the LSTM grows surer as it hears more. Filters of length 4,
-    256 of them; the number of convolutions, the pooling, the size of the LSTM and a dropout are not given there: three,
-    2, 256 and 0.5 here. The logits are log P: their softmax is P again, so that cross-entropy is that of P.
+    After Titus, "Neural networks for music genre recognition", section 5.1 (its model 1, based on code of Kozakowski
+    and Michalak). The prediction is P = sum(w_t P_t) / sum(w_t) with w_t = t: later steps have more weight, since the
+    LSTM has read more frames. There are 256 filters of length 4. The study does not give the number of convolutions,
+    the pooling, the size of the LSTM and the dropout: they are 3, 2, 256 and 0.5 here. The logits are log P. Their
+    softmax is P, so that the cross-entropy is that of P.
 
     Args:
-        num_classes: genres.
-        n_mels: bands of the pictures.
-        filters: of each convolution.
-        kernel: frames that a filter sees.
-        convolutions: how many, each followed by pooling over 2 frames.
+        num_classes: number of genres.
+        n_mels: mel bands.
+        filters: filters of each convolution.
+        kernel: length of a filter, frames.
+        convolutions: number of convolutions, each followed by pooling over 2 frames.
         hidden: units of the LSTM.
-        weights: of the steps: `linear`, or `uniform` for the plain average.
-        dropout: share of the LSTM's outputs dropped in training.
+        weights: weights of the steps: `linear`, or `uniform` for the plain mean.
+        dropout: probability of dropping an output of the LSTM in training.
     """
 
     def __init__(
@@ -50,21 +51,21 @@ class ConvLSTM(nn.Module):
         self.dense = nn.Linear(hidden, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mel pictures `[batch, n_mels, frames]` to log-probabilities `[batch, num_classes]`."""
-        say = functional.log_softmax(self._steps(x), dim=2)
-        steps = say.shape[1]
+        """Mel spectrograms `[batch, n_mels, frames]` to log-probabilities `[batch, num_classes]`."""
+        log_probs = functional.log_softmax(self._steps(x), dim=2)
+        steps = log_probs.shape[1]
         weight = torch.ones(steps, device=x.device)
         if self.weights == "linear":
             weight = torch.arange(1, steps + 1, device=x.device)
-        log_share = (weight / weight.sum()).log()[:, None]
-        return torch.logsumexp(say + log_share, dim=1)
+        log_weight = (weight / weight.sum()).log()[:, None]
+        return torch.logsumexp(log_probs + log_weight, dim=1)
 
     def step_probabilities(self, x: Tensor) -> Tensor:
-        """What it says at every step, `[batch, steps, num_classes]`."""
+        """Class probabilities at each step, `[batch, steps, num_classes]`."""
         return functional.softmax(self._steps(x), dim=2)
 
     def _steps(self, x: Tensor) -> Tensor:
-        """Logits of every step, `[batch, steps, num_classes]`."""
+        """Logits of each step, `[batch, steps, num_classes]`."""
         states, _ = self.lstm(self.convolutions(x).transpose(1, 2))
         logits: Tensor = self.dense(self.dropout(states)).float()
         return logits

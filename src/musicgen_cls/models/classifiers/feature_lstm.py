@@ -1,4 +1,4 @@
-"""Recurrent layers on consecutive rows of features."""
+"""LSTM layers on consecutive rows of features."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from musicgen_cls.models.classifiers.blocks import check_sizes
 
 
 class FeatureLSTM(nn.Module):
-    """Two LSTM layers over rows of features, a dense layer with ReLU, and the output.
+    """Two LSTM layers over rows of features, a dense layer with ReLU, and the output layer.
 
     After Tsilifonis, Charitos and Vaios, "Music Generation and Classification", slides "LSTM: Implementation": LSTM 64,
-    LSTM 64, dense 64; 69,322 parameters with 58 columns and 10 genres. An LSTM of Keras has one bias a gate where
-    PyTorch has two, whose sum is all that counts: one of them is held at 0 here.
+    LSTM 64, dense 64; 69,322 parameters with 58 columns and 10 genres. Keras has one bias for each gate of an LSTM.
+    PyTorch has two that are added, so that one of them stays at 0 here.
 
     Args:
-        num_classes: genres.
-        features: numbers in a row.
+        num_classes: number of genres.
+        features: columns of a row.
         hidden: units of each LSTM.
         dense: units of the dense layer.
     """

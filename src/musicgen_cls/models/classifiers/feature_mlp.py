@@ -10,16 +10,16 @@ from musicgen_cls.models.classifiers.blocks import check_sizes
 
 
 class FeatureMLP(nn.Module):
-    """Dense layers with ReLU, dropout after each, and the output.
+    """Dense layers with ReLU, dropout after each, and the output layer.
 
-    After Tsilifonis, Charitos and Vaios, "Music Generation and Classification", slides "Using CNN", where this network
-    is called a CNN: 512, 256, 128, 64, 32 units, dropout 0.2.
+    After Tsilifonis, Charitos and Vaios, "Music Generation and Classification", slides "Using CNN": 512, 256, 128, 64 and
+    32 units, dropout 0.2. The slides call this network a CNN.
 
     Args:
-        num_classes: genres.
-        features: numbers in a row.
-        hidden: units of the layers.
-        dropout: share of each layer's outputs dropped in training.
+        num_classes: number of genres.
+        features: columns of a row.
+        hidden: units of each layer.
+        dropout: probability of dropping an output of a layer in training.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Weights that were published for Keras."""
+"""Import of weights that were published for Keras."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from torch import nn
 from musicgen_cls.errors import CheckpointError, one_line
 from musicgen_cls.models.classifiers.temporal_pooling import TemporalPooling
 
-_MOST = 2048  # of any size of such a network; the published one has 512 filters
+_MAX_SIZE = 2048  # of a layer; the published network has 512 filters
 
 
 def temporal_pooling(path: str | PathLike[str]) -> TemporalPooling:
-    """The network with global temporal pooling that a Keras 2 file (HDF5) holds, in its shapes, in eval mode.
+    """Read a network with global temporal pooling from a Keras 2 file (HDF5); it is in eval mode.
 
-    Such a file came with Titus, "Neural networks for music genre recognition" (8 genres of FMA; natural logarithms of
-    128 mel bands, 647 frames, which `MelSlices` makes with `--data.logarithm natural`).
+    Titus, "Neural networks for music genre recognition", published such a file: 8 genres of FMA, natural logarithms of
+    128 mel bands, 647 frames. `MelSlices` gives such spectrograms with `--data.logarithm natural`.
 
     Args:
         path: the file.
 
     Raises:
-        CheckpointError: it cannot be read, or holds another kind of network.
+        CheckpointError: the file cannot be read, or has another network.
     """
     try:
         import h5py
     except ImportError as error:
-        raise CheckpointError(f"{path}: reading it takes h5py: python -m pip install h5py") from error
+        raise CheckpointError(f"{path}: h5py is needed to read it: python -m pip install h5py") from error
     try:
         with h5py.File(path, "r") as file:
             return _read(file).eval()
     except (StopIteration, _OtherNetwork) as error:
         raise CheckpointError(
-            f"{path}: not the network with global temporal pooling; {error or 'no such layers'}"
+            f"{path}: not a network with global temporal pooling: {str(error) or 'it has no such layers'}"
         ) from error
-    except Exception as error:  # h5py raises a dozen kinds for a damaged file
+    except Exception as error:  # h5py has many classes of errors for a damaged file
         reason = one_line(error)[:200]
-        raise CheckpointError(f"{path}: not a whole Keras 2 model in HDF5 ({reason}); get it anew") from error
+        raise CheckpointError(f"{path}: not a complete Keras 2 model in HDF5 ({reason}); download it again") from error
 
 
 def _read(file: Any) -> TemporalPooling:
-    """The network in an open file; shapes are compared before anything of that size is made or read."""
+    """Build the network of an open file. Shapes are compared before memory of that size is used."""
     layers = _layers(json.loads(file.attrs["model_config"]))
     first = next(config for kind, config in layers if kind == "Conv1D")
     _check(layers, first)
@@ -60,10 +60,10 @@ def _read(file: Any) -> TemporalPooling:
         "convolutions": len(trained) - 1,
     }
     for name, size in sizes.items():
-        if not isinstance(size, int) or not 1 <= size <= _MOST:
-            raise _OtherNetwork(f"{name} is {size!r:.50}, not a number from 1 to {_MOST}")
+        if not isinstance(size, int) or not 1 <= size <= _MAX_SIZE:
+            raise _OtherNetwork(f"{name} is {size!r:.50}, not a number from 1 to {_MAX_SIZE}")
     units = sizes.pop("units")
-    with torch.device("meta"):  # shapes alone
+    with torch.device("meta"):  # shapes only, no memory
         _take(TemporalPooling(units, **sizes), weights, fill=False)
     network = TemporalPooling(units, **sizes)
     _take(network, weights, fill=True)
@@ -71,11 +71,11 @@ def _read(file: Any) -> TemporalPooling:
 
 
 class _OtherNetwork(Exception):
-    """What the layers are that they should not be."""
+    """The file has another network; the message has the difference."""
 
 
 def _check(layers: list[tuple[str, dict[str, Any]]], first: dict[str, Any]) -> None:
-    """Raise unless the layers are those of `TemporalPooling`, in their order; whatever only trains may lie between."""
+    """Raise `_OtherNetwork` unless the layers are those of `TemporalPooling`, in order; dropout is ignored."""
     count = sum(kind == "Conv1D" for kind, _ in layers)
     like_first = {key: first[key] for key in ("filters", "kernel_size", "strides")}
     convolution = {**like_first, "padding": "valid", "dilation_rate": [1], "activation": "linear", "use_bias": True}
@@ -98,27 +98,27 @@ def _check(layers: list[tuple[str, dict[str, Any]]], first: dict[str, Any]) -> N
 
 
 def _take(network: TemporalPooling, weights: list[dict[str, Any]], fill: bool) -> None:
-    """Compare every array's shape and kind with the network's parameter, and fill that; raises `_OtherNetwork`."""
+    """Compare each array with a parameter of the network, and copy it if `fill`; raises `_OtherNetwork`."""
     ours = [layer for layer in network.modules() if isinstance(layer, nn.Conv1d | nn.Linear)]
     for layer, arrays in zip(ours, weights, strict=True):
         for name in ("kernel", "bias"):
             parameter, array = layer.weight if name == "kernel" else layer.bias, arrays[name]
             if parameter is None or tuple(parameter.shape) != array.shape[::-1] or array.dtype.kind != "f":
-                raise _OtherNetwork(f"{array.name} holds {array.dtype} of shape {list(array.shape)}")
+                raise _OtherNetwork(f"{array.name} has the type {array.dtype} and the shape {list(array.shape)}")
             if fill:
                 numbers = np.ascontiguousarray(array[()].T, dtype=np.float32)
                 if not np.isfinite(numbers).all():
-                    raise _OtherNetwork(f"{array.name} holds numbers that are not finite")
+                    raise _OtherNetwork(f"{array.name} has values that are not finite")
                 parameter.data = torch.from_numpy(numbers)
 
 
 def _layers(model: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Kinds and settings of the layers of a model."""
+    """Class and settings of each layer of a model."""
     return [(layer["class_name"], layer["config"]) for layer in model["config"]["layers"]]
 
 
 def _datasets(group: Any) -> dict[str, Any]:
-    """Arrays of a layer, not read yet, by their last name: `kernel`, `bias`."""
+    """Arrays of a layer, not read yet, by the last part of their name: `kernel`, `bias`."""
     found: dict[str, Any] = {}
 
     def visit(name: str, item: Any) -> None:

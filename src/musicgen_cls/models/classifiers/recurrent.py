@@ -1,4 +1,4 @@
-"""Recurrent networks on mel pictures, frame after frame."""
+"""Recurrent networks on mel spectrograms."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 
 class Recurrent(nn.Module):
-    """LSTM or GRU over the frames of a picture; what it holds after the last one goes to the output.
+    """LSTM or GRU over the frames of a spectrogram; the last state goes to the output layer.
 
     After Xu, Pulappadi, Li and Peacock, "What's in the noise? Advancing Musical Genre Classification using Neural
-    Networks", section Methods: the LSTM and the GRU that their VGG was compared with. Sizes are not given there.
+    Networks", section Methods: the LSTM and the GRU of their comparison. The study does not give the sizes.
 
     Args:
-        num_classes: genres.
+        num_classes: number of genres.
         cell: `lstm` or `gru`.
-        n_mels: bands of the pictures.
-        hidden: units of a layer.
+        n_mels: mel bands.
+        hidden: units of each layer.
         layers: recurrent layers.
-        dropout: share dropped in training, between layers and before the output.
+        dropout: probability of dropout in training, between layers and before the output layer.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Recurrent(nn.Module):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, num_classes))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mel pictures `[batch, n_mels, frames]` to logits `[batch, num_classes]`."""
+        """Mel spectrograms `[batch, n_mels, frames]` to logits `[batch, num_classes]`."""
         states, _ = self.recurrent(x.transpose(1, 2))  # [batch, frames, hidden]
         logits: Tensor = self.head(states[:, -1])
         return logits

@@ -1,4 +1,4 @@
-"""Convolutions in time and global pooling over it."""
+"""Convolutions over time and global pooling."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from musicgen_cls.models.classifiers.blocks import TimeConvolutions, check_sizes
 
 
 class TemporalPooling(nn.Module):
-    """Three one-dimensional convolutions with ReLU and max-pooling, then mean and maximum over time, and the output.
+    """Three 1-D convolutions with ReLU and max-pooling, the mean and the maximum over time, and the output layer.
 
-    After Titus, "Neural networks for music genre recognition", section 5.2 (its model 2, after Dieleman's for music
-    recommendation): a feature of rock heard at the start is the same as one heard at the end. 256 filters of length 4;
-    the stride of 2 is that of the weights that the author published.
+    After Titus, "Neural networks for music genre recognition", section 5.2 (its model 2, after Dieleman's network for
+    music recommendation). The position of a feature in time does not matter. There are 256 filters of length 4. The
+    stride of 2 is that of the author's published weights.
 
     Args:
-        num_classes: genres.
-        n_mels: bands of the pictures.
-        filters: of each convolution.
-        kernel: frames that a filter sees.
-        stride: of the convolutions, frames.
-        convolutions: how many, each followed by pooling over 2 frames.
-        dropout: share of the pooled features dropped in training.
+        num_classes: number of genres.
+        n_mels: mel bands.
+        filters: filters of each convolution.
+        kernel: length of a filter, frames.
+        stride: stride of the convolutions, frames.
+        convolutions: number of convolutions, each followed by pooling over 2 frames.
+        dropout: probability of dropping a pooled feature in training.
     """
 
     def __init__(
@@ -43,13 +43,16 @@ class TemporalPooling(nn.Module):
         self.dense = nn.Linear(2 * filters, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mel pictures `[batch, n_mels, frames]` to logits `[batch, num_classes]`."""
+        """Mel spectrograms `[batch, n_mels, frames]` to logits `[batch, num_classes]`."""
         features = self.convolutions(x)  # [batch, filters, steps]
         pooled = torch.cat([features.mean(dim=2), features.amax(dim=2)], dim=1)
         logits: Tensor = self.dense(self.dropout(pooled))
         return logits
 
     def step_probabilities(self, x: Tensor) -> Tensor:
-        """What it would say of each step alone, its features being both mean and maximum, `[batch, steps, genres]`."""
+        """Class probabilities of each step alone, `[batch, steps, num_classes]`.
+
+        The features of one step are both its mean and its maximum.
+        """
         features = self.convolutions(x).transpose(1, 2)
         return functional.softmax(self.dense(torch.cat([features, features], dim=2)), dim=2)

@@ -1,4 +1,4 @@
-"""VGG on mel pictures."""
+"""VGG on mel spectrograms."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from musicgen_cls.models.classifiers.blocks import ConvBlock, GlobalAverage, che
 
 
 class VGG(nn.Module):
-    """Pairs of 3x3 convolutions of growing width, each pair followed by 2x2 max-pooling, and a dense head.
+    """Pairs of 3x3 convolutions, each pair followed by 2x2 max-pooling, and a dense layer.
 
     After Xu, Pulappadi, Li and Peacock, "What's in the noise? Advancing Musical Genre Classification using Neural
     Networks", section Methods: pairs of convolutions with ReLU and batch norm, max-pooling, one fully connected layer
-    with softmax. The number of pairs and their widths are not given there; these double from pair to pair, as in
-    Simonyan and Zisserman 2015 (https://arxiv.org/abs/1409.1556), and a global average stands before the dense layer,
-    so that pictures of any size fit.
+    with softmax. The study does not give the number of pairs and their widths. The width doubles from pair to pair, as
+    in Simonyan and Zisserman 2015 (https://arxiv.org/abs/1409.1556). Global average pooling comes before the dense
+    layer, so that spectrograms of any size fit.
 
     Args:
-        num_classes: genres.
+        num_classes: number of genres.
         width: channels of the first pair.
-        pairs: how many pairs.
-        dropout: share of the dense layer's inputs dropped in training.
+        pairs: number of pairs.
+        dropout: probability of dropping an input of the dense layer in training.
     """
 
     channels_last: ClassVar[bool] = True
@@ -40,6 +40,6 @@ class VGG(nn.Module):
         self.head = nn.Sequential(GlobalAverage(), nn.Dropout(dropout), nn.Linear(channels, num_classes))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mel pictures `[batch, n_mels, frames]` to logits `[batch, num_classes]`."""
+        """Mel spectrograms `[batch, n_mels, frames]` to logits `[batch, num_classes]`."""
         logits: Tensor = self.head(self.features(x.unsqueeze(1)))
         return logits

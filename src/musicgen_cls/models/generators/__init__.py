@@ -1,1 +1,1 @@
-"""Networks that generate."""
+"""Networks that generate audio."""
