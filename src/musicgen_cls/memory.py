@@ -3,12 +3,11 @@
 The C library glibc asks the system for new pages for every large tensor and returns them when the tensor is freed. Each
 training step then pays a page fault for every 4 kB of its activations: up to half of its time on a virtual machine.
 `keep_memory` changes three settings of glibc's allocator, so that freed memory stays with the process and serves the
-next step. The computed values do not change. The size of the process stays at its peak; docs/speed.md, tells
-how large the peak is.
+next step. The computed values do not change. The size of the process stays at its peak, which
+docs/speed.md lists.
 
-What the settings do not touch: memory maps (the store of decoded audio, checkpoints that are mapped), which do not come
-from the allocator; worker processes that are started afresh, which do not call `keep_memory`; GPU memory. Threads keep
-arenas of their own, as before.
+The settings do not affect memory maps (the store of decoded audio, mapped checkpoints), which do not come from the
+allocator; new worker processes, which do not call `keep_memory`; GPU memory. Each thread keeps its own arena, as before.
 
 On other C libraries (musl, macOS, Windows) nothing is changed.
 """
@@ -28,17 +27,17 @@ class Setting(NamedTuple):
     """A parameter of mallopt(3)."""
 
     number: int
-    """In malloc.h."""
+    """Number in malloc.h."""
     value: int
-    """A C int."""
+    """Value, a C int."""
     names: tuple[str, ...]
-    """Of glibc's tunables through which users decide the same; `mmap_max` is also MALLOC_MMAP_MAX_."""
+    """Names of glibc's tunables that have the same effect; `mmap_max` is also MALLOC_MMAP_MAX_."""
 
 
 SETTINGS = (
-    # M_MMAP_MAX: no tensor gets a memory map of its own, which would be returned as soon as the tensor is freed.
+    # M_MMAP_MAX: no tensor gets its own memory map, which would be returned as soon as the tensor is freed.
     Setting(-4, 0, ("mmap_max", "mmap_threshold")),
-    # M_TRIM_THRESHOLD: -1 never returns the end of the heap. 8 GiB would do too, but a C int ends at 2 GiB.
+    # M_TRIM_THRESHOLD: -1 never returns the end of the heap. 8 GiB would be enough, but a C int ends at 2 GiB.
     Setting(-1, -1, ("trim_threshold",)),
     # M_TOP_PAD: the heap grows by 256 MiB at a time. This is address space; a page counts once it is written to.
     Setting(-2, 256 << 20, ("top_pad",)),
@@ -46,10 +45,10 @@ SETTINGS = (
 
 
 def keep_memory() -> bool:
-    """Let this process keep freed memory for its next tensors; return whether it does. Can be called again.
+    """Let this process keep freed memory for its next tensors; return whether it does. More calls change nothing.
 
-    Call it before the first large tensor. `MUSICGEN_CLS_KEEP_MEMORY=0` in the environment turns it off. A setting that
-    the user made for glibc, with a variable such as `MALLOC_TOP_PAD_` or in `GLIBC_TUNABLES`, stays as it is.
+    Call it before the first large tensor. `MUSICGEN_CLS_KEEP_MEMORY=0` in the environment turns it off. A setting
+    of the user for glibc, in a variable such as `MALLOC_TOP_PAD_` or in `GLIBC_TUNABLES`, stays as it is.
 
     Raises:
         UsageError: the variable has a value other than 0 and 1.
@@ -67,7 +66,7 @@ def keep_memory() -> bool:
 
 
 def _has_glibc() -> bool:
-    """Whether the C library says that it is glibc; others do not know the question."""
+    """Whether the C library is glibc."""
     try:
         return bool(os.confstr("CS_GNU_LIBC_VERSION"))
     except (AttributeError, ValueError, OSError):

@@ -236,7 +236,7 @@ def test_mixup_is_a_number_from_0(value):
 def test_a_network_that_answers_for_each_row_is_not_for_windows():
     task = GenreClassifier(FeatureMLP, num_classes=3)
     task.dry_run({"x": torch.zeros(1, 58)})
-    with pytest.raises(RuntimeError, match=r"it answers with \[1, 2, 3\], not with a row of genres for each window"):
+    with pytest.raises(RuntimeError, match=r"its output has the shape \[1, 2, 3\], not \[windows, classes\]"):
         task.dry_run({"x": torch.zeros(1, 2, 58)})
 
 

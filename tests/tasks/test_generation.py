@@ -53,7 +53,7 @@ def test_nothing_to_be_made(seconds):
         ({"seconds": float("inf")}, r"--model\.seconds inf: must be more than 0, and at most 86,400"),
         ({"temperature": 0}, r"--model\.temperature 0"),
         ({"top_p": 1.5}, r"--model\.top_p 1\.5"),
-        ({"top_p": 0.9}, r"--model\.top_p 0\.9: Echo has no such choice"),
+        ({"top_p": 0.9}, r"--model\.top_p 0\.9: Echo does not use it"),
         ({"lr": 0}, r"--model\.lr 0"),
         ({"target_samples": None}, "WaveformWindows"),
     ],

@@ -1,4 +1,4 @@
-"""LightningModules: a network with its loss, metrics and optimiser."""
+"""LightningModules: a network with a loss, metrics and an optimiser."""
 
 from musicgen_cls.tasks.base import Task
 from musicgen_cls.tasks.classification import GenreClassifier

@@ -15,7 +15,7 @@ from musicgen_cls.specs import class_path, init_arguments
 
 
 class Task(LightningModule, ABC):
-    """A network with a loss, scores and Adam.
+    """A network with a loss, metrics and the optimiser Adam.
 
     A class that extends a task hands `**kwargs` on, and keeps each argument of its own as an attribute of the same name
     before it calls `super().__init__`, so that checkpoints can rebuild it.

@@ -1,4 +1,4 @@
-"""Genre classification as a Lightning module: network, loss, scores, optimiser."""
+"""Genre classification as a LightningModule: network, loss, metrics, optimiser."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from musicgen_cls.tasks.base import Task
 
 
 class GenreClassifier(Task):
-    """Trains and judges a network from `[batch, ...]` to logits `[batch, num_classes]` with cross-entropy and Adam.
+    """Trains and tests a network from `[batch, ...]` to logits `[batch, num_classes]` with cross-entropy and Adam.
 
     Args:
         network: a network class, or a partial of one, called with the number of classes.
         lr: Adam's learning rate.
         weight_decay: Adam's L2 penalty.
-        mixup: of how even mixtures of two training inputs and their labels are, the alpha of Zhang et al. 2018
-            (https://arxiv.org/abs/1710.09412); 0 for none.
+        mixup: alpha of mixup (Zhang et al. 2018, https://arxiv.org/abs/1710.09412), which mixes pairs of training
+            inputs and their labels; 0 for no mixup. A larger alpha gives mixtures nearer to one half of each.
         metrics: further metrics of tracks by name, each a torchmetrics class (or a partial of one) that is called with
             the number of classes. They are logged as `val_NAME` and `test_NAME`, and stand in reports.
         num_classes: number of genres; on the command line it comes from the datamodule.
@@ -59,14 +59,14 @@ class GenreClassifier(Task):
         return logits
 
     def step_probabilities(self, x: Tensor) -> Tensor:
-        """What a network says at each of its steps, `[batch, steps, num_classes]`; without steps, of whole windows."""
+        """Class probabilities at each step, `[batch, steps, num_classes]`; one step a window if the network has none."""
         if hasattr(self.network, "step_probabilities"):
             steps: Tensor = self.network.step_probabilities(x)  # type: ignore[operator]
             return steps
         return functional.softmax(self(x).float(), dim=1)[:, None]
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Cross-entropy of a batch."""
+        """Cross-entropy of a batch, with mixup if it is on."""
         if self.mixup:
             logits, loss = self._mixed(batch["x"], batch["y"])
         else:
@@ -79,7 +79,7 @@ class GenreClassifier(Task):
         return loss
 
     def _mixed(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of each input mixed with another of the batch, and the loss against both labels."""
+        """Logits of mixtures of two inputs of the batch, and the cross-entropy with both labels, weighted."""
         share = float(torch.distributions.Beta(self.mixup, self.mixup).sample())
         other = torch.randperm(len(x), device=x.device)
         logits = self(torch.lerp(x[other], x, share))
@@ -87,37 +87,37 @@ class GenreClassifier(Task):
         return logits, share * losses[0] + (1 - share) * losses[1]
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Collect what the network says of a batch."""
+        """Collect the predictions of a batch."""
         self._collect("val", batch)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Collect what the network says of a batch."""
+        """Collect the predictions of a batch."""
         self._collect("test", batch)
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
-        """Probabilities `[batch, num_classes]` of the windows of a file; None for one that cannot be read."""
+        """Probabilities `[batch, num_classes]` of the windows of a file; None for a file that cannot be read."""
         return functional.softmax(self(batch["x"]).float(), dim=1) if "x" in batch else None
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores of all windows, each counted once."""
+        """Log the metrics over all windows; a window that a sampler repeated counts once."""
         self._log_scores("val")
 
     def on_test_epoch_end(self) -> None:
-        """Log the scores of all windows, each counted once."""
+        """Log the metrics over all windows; a window that a sampler repeated counts once."""
         self._log_scores("test")
 
     def dry_run(self, batch: dict[str, Any]) -> None:
-        """Send a batch through the network; raises `RuntimeError` if it is too small, or not of the network's kind."""
+        """Run the network on a batch; raises `RuntimeError` if the batch does not fit, or the output is not logits."""
         logits = self(batch["x"])
         if logits.ndim != 2:
-            raise RuntimeError(f"it answers with {list(logits.shape)}, not with a row of genres for each window")
+            raise RuntimeError(f"its output has the shape {list(logits.shape)}, not [windows, classes]")
 
     def _collect(self, stage: str, batch: dict[str, Any]) -> None:
         log_probs = functional.log_softmax(self(batch["x"]).float(), dim=1)
         if stage == "test" and not torch.isfinite(log_probs).all():
             raise UsageError(
                 "the network's predictions are not finite, since its training diverged; train it with a smaller "
-                "--model.lr or --trainer.precision 32-true, or take another checkpoint"
+                "--model.lr or with --trainer.precision 32-true, or use another checkpoint"
             )
         self._metric(stage).update(batch["index"], batch["track"], batch["start_s"], batch["y"], log_probs)
 

@@ -1,4 +1,4 @@
-"""Generation as a Lightning module: a network that continues audio, its loss, and how it is let run."""
+"""Generation as a LightningModule: a network that continues audio, its loss, its continuations."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from musicgen_cls.tasks.base import Task
 
 
 class GenreGenerator(Task):
-    """Trains a network to continue audio, with Adam, and lets it continue recordings.
+    """Trains a network to continue audio, with Adam, and generates continuations of recordings.
 
     Args:
         network: a network class, or a partial of one, called with the number of genres, the sample rate in Hz and the
             length of the target in samples.
         lr: Adam's learning rate.
         weight_decay: Adam's L2 penalty.
-        seconds: length of what `predict` makes, the prompt included, s.
-        temperature: how freely it draws: below 1 likelier values, above 1 rarer ones.
-        top_p: draw from the likeliest values only that together have this probability.
-        num_classes: genres; this and the next two are taken from the datamodule on the command line.
+        seconds: length of the audio that `predict` writes, the prompt included, s.
+        temperature: sampling temperature: below 1 for more probable values, above 1 for less probable ones.
+        top_p: sample only from the most probable values whose probabilities add up to `top_p`.
+        num_classes: number of genres; on the command line it comes from the datamodule, as the next two do.
         sample_rate: Hz.
-        target_samples: length of what follows a context, samples.
+        target_samples: length of the target after a context in training, samples.
     """
 
     def __init__(
@@ -68,15 +68,15 @@ class GenreGenerator(Task):
         self.network: Continuation = network(num_classes, sample_rate, target_samples)
         for name, value in (("temperature", temperature), ("top_p", top_p)):
             if value != 1.0 and name not in self.network.SAMPLING_OPTIONS:
-                raise UsageError(f"--model.{name} {value}: {type(self.network).__name__} has no such choice; leave it")
+                raise UsageError(f"--model.{name} {value}: {type(self.network).__name__} does not use it; remove it")
         self._losses: list[tuple[int, float, int]] = []
         self.track_losses: list[float] = []
 
     def on_fit_start(self) -> None:
-        """Refuse weights of other than 32 bits: the tables and transforms in generators have no other."""
+        """Refuse weights that are not float32: the tables and transforms of generators are float32."""
         if self.dtype != torch.float32:
             raise UsageError(
-                f"--trainer.precision: a generator's weights have 32 bits, not {self.dtype}; take 32-true, bf16-mixed "
+                f"--trainer.precision: a generator's weights are float32, not {self.dtype}; use 32-true, bf16-mixed "
                 "or 16-mixed"
             )
 
@@ -87,13 +87,13 @@ class GenreGenerator(Task):
         return loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """The network's loss, with the same chance in every epoch."""
+        """The network's loss, with the same random numbers in every epoch."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(batch_idx)
             self._log_loss("val", self._loss(batch), batch)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """The network's loss, track by track."""
+        """The network's loss, for each track and for the batch."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(batch_idx)
             for track in batch["track"].unique():
@@ -103,7 +103,7 @@ class GenreGenerator(Task):
             self._log_loss("test", self._loss(batch), batch)
 
     def on_test_epoch_end(self) -> None:
-        """Bring the losses of the test tracks together, each counted once."""
+        """Gather the mean loss of each test track from all processes."""
         gathered: list[Any] = [self._losses]
         if self.trainer.world_size > 1:
             gathered = [None] * self.trainer.world_size
@@ -115,42 +115,44 @@ class GenreGenerator(Task):
         self._losses = []
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Iterator[Tensor]:
-        """The continuations of a batch, piece by piece; see `continuations`."""
+        """The continuations of a batch; see `continuations`."""
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         seeds = [seed * 1_000_003 + int(position) for position in batch["position"]]
         return self.continuations(batch["context"], batch["genre"], seeds)
 
-    @torch.inference_mode()  # as a decorator: within the generator it would leak to whoever stops listening
+    @torch.inference_mode()  # as a decorator: inside the generator it would stay on for the caller
     def continuations(self, context: Tensor, genre: Tensor, seeds: list[int]) -> Iterator[Tensor]:
-        """Contexts and what follows them, piece by piece, `seconds` in all; memory does not grow with that.
+        """Contexts and their continuations, `seconds` in all, one piece after the other, in constant memory.
 
         Args:
             context: waveforms, full scale 1, `[batch, context_samples]`.
             genre: labels, `[batch]`.
-            seeds: of each recording's chance, `[batch]`.
+            seeds: random seed of each recording, `[batch]`.
 
         Yields:
             float32 `[batch, samples]`, within full scale.
 
         Raises:
-            UsageError: `seconds` leaves nothing to be made, or what comes out is not finite.
+            UsageError: the context is as long as `seconds`, or the generated audio is not finite.
         """
         left = round(self.seconds * self.sample_rate) - context.shape[1]
         if left <= 0:
             prompt = context.shape[1] / self.sample_rate
-            raise UsageError(f"--model.seconds {self.seconds:g}: the prompt alone has {prompt:g} s; ask for more")
+            raise UsageError(f"--model.seconds {self.seconds:g}: the prompt alone has {prompt:g} s; increase it")
         yield context
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         for piece in self.network.stream(context, genre, Sampling(generators, self.temperature, self.top_p)):
             if not torch.isfinite(piece).all():
-                raise UsageError("what the network makes is not finite: its training went astray; take another")
+                raise UsageError(
+                    "the generated audio is not finite, since the network's training diverged; use another checkpoint"
+                )
             yield piece[:, :left].clamp(-1.0, 1.0)
             left -= piece.shape[1]
             if left <= 0:
                 return
 
     def dry_run(self, batch: dict[str, Any]) -> None:
-        """Send a batch through the network."""
+        """Run the network on a batch."""
         self._loss(batch)
 
     def _loss(self, batch: dict[str, Any]) -> Tensor:
@@ -163,6 +165,6 @@ class GenreGenerator(Task):
 
 
 def _mean(pairs: list[tuple[float, int]]) -> float:
-    """Mean of values with counts."""
+    """Mean of values, weighted by counts."""
     values, counts = zip(*pairs, strict=True)
     return float(np.average(values, weights=counts))

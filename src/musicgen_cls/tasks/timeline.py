@@ -1,4 +1,4 @@
-"""What a classifier says from moment to moment."""
+"""Predictions of a classifier over time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from musicgen_cls.tasks.classification import GenreClassifier
 
 @dataclass(frozen=True)
 class Timeline:
-    """Stretches of a recording, `start_s` to `end_s` `[steps]`, and their probabilities `[steps, genres]`."""
+    """Genre probabilities over the time of a recording.
+
+    Attributes:
+        start_s: start of each step, s, `[steps]`.
+        end_s: end of each step, s, `[steps]`.
+        probabilities: `[steps, genres]`.
+    """
 
     start_s: npt.NDArray[np.float64]
     end_s: npt.NDArray[np.float64]
@@ -23,15 +29,15 @@ class Timeline:
 
 @torch.inference_mode()
 def timeline(task: GenreClassifier, x: Tensor, start_s: npt.ArrayLike, seconds: float) -> Timeline:
-    """Every step of networks that have steps, every window of others.
+    """Predict each step of a recording; a window is one step if the network has no smaller ones.
 
     Args:
         task: the classifier.
-        x: network input of windows of one recording, `[windows, ...]`.
-        start_s: where each begins, `[windows]`.
-        seconds: length of each.
+        x: network input of the windows of one recording, `[windows, ...]`.
+        start_s: start of each window, s, `[windows]`.
+        seconds: length of each window, s.
     """
-    say = task.step_probabilities(x).double().cpu().numpy()  # [windows, steps, genres]
-    windows, steps, genres = say.shape
+    probabilities = task.step_probabilities(x).double().cpu().numpy()  # [windows, steps, genres]
+    windows, steps, genres = probabilities.shape
     starts = (np.asarray(start_s, dtype=np.float64)[:, None] + np.arange(steps) * seconds / steps).ravel()
-    return Timeline(starts, starts + seconds / steps, say.reshape(windows * steps, genres))
+    return Timeline(starts, starts + seconds / steps, probabilities.reshape(windows * steps, genres))

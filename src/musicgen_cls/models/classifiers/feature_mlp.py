@@ -12,7 +12,7 @@ from musicgen_cls.models.classifiers.blocks import check_sizes
 class FeatureMLP(nn.Module):
     """Dense layers with ReLU, dropout after each, and the output layer.
 
-    After Tsilifonis, Charitos and Vaios, "Music Generation and Classification", slides "Using CNN": 512, 256, 128, 64 and
+    After Tsilifonis, Charitos and Vaios, "Music Generation and Classification", slides "Using CNN": 512, 256, 128, 64,
     32 units, dropout 0.2. The slides call this network a CNN.
 
     Args:
