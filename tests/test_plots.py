@@ -105,7 +105,7 @@ def mel_centres(n_mels: int) -> np.ndarray:
 
 def test_frequencies_stand_where_they_belong():
     f_hz = mel_centres(64)
-    rows, labels = sound._frequency_ticks(f_hz)
+    rows, labels = sound.frequency_ticks(f_hz)
     assert labels == ["125", "500", "1k", "2k", "4k", "8k"]
     np.testing.assert_allclose(np.interp(rows, np.arange(64), f_hz), [125, 500, 1000, 2000, 4000, 8000])
 
@@ -190,7 +190,7 @@ def test_timeline_shows_the_likeliest_and_the_true():
 @pytest.mark.parametrize("below", [None, lambda ax: ax.plot([0, 3], [0, 1])])
 def test_sheet_has_one_time_axis(below):
     y = np.sin(np.arange(3 * 8000) / 5).astype(np.float32)
-    fig = plots.sheet(
+    fig = plots.recording(
         "a song", y, 8000, np.zeros((1025, 47)), np.zeros((128, 47)), mel_centres(128), np.ones((12, 47)), 3.008, below
     )
     assert_inside(fig)
@@ -203,7 +203,7 @@ def test_sheet_has_one_time_axis(below):
 def test_spectra_and_strips(tmp_path):
     assert_inside(plots.spectra({f"genre {i}": np.zeros(64) - i for i in range(12)}, mel_centres(64)))
     values = {"jazz": [1.0, 2.0, 3.0], "rock": [5.0]}
-    fig = plots.strips({"loudness in dB": values, "centroid in Hz": values}, student)
+    fig = plots.strip_plots({"loudness in dB": values, "centroid in Hz": values}, student)
     assert_inside(fig)
     assert {"jazz, n = 3", "rock, n = 1", "centroid in Hz"} <= set(words(fig))
 

@@ -3,11 +3,10 @@
 The C library glibc asks the system for new pages for every large tensor and returns them when the tensor is freed. Each
 training step then pays a page fault for every 4 kB of its activations: up to half of its time on a virtual machine.
 `keep_memory` changes three settings of glibc's allocator, so that freed memory stays with the process and serves the
-next step. The computed values do not change. The size of the process stays at its peak, which
-docs/speed.md lists.
+next step. The computed values do not change. The size of the process stays at its peak, which docs/speed.md lists.
 
 The settings do not affect memory maps (the store of decoded audio, mapped checkpoints), which do not come from the
-allocator; new worker processes, which do not call `keep_memory`; GPU memory. Each thread keeps its own arena, as before.
+allocator; worker processes, which do not call `keep_memory`; GPU memory. Each thread keeps its own arena, as before.
 
 On other C libraries (musl, macOS, Windows) nothing is changed.
 """

@@ -40,7 +40,7 @@ def test_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_a_folder_of_the_users_stays(tmp_path: Path) -> None:
-    code = "from musicgen_cls import compiled as c; c.import_librosa(); print(c.os.environ[c.VARIABLE])"
+    code = "from musicgen_cls.audio import compiled as c; c.import_librosa(); print(c.os.environ[c.VARIABLE])"
     env = {**os.environ, compiled.VARIABLE: str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
     assert done.stdout.strip() == str(tmp_path)

@@ -1,7 +1,7 @@
-"""Training waveforms made other than they are: noise, pitch, and both by chance.
+"""Augmentation of training waveforms: noise, pitch shifts, and both at random.
 
 After Xu, Pulappadi, Li and Peacock, "What's in the noise? Advancing Musical Genre Classification using Neural
-Networks", section Experiments: a pipeline of three parts. Levels and probabilities are not given there.
+Networks", section Experiments: a pipeline of three parts. The study does not give the levels and probabilities.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ __all__ = ["AddWhiteNoise", "NoiseAndPitch", "ShiftPitch"]
 
 
 class AddWhiteNoise(nn.Module):
-    """Adds normal random numbers of the length of the sound, scaled by a level.
+    """Adds white Gaussian noise.
 
     Args:
-        level: standard deviation of the noise, of full scale.
+        level: standard deviation of the noise; full scale is 1.
     """
 
     def __init__(self, level: float = 0.005) -> None:
@@ -28,17 +28,17 @@ class AddWhiteNoise(nn.Module):
         self.level = level
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """`[batch, samples]` to the same."""
+        """Waveforms `[batch, samples]` to the same shape."""
         return waveform + self.level * torch.randn_like(waveform)
 
 
 class ShiftPitch(nn.Module):
-    """Shifts each sound's pitch by a random number of semitones and keeps its duration: stretched, then resampled.
+    """Shifts the pitch of each waveform by a random number of semitones and keeps its duration.
 
-    librosa's phase vocoder, on the CPU.
+    librosa stretches the waveform with a phase vocoder and resamples it, on the CPU.
 
     Args:
-        semitones: the most, up or down.
+        semitones: largest shift up or down, 0 to 24.
     """
 
     def __init__(self, semitones: float = 2.0) -> None:
@@ -48,23 +48,23 @@ class ShiftPitch(nn.Module):
         self.semitones = semitones
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """`[batch, samples]` to the same."""
+        """Waveforms `[batch, samples]` to the same shape."""
         pitch_shift = compiled_librosa().effects.pitch_shift
         steps = self.semitones * (2 * torch.rand(len(waveform)) - 1)
-        sounds = zip(waveform.cpu().numpy(), steps.tolist(), strict=True)
-        # of the rate only ratios count
-        shifted = [torch.from_numpy(pitch_shift(sound, sr=22050, n_steps=step)) for sound, step in sounds]
+        pairs = zip(waveform.cpu().numpy(), steps.tolist(), strict=True)
+        # the result does not depend on the sample rate
+        shifted = [torch.from_numpy(pitch_shift(samples, sr=22050, n_steps=step)) for samples, step in pairs]
         return torch.stack(shifted).to(waveform) if shifted else waveform
 
 
 class NoiseAndPitch(nn.Module):
-    """Decides for each sound by chance whether noise is added, and whether its pitch is shifted.
+    """Shifts the pitch of each waveform, and adds noise to it, each with a probability of its own.
 
     Args:
-        level: as of `AddWhiteNoise`.
-        semitones: as of `ShiftPitch`.
-        noise_probability: of noise, 0 to 1.
-        pitch_probability: of another pitch, 0 to 1.
+        level: `level` of `AddWhiteNoise`.
+        semitones: `semitones` of `ShiftPitch`.
+        noise_probability: probability that noise is added, 0 to 1.
+        pitch_probability: probability that the pitch is shifted, 0 to 1.
     """
 
     def __init__(
@@ -75,17 +75,17 @@ class NoiseAndPitch(nn.Module):
         pitch_probability: float = 0.5,
     ) -> None:
         super().__init__()
-        for name, chance in (("noise_probability", noise_probability), ("pitch_probability", pitch_probability)):
-            if not 0 <= chance <= 1:
-                raise UsageError(f"augment.{name} {chance}: must be from 0 to 1")
+        for name, probability in (("noise_probability", noise_probability), ("pitch_probability", pitch_probability)):
+            if not 0 <= probability <= 1:
+                raise UsageError(f"augment.{name} {probability}: must be from 0 to 1")
         self.level, self.semitones = level, semitones
         self.noise, self.noise_probability = AddWhiteNoise(level), noise_probability
         self.pitch, self.pitch_probability = ShiftPitch(semitones), pitch_probability
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """`[batch, samples]` to the same."""
+        """Waveforms `[batch, samples]` to the same shape."""
         waveform = waveform.clone()
-        for change, chance in ((self.pitch, self.pitch_probability), (self.noise, self.noise_probability)):
-            chosen = (torch.rand(len(waveform)) < chance).to(waveform.device)
+        for change, probability in ((self.pitch, self.pitch_probability), (self.noise, self.noise_probability)):
+            chosen = (torch.rand(len(waveform)) < probability).to(waveform.device)
             waveform[chosen] = change(waveform[chosen])
         return waveform

@@ -1,8 +1,8 @@
-"""librosa, with its compiled functions kept in a folder of ours and compiled by one process at a time.
+"""librosa, whose compiled functions are stored in a folder of this package, by one process at a time.
 
-librosa's inner loops are compiled by numba at first use and kept on disk. Two processes that compile the same function
-at once can leave a file that crashes every later one (numba issue 10128, librosa issue 1998), and where neither the
-package's folder nor the home can be written, librosa cannot even be imported (librosa issue 1156).
+numba compiles librosa's inner loops at first use and stores them on disk. Two processes that compile the same function
+at once can leave a file that crashes every later process (numba issue 10128, librosa issue 1998). If neither the
+package's folder nor the home folder is writable, librosa cannot be imported (librosa issue 1156).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any
 from musicgen_cls.files import cache_root
 
 VARIABLE = "NUMBA_CACHE_DIR"
-"""Where numba keeps compiled functions; a user's own setting stays."""
+"""Environment variable with numba's folder for compiled functions; a setting of the user stays."""
 
 
 @cache
 def import_librosa() -> Any:
-    """The package librosa: every import of it in this package is made here."""
+    """Import librosa. This is the only import of it in this package."""
     os.environ.setdefault(VARIABLE, str(_folder()))
-    if "numba" in sys.modules:  # imported before us: it has read the variable already
+    if "numba" in sys.modules:  # numba was imported before and has read the variable already
         import numba
 
         vars(numba.config)["CACHE_DIR"] = os.environ[VARIABLE]
@@ -36,7 +36,7 @@ def import_librosa() -> Any:
 
 @cache
 def compiled_librosa() -> Any:
-    """The package librosa, all its functions that this package uses compiled: takes some 20 s once on a machine."""
+    """Librosa with all the functions that this package uses compiled, which takes about 20 s once on a machine."""
     from filelock import FileLock
 
     librosa = import_librosa()
@@ -46,16 +46,16 @@ def compiled_librosa() -> Any:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{mark}.lock"):
             if not mark.exists():
-                print("Compiling librosa's functions, once for this machine ...", file=sys.stderr)
+                print("Compiling librosa's functions, once on this machine ...", file=sys.stderr)
                 _use(librosa)
                 mark.touch()
-    except OSError:  # a folder of the user's that cannot be written
+    except OSError:  # the user's folder is not writable
         pass
     return librosa
 
 
 def _folder() -> Path:
-    """A folder in the cache, or in the system's temporary one where the cache cannot be written."""
+    """A folder in the cache, or in the system's temporary folder if the cache is not writable."""
     wanted = cache_root() / "numba"
     try:
         wanted.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def _folder() -> Path:
 
 
 def _use(librosa: Any) -> None:
-    """Call what this package calls, on a second of noise."""
+    """Call the functions that this package uses, on one second of noise."""
     import numpy as np
 
     noise = np.random.default_rng(0).normal(0, 0.1, 22050).astype(np.float32)

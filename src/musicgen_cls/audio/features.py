@@ -1,4 +1,4 @@
-"""A stretch of audio as a row of numbers: the table that goes with GTZAN on Kaggle."""
+"""Audio as a row of features: those of the published GTZAN tables on Kaggle."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from musicgen_cls.audio.compiled import compiled_librosa
 from musicgen_cls.errors import AudioError
 
 RATE = 22050
-"""Of the audio that tables are made from, the published ones too, Hz."""
+"""Sample rate of the audio for feature tables, including the published ones, Hz."""
 N_MFCC = 20
 FRAME = 2048
-"""Samples that the shortest sound has."""
+"""Minimum length of the audio, samples."""
 
 _PAIRS = (
     "chroma_stft",
@@ -32,22 +32,22 @@ def _both(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 COLUMNS = ("length", *_both(_PAIRS), "tempo", *_both(_MFCC))
-"""Names of the 58 numbers, as in `features_30_sec.csv` and `features_3_sec.csv`; the first is a length in samples."""
+"""Names of the 58 features, as in `features_30_sec.csv` and `features_3_sec.csv`; `length` is in samples."""
 
 
 def feature_row(waveform: npt.NDArray[np.float32], sample_rate: int) -> dict[str, float]:
-    """Means and variances over time of what librosa tells of a sound, by `COLUMNS`.
+    """Means and variances over time of librosa's features, by `COLUMNS`.
 
-    Frames of 2048 samples every 512; 20 MFCC of 128 bands; harmony and perceptr are samples of the harmonic and the
-    percussive part (Fitzgerald 2010); tempo in beats a minute, that of librosa's beat tracker. Edges are mirrored, as
-    librosa did before 0.10: so the numbers are those of the published table, which was made with such a version.
+    Frames have 2048 samples and a hop of 512. There are 20 MFCC from 128 mel bands. `harmony` and `perceptr` are the
+    samples of the harmonic and the percussive part (Fitzgerald 2010). `tempo` is that of librosa's beat tracker, beats
+    per minute. The edges are mirrored, as in librosa before 0.10, so that the values are those of the published tables.
 
     Args:
         waveform: full scale 1, mono, float32 `[samples]`.
         sample_rate: Hz.
 
     Raises:
-        AudioError: it is shorter than a frame.
+        AudioError: the waveform is shorter than a frame.
     """
     if len(waveform) < FRAME:
         raise AudioError(f"{len(waveform)} samples: too short for features, {FRAME} are needed")
@@ -57,7 +57,7 @@ def feature_row(waveform: npt.NDArray[np.float32], sample_rate: int) -> dict[str
     spectrum = librosa.stft(y, pad_mode="reflect")
     magnitude = np.abs(spectrum)
     mel = librosa.power_to_db(feature.melspectrogram(S=magnitude**2, sr=rate))
-    # Whole frames only, the rest silent, as that version left it: told the length, istft would fill the end otherwise.
+    # As in that version, samples after the last whole frame are 0. istft with `length` would fill them.
     parts = (librosa.util.fix_length(librosa.istft(h), size=len(y)) for h in librosa.decompose.hpss(spectrum))
     series = [
         feature.chroma_stft(S=magnitude**2, sr=rate),
@@ -68,13 +68,13 @@ def feature_row(waveform: npt.NDArray[np.float32], sample_rate: int) -> dict[str
         feature.zero_crossing_rate(y),
         *parts,
     ]
-    onsets = librosa.onset.onset_strength(S=mel, sr=rate, aggregate=np.median)  # as librosa's beat tracker has them
+    onsets = librosa.onset.onset_strength(S=mel, sr=rate, aggregate=np.median)  # as in librosa's beat tracker
     tempo = feature.tempo(onset_envelope=onsets, sr=rate)
     mfcc = feature.mfcc(S=mel, sr=rate, n_mfcc=N_MFCC)
-    numbers = [len(y), *_moments(series), float(tempo[0]), *_moments(mfcc)]
+    numbers = [len(y), *_mean_and_variance(series), float(tempo[0]), *_mean_and_variance(mfcc)]
     return dict(zip(COLUMNS, map(float, numbers), strict=True))
 
 
-def _moments(series: list[npt.NDArray[np.float32]] | npt.NDArray[np.float32]) -> list[float]:
-    """Mean and variance of each."""
-    return [float(moment) for values in series for moment in (np.mean(values), np.var(values))]
+def _mean_and_variance(series: list[npt.NDArray[np.float32]] | npt.NDArray[np.float32]) -> list[float]:
+    """Mean and variance of each series."""
+    return [float(statistic) for values in series for statistic in (np.mean(values), np.var(values))]

@@ -1,4 +1,4 @@
-"""From mel spectrograms back to sound."""
+"""Waveforms from mel spectrograms."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from musicgen_cls.audio.mel import LogMel
 
 
 class GriffinLim(nn.Module):
-    """Mel power to waveform: a spectrum that has this mel power, and phases that go with it.
+    """Estimates a waveform from mel power.
 
-    The spectrum is found by multiplicative updates that stay positive (Lee and Seung 2001, "Algorithms for Non-negative
-    Matrix Factorization"), the phases by the fast algorithm of Perraudin, Balazs and Sondergaard 2013
-    (https://doi.org/10.1109/WASPAA.2013.6701851). Sound that is known to come before is held fast meanwhile, so that
-    what is made goes on from it.
+    1. Magnitudes. A non-negative spectrum with the given mel power is found by multiplicative updates (Lee and Seung
+       2001, "Algorithms for Non-negative Matrix Factorization").
+    2. Phases. They start at random. Each iteration makes a waveform of magnitudes and phases, and takes the phases of
+       its spectrum, with the momentum of the fast Griffin-Lim algorithm (Perraudin, Balazs and Sondergaard 2013,
+       https://doi.org/10.1109/WASPAA.2013.6701851).
+    3. Known samples at the start replace those of the waveform in each iteration, so that the rest continues them.
 
     Args:
-        log_mel: the spectrogram that is to be undone.
-        iterations: of the phases.
-        momentum: of the phases, 0 to 1.
+        log_mel: the spectrogram that is inverted.
+        iterations: iterations of step 2.
+        momentum: momentum of step 2, 0 to 1.
     """
 
     def __init__(self, log_mel: LogMel, iterations: int = 32, momentum: float = 0.99) -> None:
@@ -29,7 +31,7 @@ class GriffinLim(nn.Module):
         self.momentum = momentum
 
     def magnitude(self, power: Tensor, iterations: int = 40) -> Tensor:
-        """Power in mel bands `[batch, n_mels, frames]` to magnitudes of the spectrum `[batch, bins, frames]`."""
+        """Mel power `[batch, n_mels, frames]` to magnitudes of the spectrum `[batch, bins, frames]`; step 1."""
         bands = self.log_mel.bands  # [n_mels, bins]
         wanted = bands.T @ power
         spectrum = wanted / (bands.sum(dim=0)[:, None] + 1e-8).clamp_min(1e-8)
@@ -39,37 +41,40 @@ class GriffinLim(nn.Module):
         return spectrum.clamp_min(0.0).sqrt()
 
     def forward(self, power: Tensor, known: Tensor, seed: int = 0) -> Tensor:
-        """Mel power and the sound it begins with to the whole sound.
+        """Mel power and the known samples at the start to the whole waveform.
 
         Args:
-            power: `[batch, n_mels, frames]`.
-            known: the first samples, `[batch, samples]`; as many as there are are kept.
-            seed: of the phases at first, which are the same for every recording.
+            power: mel power, `[batch, n_mels, frames]`.
+            known: the known samples, `[batch, samples]`; they are in the output unchanged.
+            seed: random seed of the initial phases, which are the same for every recording.
 
         Returns:
             `[batch, (frames - 1) * hop_length]`.
         """
         magnitude = self.magnitude(power)
         samples = (power.shape[2] - 1) * self.log_mel.hop_length
-        chance = torch.Generator().manual_seed(seed)
-        angle = 2 * torch.pi * torch.rand(magnitude.shape[1:], generator=chance)
+        generator = torch.Generator().manual_seed(seed)
+        angle = 2 * torch.pi * torch.rand(magnitude.shape[1:], generator=generator)
         phase = torch.polar(torch.ones_like(angle), angle).to(magnitude.device).expand(magnitude.shape)
         before = torch.zeros_like(phase)
         for _ in range(self.iterations):
-            sound = self._hold(self._sound(magnitude * phase, samples), known)
-            spectrum = self._spectrum(sound)
+            waveform = self._keep(self._waveform(magnitude * phase, samples), known)
+            spectrum = self._spectrum(waveform)
             faster = spectrum - self.momentum / (1 + self.momentum) * before
             before = spectrum
             phase = faster / faster.abs().clamp_min(1e-12)
-        return self._hold(self._sound(magnitude * phase, samples), known)
+        return self._keep(self._waveform(magnitude * phase, samples), known)
 
-    def _hold(self, sound: Tensor, known: Tensor) -> Tensor:
-        return torch.cat([known[:, : sound.shape[1]], sound[:, known.shape[1] :]], dim=1)
+    def _keep(self, waveform: Tensor, known: Tensor) -> Tensor:
+        """The waveform with the known samples at its start."""
+        return torch.cat([known[:, : waveform.shape[1]], waveform[:, known.shape[1] :]], dim=1)
 
-    def _sound(self, spectrum: Tensor, samples: int) -> Tensor:
+    def _waveform(self, spectrum: Tensor, samples: int) -> Tensor:
         mel = self.log_mel
         return torch.istft(spectrum, mel.n_fft, mel.hop_length, window=mel.window, length=samples)
 
-    def _spectrum(self, sound: Tensor) -> Tensor:
+    def _spectrum(self, waveform: Tensor) -> Tensor:
         mel = self.log_mel
-        return torch.stft(sound, mel.n_fft, mel.hop_length, window=mel.window, pad_mode="constant", return_complex=True)
+        return torch.stft(
+            waveform, mel.n_fft, mel.hop_length, window=mel.window, pad_mode="constant", return_complex=True
+        )

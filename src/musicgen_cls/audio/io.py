@@ -1,4 +1,4 @@
-"""Audio files in: any format and rate that libsndfile knows, mono, at the rate asked for."""
+"""Reading of audio files: any format and sample rate of libsndfile to mono audio at a given sample rate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from musicgen_cls.audio.parts import Part, Slice, ends_in_a_page, parts, promised_share
+from musicgen_cls.audio.parts import Part, Slice, ends_in_a_page, parts, present_share
 from musicgen_cls.errors import RATES_HZ, AudioError, UnreachableError
 
 log = logging.getLogger(__name__)
@@ -20,35 +20,35 @@ Waveform = npt.NDArray[np.float32]
 Pcm = npt.NDArray[np.int16]
 
 PCM_SCALE = 32768.0
-"""int16 value of full scale: 16-bit files survive the way to float and back bit for bit."""
+"""int16 value of full scale. 16-bit samples to float and back are the same bit for bit."""
 
-_BLOCK = 1 << 18  # source frames read at once: 12 s at 22050 Hz
-_SILENCE = 4 / PCM_SCALE  # swing (maximum less minimum) of four 16-bit steps: dither, or nothing at all
+_BLOCK = 1 << 18  # samples per channel that are read at a time: 12 s at 22050 Hz
+_SILENCE = 4 / PCM_SCALE  # maximum minus minimum of silence or dither: four 16-bit steps
 _SYSTEM_ERROR = 2  # libsndfile's code for errors of the operating system
-_TRUNCATED = 0.95  # share of the frames promised in a file's header below which it counts as cut short
-_LOUD = 4.0  # full scale and 12 dB: decoders overshoot by less
-_INTEGERS = (256.0, 1.001 * PCM_SCALE)  # peaks of float files that hold 16-bit integers
+_TRUNCATED = 0.95  # a file with less than this part of the length in its header counts as cut short
+_LOUD = 4.0  # full scale plus 12 dB: decoders overshoot by less
+_INTEGERS = (256.0, 1.001 * PCM_SCALE)  # range of peaks in float files with 16-bit integer values
 
 _FULL_SCALE = "full scale is 1"
 
 
 def stream(path: Path, sample_rate: int) -> Iterator[Waveform]:
-    """Decode a file block by block to its very end, in memory that does not grow with its length.
+    """Decode a file to its end, block by block, in constant memory.
 
-    Channels are averaged; other rates are converted by soxr at its high-quality setting (pass band to 91 % of the
-    Nyquist frequency, aliases below -100 dB). Of files that were joined every part is read. A float file of 16-bit
-    integers is scaled, with a warning.
+    Channels are averaged. soxr converts other sample rates at its high-quality setting (pass band to 91 % of the
+    Nyquist frequency, aliases below -100 dB). All parts of a joined file are read. A float file with 16-bit integer
+    values is scaled, with a warning.
 
     Args:
         path: a file that libsndfile reads: wav, au, flac, ogg, opus, mp3, aiff and others.
-        sample_rate: rate wanted, Hz.
+        sample_rate: sample rate of the output, Hz.
 
     Yields:
-        float32 `[samples]`, full scale 1, concatenating to round(frames * sample_rate / rate) samples.
+        float32 `[samples]`, full scale 1; round(frames * sample_rate / rate) samples in all.
 
     Raises:
-        AudioError: there is no such file, or it is empty, no audio, damaged, cut short, not finite, of no rate that
-            audio has, or far beyond full scale.
+        AudioError: the file does not exist, or it is empty, not audio, damaged or cut short, or it has values that are
+            not finite or far beyond full scale, or an impossible sample rate.
     """
     import soxr
 
@@ -70,7 +70,7 @@ def stream(path: Path, sample_rate: int) -> Iterator[Waveform]:
 
 
 def _blocks(path: Path, dtype: str) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-    """Sample rate in Hz and samples `[frames, channels]`, block by block, of every recording in a file.
+    """Sample rate in Hz and samples `[frames, channels]`, block by block, of all recordings in a file.
 
     Raises:
         AudioError: as `stream`.
@@ -87,24 +87,21 @@ def _blocks(path: Path, dtype: str) -> Iterator[tuple[int, npt.NDArray[Any]]]:
         pieces: Sequence[Part | None] = found or [None]
         for part in pieces:
             with _open(path, part) as file:
-                rate, promised, before = file.samplerate, file.frames, decoded
-                if not RATES_HZ[0] <= rate <= RATES_HZ[1]:
-                    raise AudioError(f"{path}: a sample rate of {rate} Hz, which no music has; is its header damaged?")
+                rate, declared, before = file.samplerate, file.frames, decoded
+                _check_rate(path, rate)
                 while len(block := file.read(_BLOCK, dtype=dtype, always_2d=True)):
                     decoded += len(block)
                     yield rate, block
-                trusted = file.format in ("FLAC", "MP3") and promised < 1 << 60 and not (part and part.head)
-                share = min((decoded - before) / promised, 1.0) if trusted and promised else promised_share(path)
+                trusted = file.format in ("FLAC", "MP3") and declared < 1 << 60 and not (part and part.head)
+                share = min((decoded - before) / declared, 1.0) if trusted and declared else present_share(path)
                 if decoded > before and share < _TRUNCATED:
                     seconds = (decoded - before) / rate
-                    raise AudioError(
-                        f"{path}: cut short, {seconds:.1f} s of the {seconds / share:.1f} s its header promises"
-                    )
+                    raise AudioError(f"{path}: cut short, {seconds:.1f} s of the {seconds / share:.1f} s in its header")
                 if file.format == "OGG" and not found and not ends_in_a_page(path):
                     raise AudioError(f"{path}: cut short, in the middle of a page, after {decoded / rate:.1f} s")
     except soundfile.LibsndfileError as error:
         reason = str(error.error_string).removeprefix("Error : ").strip().rstrip(".")
-        if not reason or "does not exist" in reason:  # it does: libsndfile says so of an mp3 that is none
+        if not reason or "does not exist" in reason:  # libsndfile's message for a file that is not an mp3
             reason = "damaged, cut short, or of another format"
         if error.code == _SYSTEM_ERROR:
             raise UnreachableError(f"{path}: cannot be opened; check its permissions and its disk") from error
@@ -117,10 +114,16 @@ def _blocks(path: Path, dtype: str) -> Iterator[tuple[int, npt.NDArray[Any]]]:
         raise AudioError(f"{path}: holds no audio (0 samples)")
 
 
-def _open(path: Path, part: Part | None) -> Any:
-    """A file, or a part of one, to be read from front to back.
+def _check_rate(path: Path, rate: int) -> None:
+    low, high = RATES_HZ
+    if not low <= rate <= high:
+        raise AudioError(f"{path}: a sample rate of {rate} Hz, not from {low} to {high}; its header may be damaged")
 
-    soundfile seeks after each read where it thinks that it can, which fails in a FLAC of unknown length.
+
+def _open(path: Path, part: Part | None) -> Any:
+    """Open a file, or a part of it, for sequential reading.
+
+    soundfile seeks after each read in a seekable file, which fails in a FLAC of unknown length.
     """
     import soundfile
 
@@ -130,20 +133,20 @@ def _open(path: Path, part: Part | None) -> Any:
 
     if part is not None:
         return Sequential(Slice(path, part))
-    return Sequential(os.fsencode(path) if os.name == "posix" else path)  # bytes: a name need not be UTF-8
+    return Sequential(os.fsencode(path) if os.name == "posix" else path)  # bytes, since a name may not be UTF-8
 
 
 def _begins(path: Path) -> bytes:
-    """The first bytes of a file, which tell its format: some hold no floats, or none but them, and need no look."""
+    """The first bytes of a file, which identify its format."""
     with path.open("rb") as file:
         return file.read(4)
 
 
 def _scale(path: Path) -> float:
-    """What to multiply a file's samples by: 1, but for floats that are 16-bit integers.
+    """Factor for the samples of a file: 1, or 1 / `PCM_SCALE` for a float file with 16-bit integer values.
 
     Raises:
-        AudioError: it holds floats far beyond full scale that are no such integers either.
+        AudioError: the samples are far beyond full scale, and not in the range of 16-bit integers.
     """
     import soundfile
 
@@ -154,9 +157,9 @@ def _scale(path: Path) -> float:
             if file.subtype not in ("FLOAT", "DOUBLE"):
                 return 1.0
     except (soundfile.LibsndfileError, OSError):
-        return 1.0  # reading it raises the error
+        return 1.0  # `stream` raises the error
     peak = max((float(np.abs(block).max()) for _, block in _blocks(path, "float32")), default=0.0)
-    if not _LOUD < peak < np.inf:  # reading raises the error of what is not finite
+    if not _LOUD < peak < np.inf:  # `stream` raises the error for values that are not finite
         return 1.0
     if not _INTEGERS[0] <= peak <= _INTEGERS[1]:
         raise AudioError(f"{path}: samples up to {peak:.4g}, but {_FULL_SCALE}; scale them")
@@ -171,7 +174,7 @@ def read(path: Path, sample_rate: int) -> Waveform:
         float32 `[samples]`, mono, full scale 1.
 
     Raises:
-        AudioError: as `stream`, and also for a file that is silent or constant throughout.
+        AudioError: as `stream`, and for a file that is silent or constant throughout.
     """
     waveform = np.concatenate(list(stream(path, sample_rate)))
     check_sound(path, waveform)
@@ -179,9 +182,9 @@ def read(path: Path, sample_rate: int) -> Waveform:
 
 
 def read_pcm(path: Path, sample_rate: int) -> Pcm:
-    """Decode a whole file to int16 `[samples]`, as `read` and `to_pcm` do; raises `AudioError` as `read` does.
+    """Decode a whole file to int16 `[samples]`: `read`, then `to_pcm`; raises `AudioError` as `read` does.
 
-    16-bit mono files at the rate wanted, the common case, are copied instead, in a third of the time.
+    A 16-bit mono file at this sample rate is copied, which takes a third of the time.
     """
     if not _is_pcm(path, sample_rate):
         return to_pcm(read(path, sample_rate))
@@ -191,7 +194,7 @@ def read_pcm(path: Path, sample_rate: int) -> Pcm:
 
 
 def _is_pcm(path: Path, sample_rate: int) -> bool:
-    """Whether a file holds 16-bit mono samples at this rate."""
+    """Whether a file has 16-bit mono samples at this sample rate."""
     import soundfile
 
     try:
@@ -200,19 +203,19 @@ def _is_pcm(path: Path, sample_rate: int) -> bool:
         with _open(path, None) as file:
             return (file.subtype, file.channels, file.samplerate) == ("PCM_16", 1, sample_rate)
     except (soundfile.LibsndfileError, OSError):
-        return False  # reading it raises the error
+        return False  # `read` raises the error
 
 
 def from_array(samples: npt.ArrayLike) -> Waveform:
-    """Samples of any type as float32 of full scale 1: integers are scaled by what their type holds.
+    """Samples of any type as float32 of full scale 1. Integers are scaled by the range of their type.
 
     Raises:
-        AudioError: they are floats far beyond full scale, or no numbers.
+        AudioError: the samples are floats far beyond full scale, or not numbers.
     """
     array = np.asarray(samples)
     if array.dtype.kind in "iu":
         limits = np.iinfo(array.dtype)
-        middle = (int(limits.max) + int(limits.min) + 1) / 2  # of unsigned ones
+        middle = (int(limits.max) + int(limits.min) + 1) / 2  # 0 for signed integers
         return ((array.astype(np.float64) - middle) / (limits.max - middle + 1)).astype(np.float32)
     if array.dtype.kind != "f":
         raise AudioError(f"waveform: an array of {array.dtype}; give floats of full scale 1, or integers")
@@ -231,7 +234,7 @@ def check_sound(path: Path | str, waveform: Waveform) -> None:
 
 
 def check_range(path: Path | str, low: float, high: float, samples: int) -> None:
-    """Raise `AudioError` if the least and the greatest of a number of samples tell that there is no sound."""
+    """Raise `AudioError` if samples with this minimum and maximum are silent, constant or not finite."""
     if not np.isfinite([low, high]).all():
         raise AudioError(f"{path}: holds values that are not finite (NaN or infinity)")
     if high - low <= _SILENCE:
@@ -240,6 +243,12 @@ def check_range(path: Path | str, low: float, high: float, samples: int) -> None
 
 
 def to_pcm(waveform: Waveform) -> Pcm:
-    """Turn float `[samples]` of full scale 1 into int16, rounded, clipped at full scale."""
+    """Float samples of full scale 1, `[samples]`, to int16, rounded and clipped at full scale."""
     pcm: Pcm = np.clip(np.rint(waveform * PCM_SCALE), -PCM_SCALE, PCM_SCALE - 1).astype(np.int16)
     return pcm
+
+
+def from_pcm(pcm: Pcm) -> Waveform:
+    """int16 samples to float32 of full scale 1; the inverse of `to_pcm`."""
+    waveform: Waveform = pcm.astype(np.float32) / np.float32(PCM_SCALE)
+    return waveform

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms, on whatever device the waveform is on."""
+"""Log-mel spectrograms, on the device of the waveform."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from musicgen_cls.audio.compiled import import_librosa
+from musicgen_cls.audio.spectra import mel_centres_hz
 
 
 class LogMel(nn.Module):
     """Waveforms to mel spectrograms in dB, equal to librosa's.
 
     `librosa.power_to_db(librosa.feature.melspectrogram(y=..., pad_mode="constant"), top_db=top_db)`: Hann window,
-    centred frames, power spectrum, Slaney's mel scale and area normalisation. Level is absolute (0 dB is a power of
-    1), so the same music louder is the same spectrogram plus a constant.
+    centred frames, power spectrum, Slaney's mel scale and area normalisation. The level is absolute: 0 dB is a power
+    of 1, so that louder music adds a constant.
 
     Args:
         sample_rate: Hz.
@@ -48,36 +48,35 @@ class LogMel(nn.Module):
     @property
     def centres_hz(self) -> npt.NDArray[np.float64]:
         """Centre frequency of each band, Hz, `[n_mels]`."""
-        librosa = import_librosa()
-        return np.asarray(librosa.mel_frequencies(self.n_mels + 2, fmin=0.0, fmax=self.sample_rate / 2)[1:-1])
+        return mel_centres_hz(self.sample_rate, self.n_mels)
 
     def power(self, waveform: Tensor) -> Tensor:
-        """Waveform `[batch, samples]` to power in each band `[batch, n_mels, 1 + samples // hop_length]`, float32."""
+        """Waveform `[batch, samples]` to power in each band, `[batch, n_mels, 1 + samples // hop_length]`, float32."""
         spectrum = torch.stft(
             waveform.float(), self.n_fft, self.hop_length, window=self.window, pad_mode="constant", return_complex=True
         )
         parts = torch.view_as_real(spectrum)
-        # The power without the root that abs() would take: this halves the time of the whole front end on a CPU.
+        # abs() would take a square root: without it the front end takes half the time on a CPU.
         power = torch.addcmul(parts[..., 0].square(), parts[..., 1], parts[..., 1])
         return self.bands @ power
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Waveform `[batch, samples]` to dB `[batch, n_mels, 1 + samples // hop_length]`, float32."""
+        """Waveform `[batch, samples]` to dB, `[batch, n_mels, 1 + samples // hop_length]`, float32."""
         db: Tensor = 10.0 * torch.log10(self.power(waveform).clamp_min(1e-10))
         return torch.maximum(db, db.amax(dim=(-2, -1), keepdim=True) - self.top_db)
 
 
 class DirectLogMel(LogMel):
-    """`LogMel` by multiplication with every sine and cosine: for runtimes whose fast transform is not exact enough.
+    """`LogMel` with a direct Fourier transform, for runtimes whose fast transform is not exact enough.
 
-    That of onnxruntime is for powers of 2 only; for other lengths it is off by up to 0.15 dB.
+    That of onnxruntime is exact for powers of 2 only. For other lengths its error is up to 0.15 dB.
     """
 
     waves: Tensor
 
     def __init__(self, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, top_db: float = 80.0) -> None:
         super().__init__(sample_rate, n_fft, hop_length, n_mels, top_db)
-        turns = torch.arange(n_fft // 2 + 1)[:, None] * torch.arange(n_fft) % n_fft  # whole turns tell nothing
+        turns = torch.arange(n_fft // 2 + 1)[:, None] * torch.arange(n_fft) % n_fft  # less whole turns, for precision
         angles = 2 * math.pi / n_fft * turns.double()
         waves = torch.cat([angles.cos(), angles.sin()]) * torch.hann_window(n_fft, dtype=torch.float64)
         self.register_buffer("waves", waves.float()[:, None], persistent=False)  # [n_fft + 2, 1, n_fft] for even n_fft
@@ -98,8 +97,8 @@ class Standardise(nn.Module):
 
     Args:
         bands: number of bands.
-        least: the smallest divisor, so that a band that hardly changes in training is not amplified. At 0, a band that
-            does not change at all in training comes out as 0.
+        least: lower bound of the standard deviation, so that a band that hardly varies in training is not amplified.
+            With 0, a band that is constant in training is 0.
     """
 
     mean: Tensor
@@ -119,7 +118,7 @@ class Standardise(nn.Module):
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
         """Take mean and standard deviation of each band from training windows `[windows, bands, frames]`."""
-        x = x.double()  # the mean of one number many times is that number
+        x = x.double()  # in float64 the mean of a constant is that constant
         mean, std = x.mean(dim=(0, 2))[:, None], x.std(dim=(0, 2))[:, None].clamp_min(self.least)
         self.mean.copy_(mean)
         self.std.copy_(std.masked_fill(std <= 1e-9 * mean.abs(), torch.inf))
@@ -128,7 +127,7 @@ class Standardise(nn.Module):
 def mel_levels(
     waveform: npt.NDArray[np.float32], sample_rate: int, n_mels: int, columns: int
 ) -> npt.NDArray[np.float32]:
-    """A waveform `[samples]` in dB, `[n_mels, at most columns]`: in a long one several frames share a column."""
+    """Mel spectrogram of a waveform `[samples]` in dB, `[n_mels, at most columns]`; frames are averaged."""
     mel = LogMel(sample_rate, 1024, 256, n_mels)
     with torch.inference_mode():
         levels = mel(torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32))[None])[0].numpy()

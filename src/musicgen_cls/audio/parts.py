@@ -1,8 +1,8 @@
-"""Files that hold several recordings one after the other, and files that hold less than they say.
+"""Files with several recordings, and files whose header has a wrong length.
 
-libsndfile reads the first of them and believes what a header says of its length. A radio recording is a chain of Ogg
-streams (RFC 3533, section 4); mp3 files are joined by writing one behind the other; and of an mp3 without a Xing header
-libsndfile guesses the length from its first frames, and reads no further.
+libsndfile reads only the first recording of a file, and only as much as the header says. A radio recording is a chain
+of Ogg streams (RFC 3533, section 4). Joined mp3 files are simply concatenated. For an mp3 without a Xing header
+libsndfile estimates the length from the first frames, and reads no further.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _BITRATES = {  # kbit/s by version (MPEG 1; 2 and 2.5) of layer III, ISO 11172-3
     2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
-_UNKNOWN_BYTES = 0x7FFF0000  # who writes a wav to a pipe says so much, or more, for a length that is not known yet
+_UNKNOWN_BYTES = 0x7FFF0000  # a program that writes a wav to a pipe gives at least this as the unknown length
 
 
 @dataclass(frozen=True)
 class Part:
-    """A recording within a file: its first byte, the one after its last, and bytes to put before it."""
+    """A recording in a file: its first byte, the byte after its last one, and bytes to insert before it."""
 
     start: int
     end: int
@@ -32,7 +32,7 @@ class Part:
 
 
 class Slice(io.RawIOBase):
-    """A part as a file, with its head before it."""
+    """A part as a file, with its `head` inserted at the start."""
 
     def __init__(self, path: Path, part: Part) -> None:
         self._file = path.open("rb")
@@ -41,21 +41,21 @@ class Slice(io.RawIOBase):
         self._size = len(part.head) + part.end - part.start
 
     def readable(self) -> bool:
-        """Yes."""
+        """True."""
         return True
 
     def seekable(self) -> bool:
-        """Yes."""
+        """True."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move within the part."""
+        """Change the position in the part."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
         self._at = max(0, base + offset)
         return self._at
 
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        """Read from head and file."""
+        """Read from `head` and from the file."""
         head = self._part.head[self._at : self._at + len(buffer)]
         data = head
         if len(head) < len(buffer):
@@ -73,7 +73,7 @@ class Slice(io.RawIOBase):
 
 
 def parts(path: Path) -> list[Part]:
-    """The recordings in a file, if libsndfile would not read them all by itself; nothing for any other file."""
+    """The recordings of a file that libsndfile would not read to the end by itself; no parts for any other file."""
     with path.open("rb") as file:
         start = file.read(10)
         if start.startswith(b"OggS"):
@@ -86,17 +86,17 @@ def parts(path: Path) -> list[Part]:
 
 
 def _chain(data: mmap.mmap) -> list[Part]:
-    """The links of a chain of Ogg streams, if there are several: a link begins with pages marked as first ones."""
+    """The streams of a chain of Ogg streams, if there are several. A stream begins with pages marked as first pages."""
     starts: list[int] = []
-    at, begun = 0, False
+    at, in_first_pages = 0, False
     while 0 <= at <= len(data) - 27:
         if data[at : at + 4] != b"OggS":
-            at = data.find(b"OggS", at)  # out of step: damage is not our business here
+            at = data.find(b"OggS", at)  # damaged pages are found later, by the decoder
             continue
         first = bool(data[at + 5] & 2)
-        if first and not begun:
+        if first and not in_first_pages:
             starts.append(at)
-        begun = first
+        in_first_pages = first
         segments = data[at + 26]
         at += 27 + segments + sum(data[at + 27 : at + 27 + segments])
     ends = [*starts[1:], len(data)]
@@ -104,7 +104,7 @@ def _chain(data: mmap.mmap) -> list[Part]:
 
 
 def ends_in_a_page(path: Path) -> bool:
-    """Whether an Ogg file ends with a whole page."""
+    """Whether an Ogg file ends with a complete page."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = data.rfind(b"OggS")
         if at < 0 or at > len(data) - 27:
@@ -114,7 +114,7 @@ def ends_in_a_page(path: Path) -> bool:
 
 
 def _joined(data: mmap.mmap) -> list[Part]:
-    """The mp3 recordings in a file, if there are several, or one that does not say how long it is."""
+    """The mp3 recordings of a file, if there are several, or one without its length."""
     found: list[Part] = []
     at: int | None = 0
     while at is not None and (frame := _first_frame(data, at)) is not None:
@@ -131,7 +131,7 @@ def _joined(data: mmap.mmap) -> list[Part]:
 
 
 def _header(data: mmap.mmap, at: int) -> tuple[int, int, int, bool] | None:
-    """Of an mp3 frame: length in bytes, version (1 or 2), side information in bytes, and whether it has a CRC."""
+    """Length of an mp3 frame in bytes, version (1 or 2), side information in bytes, and whether it has a CRC."""
     if at + 4 > len(data) or data[at] != 0xFF or data[at + 1] & 0xE6 != 0xE2:  # sync, layer III
         return None
     kind, crc = data[at + 1] >> 3 & 3, not data[at + 1] & 1
@@ -147,12 +147,12 @@ def _header(data: mmap.mmap, at: int) -> tuple[int, int, int, bool] | None:
 
 
 def _first_frame(data: mmap.mmap, at: int, near: bool = False) -> int | None:
-    """Where the first mp3 frame lies from `at` on, behind ID3 tags: one that another follows; None if there is none.
+    """Position of the first mp3 frame after `at` and after ID3 tags; another frame must follow. None if there is none.
 
     Args:
         data: the file.
-        at: where to begin.
-        near: look a few bytes further only; what lies there may be tags, or nothing.
+        at: start of the search.
+        near: whether to search only a few bytes; there may be tags or nothing.
     """
     while data[at : at + 3] == b"ID3" and at + 10 <= len(data):
         size = sum((byte & 0x7F) << shift for byte, shift in zip(data[at + 6 : at + 10], (21, 14, 7, 0), strict=True))
@@ -165,7 +165,7 @@ def _first_frame(data: mmap.mmap, at: int, near: bool = False) -> int | None:
 
 
 def _xing(data: mmap.mmap, at: int) -> tuple[bytes, bytes] | None:
-    """The number of frames and of bytes in the Xing header of a frame, each 4 bytes or none; None without a header."""
+    """Number of frames and of bytes in the Xing header of a frame, 4 bytes each or empty; None without a header."""
     frame = _header(data, at)
     assert frame is not None
     place = at + 4 + frame[2] + 2 * frame[3]
@@ -180,7 +180,7 @@ def _xing(data: mmap.mmap, at: int) -> tuple[bytes, bytes] | None:
 
 
 def _length_unknown(data: mmap.mmap, at: int) -> bytes:
-    """A Xing frame that says that more frames follow than the file can hold: decoding then ends where the file does."""
+    """A Xing frame with more frames than the file can have, so that the decoder reads to the end of the file."""
     frame = _header(data, at)
     assert frame is not None
     _, version, side, _ = frame
@@ -190,25 +190,25 @@ def _length_unknown(data: mmap.mmap, at: int) -> bytes:
     return tag + bytes(length - len(tag))
 
 
-def promised_share(path: Path) -> float:
-    """How much of the audio that its header promises a wav, au or aiff file holds, 0 to 1; 1 where none is promised."""
+def present_share(path: Path) -> float:
+    """Part of the audio length in the header of a wav, au or aiff file that is present, 0 to 1; 1 without a length."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(12)
         if start[:4] == b".snd" and len(start) == 12:
-            offset, promised = struct.unpack(">II", start[4:])
-            return _share(promised, size - offset)
+            offset, declared = struct.unpack(">II", start[4:])
+            return _share(declared, size - offset)
         kind = {b"RIFF": ("<", b"data"), b"FORM": (">", b"SSND")}.get(start[:4])
         if kind is None:
             return 1.0
         order, wanted = kind
         while len(chunk := file.read(8)) == 8:
-            name, promised = struct.unpack(f"{order}4sI", chunk)
+            name, declared = struct.unpack(f"{order}4sI", chunk)
             if name == wanted:
-                return _share(promised, size - file.tell())
-            file.seek(promised + promised % 2, os.SEEK_CUR)
+                return _share(declared, size - file.tell())
+            file.seek(declared + declared % 2, os.SEEK_CUR)
     return 1.0
 
 
-def _share(promised: int, there: int) -> float:
-    return 1.0 if not 0 < promised < _UNKNOWN_BYTES or promised <= there else max(there, 0) / promised
+def _share(declared: int, present: int) -> float:
+    return 1.0 if not 0 < declared < _UNKNOWN_BYTES or declared <= present else max(present, 0) / declared

@@ -1,4 +1,4 @@
-"""Seconds to samples, and where windows lie: every such rounding in the package is made here."""
+"""Seconds to samples, and the positions of windows. All such rounding in the package is done here."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import numpy.typing as npt
 
 
 def to_samples(seconds: float, sample_rate: int) -> int:
-    """Number of samples nearest to a duration in s."""
+    """A duration in s as a number of samples, rounded."""
     return round(seconds * sample_rate)
 
 
 def spaced_starts(samples: int, window: int, limit: int) -> npt.NDArray[np.int64]:
-    """First samples of windows evenly spaced over a track, none overlapping another.
+    """First samples of windows that are evenly spaced over a track and do not overlap.
 
     Args:
-        samples: length of the track.
+        samples: length of the track, samples.
         window: length of a window, samples.
-        limit: at most so many windows; a short track has fewer, one shorter than a window none.
+        limit: maximum number of windows. A short track has fewer; a track shorter than a window has none.
 
     Returns:
-        int64 `[windows]`, ascending. Fewer windows than fit are spread from the first sample to the last.
+        int64 `[windows]`, ascending. The first window begins with the track and the last one ends with it; a single
+        window is in the middle.
     """
     count = min(limit, samples // window)
     if count == 1:
@@ -29,9 +30,9 @@ def spaced_starts(samples: int, window: int, limit: int) -> npt.NDArray[np.int64
 
 
 def sliding_starts(samples: int, window: int, hop: int) -> npt.NDArray[np.int64]:
-    """First samples of windows every `hop` samples that cover a track to its end.
+    """First samples of windows, `hop` samples apart, that cover a whole track.
 
-    The last one is moved back so that it ends with the track; a track shorter than a window has one, at 0.
+    The last window ends with the track. A track shorter than a window has one window, at 0.
     """
     last = max(0, samples - window)
     starts = np.arange(0, last + 1, hop)

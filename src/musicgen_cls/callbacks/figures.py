@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from musicgen_cls import plots
 from musicgen_cls.audio.mel import LogMel
 from musicgen_cls.datamodules.base import GenreDataModule
+from musicgen_cls.metrics.intervals import confusion_matrix
 from musicgen_cls.metrics.scores import Scores
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
@@ -91,8 +92,7 @@ class TensorBoardFigures(Callback):
         if scores is None or not np.isfinite(scores.log_probs).all():  # training diverged: there is nothing to draw
             return
         genres, step, board = datamodule.genres, trainer.global_step, logger.experiment
-        confusion = np.zeros((len(genres), len(genres)), dtype=int)
-        np.add.at(confusion, (scores.track_y, scores.track_pred), 1)
+        confusion = confusion_matrix(scores.track_y, scores.track_pred, len(genres))
         board.add_figure(f"{stage}/confusion", plots.confusion_matrix(confusion, genres, "tracks"), step)
         board.add_figure(f"{stage}/precision_recall", plots.pr_curves(scores.y, np.exp(scores.log_probs), genres), step)
         for label, genre in enumerate(genres):

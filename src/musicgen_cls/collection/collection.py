@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from musicgen_cls.audio.io import Waveform, from_pcm
 from musicgen_cls.collection.fingerprints import near_keys
 from musicgen_cls.collection.grouping import groups_of, reasons, sharing, ties_between, wholes
 from musicgen_cls.collection.journal import Entry
@@ -55,6 +56,11 @@ class Collection:
     def whole_tracks(self) -> int:
         """Number of tracks, each counted once whatever its parts."""
         return len(np.unique(self.whole))
+
+    def waveform(self, row: int, limit: int | None = None) -> Waveform:
+        """The audio of a row, full scale 1, `[samples]`; at most its first `limit` samples."""
+        start, length = int(self.offset[row]), int(self.lengths[row])
+        return from_pcm(self.items[start : start + (length if limit is None else min(length, limit))])
 
     def name(self, row: int) -> str:
         """The id of the track that a row belongs to: of parts without their number and ending."""

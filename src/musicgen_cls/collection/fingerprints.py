@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from musicgen_cls.audio.fingerprint import LONGEST_S, Landmarks, fingerprint, same_sound
-from musicgen_cls.audio.io import PCM_SCALE
+from musicgen_cls.audio.io import from_pcm
 from musicgen_cls.collection.journal import Entry
 from musicgen_cls.files import writing
 from musicgen_cls.sources.base import connected
@@ -57,7 +57,7 @@ def _fingerprints(cache: Path, audio_file: Path, wanted: dict[str, Entry], sampl
     def make(entry: Entry) -> Landmarks:
         count = min(entry.samples, int(LONGEST_S * sample_rate))
         pcm = samples[entry.offset : entry.offset + count]
-        return fingerprint((pcm / np.float32(PCM_SCALE)).astype(np.float32), sample_rate)
+        return fingerprint(from_pcm(pcm), sample_rate)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         bar = tqdm(pool.map(make, missing), "Fingerprints", len(missing), unit="track", delay=2)

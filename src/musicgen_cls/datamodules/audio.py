@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from musicgen_cls.audio.io import PCM_SCALE, Waveform
+from musicgen_cls.audio.io import Waveform
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.collection.collection import Collection, Duplicates, collect
 from musicgen_cls.datamodules.base import GenreDataModule
@@ -69,9 +68,7 @@ class AudioDataModule(GenreDataModule):
     def beginning(self, row: int, seconds: float) -> Waveform:
         """The first seconds of a track of the collection, `[samples]`."""
         assert self.collection is not None
-        start, length = int(self.collection.offset[row]), int(self.collection.lengths[row])
-        pcm = self.collection.items[start : start + min(length, to_samples(seconds, self.sample_rate))]
-        return (pcm / PCM_SCALE).astype(np.float32)
+        return self.collection.waveform(row, to_samples(seconds, self.sample_rate))
 
     def blank_window(self) -> Tensor:
         """Silence, int16 `[1, samples]`."""

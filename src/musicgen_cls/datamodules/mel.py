@@ -15,7 +15,7 @@ from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.division import Starts, check_counts
 from musicgen_cls.datamodules.export import ExportedInput
-from musicgen_cls.datamodules.front_end import MelFrontEnd
+from musicgen_cls.datamodules.front_end import MelFrontEnd, full_scale
 from musicgen_cls.errors import UsageError, check_positive
 from musicgen_cls.sources.base import Side, Source
 from musicgen_cls.synth.render import render
@@ -111,7 +111,7 @@ class MelSlices(AudioDataModule):
                 **{name: getattr(self, name) for name in names},
             },
             to_items=lambda x: (x * PCM_SCALE).round().clamp(-PCM_SCALE, PCM_SCALE - 1),
-            from_items=lambda items: items.float() / PCM_SCALE,
+            from_items=full_scale,
             trials=self._trials,
         )
 

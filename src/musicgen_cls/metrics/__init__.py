@@ -1,1 +1,1 @@
-"""Figures: of classifiers (`scores`), of sound second by second (`sound`), between sets of sounds (`distances`)."""
+"""Metrics: of classifiers (`scores`), of audio by second (`by_second`), between sets of recordings (`distances`)."""

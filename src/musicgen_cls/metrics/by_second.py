@@ -1,4 +1,4 @@
-"""What can be said of a sound second by second: how loud, how noisy, how bright."""
+"""Loudness, spectral flatness and spectral centroid of audio, for each second."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from musicgen_cls.audio.compiled import import_librosa
 Floats = npt.NDArray[np.float64]
 
 FLOOR_DB = -100.0
-"""Loudness of silence."""
+"""Lower bound of the loudness, and the loudness of silence."""
 
 MEASURES = {"loudness": "dB", "flatness": "", "centroid": "Hz"}
 """Names of the measures, and their units."""
 
 
 def loudness(waveform: npt.NDArray[np.float32]) -> float:
-    """Root mean square of samples `[samples]`, dB below full scale; `FLOOR_DB` for silence."""
+    """Root mean square of samples `[samples]` in dB, 0 for full scale; at least `FLOOR_DB`."""
     power = float(np.mean(np.square(waveform, dtype=np.float64)))
     return max(10.0 * float(np.log10(power)), FLOOR_DB) if power > 0 else FLOOR_DB
 
@@ -27,10 +27,10 @@ def loudness(waveform: npt.NDArray[np.float32]) -> float:
 def by_second(waveform: npt.NDArray[np.float32], sample_rate: int) -> dict[str, Floats]:
     """Each of `MEASURES` in every whole second, `[seconds]`.
 
-    Flatness is the geometric over the arithmetic mean of the power spectrum, from 0 for a tone to exp(-0.577) = 0.56
-    for white noise (a spectrum of one frame is exponentially distributed around its mean, whose logarithm is lower by
-    Euler's constant), and 1 for digital silence; centroid is the mean frequency, weighted by magnitude. Both are
-    librosa's, averaged over frames of 1024 samples.
+    Flatness is the geometric mean of the power spectrum divided by its arithmetic mean. It is 0 for a tone, 1 for
+    digital silence, and exp(-0.577) = 0.56 for white noise: the power of white noise in one frame is exponentially
+    distributed, and the mean of its logarithm is below the logarithm of its mean by Euler's constant. The centroid is
+    the mean frequency, weighted by magnitude. Both are librosa's, averaged over frames of 1024 samples.
 
     Args:
         waveform: full scale 1, `[samples]`.
@@ -47,17 +47,18 @@ def by_second(waveform: npt.NDArray[np.float32], sample_rate: int) -> dict[str, 
     return {name: np.array(values) for name, values in found.items()}
 
 
-def median_error(beginnings: Sequence[Floats], draws: int = 1000) -> Floats:
-    """Standard error of the median over tracks of each second, `[seconds]`, by bootstrap over beginnings.
+def median_error(prompts: Sequence[Floats], resamples: int = 1000) -> Floats:
+    """Standard error of the median of each second over all continuations, `[seconds]`, by bootstrap over prompts.
 
     Args:
-        beginnings: the takes of each, `[takes, seconds]`: they are no independent samples, and are drawn together.
-        draws: with replacement, of as many beginnings as there are.
+        prompts: the values of all continuations of each prompt, `[continuations, seconds]`. Continuations of one prompt
+            are not independent, so that they are resampled together.
+        resamples: bootstrap samples; each has as many prompts as there are, drawn with replacement.
     """
     rng = np.random.default_rng(0)
-    count = len(beginnings)
-    chosen = (rng.integers(count, size=count) for _ in range(draws))
-    medians = [np.median(np.concatenate([beginnings[i] for i in chance]), axis=0) for chance in chosen]
+    count = len(prompts)
+    samples = (rng.integers(count, size=count) for _ in range(resamples))
+    medians = [np.median(np.concatenate([prompts[i] for i in sample]), axis=0) for sample in samples]
     return np.asarray(np.std(medians, axis=0))
 
 

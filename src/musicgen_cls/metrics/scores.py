@@ -1,4 +1,4 @@
-"""The predictions of an evaluation set: probabilities of windows, and their means over tracks."""
+"""Predictions for an evaluation set: probabilities of windows, and their means over tracks."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,17 +19,17 @@ Floats = NDArray[np.floating[Any]]  # of any precision
 
 @dataclass
 class Scores:
-    """What a network said about every window of an evaluation set, and from there about every track.
+    """Predictions for every window of an evaluation set, and the metrics of windows and tracks.
 
     Attributes:
         index: id of each window in its set, unique, ascending, `[windows]` int64.
-        track: id of the track that it was cut from, `[windows]` int64.
-        start_s: where it starts in the track, in seconds, `[windows]` float32.
-        y: its true class, `[windows]` int64.
+        track: id of the window's track, `[windows]` int64.
+        start_s: start of the window in the track, s, `[windows]` float32.
+        y: true class, `[windows]` int64.
         log_probs: natural logarithms of the class probabilities, `[windows, num_classes]` float32.
 
     Raises:
-        UsageError: if there is no window at all.
+        UsageError: there is no window.
 
     """
 
@@ -45,12 +45,12 @@ class Scores:
 
     @cached_property
     def _tracks(self) -> tuple[Ints, Ints, Ints]:
-        """Ids of the tracks; the first window of each, `[tracks]`; the place of each window's track, `[windows]`."""
+        """Track ids and the first window of each, `[tracks]`; the position of each window's track, `[windows]`."""
         return np.unique(self.track, return_index=True, return_inverse=True)
 
     @property
     def num_classes(self) -> int:
-        """Number of classes that the network tells apart."""
+        """Number of classes."""
         return int(self.log_probs.shape[1])
 
     @property
@@ -70,7 +70,7 @@ class Scores:
 
     @cached_property
     def track_probs(self) -> Floats:
-        """Mean over a track's windows of their probabilities, `[tracks, num_classes]` float64; rows sum to 1."""
+        """Mean of the probabilities of each track's windows, `[tracks, num_classes]` float64; rows sum to 1."""
         total = np.zeros((len(self.track_ids), self.num_classes))
         np.add.at(total, self._tracks[2], np.exp(self.log_probs.astype(np.float64)))
         return total / self.track_windows[:, None]
@@ -87,7 +87,7 @@ class Scores:
 
     @property
     def mistakes(self) -> Ints:
-        """Places among the tracks of those taken for another class, the most confident mistake first, `[mistakes]`."""
+        """Positions of the tracks with a wrong prediction, the most probable prediction first, `[mistakes]`."""
         wrong = np.flatnonzero(self.track_pred != self.track_y)
         order: Ints = wrong[np.argsort(-self.track_probs[wrong].max(axis=1), kind="stable")]
         return order
@@ -105,21 +105,21 @@ class Scores:
 
     @property
     def segment_accuracy(self) -> float:
-        """Share of windows whose most probable class is the true one."""
+        """Proportion of windows whose most probable class is the true one."""
         return float((self.pred == self.y).mean())
 
     @property
     def track_accuracy(self) -> float:
-        """Share of tracks whose most probable class is the true one."""
+        """Proportion of tracks whose most probable class is the true one."""
         return float((self.track_pred == self.track_y).mean())
 
 
 class TrackScores(Metric):
     """Collects the windows of an epoch; `compute` gives their `Scores`, the same on one device and on many.
 
-    A distributed sampler repeats windows to hand every process equally many; `index` tells them, and each counts
-    once. Call `update`, not the metric itself, which would compute on every batch. Every process must have seen
-    a batch, which such a sampler sees to.
+    A distributed sampler repeats windows so that all processes have equally many. Each `index` counts once. Call
+    `update`, not the metric itself, which would compute on every batch. Every process must have a batch, as such a
+    sampler ensures.
     """
 
     full_state_update = False
@@ -151,10 +151,10 @@ class TrackScores(Metric):
             getattr(self, name).append(batch[name].detach().to(self.device, dtype))
 
     def compute(self) -> Scores:
-        """Everything seen since the last reset, in order of `index` and without repeats, on the CPU.
+        """The windows since the last reset, sorted by `index` and without repeats, on the CPU.
 
         Raises:
-            UsageError: if nothing was seen.
+            UsageError: there is no window.
 
         """
         if not len(self.index):
@@ -165,6 +165,6 @@ class TrackScores(Metric):
 
 
 def _most_probable(probs: Floats) -> Ints:
-    """Class of each row, `[n]`, from `[n, num_classes]`; the first where several are equal."""
+    """Class of each row, `[n]`, from `[n, num_classes]`; the first one if several are equal."""
     best: Ints = np.argmax(probs, axis=1)
     return best

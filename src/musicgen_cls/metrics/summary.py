@@ -1,4 +1,4 @@
-"""The figures and tables of a report."""
+"""The metrics and tables of a report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,36 +13,37 @@ from musicgen_cls.metrics.scores import Floats, Ints, Scores
 
 
 def _f1(confusion: Ints) -> Floats:
-    """F1 of each class, `[classes]`; 0 for one that is neither there nor predicted."""
+    """F1 of each class, `[classes]`; 0 for a class that is neither true nor predicted."""
     either: Ints = np.maximum(confusion.sum(axis=0) + confusion.sum(axis=1), 1)
     return 2 * np.diag(confusion) / either
 
 
 def macro_f1(confusion: Ints) -> float:
-    """Mean F1 over the classes that have a true example in `confusion`, `[classes, classes]`, true class first."""
+    """Mean F1 over the classes with a true example in `confusion`, `[classes, classes]`, true class first."""
     return float(_f1(confusion)[confusion.sum(axis=1) > 0].mean())
 
 
 def summarise(scores: Scores, genres: Sequence[str]) -> dict[str, Any]:
-    """Every figure of a report, as plain numbers, strings, lists and dicts, ready for JSON.
+    """All metrics of a report, as numbers, strings, lists and dicts for JSON.
 
-    All but `segment_accuracy` and `loss` are over tracks. A figure that does not exist is None, such as the recall
-    of a genre without a track; `macro_f1` leaves such a genre out. Intervals are of 95 %: Wilson's, but
-    `clustered_proportion` for the windows and `bootstrap_interval` for `macro_f1`.
+    All metrics but `segment_accuracy` and `loss` are over tracks. A metric that does not exist is None, such as the
+    recall of a genre without a track; `macro_f1` leaves such a genre out. Intervals have the level 95 %. They are
+    Wilson's, but `clustered_proportion` for windows and `bootstrap_interval` for `macro_f1`. `chance` is the accuracy
+    of the majority-class baseline, which always predicts the most frequent genre of the test tracks.
 
     Args:
         scores: from `TrackScores`.
         genres: names of the classes, in order.
 
     Raises:
-        UsageError: if a probability is not a number.
-        ValueError: if there are more or fewer genres than classes.
+        UsageError: a probability is NaN.
+        ValueError: the number of genres is not the number of classes.
 
     """
     if len(genres) != scores.num_classes:
         raise ValueError(f"{len(genres)} genres for {scores.num_classes} classes: expected one name per class")
     if bad := int(np.isnan(scores.log_probs).any(axis=1).sum()):
-        raise UsageError(f"{bad} of {len(scores.y)} windows have NaN for probabilities: training diverged, lower `lr`")
+        raise UsageError(f"{bad} of {len(scores.y)} windows have NaN for probabilities: training diverged, reduce `lr`")
     y, pred = scores.track_y, scores.track_pred
     confusion = confusion_matrix(y, pred, len(genres))
     tracks, predicted, right = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
@@ -72,12 +73,12 @@ def summarise(scores: Scores, genres: Sequence[str]) -> dict[str, Any]:
 
 
 def _share(right: int, n: int) -> dict[str, float] | None:
-    """`wilson` as a dict, or None where there is nothing to share."""
+    """`wilson` as a dict, or None if n is 0."""
     return asdict(wilson(int(right), int(n))) if n else None
 
 
 def _most_confused(confusion: Ints, genres: Sequence[str], pairs: int = 3) -> list[dict[str, Any]]:
-    """The commonest mistakes, the commonest first."""
+    """The most frequent pairs of a true and a wrong predicted genre, the most frequent first."""
     wrong = confusion * (1 - np.eye(len(genres), dtype=np.int64))
     commonest = np.argsort(-wrong, axis=None, kind="stable")[:pairs]
     cells = zip(*np.unravel_index(commonest, wrong.shape), strict=True)
@@ -85,12 +86,12 @@ def _most_confused(confusion: Ints, genres: Sequence[str], pairs: int = 3) -> li
 
 
 def predictions_table(scores: Scores, genres: Sequence[str], track_names: Mapping[int, str]) -> list[dict[str, Any]]:
-    """One row per track, by ascending id: what it is, what it was taken for, and how probable each genre was.
+    """One row for each track, by ascending id: true genre, predicted genre, probability of each genre.
 
     Args:
         scores: from `TrackScores`.
         genres: names of the classes, in order.
-        track_names: from the ids in `scores` to names; a track without one goes by its id.
+        track_names: names by the ids in `scores`; a track without a name has its id as name.
 
     """
     columns = (scores.track_ids, scores.track_y, scores.track_pred, scores.track_windows, scores.track_probs)

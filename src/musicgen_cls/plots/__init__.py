@@ -1,6 +1,7 @@
-"""From arrays to figures. Nothing here knows of a trainer, and nothing touches pyplot's global state."""
+"""Figures from arrays. They need no trainer and do not change the global state of pyplot."""
 
 from musicgen_cls.plots.canvas import FigureFormat, pixels, save
+from musicgen_cls.plots.recording import recording
 from musicgen_cls.plots.scores import (
     comparison,
     confusion_matrices,
@@ -10,15 +11,14 @@ from musicgen_cls.plots.scores import (
     timeline,
     track_accuracy_bars,
 )
-from musicgen_cls.plots.search import learning_rate_curve, taken_from_pyplot, without_windows
+from musicgen_cls.plots.search import from_pyplot, learning_rate_curve, without_screen
 from musicgen_cls.plots.sound import (
     curves_by_second,
     mel_of,
     mel_spectrogram,
-    sheet,
     spectra,
     spectrogram_page,
-    strips,
+    strip_plots,
     waveform,
 )
 
@@ -29,19 +29,19 @@ __all__ = [
     "confusion_matrix",
     "curves_by_second",
     "draw_timeline",
+    "from_pyplot",
     "learning_rate_curve",
     "mel_of",
     "mel_spectrogram",
     "pixels",
     "pr_curves",
+    "recording",
     "save",
-    "sheet",
     "spectra",
     "spectrogram_page",
-    "strips",
-    "taken_from_pyplot",
+    "strip_plots",
     "timeline",
     "track_accuracy_bars",
     "waveform",
-    "without_windows",
+    "without_screen",
 ]

@@ -1,4 +1,4 @@
-"""What all figures share: colours, an empty sheet, names along an axis, and how they are written."""
+"""Functions for all figures: colours, an empty figure, names along an axis, writing to a file."""
 
 import warnings
 from collections.abc import Sequence
@@ -15,39 +15,39 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FigureFormat = Literal["png", "svg", "pdf"]
-"""What figures are written as: pixels, or lines that any size of print shows sharp."""
+"""File formats of figures: pixels (png) or vector graphics (svg, pdf)."""
 
-INK, FAINT = "#222222", "#6e6e6e"  # both are legible on white
+INK, FAINT = "#222222", "#6e6e6e"  # text colours, both legible on white
 LEGIBLE = 4.5
-"""Least contrast of text with what is behind it: level AA of WCAG 2."""
+"""Minimum contrast of text and background: level AA of WCAG 2."""
 RIGHT, WRONG = "#1a7f37", "#c0262d"
 BLUE = "#406fa2"
-LIGHT = ("#fafafa", "#d3dde9", "#aec1d7", "#89a5c6", "#648ab4", "#406fa2", "#17548f")  # even steps in OKLab
+LIGHT = ("#fafafa", "#d3dde9", "#aec1d7", "#89a5c6", "#648ab4", "#406fa2", "#17548f")  # equal steps in OKLab
 
 
 def save(fig: "Figure", path: str | Path, dpi: int = 120, tight: bool = False) -> None:
-    """Write a figure in the format that the name ends in; at no moment does `path` hold half of it.
+    """Write a figure in the format of the file's suffix. The file is written under another name and then renamed.
 
     Args:
-        fig: what to write.
-        path: file; its folder is made where missing.
+        fig: the figure.
+        path: file; its folder is created if missing.
         dpi: dots per inch.
-        tight: whether what reaches over the edge makes the picture larger.
+        tight: whether parts beyond the edge of the figure enlarge it; they are cut off otherwise.
 
     Raises:
-        OSError: if it cannot be written.
-        ValueError: if the ending is no format that matplotlib writes.
+        OSError: the file cannot be written.
+        ValueError: matplotlib does not write the format of the suffix.
 
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path) as half, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of names: a box stands for such a letter
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands for a letter that the font lacks
         fig.savefig(half, dpi=dpi, bbox_inches="tight" if tight else None)
 
 
 def empty_figure(width: float, height: float) -> "Figure":
-    """An empty white figure of so many inches, whose parts find their own room."""
+    """An empty white figure with a size in inches and an automatic layout."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -55,12 +55,12 @@ def empty_figure(width: float, height: float) -> "Figure":
 
 
 def pixels(levels: "np.ndarray", low: float, high: float) -> bytes:
-    """Draw levels as a small PNG file, a pixel each, without axes.
+    """A PNG file with one pixel for each level, without axes.
 
     Args:
         levels: `[rows, columns]`, the first row at the bottom.
-        low: the level that is drawn darkest.
-        high: the level that is drawn brightest.
+        low: level of the darkest colour.
+        high: level of the brightest colour.
 
     """
     import numpy as np
@@ -76,14 +76,14 @@ def pixels(levels: "np.ndarray", low: float, high: float) -> bytes:
 
 
 def light_blues() -> "Colormap":
-    """Near-white to blue in steps that look equal, without a dark end, so that counts stay legible."""
+    """A colour map from near-white to blue in perceptually equal steps. It has no dark end, so that text is legible."""
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("light", LIGHT)
 
 
 def contrast(one: Any, other: Any) -> float:
-    """Contrast ratio of two colours as WCAG 2 defines it, from 1 to 21.
+    """Contrast ratio of two colours by the definition of WCAG 2, from 1 to 21.
 
     Relative luminance is that of https://www.w3.org/TR/WCAG22/#dfn-relative-luminance.
     """
@@ -98,12 +98,12 @@ def contrast(one: Any, other: Any) -> float:
 
 
 def ink_on(background: Any) -> str:
-    """A colour for text that is legible on any background: the usual ink, else white, else black."""
+    """A legible colour for text on a background: the first of `INK`, white and black with enough contrast."""
     return next(ink for ink in (INK, "white", "black") if ink == "black" or contrast(ink, background) >= LEGIBLE)
 
 
 def name_axis(ax: "Axes", genres: Sequence[str], axis: str, longest: int = 24) -> None:
-    """Write genres along an axis (x or y), one at each whole number."""
+    """Label an axis (x or y) with genres, one at each integer."""
     line = ax.xaxis if axis == "x" else ax.yaxis
     line.set_ticks(range(len(genres)), [cut(genre, longest) for genre in genres], fontsize=9)
     for label in line.get_ticklabels():
@@ -113,13 +113,13 @@ def name_axis(ax: "Axes", genres: Sequence[str], axis: str, longest: int = 24) -
 
 
 def cut(text: str, length: int) -> str:
-    """`text` on one line of at most so many characters."""
+    """`text` on one line, cut to at most `length` characters."""
     text = " ".join(text.split())
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def line_style(number: int) -> dict[str, Any]:
-    """Colour and dashes of the line of that number; forty differ."""
+    """Colour and dashes of line number `number`; the first forty lines differ."""
     from matplotlib import colormaps
 
     return {"color": colormaps["tab10"](number % 10), "linestyle": ("-", "--", ":", "-.")[number // 10 % 4]}

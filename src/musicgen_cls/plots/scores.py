@@ -1,4 +1,4 @@
-"""Figures of how well genres are told."""
+"""Figures of the results of classifiers."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def confusion_matrix(confusion: ArrayLike, genres: Sequence[str], title: str | None = None) -> "Figure":
-    """Draw a confusion matrix: counts in the cells, shares of the row as colours, recall at the right edge.
+    """Draw a confusion matrix: counts in the cells, proportions of the row as colours, recall at the right edge.
 
     Args:
         confusion: counts, the true genre first, `[genres, genres]`.
-        genres: their names, in order.
-        title: of the figure.
+        genres: names of the genres, in order.
+        title: title of the figure.
 
     """
     return confusion_matrices([(title or "", np.asarray(confusion))], genres)
@@ -30,10 +30,10 @@ def confusion_matrices(matrices: Sequence[tuple[str, ArrayLike]], genres: Sequen
 
     Args:
         matrices: pairs of a title and counts `[genres, genres]`.
-        genres: their names, in order.
+        genres: names of the genres, in order.
 
     """
-    side = max(3.0, 0.46 * len(genres))  # of the square of cells, in inches
+    side = max(3.0, 0.46 * len(genres))  # width and height of the matrix, inches
     fig = empty_figure(len(matrices) * (side + 2.4), side + 1.7)
     for ax, (title, confusion) in zip(fig.subplots(1, len(matrices), squeeze=False)[0], matrices, strict=True):
         _confusion(ax, np.asarray(confusion, dtype=np.int64), genres, title)
@@ -68,12 +68,12 @@ def _confusion(ax: "Axes", counts: "np.ndarray", genres: Sequence[str], title: s
 
 
 def pr_curves(y: ArrayLike, probs: ArrayLike, genres: Sequence[str]) -> "Figure":
-    """Draw precision against recall of each genre against the rest, the best average precision first.
+    """Draw the precision-recall curve of each genre against all others, the highest average precision first.
 
     Args:
         y: true classes, `[n]`.
         probs: probabilities, `[n, genres]`.
-        genres: names of the classes; those without an example are left out.
+        genres: names of the classes; a class without an example has no curve.
 
     """
     from sklearn.metrics import average_precision_score, precision_recall_curve
@@ -103,10 +103,10 @@ def pr_curves(y: ArrayLike, probs: ArrayLike, genres: Sequence[str]) -> "Figure"
 
 
 def track_accuracy_bars(per_genre: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """Draw the recall of each genre as a bar, with its interval as a whisker and its number of tracks.
+    """Draw the recall of each genre as a bar, with its confidence interval and its number of tracks.
 
     Args:
-        per_genre: what `metrics.summarise` gives under that name.
+        per_genre: `per_genre` of `metrics.summary.summarise`.
 
     """
     genres = list(per_genre)
@@ -121,7 +121,7 @@ def track_accuracy_bars(per_genre: Mapping[str, Mapping[str, Any]]) -> "Figure":
         tracks = figures["tracks"]
         ax.text(102, i, f"n = {tracks}" if tracks else "no tracks", va="center", fontsize=9, color=FAINT)
     name_axis(ax, genres, "y")
-    ax.set(xlabel="tracks recognised, in % (95 % interval)", xlim=(0, 100), ylim=(k - 0.4, -0.6))
+    ax.set(xlabel="recall of tracks in % (95 % interval)", xlim=(0, 100), ylim=(k - 0.4, -0.6))
     ax.grid(axis="x", color="#e6e6e6")
     ax.set_axisbelow(True)
     ax.spines[["top", "right", "left"]].set_visible(False)
@@ -130,10 +130,10 @@ def track_accuracy_bars(per_genre: Mapping[str, Mapping[str, Any]]) -> "Figure":
 
 
 def comparison(rows: Sequence[tuple[str, Any, str, bool]]) -> "Figure":
-    """Draw the track accuracy of runs with its interval: a colour for each test set, hollow where it leaks.
+    """Draw the track accuracy of runs with its interval. Each test set has a colour; a hollow dot marks a leak.
 
     Args:
-        rows: of each run its name, its accuracy with `value`, `low` and `high`, its test set, whether it leaks.
+        rows: for each run, its name, its accuracy with `value`, `low` and `high`, its test set, and whether it leaks.
 
     """
     sets = list(dict.fromkeys(test_set for _, _, test_set, _ in rows))
@@ -150,7 +150,7 @@ def comparison(rows: Sequence[tuple[str, Any, str, bool]]) -> "Figure":
             markerfacecolor="white" if leaks else colour, label=label,
         )  # fmt: skip
     name_axis(ax, [name + (" (leaks)" if leaks else "") for name, _, _, leaks in rows], "y", longest=48)
-    ax.set(xlabel="tracks recognised, in % (95 % interval)", ylim=(len(rows) - 0.4, -0.6))
+    ax.set(xlabel="track accuracy in % (95 % interval)", ylim=(len(rows) - 0.4, -0.6))
     ax.grid(axis="x", color="#e6e6e6")
     ax.set_axisbelow(True)
     ax.spines[["top", "right", "left"]].set_visible(False)
@@ -168,15 +168,15 @@ def timeline(
     title: str | None = None,
     true: str | None = None,
 ) -> "Figure":
-    """Draw the probability of genres over a recording: the likeliest five, and the true one.
+    """Draw the probability of genres over the time of a recording: the five most probable ones, and the true one.
 
     Args:
-        start_s: where each stretch begins, s, `[steps]`.
-        end_s: where it ends, s, `[steps]`.
+        start_s: start of each step, s, `[steps]`.
+        end_s: end of each step, s, `[steps]`.
         probabilities: `[steps, genres]`.
-        genres: their names, in order.
+        genres: names of the genres, in order.
         title: one line.
-        true: the genre that it is, if known: drawn thick.
+        true: the true genre, if known; its line is thick.
 
     """
     fig = empty_figure(9.0, 2.9)
@@ -191,19 +191,19 @@ def timeline(
 def draw_timeline(
     ax: "Axes", start_s: ArrayLike, end_s: ArrayLike, probabilities: ArrayLike, genres: Sequence[str], true: str | None
 ) -> None:
-    """Draw what `timeline` says into axes that are there."""
-    starts, ends, say = (np.asarray(values, dtype=np.float64) for values in (start_s, end_s, probabilities))
-    mean = say.mean(axis=0)
+    """Draw `timeline` into existing axes."""
+    starts, ends, probs = (np.asarray(values, dtype=np.float64) for values in (start_s, end_s, probabilities))
+    mean = probs.mean(axis=0)
     shown = [int(i) for i in np.argsort(-mean, kind="stable") if mean[i] > 0][:5]
     shown += [i for i, genre in enumerate(genres) if genre == true and i not in shown]
     for i in shown:
         label = f"{100 * mean[i]:.0f} %  {cut(genres[i], 24)}" + (" (true)" if genres[i] == true else "")
         width = 3.0 if genres[i] == true else 1.4
         if len(starts) == 1:
-            ax.hlines(say[:, i], starts, ends, linewidth=width, label=label, **line_style(i))
+            ax.hlines(probs[:, i], starts, ends, linewidth=width, label=label, **line_style(i))
         else:
             mark = "." if len(starts) <= 60 else ""
-            ax.plot((starts + ends) / 2, say[:, i], linewidth=width, marker=mark, label=label, **line_style(i))
+            ax.plot((starts + ends) / 2, probs[:, i], linewidth=width, marker=mark, label=label, **line_style(i))
     ax.set(xlim=(starts.min(), ends.max()), ylim=(-0.02, 1.02), ylabel="probability")
     ax.grid(color="#e6e6e6")
     ax.set_axisbelow(True)

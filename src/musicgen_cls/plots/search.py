@@ -1,4 +1,4 @@
-"""Figures of searches for settings."""
+"""Figures of the search for a learning rate, and figures that other packages draw with pyplot."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def learning_rate_curve(lrs: ArrayLike, losses: ArrayLike, found: float, before: float) -> "Figure":
-    """Draw loss against learning rate, as a search has gone through them, and mark the rate that was found.
+    """Draw the loss against the learning rate in a search, and mark the rate that was found.
 
     Args:
-        lrs: ascending, `[steps]`.
-        losses: smoothed, `[steps]`.
-        found: the rate taken.
-        before: the rate that the config said.
+        lrs: learning rates, ascending, `[steps]`.
+        losses: smoothed losses, `[steps]`.
+        found: the rate that was found.
+        before: the rate in the config.
 
     """
     x, y = np.asarray(lrs, dtype=np.float64), np.asarray(losses, dtype=np.float64)
@@ -38,8 +38,8 @@ def learning_rate_curve(lrs: ArrayLike, losses: ArrayLike, found: float, before:
     return fig
 
 
-def taken_from_pyplot(axes: Any) -> "Figure":
-    """The figure that another package drew with pyplot, taken out of pyplot's hands; `axes` are one or an array."""
+def from_pyplot(axes: Any) -> "Figure":
+    """The figure of axes that another package drew with pyplot, closed in pyplot; `axes` are one or an array."""
     from matplotlib import pyplot
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -47,7 +47,7 @@ def taken_from_pyplot(axes: Any) -> "Figure":
     pyplot.close(fig)
     fig.set_figwidth(9.0)
     for line in [line for ax in fig.axes for line in (ax.xaxis, ax.yaxis)]:
-        if line.get_scale() == "log":  # numbers between powers of ten would lie on each other
+        if line.get_scale() == "log":  # labels between powers of ten would overlap
             line.set_minor_formatter(NullFormatter())
             line.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             line.set_major_formatter("{x:g}")
@@ -55,8 +55,8 @@ def taken_from_pyplot(axes: Any) -> "Figure":
 
 
 @contextmanager
-def without_windows() -> Iterator[None]:
-    """Let other packages draw with pyplot where there is no screen, and silence what fonts lack."""
+def without_screen() -> Iterator[None]:
+    """Let other packages draw with pyplot without a screen, and without warnings about letters that fonts lack."""
     import logging
 
     import matplotlib

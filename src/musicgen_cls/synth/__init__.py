@@ -1,1 +1,1 @@
-"""The built-in music: styles, songs, instruments, rendering."""
+"""Built-in synthetic music: styles, songs, instruments, rendering."""

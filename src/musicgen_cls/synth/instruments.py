@@ -1,4 +1,4 @@
-"""Notes and drum patterns to sound, and the mix."""
+"""Synthesis of notes and drum patterns, and the mix."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from musicgen_cls.synth.song import Band, Note, Song, bars, onsets
 Samples = NDArray[np.float32]
 
 TABLE = 4096  # samples in one wavetable cycle
-RELEASE = 0.012  # seconds of fade at the end of a note, against clicks
+RELEASE = 0.012  # fade at the end of a note, seconds; it prevents clicks
 LONGEST_NOTE = 3.0  # seconds
 
 
 def play(notes: Iterator[Note], patch: Patch, rng: np.random.Generator, length: int, sample_rate: int) -> Samples:
-    """Notes on one instrument, `[length]`; each pitch is synthesised once and then copied."""
+    """Play notes on one instrument, `[length]`. Each pitch is synthesised once and then copied."""
     score = [note for note in notes if note.start * sample_rate < length]
     longest = min(LONGEST_NOTE, max((note.length for note in score), default=0.0)) + RELEASE
     voice = Voice(patch, longest, sample_rate)
     fade = np.linspace(1, 0, ceil(RELEASE * sample_rate), dtype=np.float32)
-    wobble = rng.uniform((0.0, 0.75), (0.008, 1.0), (len(score), 2))
+    variation = rng.uniform((0.0, 0.75), (0.008, 1.0), (len(score), 2))
     out = np.zeros(length + len(voice.clock), np.float32)
-    for note, (late, strength) in zip(score, wobble, strict=True):
+    for note, (late, strength) in zip(score, variation, strict=True):
         begin = min(int((note.start + late) * sample_rate), length)
         held = min(int(note.length * sample_rate), len(voice.clock) - len(fade))
         tone, gain = voice.tone(note.pitch), np.float32(note.strength * strength)
@@ -37,20 +37,20 @@ def play(notes: Iterator[Note], patch: Patch, rng: np.random.Generator, length: 
 
 
 class Voice:
-    """The tones of a patch, made when first asked for."""
+    """The tones of a patch, each synthesised at its first use."""
 
     def __init__(self, patch: Patch, seconds: float, sample_rate: int) -> None:
         self.patch, self.sample_rate = patch, sample_rate
         self.tones: dict[int, Samples] = {}
         time = np.arange(ceil(seconds * sample_rate)) / sample_rate
-        depth = (2 ** (patch.vibrato / 1200) - 1) / (2 * np.pi * 5.5)  # of the phase, for one of the frequency
+        depth = (2 ** (patch.vibrato / 1200) - 1) / (2 * np.pi * 5.5)  # phase modulation of this vibrato
         self.clock = time + depth * np.minimum(time / 0.3, 1) * np.sin(2 * np.pi * 5.5 * time)
         attack = np.minimum(time / patch.attack, 1).astype(np.float32)
         self.body = attack * np.exp(-time / patch.decay, dtype=np.float32)
         self.edge = attack * np.exp(-time / patch.edge, dtype=np.float32)
 
     def tone(self, pitch: int) -> Samples:
-        """The tone of a MIDI pitch at full length."""
+        """The tone of a MIDI pitch, at its full length."""
         if pitch not in self.tones:
             frequency = 440.0 * 2 ** ((pitch - 69) / 12)
             low, high = wavetables(self.patch, frequency, self.sample_rate)
@@ -61,26 +61,26 @@ class Voice:
 
 
 def wavetables(patch: Patch, frequency: float, sample_rate: int) -> tuple[Samples, Samples]:
-    """One cycle of the lowest three partials and one of the rest up to 0.45 of the rate, each `[TABLE]`."""
+    """One cycle of the lowest three partials, and one of the others up to 0.45 of the sample rate, each `[TABLE]`."""
     count = int(min(40, max(1, 0.45 * sample_rate / frequency)))
     k = np.arange(1, count + 1)
     amplitude = k**-patch.rolloff * np.where(k % 2, 1.0, patch.even)
     amplitude *= 0.4 + 1.6 * np.exp(-2 * np.log2(k * frequency / patch.formant) ** 2)
     amplitude /= np.sqrt(np.sum(amplitude**2))
     spectrum = np.zeros((2, TABLE // 2 + 1), complex)
-    spectrum[0, 1 : count + 1] = np.where(k <= 3, amplitude, 0) * np.exp(1j * k**2)  # phases spread, for a low peak
+    spectrum[0, 1 : count + 1] = np.where(k <= 3, amplitude, 0) * np.exp(1j * k**2)  # spread phases give a low peak
     spectrum[1, 1 : count + 1] = np.where(k > 3, amplitude, 0) * np.exp(1j * k**2)
     low, high = np.fft.irfft(spectrum, TABLE).astype(np.float32) * (TABLE / 2)
     return low, high
 
 
 def look_up(table: Samples, clock: NDArray[np.float64], frequency: float) -> Samples:
-    """A wavetable read at `frequency` Hz along a clock in seconds."""
+    """Read a wavetable at `frequency` Hz at the times of `clock`, seconds."""
     return table.take((clock * (frequency * TABLE)).astype(np.int32) & (TABLE - 1))
 
 
 def soft_clip(signal: Samples, drive: float) -> None:
-    """Clip in place at about the loudness that came in; a drive of 0 changes nothing."""
+    """Clip in place and keep the loudness about the same. A drive of 0 changes nothing."""
     if drive >= 0.05:
         signal *= np.float32(drive)
         np.tanh(signal, out=signal)
@@ -88,7 +88,7 @@ def soft_clip(signal: Samples, drive: float) -> None:
 
 
 def play_drums(song: Song, band: Band, rng: np.random.Generator, length: int, sample_rate: int) -> Samples:
-    """The groove, bar by bar with ghost and missing notes, and a roll at the end of every fourth bar, `[length]`."""
+    """Play the groove with random variation and a roll at the end of every fourth bar, `[length]`."""
     shots = drum_shots(band.kit, rng, sample_rate)
     out = np.zeros(length + max(map(len, shots.values())), np.float32)
     for bar in bars(song, length / sample_rate):
@@ -104,7 +104,7 @@ def play_drums(song: Song, band: Band, rng: np.random.Generator, length: int, sa
 
 
 def drum_shots(kit: Kit, rng: np.random.Generator, sample_rate: int) -> dict[str, Samples]:
-    """One hit of every drum."""
+    """One hit of each drum, by its name."""
     time = np.arange(int(0.8 * sample_rate), dtype=np.float32) / np.float32(sample_rate)
     noise = rng.standard_normal(len(time), np.float32)
     bright = band_pass(noise, kit.hat_hz, 20_000, sample_rate)
@@ -119,7 +119,7 @@ def drum_shots(kit: Kit, rng: np.random.Generator, sample_rate: int) -> dict[str
 
     snare = np.float32(1 - kit.snap) * thump(kit.snare_hz, 1)
     snare += np.float32(0.7 * kit.snap) * band_pass(noise, 1000, 20_000, sample_rate)
-    hands = np.where(time < 0.027, 1 - time / np.float32(0.009) % 1, fall(kit.clap))  # three, then the room
+    hands = np.where(time < 0.027, 1 - time / np.float32(0.009) % 1, fall(kit.clap))  # three claps, then reverberation
     ring = thump(3140, 0) * thump(5230, 0)
     shots = {
         "kick": 1.6 * thump(kit.kick_hz, 3) * fall(kit.kick),
@@ -136,7 +136,7 @@ def drum_shots(kit: Kit, rng: np.random.Generator, sample_rate: int) -> dict[str
 
 
 def band_pass(noise: Samples, low: float, high: float, sample_rate: int) -> Samples:
-    """The part of a signal between two frequencies in Hz, at the loudness of the whole."""
+    """Band-pass filter between two frequencies in Hz; the loudness is kept."""
     from scipy.signal import butter, lfilter
 
     nyquist = sample_rate / 2
@@ -146,7 +146,7 @@ def band_pass(noise: Samples, low: float, high: float, sample_rate: int) -> Samp
 
 
 def mix(parts: list[Samples], band: Band, song: Song, rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Drums, bass, accompaniment and melody as one recording, `[length]` in [-1, 1]. The parts are used up."""
+    """Mix drums, bass, accompaniment and melody, `[length]` in [-1, 1]. The parts are changed in place."""
     for part, level in zip(parts, band.levels, strict=True):
         part *= np.float32(level)
     total, bass, comp, lead = parts
@@ -157,17 +157,17 @@ def mix(parts: list[Samples], band: Band, song: Song, rng: np.random.Generator, 
     for tap in (1, 2):
         wet = comp[: max(0, len(total) - tap * delay)]
         total[len(total) - len(wet) :] += np.float32(band.echo**tap) * wet
-    hiss = rng.random(len(total), np.float32)  # flat rather than normal: it sounds the same and is drawn faster
+    hiss = rng.random(len(total), np.float32)  # uniform noise sounds like normal noise and is faster
     hiss -= np.float32(0.5)
     hiss *= np.float32(band.noise * 12**0.5 * rms(total))
     total += hiss
     tilt(total, band.tilt, sample_rate)
     total *= np.float32(song.loudness / rms(total))
-    return np.asarray(np.tanh(total, out=total))  # a limiter: only peaks near full scale are bent
+    return np.asarray(np.tanh(total, out=total))  # a limiter: it changes only peaks near full scale
 
 
 def tilt(signal: Samples, gain: float, sample_rate: int) -> None:
-    """Change what lies above 1 kHz by a linear gain, in place."""
+    """Apply a linear gain to frequencies above 1 kHz, in place."""
     from scipy.signal import lfilter
 
     pole = np.exp(-2 * np.pi * 1000 / sample_rate)
@@ -178,5 +178,5 @@ def tilt(signal: Samples, gain: float, sample_rate: int) -> None:
 
 
 def rms(signal: Samples) -> float:
-    """Root mean square, never 0."""
+    """Root mean square, more than 0."""
     return float(np.sqrt(np.dot(signal, signal) / len(signal) + 1e-12))

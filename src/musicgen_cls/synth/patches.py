@@ -1,4 +1,4 @@
-"""The sounds of instruments and drum kits."""
+"""Parameters of instruments and drum kits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Patch(NamedTuple):
-    """An instrument's sound."""
+    """Parameters of an instrument."""
 
     rolloff: float  # partial k has amplitude k**-rolloff
     even: float  # weight of the even partials: 0 hollow, 1 full
@@ -14,13 +14,13 @@ class Patch(NamedTuple):
     attack: float  # s
     decay: float  # s, of the lowest three partials
     edge: float  # s, decay of the partials above them
-    stretch: float  # cents the upper partials are sharp by: beating, then bells
+    stretch: float  # cents that the upper partials are too high: small for beating, large for bells
     vibrato: float  # cents
     drive: float  # gain into a soft clipper, 0 for none
 
 
 class Kit(NamedTuple):
-    """A drum kit's sound. Lengths are decay times in seconds."""
+    """Parameters of a drum kit. Decay times are in seconds."""
 
     kick_hz: float
     kick: float
@@ -32,7 +32,7 @@ class Kit(NamedTuple):
     clap: float
 
 
-# Opposite corners of the box from which an artist's sound is drawn.
+# Lower and upper bounds of each parameter; those of an artist are drawn between them.
 PATCHES = {
     #                 rolloff even formant attack decay edge stretch vibrato drive
     "piano": (Patch(1.1, 0.8, 400, 0.002, 0.5, 0.10, 2, 0, 0), Patch(1.6, 1.0, 1200, 0.006, 1.2, 0.3, 8, 0, 0)),

@@ -1,4 +1,4 @@
-"""Tracks of synthetic music in ten genres, rendered hundreds of times faster than they play."""
+"""Tracks of synthetic music in ten genres, rendered hundreds of times faster than real time."""
 
 from __future__ import annotations
 
@@ -18,17 +18,27 @@ TRACKS_PER_ARTIST = 4
 
 
 def artist_name(genre: str, index: int) -> str:
-    """Who plays track `index` of `genre`: every four tracks in a row share an artist, who fixes patches and mix."""
+    """Artist of track `index` of `genre`. Four consecutive tracks have one artist, with the same patches and mix."""
     return f"{genre} artist {index // TRACKS_PER_ARTIST:02d}"
 
 
 def render(
     genre: str, index: int, *, seed: int = 0, seconds: float = 30.0, sample_rate: int = 22050
 ) -> NDArray[np.float32]:
-    """Track `index` of `genre` as float32 mono `[samples]` in [-1, 1], samples = round(seconds * sample_rate).
+    """Render a track. The same arguments give the same samples.
 
-    The same arguments give the same samples. `index` and `seed` are 0 or more, `seconds` 0.1 or more, `sample_rate`
-    4000 Hz or more. Raises `UsageError` for an unknown genre or an argument out of range.
+    Args:
+        genre: one of `GENRES`.
+        index: number of the track in its genre, 0 or more.
+        seed: random seed, 0 or more.
+        seconds: length, s, 0.1 or more.
+        sample_rate: Hz, 4000 or more.
+
+    Returns:
+        float32 mono `[round(seconds * sample_rate)]` in [-1, 1].
+
+    Raises:
+        UsageError: the genre is unknown, or an argument is out of range.
     """
     check(genre, index, seed, seconds, sample_rate)
     style = STYLES[genre]
@@ -46,18 +56,18 @@ def render(
 
 
 def generator(genre: str, seed: int, role: str, number: int) -> np.random.Generator:
-    """Random numbers of their own for every artist and every track."""
+    """The random generator of an artist or a track."""
     return np.random.default_rng((seed, crc32(f"{genre} {role}".encode()), number))
 
 
 def check(genre: str, index: int, seed: int, seconds: float, sample_rate: int) -> None:
-    """Raise `UsageError` unless these arguments can be rendered."""
+    """Raise `UsageError` for an argument that is out of range."""
     if genre not in STYLES:
         near = get_close_matches(genre, GENRES, 1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UsageError(f"genre {genre!r} is not one of {', '.join(GENRES)}.{hint}")
     for name, value, least in (("index", index, 0), ("seed", seed, 0), ("sample_rate", sample_rate, 4000)):
         if value < least:
-            raise UsageError(f"{name}={value} is too small: give a whole number from {least} up.")
+            raise UsageError(f"{name}={value} is too small: give an integer of {least} or more.")
     if not (isfinite(seconds) and seconds >= 0.1):
-        raise UsageError(f"seconds={seconds} is not a length: give 0.1 or more.")
+        raise UsageError(f"seconds={seconds} is not a valid length: give 0.1 or more.")

@@ -1,4 +1,4 @@
-"""An artist and a song, drawn from a style, and the notes of the song."""
+"""Artists and songs, drawn at random from a style, and the notes of a song."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEPS_PER_BEAT = 4
 
 @dataclass(frozen=True)
 class Band:
-    """What an artist's tracks have in common."""
+    """The parameters that all tracks of an artist share."""
 
     kit: Kit
     bass: Patch
@@ -33,7 +33,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Song:
-    """What one track is made of."""
+    """The parameters of one track."""
 
     tempo: float
     beats: int
@@ -62,7 +62,7 @@ class Song:
         return self.beats * STEPS_PER_BEAT
 
     def time(self, bar: int, step: int) -> float:
-        """Seconds at which a grid step begins, swung."""
+        """Start of a grid step with swing, seconds."""
         beat, part = divmod(step, STEPS_PER_BEAT)
         half = STEPS_PER_BEAT / 2
         within = part / half * self.swing if part < half else self.swing + (part - half) / half * (1 - self.swing)
@@ -79,7 +79,7 @@ class Song:
 
 
 def draw_band(style: Style, rng: np.random.Generator) -> Band:
-    """An artist: a point in each box of sounds and each range of the mix."""
+    """Draw an artist: parameters of the instruments and of the mix, each between its bounds."""
 
     def patch(names: tuple[str, ...]) -> Patch:
         return Patch(*between(rng, *PATCHES[pick(rng, names)]))
@@ -97,7 +97,7 @@ def draw_band(style: Style, rng: np.random.Generator) -> Band:
 
 
 def draw_song(style: Style, rng: np.random.Generator) -> Song:
-    """A composition: key, tempo, chords, patterns and the two motifs its melody is built of."""
+    """Draw a song: key, tempo, chords, patterns, and the two motifs of its melody."""
     beats = pick(rng, style.beats)
     steps = 2 * beats * STEPS_PER_BEAT
     density = rng.uniform(*style.density)
@@ -121,16 +121,16 @@ def draw_song(style: Style, rng: np.random.Generator) -> Song:
 
 
 def draw_rhythm(rng: np.random.Generator, steps: int, density: float) -> str:
-    """A melody's rhythm: notes likely on beats, less so between, ending in a breath of two beats."""
-    chance = np.resize([min(1.0, 1.6 * density), 0.12 * density, density, 0.12 * density], steps)
-    notes = rng.random(steps) < chance
+    """Draw the rhythm of a melody. Notes on beats are the most probable; the last two beats are silent."""
+    probability = np.resize([min(1.0, 1.6 * density), 0.12 * density, density, 0.12 * density], steps)
+    notes = rng.random(steps) < probability
     notes[0] = True
     notes[-2 * STEPS_PER_BEAT + 1 :] = False
     return "".join("x" if note else "." for note in notes)
 
 
 def draw_contour(rng: np.random.Generator, steps: int) -> tuple[int, ...]:
-    """A melody's shape: a walk by small intervals that is pulled back to where it began."""
+    """Draw the contour of a melody: a random walk of small intervals that tends back to its start."""
     walk, here = [], 0.0
     for move in rng.choice([-3, -2, -1, -1, 0, 1, 1, 2, 3], steps):
         here = 0.85 * (here + move)
@@ -139,22 +139,22 @@ def draw_contour(rng: np.random.Generator, steps: int) -> tuple[int, ...]:
 
 
 def pick(rng: np.random.Generator, choices: tuple[T, ...]) -> T:
-    """One of `choices`."""
+    """Draw one of `choices`."""
     return choices[int(rng.integers(len(choices)))]
 
 
 def between(rng: np.random.Generator, low: tuple[float, ...], high: tuple[float, ...]) -> list[float]:
-    """A point in the box with these corners."""
+    """Draw numbers between lower and upper bounds."""
     return [float(value) for value in rng.uniform(low, high)]
 
 
 def decibels(value: float) -> float:
-    """Decibels as a linear gain."""
+    """Linear gain for a value in dB."""
     return float(10.0 ** (value / 20.0))
 
 
 class Note(NamedTuple):
-    """A note: begin and length in seconds, MIDI pitch, strength 0 to 1."""
+    """A note: start and length in seconds, MIDI pitch, strength from 0 to 1."""
 
     start: float
     length: float
@@ -168,14 +168,14 @@ def bars(song: Song, seconds: float) -> range:
 
 
 def onsets(pattern: str) -> Iterator[tuple[int, int, str]]:
-    """Step, steps until the next onset or the end, and symbol of all that sounds in a pattern."""
+    """Step, length in steps, and symbol of each note in a pattern. A note ends at the next one."""
     at = [step for step, symbol in enumerate(pattern) if symbol != "."]
     for step, after in zip(at, [*at[1:], len(pattern)], strict=True):
         yield step, after - step, pattern[step]
 
 
 def bass_notes(song: Song, seconds: float) -> Iterator[Note]:
-    """The bass line, two octaves below the chords."""
+    """Notes of the bass, two octaves below the chords."""
     for bar in bars(song, seconds):
         for step, length, symbol in onsets(song.bass[: song.steps]):
             pitch = song.pitch(song.chord(bar) + int(symbol) - 1) - 24
@@ -183,10 +183,10 @@ def bass_notes(song: Song, seconds: float) -> Iterator[Note]:
 
 
 def comp_notes(song: Song, seconds: float) -> Iterator[Note]:
-    """The accompaniment: chords, strummed a little, or broken ones."""
+    """Notes of the accompaniment: strummed or broken chords."""
     for bar in bars(song, seconds):
         root = song.chord(bar)
-        root -= 7 * (song.pitch(root) > 64)  # inverted downwards, so that voices do not leap with the roots
+        root -= 7 * (song.pitch(root) > 64)  # an inversion keeps the chords in one register
         for step, length, symbol in onsets(song.comp[: song.steps]):
             tones = song.voicing if symbol == "x" else (int(symbol) - 1,)
             for place, tone in enumerate(tones):
@@ -195,7 +195,7 @@ def comp_notes(song: Song, seconds: float) -> Iterator[Note]:
 
 
 def lead_notes(song: Song, seconds: float) -> Iterator[Note]:
-    """The melody: two-bar motifs in the form AABA, bent to the chord on every beat."""
+    """Notes of the melody: two-bar motifs in the form AABA. On each beat the note belongs to the chord."""
     home = next(step for step in range(-14, 28) if song.pitch(step) >= song.register)
     for pair in range(0, len(bars(song, seconds)), 2):
         which = int(pair // 2 % 4 == 2)
@@ -204,6 +204,6 @@ def lead_notes(song: Song, seconds: float) -> Iterator[Note]:
             bar, within = pair + step // song.steps, step % song.steps
             place = home + contour[step]
             if within % STEPS_PER_BEAT == 0:
-                place -= (place - song.chord(bar)) % 7 % 2  # thirds apart from the root: 0, 2, 4 and 6
+                place -= (place - song.chord(bar)) % 7 % 2  # 0, 2, 4 or 6 scale steps above the root
             length = min(length, 2 * STEPS_PER_BEAT)
             yield Note(song.time(bar, within), 0.9 * length * song.step, song.pitch(place), 0.8)

@@ -1,11 +1,11 @@
-"""The ten genres: a `Style` holds the ranges and choices from which tracks are drawn.
+"""The ten genres. A `Style` has the ranges and choices from which tracks are drawn at random.
 
-The ranges overlap, so that no single number (tempo, loudness, brightness) separates the genres; groove, harmony and
-instruments together do.
+The ranges overlap, so that no single measure (tempo, loudness, brightness) separates the genres. Groove, harmony and
+instruments together separate them.
 
-Time runs on a grid of four steps per beat. A pattern is a string with one character per step of a 4/4 bar, shortened
-in 3/4: "." is silence, a digit n the n-th scale note above the root of the chord, "x" the whole chord or a drum hit,
-"o" the same at half strength.
+Time is a grid of four steps per beat. A pattern is a string with one character for each step of a 4/4 bar; in 3/4 its
+end is not used. "." is silence, a digit n is the n-th scale note above the root of the chord, "x" is the whole chord or
+a drum hit, and "o" is the same at half strength.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TRIAD, SEVENTH, POWER, OPEN = (0, 2, 4), (0, 2, 4, 6), (0, 4, 7), (0, 4, 9)
 
 @dataclass(frozen=True)
 class Style:
-    """What tracks of one genre are drawn from: a pair is a range, a longer or named tuple a list of choices."""
+    """Ranges (pairs of bounds) and choices (other tuples) from which the tracks of a genre are drawn."""
 
     tempo: Range  # beats per minute
     scales: tuple[str, ...]
@@ -42,17 +42,17 @@ class Style:
     kits: tuple[str, ...] = ("acoustic",)
     beats: tuple[int, ...] = (4,)  # in a bar
     swing: Range = (0.5, 0.53)  # where in the beat its second half begins: 1/2 straight, 2/3 triplets
-    gate: Range = (0.8, 1.0)  # sounding share of an accompaniment note
-    density: Range = (0.2, 0.5)  # chance of a melody note on a half beat
-    register: Range = (70, 82)  # MIDI pitch the melody wanders around
+    gate: Range = (0.8, 1.0)  # part of an accompaniment note that sounds
+    density: Range = (0.2, 0.5)  # probability of a melody note on a half beat
+    register: Range = (70, 82)  # mean MIDI pitch of the melody
     drums_db: Range = (-4.0, 1.0)
     bass_db: Range = (-4.0, 2.0)
     comp_db: Range = (-4.0, 1.0)
     lead_db: Range = (-9.0, -2.0)
     noise_db: Range = (-66.0, -38.0)  # relative to the music
-    tilt_db: Range = (-7.0, 7.0)  # level of what lies above 1 kHz
+    tilt_db: Range = (-7.0, 7.0)  # gain above 1 kHz
     echo: Range = (0.0, 0.25)
-    loudness_db: Range = (-25.0, -13.0)  # RMS re full scale
+    loudness_db: Range = (-25.0, -13.0)  # RMS relative to full scale
 
 
 STYLES: dict[str, Style] = {

@@ -59,7 +59,7 @@ class GenreClassifier(Task):
         return logits
 
     def step_probabilities(self, x: Tensor) -> Tensor:
-        """Class probabilities at each step, `[batch, steps, num_classes]`; one step a window if the network has none."""
+        """Class probabilities at each step, `[batch, steps, num_classes]`; without steps, of whole windows."""
         if hasattr(self.network, "step_probabilities"):
             steps: Tensor = self.network.step_probabilities(x)  # type: ignore[operator]
             return steps

@@ -149,7 +149,7 @@ def test_arrays_of_other_kinds(tmp_path, kind):
         group = file["model_weights/dense/dense"]
         del group["bias:0"]
         group.create_dataset("bias:0", (3,), kind)
-    with pytest.raises(CheckpointError, match=r"bias:0 holds .* of shape \[3\]"):
+    with pytest.raises(CheckpointError, match=r"bias:0 has the type .* and the shape \[3\]"):
         temporal_pooling(path)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from musicgen_cls.audio.io import PCM_SCALE, stream
+from musicgen_cls.audio.io import stream
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.collection.collection import Collection, collect
@@ -162,9 +162,9 @@ def load_real(folder: Path, columns: Sequence[Generated], training: str | None, 
         if track.genre not in genres:
             continue
         if collection.digests[row] in digests:
-            training_tracks[track.genre].append(_waveform(collection, row))
+            training_tracks[track.genre].append(collection.waveform(row))
         else:
-            held_out[track.genre].append(_waveform(collection, row)[: to_samples(length, rate)])
+            held_out[track.genre].append(collection.waveform(row)[: to_samples(length, rate)])
             paths[track.genre].append(str(track.path))
     for genre, waveforms in held_out.items():
         if not waveforms:
@@ -180,7 +180,7 @@ def load_real(folder: Path, columns: Sequence[Generated], training: str | None, 
     if named is not None:
         for row, track in enumerate(named.tracks):
             if named.digests[row] not in collection.digests:  # else it is among them already
-                training_tracks.setdefault(track.genre, []).append(_waveform(named, row))
+                training_tracks.setdefault(track.genre, []).append(named.waveform(row))
     elif gone := [name for name in checkpoints if not Path(name).is_file()]:
         notes.append(f"{gone[0]} is missing: the generator may have been trained on some of the real tracks; "
                      "--training DIR names what it was trained on")  # fmt: skip
@@ -255,13 +255,6 @@ def _collect(folder: Path, rate: int, min_seconds: float = 0.0) -> Collection:
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder; name one with a sub-folder of music for each genre")
     return collect(Folder(str(folder)), rate, min_seconds=min_seconds)
-
-
-def _waveform(collection: Collection, row: int) -> Waveform:
-    start = collection.offset[row]
-    pcm = collection.items[start : start + collection.lengths[row]]
-    waveform: Waveform = pcm.astype(np.float32) / np.float32(PCM_SCALE)
-    return waveform
 
 
 def training_digests(checkpoint: str | Path) -> frozenset[str]:

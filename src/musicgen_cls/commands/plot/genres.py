@@ -110,7 +110,7 @@ def _draw_measures(by_genre: Mapping[str, Sequence[Heard]], folder: Path, ending
         label: {genre: [float(getattr(sound, name)) for sound in sounds] for genre, sounds in by_genre.items()}
         for name, label in MEASURES.items()
     }
-    plots.save(plots.strips(panels, student), folder / f"sound.{ending}")
+    plots.save(plots.strip_plots(panels, student), folder / f"sound.{ending}")
     rows = []
     for genre, sounds in by_genre.items():
         row: dict[str, float | str | None] = {"genre": genre, "tracks": len(sounds)}

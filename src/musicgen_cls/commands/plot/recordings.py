@@ -71,7 +71,7 @@ def _draw_file(paths: tuple[Path, Path], sample_rate: int, ckpt_path: str | None
     seconds = len(waveform) / sample_rate
     title = f"{shown(path)}, {seconds:.{1 if seconds >= 1 else 3}f} s, at {sample_rate} Hz"
     below = _said(path, ckpt_path) if ckpt_path else None
-    figure = plots.sheet(title, waveform, sample_rate, decibels(power), mel, centres, chroma, end_s, below)
+    figure = plots.recording(title, waveform, sample_rate, decibels(power), mel, centres, chroma, end_s, below)
     try:
         plots.save(figure, picture)
     except UsageError as error:  # something else has its name

@@ -113,7 +113,7 @@ def draw(study: Study, metric: str, place: Path) -> None:
     name_of_study, study = study.study_name, with_stopped(study)
     searched = {name for trial in study.trials for name in trial.params}
     sections: list[str] = []
-    with plots.without_windows():
+    with plots.without_screen():
         for name in DRAWN:
             if name == "contour" and len(searched) != 2:
                 continue
@@ -123,7 +123,7 @@ def draw(study: Study, metric: str, place: Path) -> None:
                 figure = getattr(visualization, f"plot_{name}")(study, **named)
             except (ValueError, RuntimeError, ZeroDivisionError):  # too few trials for it
                 continue
-            drawn = plots.taken_from_pyplot(axes)
+            drawn = plots.from_pyplot(axes)
             if name == "slice":
                 drawn.set_figwidth(2 + 3.2 * len(searched))  # a panel an argument, with the names of its choices below
             plots.save(drawn, place / "plots" / f"{name}.png", tight=True)
