@@ -21,13 +21,13 @@ ALL = [(setting.number, setting.value) for setting in SETTINGS]
 
 
 class Allocator:
-    """Stands in for the C library and notes what it is told."""
+    """A C library that records the calls of mallopt."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[int, int]] = []
+        self.settings: list[tuple[int, int]] = []
 
     def mallopt(self, number: int, value: int) -> int:
-        self.told.append((number, value))
+        self.settings.append((number, value))
         return 1
 
 
@@ -44,9 +44,9 @@ def allocator(monkeypatch: pytest.MonkeyPatch) -> Allocator:
 
 def test_all_settings_are_made_and_again_the_same(allocator):
     assert keep_memory()
-    assert allocator.told == ALL
+    assert allocator.settings == ALL
     assert keep_memory()
-    assert allocator.told == 2 * ALL
+    assert allocator.settings == 2 * ALL
 
 
 def test_values_are_c_ints():
@@ -57,14 +57,14 @@ def test_values_are_c_ints():
 def test_the_variable_turns_it_off(allocator, monkeypatch):
     monkeypatch.setenv(KEEP_VARIABLE, "0")
     assert not keep_memory()
-    assert allocator.told == []
+    assert allocator.settings == []
 
 
 @pytest.mark.parametrize("value", ["1", ""])
 def test_the_variable_leaves_it_on(allocator, monkeypatch, value):
     monkeypatch.setenv(KEEP_VARIABLE, value)
     assert keep_memory()
-    assert allocator.told == ALL
+    assert allocator.settings == ALL
 
 
 def _unknown(name: str) -> str:
@@ -78,7 +78,7 @@ def test_nothing_is_done_on_other_c_libraries(allocator, monkeypatch, confstr: C
     else:
         monkeypatch.setattr(os, "confstr", confstr)
     assert not keep_memory()
-    assert allocator.told == []
+    assert allocator.settings == []
 
 
 @pytest.mark.parametrize(
@@ -94,17 +94,17 @@ def test_nothing_is_done_on_other_c_libraries(allocator, monkeypatch, confstr: C
         ("MALLOC_ARENA_MAX", "2", None),
     ],
 )
-def test_what_the_user_set_stays(allocator, monkeypatch, name, value, left):
+def test_settings_of_the_user_stay(allocator, monkeypatch, name, value, left):
     monkeypatch.setenv(name, value)
     assert keep_memory()
-    assert allocator.told == [(number, value) for number, value in ALL if number != left]
+    assert allocator.settings == [(number, value) for number, value in ALL if number != left]
 
 
 def test_other_values_are_refused(allocator, monkeypatch):
     monkeypatch.setenv(KEEP_VARIABLE, "no")
     with pytest.raises(UsageError, match=f"{KEEP_VARIABLE}=no: must be 1 .* or 0"):
         keep_memory()
-    assert allocator.told == []
+    assert allocator.settings == []
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_other_values_are_refused(allocator, monkeypatch):
     ids=lambda command: command[0],
 )
 def test_commands_call_it_first(command, monkeypatch, capsys, tmp_path):
-    """A refused value is told before anything else that is wrong with the command."""
+    """A refused value is reported before any other error of the command."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.yaml").write_text("{}")
     monkeypatch.setenv(KEEP_VARIABLE, "no")

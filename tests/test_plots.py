@@ -32,7 +32,7 @@ def words(fig) -> list[str]:
 
 
 def assert_inside(fig) -> None:
-    FigureCanvasAgg(fig).draw()  # parts find their room when they are drawn
+    FigureCanvasAgg(fig).draw()  # the layout is computed by drawing
     for ax in fig.axes:
         box = ax.get_tightbbox()
         assert box is None or (min(box.x0, box.y0) >= -1 and box.x1 <= fig.bbox.x1 + 1 and box.y1 <= fig.bbox.y1 + 1)
@@ -52,7 +52,7 @@ def test_confusion_matrix(k):
     assert_inside(fig)
 
 
-def test_colours_only_get_darker():
+def test_colours_become_darker():
     red, green, blue, _ = light_blues()(np.linspace(0, 1, 50)).T
     assert (np.diff(0.2126 * red + 0.7152 * green + 0.0722 * blue) < 0).all()
 
@@ -103,14 +103,14 @@ def mel_centres(n_mels: int) -> np.ndarray:
     return 700 * np.expm1(np.linspace(0, np.log1p(11025 / 700), n_mels + 2)[1:-1])
 
 
-def test_frequencies_stand_where_they_belong():
+def test_frequency_ticks_are_at_their_rows():
     f_hz = mel_centres(64)
     rows, labels = sound.frequency_ticks(f_hz)
     assert labels == ["125", "500", "1k", "2k", "4k", "8k"]
     np.testing.assert_allclose(np.interp(rows, np.arange(64), f_hz), [125, 500, 1000, 2000, 4000, 8000])
 
 
-def test_spectrogram_page_without_verdicts_and_with_too_many():
+def test_spectrogram_page_without_marks_and_with_too_many():
     mels = np.zeros((17, 16, 10))
     fig = plots.spectrogram_page(mels[:2], ["one", "two"], None, 1.0, mel_centres(16))
     assert {ax.title.get_color() for ax in fig.axes} <= {INK, mpl.rcParams["text.color"]}
@@ -123,7 +123,7 @@ def test_spectrogram_page_without_verdicts_and_with_too_many():
 @SIZES
 def test_pr_curves(k):
     rng = np.random.default_rng(0)
-    y = rng.integers(1, k, 100)  # nobody is of the first genre
+    y = rng.integers(1, k, 100)  # no example of the first genre
     probs = rng.dirichlet(np.ones(k), 100)
     probs[y == 1] = np.eye(k)[1]
     probs[y != 1, 1] = 0
@@ -172,7 +172,7 @@ def test_import_is_cheap_and_pyplot_is_left_alone():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_timeline_shows_the_likeliest_and_the_true():
+def test_timeline_shows_the_most_probable_and_the_true_genre():
     probabilities = np.array([[0.5, 0.3, 0.1, 0.05, 0.03, 0.02]] * 4)
     genres = [f"genre {i}" for i in range(6)]
     fig = plots.timeline(np.arange(4.0), np.arange(4.0) + 2, probabilities, genres, "a song", "genre 5")
@@ -188,7 +188,7 @@ def test_timeline_shows_the_likeliest_and_the_true():
 
 
 @pytest.mark.parametrize("below", [None, lambda ax: ax.plot([0, 3], [0, 1])])
-def test_sheet_has_one_time_axis(below):
+def test_a_recording_has_one_time_axis(below):
     y = np.sin(np.arange(3 * 8000) / 5).astype(np.float32)
     fig = plots.recording(
         "a song", y, 8000, np.zeros((1025, 47)), np.zeros((128, 47)), mel_centres(128), np.ones((12, 47)), 3.008, below
@@ -200,7 +200,7 @@ def test_sheet_has_one_time_axis(below):
     assert parts[-1].get_xlabel() == "time in s"
 
 
-def test_spectra_and_strips(tmp_path):
+def test_spectra_and_strip_plots(tmp_path):
     assert_inside(plots.spectra({f"genre {i}": np.zeros(64) - i for i in range(12)}, mel_centres(64)))
     values = {"jazz": [1.0, 2.0, 3.0], "rock": [5.0]}
     fig = plots.strip_plots({"loudness in dB": values, "centroid in Hz": values}, student)
@@ -208,7 +208,7 @@ def test_spectra_and_strips(tmp_path):
     assert {"jazz, n = 3", "rock, n = 1", "centroid in Hz"} <= set(words(fig))
 
 
-def test_comparison_tells_test_sets_apart():
+def test_comparison_distinguishes_test_sets():
     rows = [("a", wilson(5, 10), "A", False), ("b", wilson(9, 10), "B", True), ("c", wilson(10, 10), "A", False)]
     fig = plots.comparison(rows)
     assert_inside(fig)

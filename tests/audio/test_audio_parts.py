@@ -1,4 +1,4 @@
-"""Files that hold more, or less, than libsndfile or their headers say. Durations are those of the sound put in."""
+"""Files with several recordings, and files with a wrong length in the header. Durations are those of the input."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def seconds_of(path: Path) -> float:
 
 
 def without_xing(mp3: bytes) -> bytes:
-    """An mp3 less its first frame, which only says how long it is: as radio stations and old encoders write them."""
+    """An mp3 less its first frame, which has only the length; radio stations and old encoders write such files."""
     at = next(i for i in range(len(mp3)) if mp3[i] == 0xFF and mp3[i + 1] & 0xE6 == 0xE2)
     assert b"Xing" in mp3[at : at + 60] or b"Info" in mp3[at : at + 60]
     rates, bitrates = (22050, 24000, 16000), (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
@@ -61,7 +61,7 @@ def test_parts_of_several_rates(tmp_path, suffix):
     assert seconds_of(tmp_path / "both") == pytest.approx(5.0, abs=0.15)
 
 
-def test_an_mp3_of_changing_bit_rate_that_does_not_say_how_long_it_is(tmp_path):
+def test_an_mp3_of_variable_bit_rate_without_its_length(tmp_path):
     """libsndfile guesses from the first frames, and reads no further than its guess."""
     sound = np.concatenate([noise(3.0, 1e-4), noise(3.0)])
     (tmp_path / "a.mp3").write_bytes(without_xing(encoded(tmp_path, "mp3", sound)))
@@ -72,7 +72,7 @@ def test_an_mp3_of_changing_bit_rate_that_does_not_say_how_long_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("tag", [b"TAG" + bytes(125), b"APETAGEX" + bytes(200), b"\0" * 500])
-def test_tags_behind_an_mp3_are_no_part(tmp_path, tag):
+def test_tags_after_an_mp3_are_not_a_part(tmp_path, tag):
     (tmp_path / "a.mp3").write_bytes(encoded(tmp_path, "mp3", noise(2.0)) + tag)
     assert parts(tmp_path / "a.mp3") == []
     assert seconds_of(tmp_path / "a.mp3") == pytest.approx(2.0, abs=0.1)
@@ -110,9 +110,7 @@ def unknown_length_au(data: bytearray) -> None:
     [("flac", unknown_length_flac), ("wav", unknown_length_wav), ("au", unknown_length_au)],
     ids=["flac", "wav", "au"],
 )
-def test_a_length_that_was_not_known_when_the_header_was_written(
-    tmp_path: Path, suffix: str, change: Callable[[bytearray], None]
-) -> None:
+def test_an_unknown_length_in_the_header(tmp_path: Path, suffix: str, change: Callable[[bytearray], None]) -> None:
     data = bytearray(encoded(tmp_path, suffix, noise(2.0)))
     change(data)
     (tmp_path / "a").write_bytes(data)
@@ -121,7 +119,7 @@ def test_a_length_that_was_not_known_when_the_header_was_written(
 
 @pytest.mark.parametrize("suffix", ["wav", "au", "aiff", "flac", "mp3", "ogg"])
 @pytest.mark.parametrize("share", [0.3, 0.6])
-def test_half_a_file_is_never_taken_for_the_whole(tmp_path, suffix, share):
+def test_half_a_file_is_never_read_as_a_whole_file(tmp_path, suffix, share):
     data = encoded(tmp_path, suffix, noise(4.0))
     (tmp_path / "cut").write_bytes(data[: int(share * len(data))])
     for how in (read, read_pcm):
@@ -130,7 +128,7 @@ def test_half_a_file_is_never_taken_for_the_whole(tmp_path, suffix, share):
 
 
 @pytest.mark.parametrize("frames", [2**31, 2**36 - 1])
-def test_a_flac_that_promises_more_than_there_can_be(tmp_path, frames):
+def test_a_flac_with_an_impossible_length_in_its_header(tmp_path, frames):
     data = bytearray(encoded(tmp_path, "flac", noise(1.0)))
     data[21] = data[21] & 0xF0 | frames >> 32
     data[22:26] = struct.pack(">I", frames & 0xFFFFFFFF)
@@ -141,7 +139,7 @@ def test_a_flac_that_promises_more_than_there_can_be(tmp_path, frames):
 
 
 @pytest.mark.parametrize("rate", [1, 50, 999, 800_000, 2**31 - 1])
-def test_rates_that_no_music_has(tmp_path, rate):
+def test_impossible_sample_rates(tmp_path, rate):
     """One of 1 Hz would be resampled to two gigabytes."""
     data = bytearray(encoded(tmp_path, "wav", noise(1.0)))
     data[24:28] = struct.pack("<I", rate)

@@ -20,7 +20,7 @@ def pitches(waveform: torch.Tensor) -> np.ndarray:
     return spectrum.argmax(dim=1).numpy() * RATE / (8 * waveform.shape[1])
 
 
-def test_noise_has_the_level_asked_for():
+def test_noise_has_the_given_level():
     torch.manual_seed(0)
     silent = torch.zeros(4, RATE)
     noisy = AddWhiteNoise(0.02)(silent)
@@ -39,11 +39,11 @@ def test_pitch_is_shifted_within_its_bounds_and_the_duration_kept():
     assert shifted.square().mean(dim=1).sqrt().numpy() == pytest.approx(0.3 / np.sqrt(2), rel=0.1)
 
 
-def test_no_semitones_leave_the_pitch():
+def test_0_semitones_keep_the_pitch():
     np.testing.assert_allclose(pitches(ShiftPitch(0.0)(tones(2))), 440, atol=0.5)
 
 
-def test_the_mix_leaves_changes_and_does_both():
+def test_each_change_is_applied_to_some_waveforms():
     torch.manual_seed(0)
     sound = tones(200, seconds=0.2)
     made = NoiseAndPitch(level=0.05, semitones=4.0, noise_probability=0.5, pitch_probability=0.25)(sound)
@@ -55,13 +55,13 @@ def test_the_mix_leaves_changes_and_does_both():
 
 
 @pytest.mark.parametrize(("noise", "pitch"), [(0.0, 0.0), (1.0, 0.0)])
-def test_chances_of_nothing_and_of_all(noise, pitch):
+def test_probabilities_of_0_and_1(noise, pitch):
     sound = tones(5, seconds=0.1)
     made = NoiseAndPitch(noise_probability=noise, pitch_probability=pitch)(sound)
     assert (made != sound).any(dim=1).float().mean() == noise
 
 
-def test_chance_has_a_seed():
+def test_the_seed_decides_the_changes():
     def once(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)
         return NoiseAndPitch()(tones(6, seconds=0.2))
@@ -77,7 +77,7 @@ def test_a_checkpoint_can_rebuild_it(module):
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda: AddWhiteNoise(-1), "augment.level -1"),
         (lambda: AddWhiteNoise(float("nan")), "augment.level nan"),
@@ -86,6 +86,6 @@ def test_a_checkpoint_can_rebuild_it(module):
         (lambda: NoiseAndPitch(noise_probability=1.5), "augment.noise_probability 1.5"),
     ],
 )
-def test_bounds(make, told):
-    with pytest.raises(UsageError, match=told):
+def test_bounds(make, message):
+    with pytest.raises(UsageError, match=message):
         make()

@@ -18,7 +18,7 @@ def python(code: str, **env: str) -> subprocess.Popen[str]:
 
 
 def test_two_processes_with_nothing_compiled_yet(tmp_path: Path) -> None:
-    """Both may end, and so may every one after them: two that compile the same at once would spoil it for all."""
+    """Both end without an error, and so does every later process."""
     code = """if True:
         import numpy as np
         from musicgen_cls.audio.features import feature_row
@@ -39,7 +39,7 @@ def test_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert compiled._folder().parent == Path(compiled.tempfile.gettempdir())
 
 
-def test_a_folder_of_the_users_stays(tmp_path: Path) -> None:
+def test_the_users_folder_stays(tmp_path: Path) -> None:
     code = "from musicgen_cls.audio import compiled as c; c.import_librosa(); print(c.os.environ[c.VARIABLE])"
     env = {**os.environ, compiled.VARIABLE: str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)

@@ -1,4 +1,4 @@
-"""The feature row against what is known of simple sounds, and against the published table."""
+"""The feature row against known values of simple signals, and against the published table."""
 
 import numpy as np
 import pandas as pd
@@ -46,7 +46,7 @@ def test_clicks_are_percussive_and_have_a_tempo():
     assert row["tempo"] == pytest.approx(120, rel=0.05)
 
 
-def test_louder_is_louder_and_not_brighter():
+def test_loudness_changes_rms_and_not_the_centroid():
     soft, loud = (feature_row(tone(440, level=level), RATE) for level in (0.1, 0.4))
     assert loud["rms_mean"] == pytest.approx(4 * soft["rms_mean"], rel=1e-3)
     assert loud["spectral_centroid_mean"] == pytest.approx(soft["spectral_centroid_mean"], rel=1e-3)

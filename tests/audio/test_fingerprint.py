@@ -1,4 +1,4 @@
-"""Fingerprints find the same recording in another format, and tell different music apart."""
+"""Fingerprints find the same recording in another format, and distinguish different music."""
 
 from io import BytesIO
 
@@ -46,7 +46,7 @@ def test_copies_are_found(songs, change):
     assert pairs == [(n, n + SONGS) for n in range(SONGS)]
 
 
-def test_what_has_no_landmarks():
+def test_audio_without_landmarks():
     nothing = [np.zeros(RATE, np.float32), np.zeros(10, np.float32), np.full(5 * RATE, 0.1, np.float32)]
     found = [fingerprint(waveform, RATE) for waveform in nothing]
     assert [len(own) for own in found[:2]] == [0, 0]

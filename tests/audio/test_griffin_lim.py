@@ -20,7 +20,7 @@ def back(vocoder: GriffinLim, waveform: torch.Tensor, known: int = 0) -> torch.T
 
 
 @pytest.mark.parametrize("hz", [200.0, 440.0, 1500.0])
-def test_a_tone_comes_back_at_its_pitch(vocoder, hz):
+def test_a_tone_keeps_its_pitch(vocoder, hz):
     tone = 0.2 * torch.sin(2 * torch.pi * hz * torch.arange(2 * RATE) / RATE)[None]
     out = back(vocoder, tone)[0].numpy()
     spectrum = np.abs(np.fft.rfft(out * np.hanning(len(out))))
@@ -28,7 +28,7 @@ def test_a_tone_comes_back_at_its_pitch(vocoder, hz):
 
 
 @pytest.mark.parametrize("genre", ["classical", "metal"])
-def test_music_comes_back_as_loud_and_with_the_same_spectrogram(vocoder, genre):
+def test_music_keeps_its_loudness_and_its_spectrogram(vocoder, genre):
     music = torch.from_numpy(render(genre, 0, seconds=4.0, sample_rate=RATE))[None]
     out = back(vocoder, music)
     level = 10 * torch.log10(out.square().mean() / music.square().mean())
@@ -38,7 +38,7 @@ def test_music_comes_back_as_loud_and_with_the_same_spectrogram(vocoder, genre):
     assert (decibels[0] - decibels[1])[loud].abs().median() < 1.5
 
 
-def test_what_is_known_is_kept_and_gone_on_from(vocoder):
+def test_known_samples_are_kept_and_continued(vocoder):
     tone = 0.2 * torch.sin(2 * torch.pi * 440 * torch.arange(2 * RATE) / RATE)[None]
     out = back(vocoder, tone, known=RATE)
     assert torch.equal(out[:, :RATE], tone[:, :RATE])
@@ -46,7 +46,7 @@ def test_what_is_known_is_kept_and_gone_on_from(vocoder):
     assert (out[0, RATE : RATE + 200] - tone[0, RATE : RATE + 200]).abs().mean() < 0.1
 
 
-def test_the_spectrum_has_the_mel_power_it_is_to_have(vocoder):
+def test_the_spectrum_has_the_given_mel_power(vocoder):
     music = torch.from_numpy(render("jazz", 1, seconds=2.0, sample_rate=RATE))[None]
     power = vocoder.log_mel.power(music)
     again = vocoder.log_mel.bands @ vocoder.magnitude(power).square()

@@ -131,7 +131,7 @@ def test_blocks_add_up_to_the_whole(tmp_path, monkeypatch, suffix, rate, block):
 
 
 @pytest.mark.parametrize(("suffix", "least"), [("mp3", 0.98), ("ogg", 0.98)])
-def test_lossy_formats_give_about_what_went_in(tmp_path, suffix, least):
+def test_lossy_formats_keep_the_signal(tmp_path, suffix, least):
     x = render("jazz", 0, seconds=4, sample_rate=44100)
     soundfile.write(tmp_path / f"a.{suffix}", x, 44100)
     soundfile.write(tmp_path / "a.wav", x, 44100, subtype="FLOAT")
@@ -209,7 +209,7 @@ def cut(path: Path, share: float) -> None:
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_an_mp3_cut_short_is_told_by_its_header(tmp_path, share):
+def test_an_mp3_that_is_shorter_than_its_header_says(tmp_path, share):
     path = tmp_path / "a.mp3"
     soundfile.write(path, noise(10 * RATE), RATE)
     cut(path, share)
@@ -280,7 +280,7 @@ def test_integers_are_scaled_by_their_type(dtype, scale, middle_value):
     np.testing.assert_allclose(from_array(given), x, atol=1 / scale + 1e-7)
 
 
-def test_floats_stay_as_they_are_and_far_too_loud_ones_are_refused():
+def test_floats_are_unchanged_and_refused_far_beyond_full_scale():
     assert np.array_equal(from_array(2 * noise(100)), 2 * noise(100))
     with pytest.raises(AudioError, match=r"waveform: samples up to .*, but full scale is 1"):
         from_array(noise(100) * 32768)
@@ -304,7 +304,7 @@ def test_a_float_file_of_integers_is_scaled_and_named(tmp_path, caplog):
 
 @pytest.mark.skipif(os.name != "posix", reason="file names are text on Windows")
 @pytest.mark.parametrize("suffix", ["wav", "mp3"])
-def test_a_name_need_not_be_utf8(tmp_path, suffix):
+def test_names_that_are_not_utf8(tmp_path, suffix):
     soundfile.write(tmp_path / f"a.{suffix}", noise(5000), RATE)
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + f"/caf\xe9.{suffix}".encode("latin-1")))
     (tmp_path / f"a.{suffix}").rename(odd)

@@ -9,7 +9,7 @@ RATE = 8000
 def test_loudness_of_a_sine_and_of_silence():
     t = np.arange(RATE) / RATE
     assert sound.loudness(np.sin(2 * np.pi * 100 * t).astype("f4")) == pytest.approx(-3.01, abs=0.01)
-    assert sound.loudness(np.zeros(100, "f4")) == sound.FLOOR_DB
+    assert sound.loudness(np.zeros(100, "f4")) == sound.MIN_DB
 
 
 def test_noise_is_flat_and_a_tone_is_not():
@@ -33,11 +33,11 @@ def test_bands_are_quantiles_over_tracks():
     np.testing.assert_allclose(sound.bands(tracks, (0.05, 0.5)), [[5, 10], [50, 100]])
 
 
-def test_the_median_is_known_better_from_more_beginnings_but_not_from_more_takes():
-    beginnings = np.random.default_rng(0).normal(size=(400, 1, 1))
-    error = sound.median_error(list(beginnings))
+def test_the_error_of_the_median_depends_on_the_prompts_and_not_on_the_continuations():
+    prompts = np.random.default_rng(0).normal(size=(400, 1, 1))
+    error = sound.median_error(list(prompts))
     assert error.shape == (1,)
     assert error[0] == pytest.approx(np.sqrt(np.pi / 2) / 20, rel=0.25)  # of normal numbers, as many go to infinity
-    few = sound.median_error(list(beginnings[:25]))[0]
+    few = sound.median_error(list(prompts[:25]))[0]
     assert few == pytest.approx(np.sqrt(np.pi / 2) / 5, rel=0.4)
-    assert sound.median_error(list(np.repeat(beginnings[:25], 8, axis=1)))[0] == pytest.approx(few, rel=0.05)
+    assert sound.median_error(list(np.repeat(prompts[:25], 8, axis=1)))[0] == pytest.approx(few, rel=0.05)

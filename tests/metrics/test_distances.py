@@ -5,12 +5,12 @@ from musicgen_cls.metrics import distances
 
 
 def tracks(rng, count: int, shift: float = 0.0, features: int = 6) -> list[np.ndarray]:
-    """Tracks of eight windows that have something in common."""
+    """Tracks of eight correlated windows."""
     return [rng.normal(shift, 1, features) + 0.5 * rng.normal(0, 1, (8, features)) for _ in range(count)]
 
 
 class TestMmd:
-    def test_is_zero_on_average_between_sets_of_one_kind(self):
+    def test_is_zero_on_average_for_equal_distributions(self):
         rng = np.random.default_rng(0)
         found = [distances.mmd(tracks(rng, 8), tracks(rng, 12), 3.0) for _ in range(60)]
         values = np.array([distance.value for distance in found])
@@ -42,7 +42,7 @@ class TestFrechet:
         a, b = rng.normal(0, 1, (20_000, 2)), rng.normal((3, 0), (2, 1), (20_000, 2))
         assert distances.frechet([a], [b]).value == pytest.approx(9 + 1, rel=0.03)
 
-    def test_is_small_between_sets_of_one_kind(self):
+    def test_is_small_for_equal_distributions(self):
         rng = np.random.default_rng(0)
         assert distances.frechet([rng.normal(size=(5000, 3))], [rng.normal(size=(5000, 3))]).value < 0.01
 
@@ -62,7 +62,7 @@ def test_median_distance():
     assert distances.median_distance(points) == 2
 
 
-def test_a_track_and_what_continues_it_are_no_independent_samples():
+def test_related_pairs_of_tracks_are_left_out():
     rng = np.random.default_rng(3)
     plain, left_out = [], []
     for _ in range(40):
@@ -74,7 +74,7 @@ def test_a_track_and_what_continues_it_are_no_independent_samples():
     assert abs(np.mean(left_out)) < 3 * np.std(left_out) / np.sqrt(40)
 
 
-def test_frechet_distance_of_sets_that_do_not_vary():
+def test_frechet_distance_of_constant_sets():
     rng = np.random.default_rng(0)
     silent, real = [np.zeros((9, 5))] * 2, [rng.normal(1, 1, (50, 5))]
     assert distances.frechet(silent, silent).value == 0

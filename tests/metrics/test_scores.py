@@ -39,7 +39,7 @@ def random_batch(n=60, classes=4, seed=0) -> dict[str, torch.Tensor]:
 
 
 def metric_of(batch, rows) -> TrackScores:
-    """A metric that has seen some rows of a batch, in two updates."""
+    """A metric after two updates with some rows of a batch."""
     metric = TrackScores()
     for part in torch.as_tensor(rows).chunk(2):
         metric.update(**{name: tensor[part] for name, tensor in batch.items()})
@@ -88,7 +88,7 @@ def test_sync_of_two_processes_equals_one():
     assert sum(map(len, rank.y)) == 30  # its own windows again
 
 
-def test_neither_graph_nor_half_precision_is_kept():
+def test_no_graph_and_no_half_precision_is_kept():
     batch = random_batch()
     logits = torch.randn(60, 4, dtype=torch.bfloat16, requires_grad=True)
     metric = TrackScores()
@@ -97,7 +97,7 @@ def test_neither_graph_nor_half_precision_is_kept():
     assert metric.log_probs[0].dtype == metric.start_s[0].dtype == torch.float32
 
 
-def test_reset_forgets_and_nothing_is_an_error():
+def test_reset_removes_all_windows_and_no_windows_is_an_error():
     metric = metric_of(random_batch(), range(10))
     metric.reset()
     with pytest.raises(UsageError, match="no test windows"), pytest.warns(UserWarning, match="before"):
@@ -109,7 +109,7 @@ def test_reset_forgets_and_nothing_is_an_error():
 # ---- from windows to tracks
 
 
-def test_tracks_vote_by_mean_probability():
+def test_tracks_have_the_mean_probability_of_their_windows():
     scores = scores_of([7, 3, 7], [1, 0, 1], [[0.9, 0.1], [0.6, 0.4], [0.0, 1.0]])
     np.testing.assert_array_equal(scores.track_ids, [3, 7])
     np.testing.assert_array_equal(scores.track_y, [0, 1])
@@ -181,7 +181,7 @@ def test_clustered_interval_at_the_edges():
         clustered_proportion([], [])
 
 
-def test_bootstrap_is_seeded_and_holds_clusters_together():
+def test_bootstrap_is_seeded_and_keeps_clusters_together():
     rng = np.random.default_rng(0)
     y = rng.integers(4, size=40)
     pred = np.where(rng.random(40) < 0.6, y, (y + 1) % 4)
@@ -212,7 +212,7 @@ def refuse(constant: str) -> None:
 
 @pytest.fixture
 def scores() -> Scores:
-    """Six tracks of two windows each; nobody is `pop`, one `jazz` is taken for it."""
+    """Six tracks of two windows each; none is `pop`, and one `jazz` track is predicted as `pop`."""
     track = np.repeat(np.arange(6), 2)
     pred = np.array([0, 0, 1, 3, 2, 0])
     probs = np.full((12, 4), 0.1)
@@ -249,7 +249,7 @@ def test_summary(scores):
     ],
     ids=["one window", "one wrong window", "one track", "all right", "all wrong"],
 )
-def test_summary_of_next_to_nothing(track, y, pred, value):
+def test_summary_of_very_few_windows(track, y, pred, value):
     summary = summarise(scores_of(track, y, np.eye(4)[pred]), GENRES)  # a probability of 0 has an infinite loss
     assert json.loads(json.dumps(summary), parse_constant=refuse) == summary
     assert summary["track_accuracy"]["value"] == summary["macro_f1"]["value"] == value

@@ -45,7 +45,7 @@ def hush():
 
 @pytest.fixture(scope="module")
 def fitted(music, tmp_path_factory) -> tuple[Trainer, GenreClassifier, MelSlices, Path]:
-    """One epoch on the small collection, and its checkpoint. Not to be changed."""
+    """One epoch on the small collection, and its checkpoint. Tests must not change them."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("run")
     task = GenreClassifier(TINY, lr=0.01, weight_decay=1e-4, num_classes=3)
@@ -73,7 +73,7 @@ def test_overfits_a_tiny_batch():
     assert torch.equal(task(batch["x"]).argmax(dim=1), batch["y"])
 
 
-def test_an_epoch_logs_what_it_should(fitted):
+def test_an_epoch_logs_losses_and_accuracies(fitted):
     fit, task, data, _ = fitted
     logged = fit.callback_metrics
     assert {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_track_accuracy"} <= set(logged)
@@ -121,7 +121,7 @@ def test_scores_are_those_of_the_network(fitted, tmp_path):
 # Checkpoints
 
 
-def test_a_checkpoint_holds_nothing_but_plain_values(fitted):
+def test_a_checkpoint_has_only_plain_values(fitted):
     content = torch.load(fitted[3], weights_only=True)
     for part in ("hyper_parameters", "datamodule_hyper_parameters"):
         assert yaml.safe_load(yaml.safe_dump(dict(content[part]))) == content[part]
@@ -142,7 +142,7 @@ def test_a_task_made_in_python_is_rebuilt(fitted):
     assert torch.equal(again(x), task(x))
 
 
-def test_a_datamodule_made_in_python_is_rebuilt_with_what_it_learnt(fitted):
+def test_a_datamodule_made_in_python_is_rebuilt_with_its_state(fitted):
     _, _, data, path = fitted
     again = MelSlices.load_from_checkpoint(path, map_location="cpu", weights_only=True)
     assert dict(again.hparams) == dict(data.hparams)
@@ -152,7 +152,7 @@ def test_a_datamodule_made_in_python_is_rebuilt_with_what_it_learnt(fitted):
     assert torch.equal(again.front_end.standardise.std, data.front_end.standardise.std)
 
 
-def test_what_a_checkpoint_says(fitted):
+def test_read_checkpoint(fitted):
     said = read_checkpoint(fitted[3])
     assert said.genres == ["blues", "jazz", "metal"]
     assert said.model["class_path"] == "musicgen_cls.tasks.GenreClassifier"
@@ -162,7 +162,7 @@ def test_what_a_checkpoint_says(fitted):
     assert not any(name.startswith("_") for name in [*said.model["init_args"], *said.data["init_args"]])
 
 
-def test_resuming_takes_up_where_it_stopped(fitted, music, tmp_path):
+def test_resuming_continues_the_training(fitted, music, tmp_path):
     _, task, data, path = fitted
     again, other = GenreClassifier(TINY, num_classes=3), MelSlices(Folder(str(music)), seconds=1.0, batch_size=8)
     resumed = trainer(tmp_path, max_epochs=1, enable_checkpointing=False)  # nothing is left to do
@@ -233,7 +233,7 @@ def test_mixup_is_a_number_from_0(value):
         GenreClassifier(TINY, mixup=value, num_classes=3)
 
 
-def test_a_network_that_answers_for_each_row_is_not_for_windows():
+def test_a_network_with_an_output_for_each_row_is_refused():
     task = GenreClassifier(FeatureMLP, num_classes=3)
     task.dry_run({"x": torch.zeros(1, 58)})
     with pytest.raises(RuntimeError, match=r"its output has the shape \[1, 2, 3\], not \[windows, classes\]"):
@@ -271,13 +271,13 @@ class Volumes(nn.Module):
 
 
 @pytest.mark.parametrize("network", [Viewing, Volumes])
-def test_networks_of_users_keep_their_layout(network):
+def test_networks_of_users_keep_their_memory_order(network):
     task = GenreClassifier(network, num_classes=3)
     task.dry_run({"x": torch.randn(2, 6, 8)})
     assert task(torch.randn(2, 6, 8)).shape == (2, 3)
 
 
-def test_a_checkpoint_is_laid_out_again(fitted):
+def test_a_checkpoint_is_channels_last_again(fitted):
     _, task, _, path = fitted
     loaded = GenreClassifier.load_from_checkpoint(path, weights_only=True).eval()
     for net in (task.network, loaded.network):

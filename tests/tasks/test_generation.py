@@ -22,14 +22,14 @@ def made(task: GenreGenerator, seeds=(0, 1), rows=slice(None)) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("seconds", [0.901, 1.0, 2.0, 2.345])
-def test_as_long_as_asked_for_and_begun_as_heard(seconds):
+def test_the_output_has_the_length_asked_for_and_begins_with_the_prompt(seconds):
     out = made(make(seconds=seconds))
     assert out.shape == (2, round(1000 * seconds))
     torch.manual_seed(0)
     torch.testing.assert_close(out[:, :900], 0.1 * torch.randn(2, 900))
 
 
-def test_chance_belongs_to_each_recording():
+def test_each_recording_has_its_own_seed():
     both = made(make())
     torch.testing.assert_close(both[1:], made(make(), seeds=[1], rows=slice(1, 2)))
     assert not torch.equal(both, made(make(), seeds=[0, 2]))
@@ -40,7 +40,7 @@ def test_stays_within_full_scale():
 
 
 @pytest.mark.parametrize("seconds", [0.5, 0.9])
-def test_nothing_to_be_made(seconds):
+def test_seconds_no_longer_than_the_prompt_are_refused(seconds):
     with pytest.raises(UsageError, match=r"--model.seconds 0\.[59]: the prompt alone has 0\.9 s"):
         made(make(seconds=seconds))
 
@@ -58,12 +58,12 @@ def test_nothing_to_be_made(seconds):
         ({"target_samples": None}, "WaveformWindows"),
     ],
 )
-def test_settings_that_make_no_sense(options, match):
+def test_bad_settings_are_refused(options, match):
     with pytest.raises(UsageError, match=match):
         make(**options)
 
 
-def test_a_network_that_went_astray_is_told():
+def test_output_that_is_not_finite_is_an_error():
     class Astray(Echo):
         def stream(self, context, genre, draw):
             yield context * float("nan")

@@ -97,16 +97,16 @@ class Standardise(nn.Module):
 
     Args:
         bands: number of bands.
-        least: lower bound of the standard deviation, so that a band that hardly varies in training is not amplified.
+        min_std: lower bound of the standard deviation, so that a band that hardly varies in training is not amplified.
             With 0, a band that is constant in training is 0.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, bands: int, least: float = 1.0) -> None:
+    def __init__(self, bands: int, min_std: float = 1.0) -> None:
         super().__init__()
-        self.least = least
+        self.min_std = min_std
         self.register_buffer("mean", torch.zeros(bands, 1))
         self.register_buffer("std", torch.ones(bands, 1))
 
@@ -119,7 +119,7 @@ class Standardise(nn.Module):
     def fit(self, x: Tensor) -> None:
         """Take mean and standard deviation of each band from training windows `[windows, bands, frames]`."""
         x = x.double()  # in float64 the mean of a constant is that constant
-        mean, std = x.mean(dim=(0, 2))[:, None], x.std(dim=(0, 2))[:, None].clamp_min(self.least)
+        mean, std = x.mean(dim=(0, 2))[:, None], x.std(dim=(0, 2))[:, None].clamp_min(self.min_std)
         self.mean.copy_(mean)
         self.std.copy_(std.masked_fill(std <= 1e-9 * mean.abs(), torch.inf))
 

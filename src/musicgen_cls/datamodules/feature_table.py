@@ -36,7 +36,7 @@ class RowFrontEnd(FrontEnd):
     standardise: Standardise
 
     def __init__(self, single: bool) -> None:
-        super().__init__(None, partial(torch.transpose, dim0=1, dim1=2), Standardise(len(COLUMNS), least=0.0))
+        super().__init__(None, partial(torch.transpose, dim0=1, dim1=2), Standardise(len(COLUMNS), min_std=0.0))
         self.single = single
 
     def represent(self, x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from musicgen_cls.audio.compiled import import_librosa
 
 Floats = npt.NDArray[np.float64]
 
-FLOOR_DB = -100.0
+MIN_DB = -100.0
 """Lower bound of the loudness, and the loudness of silence."""
 
 MEASURES = {"loudness": "dB", "flatness": "", "centroid": "Hz"}
@@ -19,9 +19,9 @@ MEASURES = {"loudness": "dB", "flatness": "", "centroid": "Hz"}
 
 
 def loudness(waveform: npt.NDArray[np.float32]) -> float:
-    """Root mean square of samples `[samples]` in dB, 0 for full scale; at least `FLOOR_DB`."""
+    """Root mean square of samples `[samples]` in dB, 0 for full scale; at least `MIN_DB`."""
     power = float(np.mean(np.square(waveform, dtype=np.float64)))
-    return max(10.0 * float(np.log10(power)), FLOOR_DB) if power > 0 else FLOOR_DB
+    return max(10.0 * float(np.log10(power)), MIN_DB) if power > 0 else MIN_DB
 
 
 def by_second(waveform: npt.NDArray[np.float32], sample_rate: int) -> dict[str, Floats]:

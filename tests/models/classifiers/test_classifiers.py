@@ -32,7 +32,7 @@ def network(request: pytest.FixtureRequest) -> nn.Module:
 
 @pytest.mark.parametrize("size", [(64, 173), (128, 87), (128, 431), (128, 647), (32, 32), (96, 50)])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_pictures_of_any_size_give_logits(network, size, batch):
+def test_spectrograms_of_any_size_give_logits(network, size, batch):
     logits = network(torch.randn(batch, *size))
     assert logits.shape == (batch, 7)
     assert torch.isfinite(logits).all()
@@ -95,7 +95,7 @@ def test_gradient_reaches_every_parameter(network):
 
 
 @pytest.mark.parametrize("cls", NETWORKS)
-def test_judging_is_deterministic_training_is_not(cls):
+def test_evaluation_is_deterministic_and_training_is_not(cls):
     torch.manual_seed(0)
     network, x = cls(5, **SMALL[cls], dropout=0.5), torch.randn(4, 64, 64)
     network.eval()
@@ -104,14 +104,14 @@ def test_judging_is_deterministic_training_is_not(cls):
     assert not torch.equal(network(x), network(x))
 
 
-def test_judging_does_not_depend_on_the_rest_of_the_batch(network):
+def test_a_window_does_not_depend_on_the_rest_of_the_batch(network):
     network.eval()
     x = torch.randn(6, 64, 64)
     torch.testing.assert_close(network(x)[2:4], network(x[2:4]), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "inference"])
-def test_layout_in_memory_changes_no_result(network, training):
+def test_channels_last_changes_no_result(network, training):
     """Logits and the gradient of every weight are the same to rounding."""
     network.train(training)
     other = laid_out(deepcopy(network))
@@ -127,8 +127,8 @@ def test_layout_in_memory_changes_no_result(network, training):
         torch.testing.assert_close(same.grad, parameter.grad, atol=1e-5, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_only_classes_that_ask_are_laid_out(network):
-    """Of weights with channels in and out; where one is 1, both orders are the same."""
+def test_only_classes_with_the_attribute_are_channels_last(network):
+    """Weights with one channel are not checked, since both orders are the same for them."""
     plain = nn.Sequential(deepcopy(network))
     for net, asked in ((laid_out(network), True), (laid_out(plain), False)):
         weights = [module.weight for module in net.modules() if isinstance(module, nn.Conv2d)][1:]
@@ -137,7 +137,7 @@ def test_only_classes_that_ask_are_laid_out(network):
         assert all(weight.is_contiguous(memory_format=torch.channels_last) == asked for weight in weights)
 
 
-def test_weights_of_either_layout_fit_the_other(network):
+def test_weights_of_one_memory_order_load_in_the_other(network):
     network.eval()
     x = torch.randn(2, 64, 96)
     other = laid_out(deepcopy(network))
@@ -148,8 +148,8 @@ def test_weights_of_either_layout_fit_the_other(network):
     assert not next(m.weight for m in other.features[1:].modules() if isinstance(m, nn.Conv2d)).is_contiguous()
 
 
-def test_cnn5_knows_high_from_low():
-    """What is heard in the treble counts otherwise than the same in the bass."""
+def test_cnn5_distinguishes_high_from_low_frequencies():
+    """The same pattern gives other logits at high frequencies than at low ones."""
     torch.manual_seed(0)
     network = CNN5(5).eval()
     low = torch.zeros(1, 128, 64)

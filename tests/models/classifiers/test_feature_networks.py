@@ -1,4 +1,4 @@
-"""Networks on tables of features, against what the deck prints of them."""
+"""Networks on tables of features, against the layers and parameters in the slides."""
 
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ def trained(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def test_the_lstm_has_the_parameters_that_the_deck_prints():
+def test_the_lstm_has_the_number_of_parameters_in_the_slides():
     network = FeatureLSTM(10, features=58)
     of = {name: parameter.numel() for name, parameter in network.named_parameters() if parameter.requires_grad}
     first, second = (sum(n for name, n in of.items() if name.endswith(f"_l{layer}")) for layer in (0, 1))
@@ -21,7 +21,7 @@ def test_the_lstm_has_the_parameters_that_the_deck_prints():
     assert trained(network) == 69322
 
 
-def test_the_other_bias_stays_at_nothing():
+def test_the_second_bias_stays_0():
     network = FeatureLSTM(3, features=5, hidden=4, dense=4)
     optimiser = torch.optim.Adam(network.parameters(), lr=0.1, weight_decay=0.1)
     for _ in range(3):
@@ -47,7 +47,7 @@ def test_logits(network, shape):
     assert torch.isfinite(logits).all()
 
 
-def test_the_lstm_minds_the_order():
+def test_the_lstm_depends_on_the_order():
     torch.manual_seed(0)
     network, x = FeatureLSTM(4, features=7).eval(), torch.randn(2, 10, 7)
     assert (network(x) - network(x.flip(1))).abs().max() > 1e-3

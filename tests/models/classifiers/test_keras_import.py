@@ -17,7 +17,7 @@ PLAIN = {"activation": "linear", "use_bias": True}
 
 
 def forward(path: Path, x: np.ndarray) -> np.ndarray:
-    """What the layers listed in a file make of `[frames, n_mels]`, one after the other, in float64."""
+    """Output of the layers of a file for `[frames, n_mels]`, in float64."""
     with h5py.File(path) as file:
         pooled, layers = [], json.loads(file.attrs["model_config"])["config"]["layers"]
         for layer in layers:
@@ -43,7 +43,7 @@ def forward(path: Path, x: np.ndarray) -> np.ndarray:
 
 
 def write(path: Path, kinds: tuple[str, ...] = ("GlobalAveragePooling1D", "GlobalMaxPooling1D")) -> Path:
-    """A file like the published one, small: 3 genres, 6 bands, 5 filters."""
+    """A small file like the published one: 3 genres, 6 bands, 5 filters."""
     rng = np.random.default_rng(0)
     layers: list[dict] = [{"class_name": "InputLayer", "config": {"name": "input"}}]
     with h5py.File(path, "w") as file:
@@ -79,7 +79,7 @@ def agrees(path: Path, n_mels: int, level: float) -> None:
         np.testing.assert_allclose(ours, forward(path, x), atol=1e-5)
 
 
-def test_as_numpy_says(tmp_path):
+def test_equals_numpy(tmp_path):
     agrees(write(tmp_path / "small.h5"), 6, 0.0)
 
 
@@ -91,7 +91,7 @@ def test_the_published_weights(shared_data):
     agrees(path, 128, -4.0)
 
 
-def test_files_that_are_something_else(tmp_path):
+def test_other_files_are_refused(tmp_path):
     (tmp_path / "text.h5").write_text("no")
     with pytest.raises(CheckpointError, match=r"text\.h5: not a complete Keras 2 model"):
         temporal_pooling(tmp_path / "text.h5")
@@ -119,7 +119,7 @@ def test_files_that_are_something_else(tmp_path):
         ("conv_0", {"filters": 10**13}, r"filters of Conv1D conv_1 is 5, not 10000000000000"),
     ],
 )
-def test_settings_that_would_change_the_result_in_silence(tmp_path, layer, setting, message):
+def test_settings_that_would_change_the_result_are_refused(tmp_path, layer, setting, message):
     path = write(tmp_path / "model.h5")
     with h5py.File(path, "a") as file:
         model = json.loads(file.attrs["model_config"])
@@ -131,8 +131,8 @@ def test_settings_that_would_change_the_result_in_silence(tmp_path, layer, setti
 
 
 @pytest.mark.parametrize("shape", [(4, 1 << 40, 5), (4, 6), (0, 6, 5), (4, 6, 6)])
-def test_arrays_are_not_read_before_their_shape_is_known_to_be_right(tmp_path, shape):
-    """A shape of 36 TiB costs nothing in a file, and must cost nothing here."""
+def test_shapes_are_checked_before_arrays_are_read(tmp_path, shape):
+    """A file can declare a shape of 36 TiB at no cost; the import must not use memory for it."""
     path = write(tmp_path / "model.h5")
     with h5py.File(path, "a") as file:
         group = file["model_weights/conv_0/conv_0"]
@@ -143,7 +143,7 @@ def test_arrays_are_not_read_before_their_shape_is_known_to_be_right(tmp_path, s
 
 
 @pytest.mark.parametrize("kind", ["i4", "S3"])
-def test_arrays_of_other_kinds(tmp_path, kind):
+def test_arrays_of_other_types_are_refused(tmp_path, kind):
     path = write(tmp_path / "model.h5")
     with h5py.File(path, "a") as file:
         group = file["model_weights/dense/dense"]
@@ -153,10 +153,10 @@ def test_arrays_of_other_kinds(tmp_path, kind):
         temporal_pooling(path)
 
 
-def test_damaged_bytes_are_told_in_one_line_or_change_numbers_only(tmp_path):
+def test_damaged_bytes_give_a_one_line_error_or_change_only_numbers(tmp_path):
     path, rng = write(tmp_path / "model.h5"), np.random.default_rng(0)
     whole = path.read_bytes()
-    told = 0
+    errors = 0
     for _ in range(100):
         damaged = bytearray(whole)
         for place in rng.integers(len(whole), size=4):
@@ -165,7 +165,7 @@ def test_damaged_bytes_are_told_in_one_line_or_change_numbers_only(tmp_path):
         try:
             network = temporal_pooling(path)
         except CheckpointError:
-            told += 1
+            errors += 1
         else:
             assert all(torch.isfinite(weight).all() for weight in network.parameters())
-    assert told > 10
+    assert errors > 10

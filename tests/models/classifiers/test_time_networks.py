@@ -1,4 +1,4 @@
-"""Networks that take bands as channels and go along time: Recurrent, ConvLSTM, TemporalPooling."""
+"""Networks over time with the bands as channels: Recurrent, ConvLSTM, TemporalPooling."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def network(request: pytest.FixtureRequest) -> nn.Module:
 
 
 @pytest.mark.parametrize(("batch", "frames"), [(1, 173), (3, 647), (2, 128)])
-def test_pictures_of_any_length_give_logits(network, batch, frames):
+def test_spectrograms_of_any_length_give_logits(network, batch, frames):
     logits = network(torch.randn(batch, 16, frames))
     assert logits.shape == (batch, 7)
     assert torch.isfinite(logits).all()
@@ -42,14 +42,14 @@ def test_gradient_reaches_every_parameter(network):
         assert parameter.grad.abs().max() > 0, name
 
 
-def test_judging_does_not_depend_on_the_rest_of_the_batch(network):
+def test_a_window_does_not_depend_on_the_rest_of_the_batch(network):
     network.eval()
     x = torch.randn(6, 16, 128)
     torch.testing.assert_close(network(x)[2:4], network(x[2:4]), atol=1e-5, rtol=1e-4)
 
 
-def test_learns_a_tone_from_another(network):
-    """Two genres, told by which band is loud."""
+def test_learns_to_distinguish_two_tones(network):
+    """Two genres that differ in the loud band."""
     torch.manual_seed(0)
     y = torch.arange(32) % 2
     x = torch.randn(32, 16, 128)
@@ -71,8 +71,8 @@ def test_sizes_of_temporal_pooling_are_those_of_the_published_weights():
     assert steps == 9  # 647 -> 322 -> 161 -> 79 -> 39 -> 18 -> 9, as Keras counts without padding
 
 
-def test_temporal_pooling_does_not_mind_when():
-    """What a whole number of strides later is heard gives the same, but for the edges."""
+def test_temporal_pooling_is_invariant_to_time_shifts():
+    """A shift by a whole number of strides gives the same output, but for the edges."""
     torch.manual_seed(0)
     network = TemporalPooling(5, n_mels=16, filters=8).eval()
     early, late = torch.zeros(1, 16, 64 * 8), torch.zeros(1, 16, 64 * 8)
@@ -100,7 +100,7 @@ def test_conv_lstm_has_256_filters_of_length_4():
     assert {(layer.out_channels, layer.kernel_size) for layer in convolutions} == {(256, (4,))}
 
 
-def test_temporal_pooling_says_something_at_every_step():
+def test_temporal_pooling_has_probabilities_at_each_step():
     network = TemporalPooling(5, n_mels=16, filters=8).eval()
     steps = network.step_probabilities(torch.randn(2, 16, 200))
     assert steps.shape == (2, network.convolutions(torch.randn(2, 16, 200)).shape[2], 5) == (2, 2, 5)
@@ -116,11 +116,11 @@ def test_temporal_pooling_says_something_at_every_step():
         (lambda: Recurrent(8, layers=0), "layers 0"),
     ],
 )
-def test_sizes_that_are_none(make, named):
+def test_sizes_below_1_are_refused(make, named):
     with pytest.raises(UsageError, match=named):
         make()
 
 
-def test_layout_in_memory_has_nothing_to_change(network):
+def test_no_weight_can_be_channels_last(network):
     """No weight has four axes."""
     assert all(parameter.ndim < 4 for parameter in network.parameters())

@@ -114,8 +114,8 @@ class AutoregressivePrior(nn.Module):
        over the N values of u of one group of coefficients. C = 24 keeps the factor near 1 as long as few frames are
        known. The factor is limited to 1/4 to 4.
 
-    An order above 1 is needed because the frames of a spectrogram overlap. A spectrogram whose frames do not continue
-    each other is not that of any sound, and the waveform made from it is rough.
+    An order above 1 is needed because the frames of a spectrogram overlap. Frames that do not fit together are not the
+    spectrogram of any waveform, and the waveform that is made from them is rough.
 
     Args:
         num_genres: number of genres.
