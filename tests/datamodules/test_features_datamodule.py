@@ -89,7 +89,7 @@ def test_z_scores_are_of_training_rows_only(table):
 
 
 def test_a_column_that_does_not_move_in_training_tells_nothing():
-    front_end = Standardise(3, least=0.0)
+    front_end = Standardise(3, min_std=0.0)
     still = torch.tensor([0.1, 220500.3, 0.0])
     front_end.fit(still[None, :, None].expand(3000, 3, 1))
     assert (front_end(still[None, :, None]) == 0).all()

@@ -49,7 +49,7 @@ def test_steps_that_are_not_given_change_nothing():
 
 def test_training_windows_are_fitted_as_they_are():
     """Not augmented and not masked, also in training mode."""
-    front_end = FrontEnd(None, None, Standardise(2, least=0.0), augment=Times(7), mask=Times(7)).train()
+    front_end = FrontEnd(None, None, Standardise(2, min_std=0.0), augment=Times(7), mask=Times(7)).train()
     front_end.fit(torch.tensor([[[1.0, 3.0], [0.0, 4.0]]]))
     assert front_end.learns
     assert front_end.standardise.mean.flatten().tolist() == [2, 2]

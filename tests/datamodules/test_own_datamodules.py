@@ -64,7 +64,7 @@ class Envelopes(GenreDataModule):
     def __init__(self, frames: int = 50, **kwargs):
         self.frames = frames
         super().__init__(**kwargs)
-        self.front_end = FrontEnd(None, lambda x: x.transpose(1, 2), Standardise(1, least=1e-3))
+        self.front_end = FrontEnd(None, lambda x: x.transpose(1, 2), Standardise(1, min_std=1e-3))
     @property
     def window_length(self):
         return self.frames

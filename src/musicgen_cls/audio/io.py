@@ -25,7 +25,7 @@ PCM_SCALE = 32768.0
 _BLOCK = 1 << 18  # samples per channel that are read at a time: 12 s at 22050 Hz
 _SILENCE = 4 / PCM_SCALE  # maximum minus minimum of silence or dither: four 16-bit steps
 _SYSTEM_ERROR = 2  # libsndfile's code for errors of the operating system
-_TRUNCATED = 0.95  # a file with less than this part of the length in its header counts as cut short
+_TRUNCATED = 0.95  # a file with less than this fraction of the length in its header counts as cut short
 _LOUD = 4.0  # full scale plus 12 dB: decoders overshoot by less
 _INTEGERS = (256.0, 1.001 * PCM_SCALE)  # range of peaks in float files with 16-bit integer values
 

@@ -191,7 +191,7 @@ def _length_unknown(data: mmap.mmap, at: int) -> bytes:
 
 
 def present_share(path: Path) -> float:
-    """Part of the audio length in the header of a wav, au or aiff file that is present, 0 to 1; 1 without a length."""
+    """Fraction of the audio length in the header of a wav, au or aiff file that is there; 1 without a length."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(12)

@@ -18,12 +18,12 @@ _RESAMPLES = 500
 
 
 def named_metrics(metrics: Mapping[str, Callable[[int], Metric]], num_classes: int) -> MetricCollection:
-    """The metrics, made with the number of classes.
+    """Build the metrics with the number of classes.
 
     Every process has the predictions of all tracks, so that nothing is gathered between processes.
 
     Raises:
-        UsageError: a name is taken, or is no word.
+        UsageError: a name is in use already, or has characters other than letters, digits and _.
     """
     for name in metrics:
         if name in _TAKEN or not name.isidentifier():

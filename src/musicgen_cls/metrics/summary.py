@@ -28,8 +28,8 @@ def summarise(scores: Scores, genres: Sequence[str]) -> dict[str, Any]:
 
     All metrics but `segment_accuracy` and `loss` are over tracks. A metric that does not exist is None, such as the
     recall of a genre without a track; `macro_f1` leaves such a genre out. Intervals have the level 95 %. They are
-    Wilson's, but `clustered_proportion` for windows and `bootstrap_interval` for `macro_f1`. `chance` is the accuracy
-    of the majority-class baseline, which always predicts the most frequent genre of the test tracks.
+    Wilson's, but `clustered_proportion` for windows and `bootstrap_interval` for `macro_f1`. `majority_baseline` is
+    the accuracy of the baseline that always predicts the most frequent genre of the test tracks.
 
     Args:
         scores: from `TrackScores`.

@@ -42,7 +42,7 @@ class Style:
     kits: tuple[str, ...] = ("acoustic",)
     beats: tuple[int, ...] = (4,)  # in a bar
     swing: Range = (0.5, 0.53)  # where in the beat its second half begins: 1/2 straight, 2/3 triplets
-    gate: Range = (0.8, 1.0)  # part of an accompaniment note that sounds
+    gate: Range = (0.8, 1.0)  # fraction of an accompaniment note that sounds
     density: Range = (0.2, 0.5)  # probability of a melody note on a half beat
     register: Range = (70, 82)  # mean MIDI pitch of the melody
     drums_db: Range = (-4.0, 1.0)

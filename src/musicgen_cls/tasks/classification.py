@@ -14,7 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from musicgen_cls.errors import UsageError, check_not_negative
 from musicgen_cls.metrics.named import metric_values, named_metrics
 from musicgen_cls.metrics.scores import Scores, TrackScores
-from musicgen_cls.models.classifiers.blocks import laid_out
+from musicgen_cls.models.classifiers.blocks import apply_memory_format
 from musicgen_cls.tasks.base import Task
 
 
@@ -47,7 +47,7 @@ class GenreClassifier(Task):
         hyperparameters = {"lr": lr, "weight_decay": weight_decay, "mixup": mixup, "num_classes": num_classes}
         super().__init__({"network": network, "metrics": metrics, **hyperparameters})
         self.mixup = mixup
-        self.network = laid_out(network(num_classes))
+        self.network = apply_memory_format(network(num_classes))
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.scores = nn.ModuleDict({stage: TrackScores() for stage in ("val", "test")})
         self.metrics = named_metrics(metrics or {}, num_classes)

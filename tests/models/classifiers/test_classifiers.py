@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from musicgen_cls.models.classifiers.blocks import ConvBlock, GlobalAverage, laid_out
+from musicgen_cls.models.classifiers.blocks import ConvBlock, GlobalAverage, apply_memory_format
 from musicgen_cls.models.classifiers.cnn import CNN
 from musicgen_cls.models.classifiers.cnn5 import CNN5
 from musicgen_cls.models.classifiers.vgg import VGG
@@ -114,7 +114,7 @@ def test_a_window_does_not_depend_on_the_rest_of_the_batch(network):
 def test_channels_last_changes_no_result(network, training):
     """Logits and the gradient of every weight are the same to rounding."""
     network.train(training)
-    other = laid_out(deepcopy(network))
+    other = apply_memory_format(deepcopy(network))
     x, y = torch.randn(3, 64, 96), torch.arange(3)
     for net in (network, other):
         torch.manual_seed(1)  # for dropout
@@ -130,7 +130,7 @@ def test_channels_last_changes_no_result(network, training):
 def test_only_classes_with_the_attribute_are_channels_last(network):
     """Weights with one channel are not checked, since both orders are the same for them."""
     plain = nn.Sequential(deepcopy(network))
-    for net, asked in ((laid_out(network), True), (laid_out(plain), False)):
+    for net, asked in ((apply_memory_format(network), True), (apply_memory_format(plain), False)):
         weights = [module.weight for module in net.modules() if isinstance(module, nn.Conv2d)][1:]
         assert weights
         assert all(weight.is_contiguous() != asked for weight in weights)
@@ -140,7 +140,7 @@ def test_only_classes_with_the_attribute_are_channels_last(network):
 def test_weights_of_one_memory_order_load_in_the_other(network):
     network.eval()
     x = torch.randn(2, 64, 96)
-    other = laid_out(deepcopy(network))
+    other = apply_memory_format(deepcopy(network))
     want = network(x)
     for source, target in ((other, network), (network, other)):
         target.load_state_dict(source.state_dict())

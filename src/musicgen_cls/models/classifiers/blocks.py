@@ -15,7 +15,7 @@ def check_sizes(**sizes: int) -> None:
             raise UsageError(f"network.{name} {size}: must be 1 or more")
 
 
-def laid_out(network: nn.Module) -> nn.Module:
+def apply_memory_format(network: nn.Module) -> nn.Module:
     """Put the weights of a network into channels-last memory order if its class has `channels_last = True`.
 
     Weights are `[out, in, height, width]`. Activations take the order from the weights. On a CPU 2-D convolutions are

@@ -64,9 +64,9 @@ def _read(file: Any) -> TemporalPooling:
             raise _OtherNetwork(f"{name} is {size!r:.50}, not a number from 1 to {_MAX_SIZE}")
     units = sizes.pop("units")
     with torch.device("meta"):  # shapes only, no memory
-        _take(TemporalPooling(units, **sizes), weights, fill=False)
+        _load_weights(TemporalPooling(units, **sizes), weights, fill=False)
     network = TemporalPooling(units, **sizes)
-    _take(network, weights, fill=True)
+    _load_weights(network, weights, fill=True)
     return network
 
 
@@ -97,7 +97,7 @@ def _check(layers: list[tuple[str, dict[str, Any]]], first: dict[str, Any]) -> N
                 raise _OtherNetwork(f"{key} of {kind} {config['name']} is {config[key]}, not {value}")
 
 
-def _take(network: TemporalPooling, weights: list[dict[str, Any]], fill: bool) -> None:
+def _load_weights(network: TemporalPooling, weights: list[dict[str, Any]], fill: bool) -> None:
     """Compare each array with a parameter of the network, and copy it if `fill`; raises `_OtherNetwork`."""
     ours = [layer for layer in network.modules() if isinstance(layer, nn.Conv1d | nn.Linear)]
     for layer, arrays in zip(ours, weights, strict=True):
@@ -106,10 +106,10 @@ def _take(network: TemporalPooling, weights: list[dict[str, Any]], fill: bool) -
             if parameter is None or tuple(parameter.shape) != array.shape[::-1] or array.dtype.kind != "f":
                 raise _OtherNetwork(f"{array.name} has the type {array.dtype} and the shape {list(array.shape)}")
             if fill:
-                numbers = np.ascontiguousarray(array[()].T, dtype=np.float32)
-                if not np.isfinite(numbers).all():
+                values = np.ascontiguousarray(array[()].T, dtype=np.float32)
+                if not np.isfinite(values).all():
                     raise _OtherNetwork(f"{array.name} has values that are not finite")
-                parameter.data = torch.from_numpy(numbers)
+                parameter.data = torch.from_numpy(values)
 
 
 def _layers(model: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

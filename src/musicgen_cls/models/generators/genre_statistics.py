@@ -15,8 +15,7 @@ class GenreStatistics(nn.Module):
 
     The statistics are over all training frames. They are updated batch by batch:
 
-    1. Let z be one coefficient of the frames of one genre. The N frames so far have the mean M and the
-       mean square Q.
+    1. Let z be one coefficient of the frames of one genre. The N frames so far have the mean M and the mean square Q.
     2. A batch adds n frames, with the mean m and the mean square q. Its weight is w = n / (N + n).
     3. The new mean is M + w (m - M) and the new mean square is Q + w (q - Q). These are the exact means over all N + n
        frames, whatever the sizes of the batches.

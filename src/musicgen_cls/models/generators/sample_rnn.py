@@ -34,8 +34,8 @@ class SampleRNN(Continuation):
        excitation u_t = (x_t - p_1 x_{t-1} - ... - p_n x_{t-n}) / g is nearly white. g is its expected standard
        deviation. So even a network trained for minutes gives audio with the right spectrum.
     3. The coefficients minimise the mean squared error given the autocorrelation of the last `look_back` samples,
-       mixed with a part `anchor` of the context's autocorrelation. The last samples sustain tones; the context keeps
-       the spectrum from drifting.
+       mixed with the autocorrelation of the context by the weight `anchor`. The last samples sustain tones; the
+       context keeps the spectrum from drifting.
     4. Frame tier. A GRU reads the spectrum of the last `look_back` samples, that of the context, and the genre.
     5. Sample tier. The perceptron reads the GRU's state and the last `taps` values of the excitation. It gives logits
        of the mu-law levels of u_t.
@@ -50,13 +50,13 @@ class SampleRNN(Continuation):
         frame: samples in a frame of the GRU.
         look_back: length of the waveform whose spectrum a frame has, samples.
         order: order of the linear predictor.
-        anchor: part of the context in the predictor's autocorrelation, more than 0 and at most 1.
+        anchor: weight of the context in the predictor's autocorrelation, more than 0 and at most 1.
         taps: past samples of the excitation in the input of the sample tier.
         hidden: size of the GRU.
         width: size of the sample tier's layers.
         noise: standard deviation of the noise on the excitation in training, in standard deviations of the excitation.
         loudness_noise: standard deviation of the loudness error in training, dB, one value for each window.
-        share: part of the frames whose samples enter the loss of a training step; the GRU reads all frames.
+        share: fraction of the frames whose samples enter the loss of a training step; the GRU reads all frames.
     """
 
     SAMPLING_OPTIONS: ClassVar[frozenset[str]] = frozenset({"temperature", "top_p"})
@@ -113,7 +113,7 @@ class SampleRNN(Continuation):
     def loss(self, context: Tensor, target: Tensor, genre: Tensor) -> Tensor:
         """Cross-entropy of the excitation's levels in context and target, nats per sample.
 
-        Note that in the context the predictor's autocorrelation includes later samples, by the part `anchor`.
+        In the context, the predictor also depends on later samples, with the weight `anchor`.
         """
         frames = (context.shape[1] - self.look_back) // self.frame + target.shape[1] // self.frame
         chosen = torch.arange(frames, device=context.device)
@@ -138,11 +138,11 @@ class SampleRNN(Continuation):
         if self.training:  # the sign of a waveform has no meaning
             sign = torch.randint(2, (len(context), 1), device=context.device) * 2 - 1
             context, target = sign * context, sign * target
-        gain, usual = self._analyse(context)
+        gain, reference = self._analyse(context)
         x = torch.cat([context, target], dim=1)[:, (context.shape[1] - self.look_back) % self.frame :] / gain
         power = self._power(x.unfold(1, self.look_back, self.frame)[:, : (x.shape[1] - self.look_back) // self.frame])
         with torch.no_grad():
-            filters = self._filters(power[:, chosen], usual[:, None])
+            filters = self._filters(power[:, chosen], reference[:, None])
             reach = self.order + self.taps
             near = x[:, self.look_back - reach :].unfold(1, reach + self.frame, self.frame)[:, chosen]
             excitation = (near.unfold(2, self.order + 1, 1) @ filters[..., None]).squeeze(-1).float()
@@ -152,7 +152,7 @@ class SampleRNN(Continuation):
             if self.training:
                 gain_db = self.loudness_noise * torch.randn_like(gain_db)
                 past = (past + self.noise * torch.randn_like(past)) * 10 ** (gain_db / 20)
-        states, _ = self.gru(self._features(power, usual[:, None], genre[:, None], gain_db))
+        states, _ = self.gru(self._features(power, reference[:, None], genre[:, None], gain_db))
         hidden = self.from_state(states[:, chosen]).unsqueeze(2) + self.from_excitation(past.unfold(2, self.taps, 1))
         hidden = self.out(self.inner(hidden.relu()).relu())
         return functional.linear(hidden, self.basis, self.prior), levels
@@ -160,12 +160,12 @@ class SampleRNN(Continuation):
     @torch.inference_mode()
     def stream(self, context: Tensor, genre: Tensor, sampling: Sampling) -> Iterator[Tensor]:
         """Sample by inversion of the cumulative distribution, one uniform number a sample, in pieces of about 0.1 s."""
-        gain, usual = self._analyse(context)
+        gain, reference = self._analyse(context)
         x = context[:, (context.shape[1] - self.look_back) % self.frame :] / gain
         state = None
         if x.shape[1] > self.look_back:
             power = self._power(x.unfold(1, self.look_back, self.frame)[:, :-1])
-            _, state = self.gru(self._features(power, usual[:, None], genre[:, None]))
+            _, state = self.gru(self._features(power, reference[:, None], genre[:, None]))
         x = x[:, -self.look_back :]
         values = PEAK * decode(torch.arange(LEVELS, device=x.device))
         values = torch.cat([values, values[-1:]])  # by rounding, a uniform number can exceed the sum of probabilities
@@ -179,10 +179,10 @@ class SampleRNN(Continuation):
             piece = []
             for uniform in torch.split(random, self.frame):
                 power = self._power(x)
-                filters = self._filters(power, usual)
+                filters = self._filters(power, reference)
                 average = average.lerp(power.mean(1, keepdim=True), self.loudness_rate)
                 gain_db = -10 * average.log10().float()  # from the running mean to the context's loudness
-                _, state = self.gru(self._features(power, usual, genre, gain_db).unsqueeze(1), state)
+                _, state = self.gru(self._features(power, reference, genre, gain_db).unsqueeze(1), state)
                 from_state = self.from_state(state[0])
                 past = x[:, -self.order - self.taps :].unfold(1, self.order + 1, 1) @ filters[..., None]
                 excitation[:, : self.taps] = past.squeeze(-1).clamp(-PEAK, PEAK)
@@ -212,7 +212,7 @@ class SampleRNN(Continuation):
         power: Tensor = spectrum.square().sum(-1) / self.look_back * self.passband
         return power
 
-    def _filters(self, power: Tensor, usual: Tensor) -> Tensor:
+    def _filters(self, power: Tensor, reference: Tensor) -> Tensor:
         """Prediction error filters from power spectra: the autocorrelation method of linear prediction.
 
         1. The autocorrelation R is the inverse Fourier transform of the power spectrum, divided by R_0. That of the
@@ -224,12 +224,12 @@ class SampleRNN(Continuation):
 
         Args:
             power: of frames, `[..., bins]`.
-            usual: of the context, `[..., bins]`.
+            reference: of the context, `[..., bins]`.
 
         Returns:
             `[..., order + 1]`, that of the oldest sample first.
         """
-        frame, context = (torch.fft.irfft(p)[..., : self.order + 1] for p in (power, usual))
+        frame, context = (torch.fft.irfft(p)[..., : self.order + 1] for p in (power, reference))
         mixed = (1 - self.anchor) * frame / (frame[..., :1] + 1e-6) + self.anchor * context / (context[..., :1] + 1e-6)
         mixed = torch.cat([mixed[..., :1] * (1 + 1e-6) + 1e-6, mixed[..., 1:]], dim=-1)  # for silence: a white spectrum
         lags = torch.arange(self.order, device=power.device)
@@ -238,9 +238,9 @@ class SampleRNN(Continuation):
         filters: Tensor = torch.cat([-coefficients.flip(-1), torch.ones_like(error)], dim=-1) / error
         return filters
 
-    def _features(self, power: Tensor, usual: Tensor, genre: Tensor, gain_db: Tensor | float = 0.0) -> Tensor:
+    def _features(self, power: Tensor, reference: Tensor, genre: Tensor, gain_db: Tensor | float = 0.0) -> Tensor:
         """Input of the GRU for frames: spectrum relative to the context's, spectrum of the context, loudness, genre."""
-        now, context = ((p[..., ::2].float() + 1e-6).log10() for p in (power, usual))  # log10 of the power: bels
+        now, context = ((p[..., ::2].float() + 1e-6).log10() for p in (power, reference))  # log10 of the power: bels
         loudness = (power.mean(-1, keepdim=True).float() + 1e-6).log10() + gain_db / 10
         spectra = torch.cat([now - context + gain_db / 10, (context + 3).expand_as(now) / 2, loudness], dim=-1)
         features: Tensor = (self.front(spectra) + self.genre(genre)).relu()
