@@ -8,6 +8,7 @@ from itertools import islice
 import pytest
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from musicgen_cls.models import MelFlow, SampleRNN
 from musicgen_cls.models.generators.continuation import Continuation, Sampling
@@ -78,6 +79,14 @@ def test_an_old_state_dict_gives_the_same_samples(make):
     other.load_state_dict(old_state(network))
     assert torch.equal(continued(other), continued(network))
     other.load_state_dict(network.state_dict())
+
+
+def test_averaged_weights_load_an_old_state_dict():
+    """Averaged weights (EMA) are in a copy of the module, under another prefix."""
+    network, averaged = trained(FLOW, 0), AveragedModel(trained(FLOW, 1))
+    state = {f"module.{key}": value for key, value in old_state(network).items()}
+    averaged.load_state_dict(state | {"n_averaged": averaged.n_averaged})
+    assert torch.equal(continued(averaged.module.eval()), continued(network))
 
 
 @pytest.mark.parametrize("make", [FLOW, SAMPLES], ids=["MelFlow", "SampleRNN"])
