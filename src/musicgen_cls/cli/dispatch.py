@@ -66,6 +66,11 @@ class _Parser(ArgumentParser):
             said = f"--config: a config of fit; {self.prog.split()[-1]} takes {', '.join(own)} only"
         raise UsageError(said) from ex
 
+    def instantiate(self, namespace: Any, *args: Any, **options: Any) -> Any:
+        """Make the objects, if a parameter takes a class; a class named within another value stays as it is written."""
+        takes_class = any(action.dest.endswith(".help") for action in self._actions)
+        return super().instantiate(namespace, *args, **options) if takes_class else namespace
+
     def parse_args(self, *args: Any, **options: Any) -> Any:
         """Parse; raise `UsageError` for an empty value."""
         found = super().parse_args(*args, **options)
