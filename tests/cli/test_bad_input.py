@@ -207,9 +207,11 @@ class TestWords:
         assert "song.mp3: no such file" in fails("predict", "--ckpt_path", checkpoint, "song.mp3")
         assert "song.mp3: no such file" in fails("predict", checkpoint, "song.mp3")
         assert "'song.mp3': fit takes no such argument" in fails("fit", "--config", CONFIG, "song.mp3")
+        assert "did you mean --config vgg?" in fails("fit", "vgg")
+        assert "--data.fold: has no value" in fails("fit", "--config", CONFIG, "--data.fold", "--data.seconds", "2")
         assert "'b.ckpt': test takes no such argument" in fails("test", checkpoint, "b.ckpt")
         assert "'c': judge takes no such argument" in fails("judge", "a", "b", "c")
-        assert "name a config with --config my.yaml" in fails("sweep", "my.yaml")
+        assert "did you mean --config my.yaml?" in fails("sweep", "my.yaml")
 
     def test_trust_without_a_module(self, fails: Fails, checkpoint: Path) -> None:
         for args in (["--trust"], ["--trust", "--data.files", "song.mp3"]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from musicgen_cls.cli.command_line import option, split
+from musicgen_cls.errors import UsageError
 
 FLAGS = {"overwrite", "download", "strict"}
 
@@ -20,7 +21,6 @@ FLAGS = {"overwrite", "download", "strict"}
         ("--strict=false a", "--strict=false", "a"),
         ("--data.strict", "--data.strict true", ""),
         ("--x -3 --y -0.5e-3", "--x -3 --y -0.5e-3", ""),
-        ("--x --y 1", "--x --y 1", ""),  # the parser reports it
         ("--config - a", "--config -", "a"),
         ("a -- --odd.mp3 --overwrite", "", "a --odd.mp3 --overwrite"),
         ("--help a", "--help", "a"),
@@ -30,6 +30,12 @@ FLAGS = {"overwrite", "download", "strict"}
 )
 def test_split(args, options, alone):
     assert split(args.split(), FLAGS) == (options.split(), alone.split())
+
+
+@pytest.mark.parametrize("args", ["--x --y 1", "--x", "a --out"])
+def test_an_option_without_a_value(args):
+    with pytest.raises(UsageError, match=r"--(x|out): has no value; give one, as --(x|out) VALUE"):
+        split(args.split(), FLAGS)
 
 
 def test_the_last_value_of_an_option_counts():

@@ -21,6 +21,9 @@ def split(args: Sequence[str], flags: Collection[str]) -> tuple[list[str], list[
 
     Returns:
         The options with their values, and the words that stand alone.
+
+    Raises:
+        UsageError: an option that is no flag has no value.
     """
     options: list[str] = []
     alone: list[str] = []
@@ -37,7 +40,9 @@ def split(args: Sequence[str], flags: Collection[str]) -> tuple[list[str], list[
             continue
         if arg.rpartition(".")[2].removeprefix("--") in flags and (not left or left[0].lower() not in _BOOLEANS):
             options.append("true")
-        elif left and not left[0].startswith("--"):
+        elif not left or left[0].startswith("--"):
+            raise UsageError(f"{arg}: has no value; give one, as {arg} VALUE")
+        else:
             options.append(left.pop(0))
     return options, alone
 

@@ -48,6 +48,11 @@ def find_config(name: str, option: str = "--config") -> Path:
     raise UsageError(f"{option} {name}: no such file or config; {hint}")
 
 
+def hint(word: str) -> str:
+    """The part of a message that suggests `--config` for a word that is the name of a config."""
+    return f"; did you mean --config {word}?" if word in shipped() or word.endswith((".yaml", ".yml")) else ""
+
+
 def checked(args: Sequence[str]) -> tuple[list[str], list[dict[str, Any]]]:
     """A command line with the paths of valid configs, and the settings in each.
 

@@ -99,8 +99,8 @@ def _named(name: str, command: Command, alone: Sequence[str]) -> list[str]:
         elif left:
             options.append(f"--{parameter}={left.pop(0)}")
     if left:
-        hint = f"; name a config with --config {left[0]}" if left[0].endswith((".yaml", ".yml")) else ""
-        raise UsageError(f"'{left[0]}': {name} takes no such argument{hint}; musiccli {name} --help lists its options")
+        hint = configs.hint(left[0])
+        raise UsageError(f"'{left[0]}': {name} takes no such argument{hint}; see musiccli {name} --help")
     return options
 
 

@@ -125,14 +125,16 @@ class MusicCLI(LightningCLI):
             self.trust = trust = configs.check_trusted(rest, settings, as_path(path, "--ckpt_path"))
             self.checkpoint = read_checkpoint(path, trust=trust)
             rest = ["--config", configs.dumped(settings_of(self.checkpoint)), *rest]
-        elif not (settings or is_help(rest) or option(rest, "model") or option(rest, "data")):
+        elif not (settings or alone or is_help(rest) or option(rest, "model") or option(rest, "data")):
             raise UsageError(
                 f"{command} has no model and data: name a config, as --config quickstart, or the classes, as --model "
                 "GenreClassifier --data MelSlices"
             )
         self.files = [*files, *alone] if command == "predict" else files
         if alone and command != "predict":
-            raise UsageError(f"'{alone[0]}': {command} takes no such argument; see musiccli {command} --help")
+            raise UsageError(
+                f"'{alone[0]}': {command} takes no such argument{configs.hint(alone[0])}; see musiccli {command} --help"
+            )
         self.config = parser.parse_args([command, *rest])
         config = self.config[command]
         check_seed(config.seed_everything)

@@ -55,7 +55,8 @@ def explain(message: str, options: Collection[str] = (), classes: Iterable[str] 
     if "are required" in message and ".model" in message:
         return "no model and data: name a config, as --config quickstart"
     if found := _REQUIRED.search(message):
-        return f"missing: {_group(found)}; musiccli COMMAND --help explains it"
+        where = f" of --{keys[-1]}" if keys else ""
+        return f"missing: {_group(found)}{where}; musiccli COMMAND --help explains it"
     if found := _CLASS.search(message):
         return f"{key}no class '{found[1]}'{nearest(found[1], classes)}"
     if found := _LITERAL.search(message):
