@@ -1,4 +1,4 @@
-"""Checkpoints: written whole, and asked what they say of themselves, enough to rebuild model and input."""
+"""Checkpoints: writing them whole, and reading their facts, which are enough to rebuild model and data."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ Described = dict[str, Any]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The plain facts in a checkpoint file, checked."""
+    """The checked facts in a checkpoint file."""
 
     path: Path
     model: Described
     data: Described
     epoch: int
-    """Number of the last epoch that it was trained in, from 0."""
+    """Number of the last epoch of training, from 0."""
     steps: int
-    """How many steps of the optimiser it was trained for."""
+    """Number of training steps of the optimiser."""
     trained_on: frozenset[str] = frozenset()
-    """Digests of the tracks that it was trained and selected on."""
+    """Digests of the tracks that trained and validated the network."""
     leaks: tuple[str, ...] = ()
-    """The leaks of its split, in words."""
+    """Sentences on the leaks of its split."""
 
     @property
     def genres(self) -> list[str]:
@@ -47,14 +47,15 @@ class Checkpoint:
 
     @property
     def training(self) -> str:
-        """How long it was trained, in words."""
+        """The length of the training, in words."""
         return trained(self.steps, self.epoch + 1)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes checkpoints beside their place and renames them: no kill leaves half of one, no full disk takes the old.
+    """Writes a checkpoint under a temporary name in its folder, and renames it when it is complete.
 
-    Lightning's own writes in the system's temporary folder, from where a move can be a copy.
+    A kill leaves no incomplete checkpoint, and a full disk does not destroy the earlier one. Lightning's own class
+    writes to the system's temporary folder, so that its last step can be a copy between disks.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None) -> None:
@@ -68,35 +69,39 @@ class WholeCheckpoints(TorchCheckpointIO):
                 temporary.write_bytes(buffer.getbuffer())
         except OSError as error:
             raise CheckpointError(
-                f"{path}: cannot be written ({error.strerror}); what was there stays: free space, and go on with "
-                "--ckpt_path last, or train into another folder with --trainer.logger.save_dir"
+                f"{path}: cannot be written ({error.strerror}); the earlier file is unchanged; free space and resume "
+                "with --ckpt_path last, or set --trainer.logger.save_dir to another folder"
             ) from error
 
 
 def trained(steps: int, epochs: int) -> str:
-    """How long a network was trained, in words."""
+    """The length of a training, in words."""
     return f"trained for {counted(steps, 'step')} in {counted(epochs, 'epoch')}"
 
 
 def read_checkpoint(path: str | PathLike[str], option: str = "--ckpt_path", trust: Collection[str] = ()) -> Checkpoint:
-    """Read what a checkpoint holds beside its weights. The whole file is checked, and no class of others is imported.
+    """Read the facts of a checkpoint, without its weights. The whole file is checked.
+
+    Modules outside of this package are imported only if they are trusted.
 
     Args:
         path: the file.
         option: the argument that names it, for errors.
-        trust: modules outside this package whose classes it may name.
+        trust: modules outside of this package whose classes it may name.
 
     Raises:
-        CheckpointError: there is no such file, it is damaged, this package did not write it, or it names a class of a
+        CheckpointError: the file is missing or damaged, this package did not write it, or it names a class of a
             module that is not trusted.
     """
     path = as_path(path, option)
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint; name a .ckpt file that fit wrote")
+        raise CheckpointError(f"{path}: no such file; name a .ckpt file that fit wrote")
     content = load_content(path)
     if not isinstance(content, dict) or (wrong := next((name for name in _TYPES if not _sound(content, name)), None)):
-        what = "" if not isinstance(content, dict) else f" ('{wrong}' is missing, or of another type)"
-        raise CheckpointError(f"{path}: a checkpoint of something else; this musicgen_cls did not write it{what}")
+        what = "" if not isinstance(content, dict) else f" ('{wrong}' is missing, or has another type)"
+        raise CheckpointError(
+            f"{path}: a checkpoint that musicgen_cls did not write{what}; name a .ckpt file that fit wrote"
+        )
     model, data = (_described(content[name]) for name in ("hyper_parameters", "datamodule_hyper_parameters"))
     try:
         check_described(model, LightningModule, trust)
@@ -105,39 +110,41 @@ def read_checkpoint(path: str | PathLike[str], option: str = "--ckpt_path", trus
         raise CheckpointError(f"{path}: {error}") from None
     genres = data["init_args"].get("genres")
     if not isinstance(genres, list) or not genres or not all(isinstance(genre, str) for genre in genres):
-        raise CheckpointError(f"{path}: a checkpoint of something else; it names no genres")
+        raise CheckpointError(f"{path}: a checkpoint without genres; name a .ckpt file that fit wrote")
     state = content.get(data_class.__qualname__)
     trained_on, leaks = (_texts(path, state, *names) for names in (("trained_on", "heard"), ("leaks",)))
     return Checkpoint(path, model, data, content["epoch"], content["global_step"], frozenset(trained_on), tuple(leaks))
 
 
 def _texts(path: Path, state: Any, *names: str) -> list[str]:
-    """A list of strings in the state of a datamodule, under the first of its names that is there."""
+    """A list of strings in the state of a datamodule, under the present key or an older one."""
     state = state if isinstance(state, dict) else {}
     found: Any = next((state[name] for name in names if name in state), [])
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
-        raise CheckpointError(f"{path}: damaged: its '{names[0]}' is no list of strings; use another checkpoint")
+        raise CheckpointError(f"{path}: damaged: '{names[0]}' is not a list of strings; use another checkpoint")
     return found
 
 
 def load_content(path: Path, device: torch.device | str = "cpu") -> Any:
-    """Everything in a checkpoint file, as primitives and tensors; the sums in the file are checked first.
+    """The content of a checkpoint file, as primitives and tensors. The checksums in the file are compared first.
 
     Raises:
-        CheckpointError: it is damaged, or no checkpoint.
+        CheckpointError: the file is damaged, or not a checkpoint.
     """
     try:
-        with ZipFile(path) as archive:  # torch itself does not compare the sums that it writes
+        with ZipFile(path) as archive:  # torch writes checksums, but does not compare them
             damaged = archive.testzip()
         content = None if damaged else torch.load(path, map_location=device, weights_only=True, mmap=True)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be opened ({error.strerror})") from error
-    except Exception as error:  # zipfile and torch raise a dozen kinds for a damaged file
+        raise CheckpointError(f"{path}: cannot be opened ({error.strerror}); check its permissions") from error
+    except Exception as error:  # zipfile and torch raise many kinds of errors for a damaged file
         raise CheckpointError(
-            f"{path}: not a checkpoint that can be read; damaged, cut short, or another file"
+            f"{path}: not a readable checkpoint; damaged, incomplete, or another file; use another checkpoint"
         ) from error
     if damaged:
-        raise CheckpointError(f"{path}: not a checkpoint that can be read; damaged in its part {damaged}")
+        raise CheckpointError(
+            f"{path}: not a readable checkpoint; its part {damaged} is damaged; use another checkpoint"
+        )
     return content
 
 
@@ -149,7 +156,7 @@ _TYPES: dict[str, type] = {
     "hyper_parameters": dict,
     "datamodule_hyper_parameters": dict,
 }
-"""What Lightning writes into every checkpoint and reads back, by its type."""
+"""The keys that Lightning writes into every checkpoint, with their types."""
 
 
 def _sound(content: dict[str, Any], name: str) -> bool:

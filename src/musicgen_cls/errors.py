@@ -1,30 +1,30 @@
-"""The errors a user can cause, each one line that names what is wrong and the remedy."""
+"""Errors that users can cause. Each message is one line that names the fault and the remedy."""
 
 import math
 import re
 from collections.abc import Callable
 
-_LINE = 600  # characters: longer messages are cut in the middle
+_LINE = 600  # characters; the middle of a longer message is left out
 
 
 class MusicClsError(Exception):
-    """Root of every error that `musiccli` prints as one line, with exit status 2."""
+    """Base of all errors that `musiccli` prints as one line, with exit status 2."""
 
 
 class AudioError(MusicClsError):
-    """A file that holds no usable audio."""
+    """A file has no usable audio."""
 
 
 class UnreachableError(AudioError):
-    """A file that could not be opened just now: gone, forbidden, or its disk in trouble."""
+    """A file cannot be opened at the moment: it is gone, its permissions forbid it, or the disk fails."""
 
 
 class SourceError(MusicClsError):
-    """A collection of tracks that is missing, empty or not what it should be."""
+    """A collection of tracks is missing, empty or of another kind."""
 
 
 class SplitError(MusicClsError):
-    """A division into training, validation and test that cannot be made."""
+    """The tracks cannot be divided into training, validation and test as asked."""
 
 
 class StoreError(MusicClsError):
@@ -32,25 +32,25 @@ class StoreError(MusicClsError):
 
 
 class RecordError(MusicClsError):
-    """A file that this package wrote and reads back is damaged, or is another's."""
+    """A file that this package reads back is damaged, or another program wrote it."""
 
 
 class CheckpointError(MusicClsError):
-    """A checkpoint that is missing, damaged or made for something else."""
+    """A checkpoint is missing, damaged or for another purpose."""
 
 
 class UsageError(MusicClsError):
-    """A command line or a config that says something impossible."""
+    """A command line, a config or an argument is invalid."""
 
 
 def one_line(text: object) -> str:
-    """A text as one line: breaks become spaces, and of a long text the middle is left out, so that its end stays."""
+    """A text as one line: line breaks become spaces, and the middle of a long text is left out."""
     line = re.sub(r"\s+", " ", str(text)).strip()
     return line if len(line) <= _LINE else f"{line[: _LINE // 2]} [...] {line[-_LINE // 2 :]}"
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """A count with its noun: `1 track`, `2 tracks`, `1,000 tracks`; `plural` where that is not the noun with an s."""
+    """A count with its noun: `1 track`, `2 tracks`, `1,000 tracks`; `plural` is for irregular nouns."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
@@ -59,7 +59,7 @@ MOST: dict[str, float] = {
     "context_seconds": 3600,
     "target_seconds": 3600,
     "hop_seconds": 3600,
-    "takes": 10_000,
+    "samples_per_prompt": 10_000,
     "batch_size": 1_000_000,
     "windows_per_track": 1_000_000,
     "crops_per_track": 100_000,
@@ -73,19 +73,19 @@ MOST: dict[str, float] = {
     "trials": 100_000,
     "temperature": 10_000,
 }
-"""The greatest sensible value of an argument: beyond it there is no machine that ends the work, or holds it."""
+"""The largest allowed value of an argument; no machine has the time or memory for larger ones."""
 
 RATES_HZ = (1_000, 768_000)
-"""Sample rates that audio has."""
+"""The lowest and the highest sample rate of audio."""
 
 
 def check_positive(part: str, **arguments: float) -> None:
-    """Raise `UsageError` for the first argument of a part, such as `--data.`, that is not above 0 and within `MOST`."""
+    """Raise `UsageError` for an argument of a part, such as `--data.`, that is not above 0 or exceeds `MOST`."""
     _check(part, "more than 0", lambda value: value > 0, arguments)
 
 
 def check_not_negative(part: str, **arguments: float) -> None:
-    """Raise `UsageError` for the first argument of a part, such as `--data.`, that is not from 0 up to `MOST`."""
+    """Raise `UsageError` for an argument of a part, such as `--data.`, that is below 0 or exceeds `MOST`."""
     _check(part, "0 or more", lambda value: value >= 0, arguments)
 
 
@@ -98,13 +98,13 @@ def _check(part: str, wanted: str, sound: Callable[[float], bool], arguments: di
 
 
 def check_rate(part: str, sample_rate: float) -> None:
-    """Raise `UsageError` for a sample rate that no audio has."""
+    """Raise `UsageError` for a sample rate outside of `RATES_HZ`."""
     low, high = RATES_HZ
     if not low <= sample_rate <= high:
         raise UsageError(f"{part}sample_rate {sample_rate}: must be from {low} to {high} Hz")
 
 
 def check_jobs(jobs: int) -> None:
-    """Raise `UsageError` for a number of processes that cannot be."""
+    """Raise `UsageError` for an invalid number of processes."""
     if jobs == 0 or not -1 <= jobs <= 256:
         raise UsageError(f"--jobs {jobs}: must be from 1 to 256, or -1 for all cores")

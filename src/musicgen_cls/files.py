@@ -1,4 +1,4 @@
-"""Where this package keeps what it can make again."""
+"""Paths and file names: what users type, the cache folder, and writing files whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from musicgen_cls.errors import UsageError
 
 CACHE_VARIABLE = "MUSICGEN_CLS_CACHE"
 
-_LEFT_S = 6 * 3600.0  # a temporary file of another machine that is older belongs to a killed process
+_LEFT_S = 6 * 3600.0  # an older temporary file of another machine belongs to a killed process
 _TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)(\.[^.]*)?", re.DOTALL)
 NAME_BYTES = 255  # the longest name of a file on every common file system
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')  # to Windows, or as a part of a path
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)\s*(\..*)?", re.IGNORECASE | re.DOTALL)  # devices of Windows
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')  # not allowed on Windows, or a separator
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)\s*(\..*)?", re.IGNORECASE | re.DOTALL)  # devices on Windows
 _HASHED = re.compile(r".*~[0-9a-f]{8}", re.DOTALL)
 
 
 def as_path(typed: str | os.PathLike[str], option: str) -> Path:
-    """The path that a user means: the file of exactly this name if there is one, else with `~` as the home folder.
+    """The path of a name that a user typed: an existing file of exactly this name, or else with `~` expanded.
 
-    `~name` stays as it is where no user of that name is known, as in a shell.
+    `~name` is unchanged if there is no user of that name, as in a shell.
 
     Args:
-        typed: what the user typed.
-        option: the argument that it was given to, for the error, as `--out`.
+        typed: the name.
+        option: the argument that took it, such as `--out`, for the error.
 
     Raises:
         UsageError: no file can have this name.
@@ -45,19 +45,19 @@ def as_path(typed: str | os.PathLike[str], option: str) -> Path:
         longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
         if longest > NAME_BYTES:
             raise UsageError(
-                f"{option} {text}: one name in it has {longest} bytes, and file systems take {NAME_BYTES}; shorten it"
+                f"{option} {text}: a name in it has {longest} bytes, but file systems allow {NAME_BYTES}; shorten it"
             )
         path.lstat()
     except ValueError as error:  # a NUL character, or half of a surrogate pair
-        raise UsageError(f"{option} {text!r}: no file can have this name; name another") from error
+        raise UsageError(f"{option} {text!r}: no file can have this name; give another") from error
     except OSError as error:
         if error.errno in (ENAMETOOLONG, ELOOP):
-            raise UsageError(f"{option} {text}: {error.strerror}; name another path") from error
+            raise UsageError(f"{option} {text}: {error.strerror}; give another path") from error
     return path
 
 
 def shown(text: str | os.PathLike[str]) -> str:
-    r"""A path or file name as text that can be printed and written: bytes that are not UTF-8 become `\xe9`."""
+    r"""A path or file name as printable text: bytes that are not UTF-8 become escapes like `\xe9`."""
     text = os.fspath(text)
     if text.isascii():
         return text
@@ -66,16 +66,18 @@ def shown(text: str | os.PathLike[str]) -> str:
 
 
 def check_regular(path: Path, option: str, limit: int) -> None:
-    """Raise `UsageError` if a path is no regular file, such as a device, or holds more than `limit` bytes."""
+    """Raise `UsageError` if a path is not a regular file, or has more than `limit` bytes."""
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "a device or a pipe"
         raise UsageError(f"{option} {path}: {kind}, not a file; name a file")
     if path.is_file() and (size := path.stat().st_size) > limit:
-        raise UsageError(f"{option} {path}: {size / 1e6:.0f} MB, but at most {limit / 1e6:g} MB are read; name another")
+        raise UsageError(
+            f"{option} {path}: {size / 1e6:.0f} MB, but {limit / 1e6:g} MB is the limit; name another file"
+        )
 
 
 def cache_root() -> Path:
-    """The cache folder, which need not exist: what `MUSICGEN_CLS_CACHE` names, else `musicgen_cls` in the user's."""
+    """The cache folder, which may not exist yet: `MUSICGEN_CLS_CACHE`, or else `musicgen_cls` in the user's cache."""
     if folder := os.environ.get(CACHE_VARIABLE):
         return as_path(folder, CACHE_VARIABLE)
     from platformdirs import user_cache_path
@@ -85,25 +87,25 @@ def cache_root() -> Path:
 
 
 def check_writable(folder: Path, option: str) -> None:
-    """Make a folder and raise `UsageError`, naming the option that chooses another, if nothing can be written there."""
+    """Create a folder; raise `UsageError`, which names the option for another one, if it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise UsageError(
-            f"{folder}: cannot write there ({error.strerror}); give another folder with {option}"
+            f"{folder}: cannot be written ({error.strerror}); give another folder with {option}"
         ) from error
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write under; renamed to `path` at the end, removed if anything goes wrong.
+    """A temporary file beside `path`: it is renamed to `path` at the end, and removed after an error.
 
-    The first use in a folder removes what killed processes left there under such names.
+    The first call for a folder removes the temporary files of killed processes there.
 
     Raises:
-        UsageError: `path` is there and no file: a device, such as /dev/null, is not to be replaced by one.
+        UsageError: `path` exists and is not a file. A device, such as /dev/null, must not be replaced by a file.
     """
     if path.exists() and not path.is_file():
         raise UsageError(f"{path}: {'a folder' if path.is_dir() else 'a device or a pipe'}; name a file to write")
@@ -121,14 +123,14 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def safe_name(text: str, limit: int = 120) -> str:
-    """A name of a file or folder for any text, such as a genre: the text itself where every file system takes it.
+    """The name of a file or folder for any text, such as a genre: the text itself if every file system allows it.
 
-    Else characters that cannot stand in it are replaced, and a hash of the text is put behind it: different texts get
+    Otherwise invalid characters are replaced, and a hash of the text is appended, so that different texts have
     different names.
 
     Args:
-        text: anything.
-        limit: the longest name, bytes; leave room for an ending.
+        text: any text.
+        limit: the longest name, bytes; leave space for a suffix.
     """
     safe = _UNSAFE.sub("_", text).strip(" .") or "_"
     if _RESERVED.fullmatch(safe):
@@ -140,7 +142,7 @@ def safe_name(text: str, limit: int = 120) -> str:
 
 
 def shortened(name: str, limit: int = NAME_BYTES) -> str:
-    """A name of at most `limit` bytes: the name itself, or its start and a hash that keeps it apart from others."""
+    """A name of at most `limit` bytes: the name itself, or its start and a hash, so that names stay different."""
     if len(os.fsencode(name)) <= limit:
         return name
     tail = "~" + blake2b(os.fsencode(name), digest_size=4).hexdigest()
@@ -151,7 +153,7 @@ def shortened(name: str, limit: int = NAME_BYTES) -> str:
 
 @cache
 def _remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of processes of this machine that are gone, and those of others after hours."""
+    """Remove temporary files of ended processes of this machine, and those of other machines after some hours."""
     with suppress(OSError):  # another process may remove them too
         for left in folder.glob(".*-*"):
             if found := _TEMPORARY.fullmatch(left.name):
@@ -161,7 +163,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _alive(pid: int) -> bool:
-    """Whether a process of this number runs; True where the system cannot be asked without harm."""
+    """Whether a process runs; always True on Windows, where the check would end the process."""
     if os.name != "posix":
         return True
     try:
@@ -175,5 +177,5 @@ def _alive(pid: int) -> bool:
 
 @cache
 def _host() -> str:
-    """A short name of this machine: the process numbers of another one, on a shared disk, mean nothing here."""
+    """A short name of this machine, since process ids on a shared disk can be those of another machine."""
     return blake2b(platform.node().encode(), digest_size=4).hexdigest()

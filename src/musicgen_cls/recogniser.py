@@ -28,54 +28,56 @@ from musicgen_cls.trust import make
 
 
 def load_parts(checkpoint: Checkpoint, device: torch.device) -> tuple[Task, GenreDataModule]:
-    """The task and the datamodule of a checkpoint as they were trained, in evaluation mode: for every command.
+    """The task and the datamodule of a checkpoint, in evaluation mode.
 
     Raises:
-        CheckpointError: its classes do not take its settings or its weights.
+        CheckpointError: the objects cannot be built from the checkpoint's arguments and weights.
     """
     content = load_content(checkpoint.path, device)
     try:
         task, data = make(checkpoint.model), make(checkpoint.data)
         if not isinstance(task, Task) or not isinstance(data, GenreDataModule):
-            raise CheckpointError(f"{checkpoint.path}: neither a task nor a datamodule of genres")
+            raise CheckpointError(
+                f"{checkpoint.path}: has no task and datamodule for genres; use a checkpoint that fit wrote"
+            )
         task.load_state_dict(content["state_dict"])
         data.load_state_dict(content[type(data).__qualname__])
     except CheckpointError:
         raise
-    except Exception as error:  # settings and weights of strangers can be wrong in every way
+    except Exception as error:  # the arguments and weights in a file can be wrong in many ways
         reason = one_line(error)[:200]
         raise CheckpointError(
-            f"{checkpoint.path}: cannot be rebuilt ({type(error).__name__}: {reason}); use the version of musicgen_cls "
+            f"{checkpoint.path}: cannot be loaded ({type(error).__name__}: {reason}); use the version of musicgen_cls "
             "that wrote it, or another checkpoint"
         ) from error
     return task.to(device).eval(), data
 
 
 def load_classifier(checkpoint: Checkpoint, device: torch.device) -> tuple[GenreClassifier, GenreDataModule]:
-    """The same of a classifier.
+    """The task and the datamodule of a classifier's checkpoint; see `load_parts`.
 
     Raises:
-        CheckpointError: it is a generator's.
+        CheckpointError: the checkpoint is of a generator.
     """
     task, data = load_parts(checkpoint, device)
     if not isinstance(task, GenreClassifier):
-        raise CheckpointError(f"{checkpoint.path}: a generator's, not a classifier's; let musiccli predict use it")
+        raise CheckpointError(f"{checkpoint.path}: a generator, not a classifier; use it with musiccli predict")
     return task, data
 
 
 class GenreRecogniser:
-    """Takes a file or a waveform, gives the probability of each genre: what `musiccli predict` does, in Python.
+    """Predicts the probability of each genre for a file or a waveform, as `musiccli predict` does.
 
     The process keeps freed memory from then on; see `musicgen_cls.load`.
 
     Args:
-        path: a checkpoint that `fit` wrote; nothing else is needed.
+        path: a checkpoint that `fit` wrote; no other file is needed.
         device: where to compute.
-        trust: modules outside this package whose classes the checkpoint may name, as your own network's: they are
-            imported, so that their code runs.
+        trust: modules outside of this package whose classes the checkpoint may name, such as the module of your own
+            network. They are imported, which runs their code.
 
     Raises:
-        CheckpointError: the checkpoint is missing, damaged or something else.
+        CheckpointError: the checkpoint is missing, damaged or another file.
         UsageError: `MUSICGEN_CLS_KEEP_MEMORY` is neither 0 nor 1.
     """
 
@@ -90,7 +92,7 @@ class GenreRecogniser:
             raise CheckpointError(f"{path}: trained on {type(data).__name__}, not on audio; use musiccli test")
         self.data = data
         self.sample_rate: int = data.sample_rate
-        """Rate that waveforms are expected at, Hz."""
+        """Sample rate of waveforms, Hz."""
 
     @property
     def genres(self) -> list[str]:
@@ -101,11 +103,11 @@ class GenreRecogniser:
         """Probability of each genre: the mean over windows that cover the whole recording.
 
         Args:
-            audio: a file of any format, rate and length, or a mono waveform `[samples]` at `sample_rate`: floats of
-                full scale 1, or integers, which are scaled by their type.
+            audio: a file of any format, sample rate and length, or a mono waveform `[samples]` at `sample_rate`: floats
+                with full scale 1, or integers, which are scaled by the range of their type.
 
         Raises:
-            AudioError: the file or waveform holds no usable audio.
+            AudioError: the file or waveform has no usable audio.
         """
         mean = self.timeline(audio)[1].mean(axis=0)
         return dict(zip(self.genres, mean.tolist(), strict=True))
@@ -113,20 +115,20 @@ class GenreRecogniser:
     def timeline(
         self, audio: str | PathLike[str] | npt.ArrayLike | Tensor
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Start of each window `[windows]`, s, and its probabilities `[windows, genres]`."""
+        """The start of each window `[windows]`, s, and its probabilities `[windows, genres]`."""
         parts = self._files(as_path(audio, "audio")) if isinstance(audio, str | PathLike) else self._waveform(audio)
         starts, probabilities = zip(*((start, self._probabilities(x)) for start, x in parts), strict=True)
         return np.concatenate(starts).astype(np.float64), np.concatenate(probabilities)
 
     def steps(self, audio: str | PathLike[str] | npt.ArrayLike | Tensor) -> Timeline:
-        """What is said of each step of networks that have steps, of each window of others."""
+        """The probabilities of each step of a network that has steps, or of each window."""
         parts = self._files(as_path(audio, "audio")) if isinstance(audio, str | PathLike) else self._waveform(audio)
         seconds = self.data.window_length / self.sample_rate
-        said = [timeline(self.task, self._input(x), start, seconds) for start, x in parts]
+        timelines = [timeline(self.task, self._input(x), start, seconds) for start, x in parts]
         return Timeline(
-            np.concatenate([part.start_s for part in said]),
-            np.concatenate([part.end_s for part in said]),
-            np.concatenate([part.probabilities for part in said]),
+            np.concatenate([part.start_s for part in timelines]),
+            np.concatenate([part.end_s for part in timelines]),
+            np.concatenate([part.probabilities for part in timelines]),
         )
 
     def _files(self, path: Path) -> Iterator[tuple[npt.NDArray[Any], Tensor]]:
@@ -156,5 +158,5 @@ class GenreRecogniser:
 
     @torch.inference_mode()
     def _input(self, x: Tensor) -> Tensor:
-        """Int16 windows `[batch, samples]` to the input of the network."""
+        """The input of the network from int16 windows `[batch, samples]`."""
         return self.data.network_input(x.to(self.device))

@@ -13,18 +13,18 @@ from musicgen_cls.errors import SourceError
 from musicgen_cls.files import writing
 
 ENCODING = "utf-8-sig"
-"""Excel takes a CSV file for UTF-8 only where it begins with this mark; Python and pandas read it with and without."""
+"""Excel reads a CSV file as UTF-8 only if it starts with this mark. Python and pandas read it with and without."""
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a CSV file, whole or not at all, row by row.
+    """Write a CSV file row by row, whole or not at all.
 
-    Characters of file names that are no text are written as escapes.
+    Characters that are not valid text, as in some file names, are written as escapes.
 
     Args:
         path: the file.
         columns: names, in order.
-        rows: values by column; what is missing is left empty, other keys are left out.
+        rows: values by column; a missing value becomes an empty cell, and other keys are ignored.
     """
     with writing(path) as temporary, _opened(temporary) as file:
         writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
@@ -57,11 +57,11 @@ def read_csv(path: Path, columns: Sequence[str], wanted: str) -> Iterator[tuple[
 
     Args:
         path: the file.
-        columns: names of columns that it must have; there may be others.
-        wanted: what is said of a table without them.
+        columns: names of the columns that it must have; others are allowed.
+        wanted: the sentence about needed columns, for errors.
 
     Raises:
-        SourceError: there is no such file, it is no table in UTF-8, or lacks a column.
+        SourceError: the file is missing, not a table in UTF-8, or lacks a column.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -70,7 +70,7 @@ def read_csv(path: Path, columns: Sequence[str], wanted: str) -> Iterator[tuple[
             if missing := sorted(set(columns) - set(found)):
                 separators = {";": "semicolons", "\t": "tabs"}
                 odd = [name for sign, name in separators.items() if len(found) == 1 and sign in found[0]]
-                more = f"; its columns are separated by {odd[0]}, save it with commas" if odd else ""
+                more = f"; the columns are separated by {odd[0]}, save it with commas" if odd else ""
                 raise SourceError(f"{path}: no column {', '.join(missing)}; {wanted}{more}")
             for row in reader:
                 yield reader.line_num, row

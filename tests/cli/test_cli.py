@@ -22,7 +22,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import musicgen_cls
 from musicgen_cls.__main__ import COMMANDS, main
-from musicgen_cls.cli.logs import quieten
+from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.datamodules import stream as files
 from musicgen_cls.synth.render import render
 
@@ -643,7 +643,7 @@ def test_log_files_of_others_are_left_to_them(tmp_path: Path) -> None:
     loud = logging.getLogger("lightning.pytorch")
     loud.addHandler(theirs)
     try:
-        quieten()
+        configure_logs()
         loud.warning("a word")
     finally:
         loud.removeHandler(theirs)

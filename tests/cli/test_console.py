@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from musicgen_cls.cli.console import Console, check_printed, consoles, say
+from musicgen_cls.cli.console import Console, check_printed, consoles, print_line
 from musicgen_cls.cli.exit import exit_status
 
 CODE = """import sys
@@ -75,7 +75,7 @@ def test_streams_are_put_back():
         assert not isinstance(sys.stdout.stream, Console)
         check_printed()
     assert (sys.stdout, sys.stderr) == before
-    say("without a console too")
+    print_line("without a console too")
 
 
 def test_a_stream_that_fails_is_given_up():

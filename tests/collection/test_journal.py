@@ -165,7 +165,7 @@ class TestWhatDamageCosts:
         monkeypatch.setattr(store, "with_wrong_hash", lambda *args: hashed.append(1) or real(*args))
         gather(root, tmp_path)
         assert hashed == []
-        store.distrust(folder)
+        store.forget_verification(folder)
         for _ in range(2):
             gather(root, tmp_path)
         assert hashed == [1]

@@ -246,16 +246,16 @@ def test_crops_reach_both_ends(small):
     found = crops(data, 0)
     for row in np.unique(data.windows["train"].track):
         starts = found["start_s"][found["track"] == row]
-        room = (data.collection.lengths[row] - 4000) / 8000
-        assert starts.min() < 0.05 * room
-        assert starts.max() > 0.95 * room
+        slack = (data.collection.lengths[row] - 4000) / 8000
+        assert starts.min() < 0.05 * slack
+        assert starts.max() > 0.95 * slack
 
 
 def test_a_crop_may_be_the_whole_track(small):
     data = make(small, sample_rate=8000, seconds=1.0, crops_per_track=3)
     rows = data.windows["train"]
-    assert (rows.room == data.collection.lengths[rows.track] - 8000).all()
-    shortest = [row for row in range(len(rows)) if rows.room[row] == rows.room.min()]
+    assert (rows.slack == data.collection.lengths[rows.track] - 8000).all()
+    shortest = [row for row in range(len(rows)) if rows.slack[row] == rows.slack.min()]
     x = data._loader("train").dataset.__getitems__([(row, 1 - 1e-12) for row in shortest])["x"]
     assert x.shape == (len(shortest), 8000)
 
@@ -263,7 +263,7 @@ def test_a_crop_may_be_the_whole_track(small):
 def test_judged_windows_are_never_crops(cropped, data):
     for side in ("validation", "test"):
         assert np.array_equal(cropped.windows[side].start, data.windows[side].start)
-        assert (cropped.windows[side].room == 0).all()
+        assert (cropped.windows[side].slack == 0).all()
 
 
 # Ranks

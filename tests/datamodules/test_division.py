@@ -32,7 +32,7 @@ def windows_of(genre: list[int]) -> Windows:
 
 
 @pytest.mark.parametrize(
-    ("length", "limit", "crops", "starts", "room"),
+    ("length", "limit", "crops", "starts", "slack"),
     [
         (10, 3, None, [0, 3, 7], 0),
         (10, 9, None, [0, 3, 7], 0),  # no more than fit
@@ -46,11 +46,11 @@ def windows_of(genre: list[int]) -> Windows:
         (2, 3, 2, [], 0),
     ],
 )
-def test_starts_of_windows_of_three(length, limit, crops, starts, room):
+def test_starts_of_windows_of_three(length, limit, crops, starts, slack):
     found = division.window_starts(length, 3, limit, crops)
     assert found[0].tolist() == starts
     assert found[0].dtype == np.int64
-    assert found[1] == room
+    assert found[1] == slack
 
 
 def test_windows_of_tracks():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from musicgen_cls.errors import UsageError
-from musicgen_cls.sources.find import find_files, passed_by
+from musicgen_cls.sources.find import find_files, skipped_files
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_what_a_folder_holds_besides_is_named(folder):
     for name in ("x/y/f.m4a", "x/g.WMA", "x/h.opus", "x/i.aiff"):
         (folder / name).touch()
     assert [path.name for path in find_files("x")] == ["c.flac", "h.opus", "i.aiff", "d.ogg"]
-    named = {problem.path.name: problem.reason for problem in passed_by([".", "x"])}
+    named = {problem.path.name: problem.reason for problem in skipped_files([".", "x"])}
     assert named.keys() == {"notes.txt", "f.m4a", "g.WMA"}
     assert named["f.m4a"].startswith("m4a cannot be decoded; convert it")
     assert named["notes.txt"] == "not audio by its name"

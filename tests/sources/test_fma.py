@@ -97,7 +97,7 @@ def test_tracks(tree):
 
 
 def test_a_subset_holds_the_smaller_ones(tree):
-    assert [t.id for t in FMA(str(tree), "medium").described() if t.genre == "Jazz"] == ["020000"]
+    assert [t.id for t in FMA(str(tree), "medium").all_tracks() if t.genre == "Jazz"] == ["020000"]
     assert FMA(str(tree), "medium").genres == ("Hip-Hop", "Jazz", "Rock")
 
 
@@ -211,7 +211,7 @@ def test_an_artist_on_two_sides_is_not_the_official_split(tmp_path):
 
 def test_unknown_artists_are_none(tmp_path):
     metadata(tmp_path, [row(2, "Rock", None), row(3, "Pop", 7)])
-    assert [track.artist is None for track in FMA(str(tmp_path)).described()] == [True, False]
+    assert [track.artist is None for track in FMA(str(tmp_path)).all_tracks()] == [True, False]
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".png"])

@@ -62,7 +62,7 @@ def test_tracks_of_another_kind_are_found_after_those_of_the_first(tmp_path):
     touch(tmp_path, "rock/a.wav", "rock/b.npy")
     source = Folder(str(tmp_path))
     assert [track.id for track in source.tracks()] == ["rock/a.wav"]
-    assert [track.id for track in source.holding((".npy",)).tracks()] == ["rock/b.npy"]
+    assert [track.id for track in source.with_suffixes((".npy",)).tracks()] == ["rock/b.npy"]
     assert [track.id for track in source.tracks()] == ["rock/a.wav"]
 
 

@@ -1,4 +1,4 @@
-"""What `predict` writes with a generator: a wav, two pictures and a line of JSON a recording."""
+"""Writes the recordings of `predict` with a generator: a wav, two figures and a line of JSON for each."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ from musicgen_cls.metrics.by_second import loudness
 from musicgen_cls.pages.generated import write_generated_page
 from musicgen_cls.tasks.generation import GenreGenerator
 
-_PICTURED_SECONDS = 60
+_DRAWN_SECONDS = 60
 
 
 class ContinuationWriter(Callback):
-    """Writes continuations as they are made, in memory that does not grow with their length.
+    """Writes continuations while they are generated; the memory does not grow with their length.
 
-    `<out>/<genre>/<genre>.NNNNN.wav` (16 bit, mono; what `Folder` reads), beside it a picture of the mel spectrogram
-    and one of the waveform, where what was made is boxed in red; a line in `<out>/continuations.jsonl` once these are
-    whole. A folder that holds something else is left alone, and a numbered one beside it taken; one that the same
-    generation was stopped in is completed.
+    Each recording is `<out>/<genre>/<genre>.NNNNN.wav` (16 bit, mono; `Folder` reads it). Beside it are a figure of the
+    mel spectrogram and a figure of the waveform, with a red box around the generated part. When these are complete,
+    `<out>/continuations.jsonl` gets a line. If the folder has other files, a folder with a number in its name is used
+    instead. A stopped generation with the same settings is completed.
 
     Args:
         out: the folder.
-        overwrite: write into the folder although it is not empty, over files of the same names.
-        checkpoint: of the generator, which tells how long it was trained.
-        figure_format: of the pictures beside the recordings.
+        overwrite: write into the folder even if it has files, and replace files of the same names.
+        checkpoint: checkpoint of the generator; it has the length of the training.
+        figure_format: format of the figures.
     """
 
     def __init__(
@@ -64,33 +64,33 @@ class ContinuationWriter(Callback):
         checkpoint: Checkpoint | None = None,
         figure_format: plots.FigureFormat = "png",
     ) -> None:
-        self.wanted = Path(out)
+        self.requested = Path(out)
         self.overwrite, self.figure_format = overwrite, figure_format
         self.trained = {"steps": checkpoint.steps, "epochs": checkpoint.epoch + 1} if checkpoint else {}
-        self.out = self.wanted
+        self.out = self.requested
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Choose the folder, and find out now whether it can be written."""
+        """Choose the folder, and check that it can be written."""
         assert isinstance(pl_module, GenreGenerator)
         self._settings = describe(trainer, pl_module)
         self._id = hashlib.sha256(json.dumps(self._settings).encode()).hexdigest()[:12]
-        folder = self.wanted
+        folder = self.requested
         if trainer.is_global_zero:
-            folder = folder if self.overwrite else next(f for f in _numbered(self.wanted) if self._may_use(f))
+            folder = folder if self.overwrite else next(f for f in _numbered(self.requested) if self._may_use(f))
             check_writable(folder, "--out DIR")
             _announce(_datamodule(trainer).prompts, pl_module, folder)
             if self.trained and (warning := training_warning(self.trained["steps"])):
                 print(f"Warning:     {warning}")
-            tidy(folder)  # else the first new line would be written behind one that a kill cut short
+            tidy(folder)  # else the first new line is appended to a line that a kill cut short
         self.out = trainer.strategy.broadcast(folder)
         resumed = self._lines() if was_stopped(self.out, self._settings) else []
         self._done = {line.position for line in resumed if (self.out / line.file).is_file()}
         if trainer.is_global_zero:
-            if self.out != self.wanted:
-                print(f"{self.wanted} holds something else (--overwrite true writes into it); taking {self.out}")
+            if self.out != self.requested:
+                print(f"{self.requested} has other files (--overwrite true writes into it); using {self.out}")
             if self._done:
-                print(f"{self.out}: {counted(len(self._done), 'recording')} made already")
-            self._sign(finished=False)
+                print(f"{self.out}: {counted(len(self._done), 'recording')} already written")
+            self._write_settings(finished=False)
 
     def on_predict_batch_start(
         self,
@@ -100,7 +100,7 @@ class ContinuationWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Take out of a batch what an earlier run has made."""
+        """Remove from a batch the recordings that an earlier run wrote."""
         rows = [row for row, position in enumerate(batch["position"].tolist()) if position not in self._done]
         for name, values in batch.items():
             batch[name] = values[rows] if isinstance(values, Tensor) else [values[row] for row in rows]
@@ -114,7 +114,7 @@ class ContinuationWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Let a batch of continuations be made, and write it."""
+        """Generate a batch of continuations, and write it."""
         assert isinstance(pl_module, GenreGenerator)
         genres = _datamodule(trainer).genres
         names = [safe_name(genre) for genre in genres]
@@ -128,20 +128,20 @@ class ContinuationWriter(Callback):
             self._write(outputs, places, pl_module)
             for row, place in enumerate(places):
                 line = {"file": place.as_posix(), "genre": genres[int(batch["genre"][row])]}
-                line |= {"seed": batch["file"][row], "seed_id": batch["id"][row]}
+                line |= {"prompt": batch["file"][row], "prompt_id": batch["id"][row]}
                 self._describe(line, int(batch["position"][row]), batch["context"].shape[1] / pl_module.sample_rate)
         except OSError as error:
             raise self._unwritable(error) from error
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say what was made."""
+        """Print the recordings, and write the page."""
         trainer.strategy.barrier()
         if trainer.is_global_zero:
             tidy(self.out)
-            self._sign(finished=True)
+            self._write_settings(finished=True)
             lines = sorted(self._lines(), key=lambda line: line.position)
             print(format_lines(lines))
-            print(f"Written:     {self.out} (recordings, pictures, {LINES})")
+            print(f"Written:     {self.out} (recordings, figures, {LINES})")
             try:
                 page = write_generated_page(self.out, lines, self._settings)
             except OSError as error:
@@ -150,23 +150,23 @@ class ContinuationWriter(Callback):
 
     def _unwritable(self, error: OSError) -> UsageError:
         return UsageError(
-            f"{self.out}: cannot write there ({error.strerror}); what is finished stays, and the same command resumes "
-            "once there is room"
+            f"{self.out}: cannot be written ({error.strerror}); finished recordings are complete; free space, and the "
+            "same command resumes"
         )
 
     def _lines(self) -> list[Continuation]:
-        """What this generation has finished."""
+        """The finished recordings of this generation."""
         return [line for line in read_lines(self.out, Continuation) if line.generation == self._id]
 
     def _may_use(self, folder: Path) -> bool:
         return not folder.is_dir() or not any(folder.iterdir()) or was_stopped(folder, self._settings)
 
-    def _sign(self, finished: bool) -> None:
+    def _write_settings(self, finished: bool) -> None:
         with writing(self.out / SETTINGS) as temporary:
             temporary.write_text(json.dumps({**self._settings, "finished": finished}, indent=1) + "\n")
 
     def _write(self, pieces: Iterator[Tensor], places: list[Path], task: GenreGenerator) -> None:
-        """Let the pieces be made and append each to its file."""
+        """Generate the pieces, and append each to its file."""
         from tqdm import tqdm
 
         for place in places:
@@ -182,18 +182,18 @@ class ContinuationWriter(Callback):
                 bar.update(piece.shape[1] / task.sample_rate)
 
     def _describe(self, line: dict[str, Any], position: int, context_seconds: float) -> None:
-        """Draw a finished file, and write its line."""
+        """Draw the figures of a finished recording, and write its line."""
         path = self.out / line["file"]
-        waveform, rate, seconds, by_second = _heard(path)
-        title = f"{path.stem}, after {Path(line['seed']).name}"
+        waveform, rate, seconds, by_second = _first_minute(path)
+        title = f"{path.stem}, after {Path(line['prompt']).name}"
         plots.save(
             plots.waveform(waveform, rate, context_seconds, title), path.with_suffix(f".waveform.{self.figure_format}")
         )
         mel = LogMel(rate, 1024, 256, 80)
         with torch.inference_mode():
             decibels = mel(torch.from_numpy(waveform)[None])[0].numpy()
-        picture = plots.mel_spectrogram(decibels, len(waveform) / rate, mel.centres_hz, title, context_seconds)
-        plots.save(picture, path.with_suffix(f".mel.{self.figure_format}"))
+        figure = plots.mel_spectrogram(decibels, len(waveform) / rate, mel.centres_hz, title, context_seconds)
+        plots.save(figure, path.with_suffix(f".mel.{self.figure_format}"))
         line |= {
             "position": position,
             "generation": self._id,
@@ -214,7 +214,7 @@ _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} s [{elapsed}<{rema
 
 
 def describe(trainer: Trainer, task: GenreGenerator) -> dict[str, Any]:
-    """What a generation is made with: the same again makes the same files."""
+    """The settings of a generation; equal settings give equal files."""
     datamodule = _datamodule(trainer)
     checkpoint = Path(str(trainer.ckpt_path))
     return {
@@ -224,7 +224,7 @@ def describe(trainer: Trainer, task: GenreGenerator) -> dict[str, Any]:
         "split": datamodule.split,
         "files": datamodule.files,
         "genre": datamodule.genre,
-        "takes": datamodule.takes,
+        "samples_per_prompt": datamodule.samples_per_prompt,
         "seconds": task.seconds,
         "temperature": task.temperature,
         "top_p": task.top_p,
@@ -233,7 +233,7 @@ def describe(trainer: Trainer, task: GenreGenerator) -> dict[str, Any]:
 
 
 def format_lines(lines: list[Continuation]) -> str:
-    """A table for a terminal: file, what it continues, and how loud it is on the way."""
+    """A table for a terminal: file, loudness of the first, middle and last second, and prompt."""
     width = max(len(line.file) for line in lines)
     last = min(len(line.loudness_db) for line in lines)
     seconds = sorted({0, last // 2, last - 1})
@@ -241,15 +241,15 @@ def format_lines(lines: list[Continuation]) -> str:
     rows = ["", f"  {'file':<{width}}{head}   continues"]
     for line in lines:
         levels = "".join(f"{line.loudness_db[second]:>9.1f} dB" for second in seconds)
-        rows.append(f"  {line.file:<{width}}{levels}   {line.seed}")
+        rows.append(f"  {line.file:<{width}}{levels}   {line.prompt}")
     return "\n".join([*rows, ""])
 
 
 def _announce(count: int, task: GenreGenerator, folder: Path) -> None:
-    """Say how much audio will be made.
+    """Print how much audio the command generates.
 
     Raises:
-        UsageError: it does not fit on the disk.
+        UsageError: the audio does not fit on the disk.
     """
     hours, size = count * task.seconds / 3600, count * task.seconds * task.sample_rate * 2
     amount = (
@@ -258,9 +258,9 @@ def _announce(count: int, task: GenreGenerator, folder: Path) -> None:
     if size > (free := shutil.disk_usage(folder).free):
         raise UsageError(
             f"--model.seconds {task.seconds:g}: {amount}, but only {free / 1e6:,.0f} MB are free in {folder}; lower "
-            "--model.seconds or --data.takes"
+            "--model.seconds or --data.samples_per_prompt"
         )
-    print(f"Making:      {amount}")
+    print(f"Generating:  {amount}")
 
 
 def _datamodule(trainer: Trainer) -> GenreDataModule:
@@ -270,7 +270,7 @@ def _datamodule(trainer: Trainer) -> GenreDataModule:
 
 
 def _numbered(folder: Path) -> Iterator[Path]:
-    """A folder, and the names beside it: generated, generated-1, generated-2 and so on."""
+    """A folder, and folders with numbers: generated, generated-1, generated-2 and so on."""
     yield folder
     for number in count(1):
         yield folder.with_name(f"{folder.name}-{number}")
@@ -278,7 +278,7 @@ def _numbered(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _wav(path: Path, sample_rate: int) -> Iterator[wave.Wave_write]:
-    """A 16-bit mono file to append samples to, which is there when it is whole."""
+    """A 16-bit mono file to append samples to; it gets its name when it is complete."""
     with writing(path) as temporary, wave.open(str(temporary), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -286,15 +286,15 @@ def _wav(path: Path, sample_rate: int) -> Iterator[wave.Wave_write]:
         yield file
 
 
-def _heard(path: Path) -> tuple[npt.NDArray[np.float32], int, float, list[float]]:
-    """The beginning of a wav `[samples]`, at most a minute, its rate in Hz, its length in s, and dB by second."""
+def _first_minute(path: Path) -> tuple[npt.NDArray[np.float32], int, float, list[float]]:
+    """The first minute of a wav `[samples]`, its sample rate, Hz, its length, s, and its loudness by second, dB."""
     import soundfile
 
     with soundfile.SoundFile(path) as file:
         rate, seconds = file.samplerate, file.frames / file.samplerate
-        beginning, levels = [], []
+        first, levels = [], []
         for second, block in enumerate(file.blocks(rate, dtype="float32")):
             levels.append(round(loudness(block), 2))
-            if second < _PICTURED_SECONDS:
-                beginning.append(block)
-    return np.concatenate(beginning), rate, seconds, levels
+            if second < _DRAWN_SECONDS:
+                first.append(block)
+    return np.concatenate(first), rate, seconds, levels

@@ -18,14 +18,16 @@ from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
 
 _PAGE = 16  # windows on the page of spectrograms
-_HEARD, _HEARD_S = 4, 10  # mistakes that can be listened to, and how much of each, s
+_PLAYED, _PLAYED_S = 4, 10  # number of mistakes with audio, and seconds of each
 
 
 class TensorBoardFigures(Callback):
-    """Confusion matrix, page of spectrograms and precision-recall curves, after validation and test; mistakes to hear.
+    """Draws confusion matrix, spectrograms and precision-recall curves after validation and test.
+
+    After a test, it also logs audio of the most confident mistakes.
 
     Args:
-        every_n_epochs: draw after every so many epochs of validation (a drawing takes about a second), and at the end.
+        every_n_epochs: number of epochs between drawings, which take about a second; the last epoch is always drawn.
     """
 
     def __init__(self, every_n_epochs: int = 5) -> None:
@@ -41,7 +43,7 @@ class TensorBoardFigures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep some windows of the first and other batches."""
+        """Keep some windows of the batch."""
         self._keep(batch, batch_idx)
 
     def on_test_batch_end(
@@ -53,7 +55,7 @@ class TensorBoardFigures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep some windows of the first and other batches."""
+        """Keep some windows of the batch."""
         self._keep(batch, batch_idx)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -70,16 +72,16 @@ class TensorBoardFigures(Callback):
         self._draw(trainer, pl_module, "test")
 
     def _keep(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Hold on to a few windows of each batch, so that the page shows many tracks."""
+        """Keep a few windows of each batch, so that the page shows many tracks."""
         if batch_idx == 0:
             self._page = None
         rows = torch.unique(torch.linspace(0, len(batch["y"]) - 1, 4).long())
-        fresh = {name: batch[name][rows.to(batch[name].device)].cpu() for name in ("x", "index")}
-        held = self._page
-        if held is None:
-            self._page = fresh
-        elif len(held["index"]) < _PAGE:
-            self._page = {name: torch.cat([held[name], fresh[name]])[:_PAGE] for name in fresh}
+        new = {name: batch[name][rows.to(batch[name].device)].cpu() for name in ("x", "index")}
+        kept = self._page
+        if kept is None:
+            self._page = new
+        elif len(kept["index"]) < _PAGE:
+            self._page = {name: torch.cat([kept[name], new[name]])[:_PAGE] for name in new}
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         logger = trainer.logger
@@ -89,7 +91,7 @@ class TensorBoardFigures(Callback):
         assert isinstance(pl_module, GenreClassifier)
         assert isinstance(datamodule, GenreDataModule)
         scores = pl_module.results.get(stage)
-        if scores is None or not np.isfinite(scores.log_probs).all():  # training diverged: there is nothing to draw
+        if scores is None or not np.isfinite(scores.log_probs).all():  # training diverged
             return
         genres, step, board = datamodule.genres, trainer.global_step, logger.experiment
         confusion = confusion_matrix(scores.track_y, scores.track_pred, len(genres))
@@ -105,12 +107,12 @@ class TensorBoardFigures(Callback):
 
 
 def _add_sounds(board: Any, step: int, scores: Scores, datamodule: GenreDataModule) -> None:
-    """The most confident mistakes to listen to, where there is audio."""
+    """Log audio of the most confident mistakes, if the data has audio."""
     assert datamodule.collection is not None
     genres = datamodule.genres
-    for place in scores.mistakes[:_HEARD]:
+    for place in scores.mistakes[:_PLAYED]:
         row = int(scores.track_ids[place])
-        sound = datamodule.beginning(row, _HEARD_S)
+        sound = datamodule.first_seconds(row, _PLAYED_S)
         if sound is not None:
             track = datamodule.collection.tracks[row].id
             name = f"{track}: {genres[scores.track_y[place]]}, predicted {genres[scores.track_pred[place]]}"
@@ -118,12 +120,12 @@ def _add_sounds(board: Any, step: int, scores: Scores, datamodule: GenreDataModu
 
 
 def spectrograms(page: dict[str, torch.Tensor], scores: Scores, datamodule: GenreDataModule) -> Any:
-    """A page of mel spectrograms, each titled with its true and predicted genre; None if there are no spectrograms.
+    """A page of mel spectrograms, each with its true and predicted genre; None if the data has no spectrograms.
 
     Args:
-        page: `x` `[n, n_mels, frames]` as the network takes it and `index` `[n]`, the windows' numbers in `scores`.
+        page: `x` `[n, n_mels, frames]`, the input of the network, and `index` `[n]`, the windows' numbers in `scores`.
         scores: the predictions.
-        datamodule: undoes the standardisation, and has names and sizes.
+        datamodule: converts the input back to dB, and has names and sizes.
     """
     with torch.no_grad():
         levels = datamodule.mel_levels(page["x"])
@@ -137,13 +139,13 @@ def spectrograms(page: dict[str, torch.Tensor], scores: Scores, datamodule: Genr
 
 
 class ContinuationFigures(Callback):
-    """What a generator makes while it is trained: two samples, each named after its genre, its prompt's track and time.
+    """Logs two samples of a generator during training; their names have genre, track and time of the prompt.
 
-    Of each the waveform of the prompt and what follows it, real and generated; and a continuation of the task's
-    `seconds` as audio and as mel spectrogram.
+    Each sample has a figure of the waveform, with the prompt and both the real and the generated continuation, and a
+    continuation of the task's `seconds` as audio and as mel spectrogram.
 
     Args:
-        every_n_epochs: after every so many epochs, and at the end.
+        every_n_epochs: number of epochs between samples; the last epoch always has some.
     """
 
     def __init__(self, every_n_epochs: int = 5) -> None:
@@ -170,7 +172,7 @@ class ContinuationFigures(Callback):
             self._draw(trainer, pl_module)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw what it has come to."""
+        """Draw the last epoch."""
         self._draw(trainer, pl_module)
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -187,20 +189,19 @@ class ContinuationFigures(Callback):
         pl_module.network.eval()
         pieces = list(pl_module.continuations(shown["context"], shown["genre"], [0, 1][: len(shown["genre"])]))
         pl_module.network.train(training)
-        made = torch.cat(pieces, dim=1).float().cpu()  # [shown, samples]
+        generated = torch.cat(pieces, dim=1).float().cpu()  # [shown, samples]
         rate, board, step = datamodule.sample_rate, logger.experiment, trainer.global_step
         mel = LogMel(rate, 1024, 256, 80)
-        begun = shown["context"].shape[1]
+        prompt_samples = shown["context"].shape[1]
         for row, label in enumerate(shown["genre"].tolist()):
             track = datamodule.collection.tracks[int(shown["track"][row])].id
             name = f"sample {row + 1}, {datamodule.genres[label]}, prompt {track} from {shown['start_s'][row]:.1f} s"
             true = torch.cat([shown["context"], shown["target"]], dim=1)[row].float().cpu().numpy()
-            board.add_audio(f"continuation/{name}", made[row], step, rate)
-            decibels = mel(made[row][None])[0].numpy()
-            seconds = made.shape[1] / rate
+            board.add_audio(f"continuation/{name}", generated[row], step, rate)
+            decibels = mel(generated[row][None])[0].numpy()
+            seconds = generated.shape[1] / rate
             title = f"{name}, epoch {trainer.current_epoch}"
-            figure = plots.mel_spectrogram(decibels, seconds, mel.centres_hz, title, begun / rate)
+            figure = plots.mel_spectrogram(decibels, seconds, mel.centres_hz, title, prompt_samples / rate)
             board.add_figure(f"continuation/{name}", figure, step)
-            foretold = made[row, : len(true)].numpy()
-            figure = plots.waveform(foretold, rate, begun / rate, title, true)
+            figure = plots.waveform(generated[row, : len(true)].numpy(), rate, prompt_samples / rate, title, true)
             board.add_figure(f"waveform/{name}", figure, step)

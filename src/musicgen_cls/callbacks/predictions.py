@@ -1,4 +1,4 @@
-"""What `predict` prints and writes: a row a file."""
+"""Writes and prints the results of `predict`: a row for each file."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from musicgen_cls.datamodules.stream import named_files, own_files, version_of
 from musicgen_cls.errors import AudioError, UsageError, counted
 from musicgen_cls.files import as_path, check_writable, writing
 from musicgen_cls.formats import records
-from musicgen_cls.sources.find import passed_by
+from musicgen_cls.sources.find import skipped_files
 from musicgen_cls.tables import write_csv
 
 JOURNAL = "predictions.partial.jsonl"
 
 
 class PredictionWriter(Callback):
-    """Gathers the windows of each file, and writes `predictions.csv` and `predictions.json` and prints a table.
+    """Collects the windows of each file, writes `predictions.csv` and `predictions.json`, and prints a table.
 
-    The row of each file goes into a journal as soon as it is known. A run that was stopped is resumed from it: the same
-    checkpoint on files that have not changed.
+    The row of each file is written to a journal when the file is finished. A stopped run resumes from the journal, if
+    the checkpoint is the same; files that have changed are predicted again.
 
     Args:
-        out: folder to write into, made if need be.
+        out: folder for the results; it is created if it does not exist.
     """
 
     def __init__(self, out: str = "predictions") -> None:
@@ -40,24 +40,24 @@ class PredictionWriter(Callback):
         self._done: dict[str, dict[str, Any]] = {}
 
     def resume(self, datamodule: GenreDataModule, checkpoint: Path) -> None:
-        """Take up what a stopped run has left, so that the datamodule does not read those files again.
+        """Read the journal of a stopped run, so that the datamodule skips the finished files.
 
         Args:
-            datamodule: with the files.
-            checkpoint: the network's.
+            datamodule: has the files.
+            checkpoint: checkpoint of the network.
         """
         check_writable(self.out, "--out DIR")
         self._run = version_of(checkpoint)
         for journal in self._journals():
-            self._done |= answered(journal, self._run)
-        datamodule.answered = frozenset(self._done)
+            self._done |= finished_rows(journal, self._run)
+        datamodule.finished_files = frozenset(self._done)
         if self._done:
             rank_zero_only(print)(
-                f"Resuming:    {counted(len(self._done), 'file')} answered already in {self.out / JOURNAL}"
+                f"Resuming:    {counted(len(self._done), 'file')} already predicted in {self.out / JOURNAL}"
             )
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the journal, one of each process."""
+        """Open the journal; each process has its own."""
         from tqdm import tqdm
 
         self._windows: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
@@ -80,7 +80,7 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep a batch's probabilities; after a file's last batch, its row."""
+        """Keep the probabilities of a batch; after the last batch of a file, write its row."""
         file = batch["file"]
         if outputs is not None:
             self._windows[file].append((batch["start_s"].cpu(), outputs.cpu()))
@@ -101,13 +101,13 @@ class PredictionWriter(Callback):
             raise self._unwritable(error) from error
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Close bar and journal; both stay as they are."""
+        """Close the progress bar and the journal."""
         if hasattr(self, "_journal"):
             self._bar.close()
             self._journal.close()
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Bring the rows of all processes together; write and print on one."""
+        """Collect the rows of all processes; write and print them on one."""
         self._bar.close()
         self._journal.close()
         gathered = [self._files]
@@ -122,7 +122,7 @@ class PredictionWriter(Callback):
         good = [row for row in rows if "error" not in row]
         left_out = [row["error"] for row in rows if "error" in row]
         files = _datamodule(trainer).files
-        left_out += [str(problem) for problem in passed_by(files if files is not None else [])]
+        left_out += [str(problem) for problem in skipped_files(files if files is not None else [])]
         if not good:
             self._remove_journals()
             more = f" ({len(left_out)} files, none of them usable)" if len(left_out) > 1 else ""
@@ -135,7 +135,7 @@ class PredictionWriter(Callback):
         print(format_predictions(good))
         for reason in left_out:
             print(f"left out: {reason}")
-        print(f"Written:     {self.out / 'predictions.csv'} and predictions.json (with the timeline of each file)")
+        print(f"Written:     {self.out / 'predictions.csv'}, and predictions.json with the timeline of each file")
 
     def _write(self, rows: list[dict[str, Any]], good: list[dict[str, Any]], genres: list[str]) -> None:
         columns = ["file", "genre", "probability", "seconds", *genres]
@@ -155,15 +155,15 @@ class PredictionWriter(Callback):
 
     def _unwritable(self, error: OSError) -> UsageError:
         return UsageError(
-            f"{self.out}: cannot write there ({error.strerror}); free space, and the same command resumes, or give "
+            f"{self.out}: cannot be written ({error.strerror}); free space, and the same command resumes, or give "
             "another folder with --out DIR"
         )
 
 
-class Answer(Struct, kw_only=True):
-    """A line of the journal: what is predicted for a file, or why nothing is.
+class JournalLine(Struct, kw_only=True):
+    """A line of the journal: the prediction for a file, or the reason why there is none.
 
-    `key` is the version of the file, `run` that of the checkpoint.
+    `key` is the version of the file, and `run` the version of the checkpoint.
     """
 
     run: str
@@ -176,14 +176,14 @@ class Answer(Struct, kw_only=True):
             raise ValueError(f"row has no {missing[0]}")
 
 
-def answered(journal: Path, run: str) -> dict[str, dict[str, Any]]:
-    """The rows in a journal by the version of their file: those of this checkpoint whose lines are whole."""
-    found = [line.value for line in records.lines(journal, Answer, sealed=True) if line.value is not None]
-    return {answer.key: answer.row for answer in found if answer.run == run}
+def finished_rows(journal: Path, run: str) -> dict[str, dict[str, Any]]:
+    """The rows in a journal by the version of their file: the complete lines of one checkpoint."""
+    found = [line.value for line in records.lines(journal, JournalLine, sealed=True) if line.value is not None]
+    return {line.key: line.row for line in found if line.run == run}
 
 
 def summary(windows: list[tuple[Tensor, Tensor]], genres: list[str]) -> dict[str, Any]:
-    """What is predicted for a file: mean probability of each genre, the most probable genre, and every window's.
+    """The prediction for a file: the mean probability of each genre, the most probable genre, and every window.
 
     Args:
         windows: pairs of start times `[batch]`, s, and probabilities `[batch, num_classes]`.
@@ -209,7 +209,7 @@ def summary(windows: list[tuple[Tensor, Tensor]], genres: list[str]) -> dict[str
 
 
 def format_predictions(rows: list[dict[str, Any]]) -> str:
-    """A table for a terminal: file, length, and its three most probable genres."""
+    """A table for a terminal: file, length, and the three most probable genres."""
     names = _shortened([row["file"] for row in rows])
     width = max(len(name) for name in names)
     lines = ["", f"  {'file':<{width}}  {'length':>8}   most probable genres"]

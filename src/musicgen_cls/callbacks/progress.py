@@ -1,4 +1,4 @@
-"""Progress on the screen."""
+"""The progress bar."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
 
 class Progress(TQDMProgressBar):
-    """Lightning's bars, closed before a report is printed, since this callback comes first.
+    """Lightning's progress bars, closed before a report is printed, since this callback comes first.
 
-    `predict` has none of them: what writes the results counts files, whose number is known.
+    `predict` does not use them: the writer of the results has a bar that counts files.
     """
 
     def init_predict_tqdm(self) -> Any:
-        """A bar that shows nothing."""
+        """A disabled bar."""
         return Tqdm(disable=True)

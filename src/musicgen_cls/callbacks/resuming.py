@@ -1,4 +1,4 @@
-"""A resumed training continues as one that was never interrupted."""
+"""A resumed training has the same results as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from musicgen_cls.errors import UsageError
 
 
 class LastingStop(EarlyStopping):
-    """Early stopping that also holds after training is resumed.
+    """Early stopping that also applies after training is resumed.
 
-    Lightning stores in a checkpoint for how many epochs the metric has not improved, but not that training was stopped
-    for it. A training that was killed after its last epoch would train for one more epoch, and end with other weights.
+    Lightning stores in a checkpoint for how many epochs the metric has not improved, but not that training was stopped.
+    A training that was killed after its last epoch would train for one more epoch, and have other weights.
     """
 
     _validated = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember that validation has logged its metrics."""
-        self._validated |= not (trainer.sanity_checking or trainer.barebones)  # barebones logs nothing
+        self._validated |= not (trainer.sanity_checking or trainer.barebones)  # a barebones trainer logs nothing
         super().on_validation_end(trainer, pl_module)
 
     def _validate_condition_metric(self, logs: dict[str, Tensor]) -> bool:
-        """Whether the metric is there. Before the first validation it need not be, as with `--trainer.max_steps`."""
+        """Whether the metric exists. Before the first validation it can be missing, as with `--trainer.max_steps`."""
         if self.monitor not in logs and self._validated:
             raise UsageError(
-                f"--early_stopping.monitor {self.monitor}: no such metric; the metrics are {', '.join(sorted(logs))}"
+                f"--early_stopping.monitor {self.monitor}: no such metric; use one of {', '.join(sorted(logs))}"
             )
         return self.monitor in logs
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop at once where training was stopped before."""
+        """Stop at once if training was stopped before."""
         if self.wait_count >= self.patience:
             trainer.should_stop = True
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue the count with the patience of this run; Lightning would restore the patience of the earlier run."""
+        """Restore the count, but keep the patience of this run; Lightning would restore the earlier patience."""
         super().load_state_dict({**state_dict, "patience": self.patience})
 
 
 class SeedEachEpoch(Callback):
-    """Seed torch at the start of each training epoch with the run's seed, the epoch and the process.
+    """Seeds torch at the start of each training epoch with the run's seed, the epoch and the process.
 
-    Dropout and augmentation then draw the same numbers in a resumed run as in one that was never interrupted.
+    Dropout and augmentation then draw the same random numbers in a resumed run as in an uninterrupted one.
     """
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -34,7 +34,7 @@ class ConfigCallback(SaveConfigCallback):
 
 
 def progress_bar(trainer: Any) -> list[Callback]:
-    """Our progress bar, unless the trainer's config has another one or none."""
+    """Our progress bar, unless the trainer's config has another one or turns it off."""
     callbacks = trainer.callbacks or []
     callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
     named = any(issubclass(resolve(described.class_path), ProgressBar) for described in callbacks)
@@ -42,25 +42,25 @@ def progress_bar(trainer: Any) -> list[Callback]:
 
 
 def prediction_writer(config: Any, checkpoint: Checkpoint | None) -> Callback:
-    """What writes the results of predict: rows of a classifier, sound of a generator."""
+    """The callback that writes the results of predict: rows for a classifier, sound for a generator."""
     if _generates(config):
         return ContinuationWriter(config.out or "generated", config.overwrite, checkpoint, config.figure_format)
     return PredictionWriter(config.out or "predictions")
 
 
 def test_report(config: Any) -> Callback:
-    """What reports a test."""
+    """The callback that reports a test."""
     return LossReport(config.out) if _generates(config) else TestReport(config.out, config.figure_format)
 
 
 def training_callbacks(config: Any, recipe: Any, parser: Any, found: Sequence[Found]) -> list[Callback]:
-    """Resuming, checkpoints, and what goes to the logger.
+    """The callbacks for resuming, checkpoints and logging.
 
     Args:
-        config: of fit.
+        config: config of fit.
         recipe: the config to save.
-        parser: of fit; it writes the config.
-        found: what finders found.
+        parser: parser of fit; it writes the config.
+        found: results of finders.
     """
     callbacks: list[Callback] = [SeedEachEpoch()]
     if config.trainer.enable_checkpointing is not False:

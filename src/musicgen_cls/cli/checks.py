@@ -1,4 +1,4 @@
-"""Checks before a run: whether checkpoint, network, data and augmentation fit together."""
+"""Checks before a run: whether checkpoint, network, data and augmentation are compatible."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from musicgen_cls.tasks.base import Task
 
 
 def check_agreement(checkpoint: Checkpoint, config: Any) -> None:
-    """Refuse a config whose input or division of tracks differs from what a checkpoint was trained with.
+    """Refuse a config whose input or division of tracks differs from a checkpoint's.
 
     Raises:
-        CheckpointError: naming the first argument that differs, and both values.
+        CheckpointError: an argument differs; the message has both values.
     """
     datamodule = resolve(checkpoint.data["class_path"])
     divides = config.data.init_args.get("split") != "external"
@@ -33,19 +33,19 @@ def check_agreement(checkpoint: Checkpoint, config: Any) -> None:
         for name in names:
             if name in saved["init_args"]:
                 trained = saved["init_args"][name]
-                pairs[f"{part}.{name}"] = (trained, _less_what_is_new(given["init_args"].get(name), trained))
+                pairs[f"{part}.{name}"] = (trained, _without_new_arguments(given["init_args"].get(name), trained))
         for name, (trained, asked) in pairs.items():
             if name == "data.split" and is_list(str(trained)) and is_list(str(asked)):
-                continue  # their content is compared when they are read
+                continue  # the content of lists is compared when they are read
             if trained != asked:
                 raise CheckpointError(
-                    f"{checkpoint.path}: trained with {name} {_short(trained)}, but the config or command line says "
+                    f"{checkpoint.path}: trained with {name} {_short(trained)}, but the config or command line has "
                     f"{_short(asked)}; leave that out, or use another checkpoint"
                 )
 
 
 def check_genres(checkpoint: Checkpoint, datamodule: Any) -> None:
-    """Raise `CheckpointError` where the data has other genres than the checkpoint was trained on."""
+    """Raise `CheckpointError` if the data has other genres than the checkpoint."""
     if isinstance(datamodule, GenreDataModule) and datamodule.genres != checkpoint.genres:
         raise CheckpointError(
             f"{checkpoint.path}: trained on the genres {', '.join(checkpoint.genres)}, but the data has "
@@ -53,8 +53,8 @@ def check_genres(checkpoint: Checkpoint, datamodule: Any) -> None:
         )
 
 
-def _less_what_is_new(given: Any, trained: Any) -> Any:
-    """A described class without the arguments that did not exist when it was trained."""
+def _without_new_arguments(given: Any, trained: Any) -> Any:
+    """A class description without the arguments that did not exist when the checkpoint was trained."""
     if not (isinstance(given, dict) and isinstance(trained, dict) and "init_args" in given and "init_args" in trained):
         return given
     return given | {"init_args": {k: v for k, v in given["init_args"].items() if k in trained["init_args"]}}
@@ -68,7 +68,7 @@ def _short(value: Any) -> str:
 
 
 def check_network(model: Any, datamodule: Any) -> None:
-    """Send one silent window through front end and network; raise `UsageError` if it is too small."""
+    """Send one silent window through front end and network; raise `UsageError` if the network cannot take it."""
     if not isinstance(datamodule, GenreDataModule) or not isinstance(model, Task):
         return
     batch = datamodule.silent_batch()
@@ -89,7 +89,7 @@ def check_network(model: Any, datamodule: Any) -> None:
 
 
 def remedy(model: Task, datamodule: GenreDataModule) -> str:
-    """What to change where a network cannot take the windows of the data."""
+    """The remedy if a network cannot take the windows of the data."""
     given = model.hparams["network"]["init_args"]
     arguments = arguments_of(type(model.network))
     for name in arguments.keys() & datamodule.NETWORK_SIZES:
@@ -99,7 +99,7 @@ def remedy(model: Task, datamodule: GenreDataModule) -> str:
 
 
 def check_changes(datamodule: Any) -> None:
-    """Apply augment and mask to two silent windows, so that an error in them comes before training."""
+    """Apply augment and mask to two silent windows, so that their errors are found before training."""
     for name in ("augment", "mask"):
         module = getattr(datamodule, name, None)
         if module is None:
@@ -107,16 +107,16 @@ def check_changes(datamodule: Any) -> None:
         blank = datamodule.blank_window()
         shape = (datamodule.front_end.scale if name == "augment" else datamodule.network_input)(blank).shape[1:]
         silence = torch.zeros(2, *shape)
-        said = f"--data.{name} {type(module).__name__}"
+        argument = f"--data.{name} {type(module).__name__}"
         try:
             with isolate_rng(include_cuda=False), torch.no_grad():
                 changed = module(silence)
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             reason = str(error).splitlines()[0].rstrip(".")
-            raise UsageError(f"{said}: {reason}; fix its arguments, or use another") from error
+            raise UsageError(f"{argument}: {reason}; fix its arguments, or use another module") from error
         if changed.shape != silence.shape:
             shapes = " to ".join(" x ".join(map(str, x.shape)) for x in (silence, changed))
-            raise UsageError(f"{said}: changes {shapes}; use a module that keeps the shape")
+            raise UsageError(f"{argument}: changes {shapes}; use a module that keeps the shape")
 
 
 def check_seed(seed: int | bool | None) -> None:

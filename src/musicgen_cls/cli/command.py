@@ -1,4 +1,4 @@
-"""What is known of a command before it is imported."""
+"""Description of a command, before it is imported."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-FROM_START = "the same command starts from the beginning"
+FROM_START = "the same command starts again from the start"
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command: one line of help, an example, and the function behind it."""
+    """A command: one line of help, an example, and its function."""
 
     purpose: str
     """One line for `musiccli --help`."""
@@ -20,11 +20,11 @@ class Command:
     """`module:function`. The parameters of the function are the command's options, and its docstring is their help.
     None for a command of the trainer."""
     positional: tuple[str, ...] = ()
-    """The parameters that words without an option are for, in order; `files...` takes all that are left."""
+    """The parameters of arguments without an option, in order; `files...` takes all remaining ones."""
     extends_fit: bool = False
-    """Whether options that the function lacks are options of fit: it gets them as `fit_options`."""
+    """Whether options that the function lacks are options of fit, which it gets as `fit_options`."""
     stopped: str = "the same command resumes it"
-    """What is printed where a signal stops the command, if the command itself says nothing better."""
+    """The advice that is printed when a signal stops the command, unless the command has its own."""
 
     def load(self) -> Any:
         """The function."""

@@ -1,4 +1,4 @@
-"""The words of a command line, as they are read before any parser; nothing here is slow to import."""
+"""Reads the arguments of a command line before any parser; nothing here is slow to import."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _BOOLEANS = ("true", "false", "yes", "no", "on", "off", "1", "0")
 
 
 def split(args: Sequence[str], flags: Collection[str]) -> tuple[list[str], list[str]]:
-    """Separate options and their values from the words that stand alone. A bare flag gets the value `true`.
+    """Separate options with their values from arguments without an option. A flag without a value gets `true`.
 
     Args:
-        args: a command line without its command. All words after `--` stand alone.
-        flags: names of the options, without their prefixes, that are on or off.
+        args: a command line without its command. All arguments after `--` are without an option.
+        flags: names of boolean options, without their prefixes.
 
     Returns:
-        The options with their values, and the words that stand alone.
+        The options with their values, and the arguments without an option.
 
     Raises:
-        UsageError: an option that is no flag has no value.
+        UsageError: an option that is not a flag has no value.
     """
     options: list[str] = []
     alone: list[str] = []
@@ -48,7 +48,7 @@ def split(args: Sequence[str], flags: Collection[str]) -> tuple[list[str], list[
 
 
 def option(args: Sequence[str], name: str) -> str | None:
-    """The value that a command line gives to `--name`; the last if there are several."""
+    """The value of `--name` in a command line; the last one if there are several."""
     found = None
     for i, arg in enumerate(args):
         if arg == f"--{name}" and i + 1 < len(args):
@@ -65,9 +65,9 @@ def is_help(args: Sequence[str]) -> bool:
 
 
 def take_files(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Take every `--data.files a b c` out of a command line: the other arguments, and the names.
+    """Remove every `--data.files a b c` from a command line: the other arguments, and the names of files.
 
-    They do not go through the parser: a name that begins with a bracket or a tilde is no list and no home folder.
+    The names do not go through the parser, which would read a bracket as a list and a tilde as a home folder.
     """
     others: list[str] = []
     files: list[str] = []
@@ -86,7 +86,7 @@ def take_files(args: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def names_in(text: str) -> list[str]:
-    """The name in a text, or the names in a list written as YAML where no file has that name."""
+    """The name in a text; or the names in a YAML list, if no file has the text as its name."""
     if not text.startswith("[") or os.path.lexists(text):
         return [text] if text else []
     import yaml
@@ -99,22 +99,22 @@ def names_in(text: str) -> list[str]:
 
 
 def check_text(args: Sequence[str]) -> None:
-    """Raise `UsageError` for an argument that is not text: settings are stored as UTF-8."""
+    """Raise `UsageError` for an argument that is not valid UTF-8, since settings are stored as UTF-8."""
     for arg in args:
         try:
             arg.encode()
         except UnicodeEncodeError:
-            raise UsageError(f"{arg!r}: not valid UTF-8, so that no setting can hold it; rename that file") from None
+            raise UsageError(f"{arg!r}: not valid UTF-8, which settings need; rename that file") from None
 
 
 @contextmanager
 def trusting(args: Sequence[str]) -> Iterator[list[str]]:
-    """Take every `--trust MODULE` out of a command line, and trust these in the command and its worker processes."""
+    """Remove every `--trust MODULE` from a command line, and trust the modules in the command and its processes."""
     rest, trust, following = [], os.environ.get(TRUST_VARIABLE, ""), False
     for arg, after in zip(args, [*args[1:], "-"], strict=False):
         name, equals, value = arg.partition("=")
         if arg == "--trust" and after.startswith("-"):
-            raise UsageError("--trust: has no value; name a module, as --trust my_module")
+            raise UsageError("--trust: has no value; name a module, such as --trust my_module")
         if following or (equals and name == "--trust"):
             trust = ",".join(filter(None, (trust, arg if following else value)))
         elif arg != "--trust":

@@ -1,4 +1,4 @@
-"""How a command ends: its exit status, one line for a user's error, and signals."""
+"""The end of a command: its exit status, one line for a user's error, and signals."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from musicgen_cls.cli.console import check_printed, consoles, say
+from musicgen_cls.cli.console import check_printed, consoles, print_line
 from musicgen_cls.cli.messages import user_error
 from musicgen_cls.errors import one_line
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM. It ends a command as Ctrl-C does: with its processes, and with no file half-written."""
+    """SIGTERM. It ends a command as Ctrl-C does: with its processes, and without partial files."""
 
 
 def exit_status(command: Callable[[], object], stopped: str = "the same command resumes it") -> int:
     """Run a command and return its exit status: 0; 2 for a user's error, printed in one line; 128 + N for signal N.
 
     Args:
-        command: what to run.
-        stopped: what to print where a signal stops it.
+        command: the command.
+        stopped: the advice to print if a signal stops it.
     """
     with consoles():
         try:
@@ -33,7 +33,7 @@ def exit_status(command: Callable[[], object], stopped: str = "the same command 
             number = _signal(leaving)
             if number is None:
                 raise
-            say(f"musiccli: stopped; {_advice(leaving) or stopped}")
+            print_line(f"musiccli: stopped; {_advice(leaving) or stopped}")
             return 128 + number
         except Exception as error:
             status = _failed(error, stopped)
@@ -44,15 +44,15 @@ def exit_status(command: Callable[[], object], stopped: str = "the same command 
 
 
 def _failed(error: Exception, stopped: str) -> int | None:
-    """The exit status of an error that is a signal's or a user's; None for a fault of this package."""
-    if (number := _signal(error)) is not None:  # the signal came where a library turns it into another error
-        say(f"musiccli: stopped; {stopped}")
+    """The exit status of an error that a signal or a user caused; None for a fault of this package."""
+    if (number := _signal(error)) is not None:  # a library turned the signal into another error
+        print_line(f"musiccli: stopped; {stopped}")
         return 128 + number
     cause = user_error(error)
     if cause is None:
         return None
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # one of several processes prints it
-        say(f"musiccli: error: {one_line(cause)}")
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # only one of several processes prints it
+        print_line(f"musiccli: error: {one_line(cause)}")
     return 2
 
 
@@ -75,17 +75,17 @@ def _terminable() -> Iterator[None]:
 
 @contextmanager
 def leaving_at_once() -> Iterator[None]:
-    """Leave the process on SIGTERM or Ctrl-C while modules are imported: libraries swallow exceptions there."""
+    """End the process on SIGTERM or Ctrl-C while modules are imported, since libraries suppress exceptions there."""
 
     def leave(number: int, _: object) -> None:
-        os.write(2, b"musiccli: stopped before it began\n")
+        os.write(2, b"musiccli: stopped before it started\n")
         os._exit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heeded = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, leave) for number in heeded}
+    handled = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, leave) for number in handled}
     try:
         yield
     finally:
@@ -94,7 +94,7 @@ def leaving_at_once() -> Iterator[None]:
 
 
 def _signal(leaving: BaseException) -> int | None:
-    """The signal that stopped the process, if one did; Lightning turns some into exits."""
+    """The signal that stopped the process, or None; Lightning turns some signals into exits."""
     link: BaseException | None = leaving
     while link is not None:
         if isinstance(link, KeyboardInterrupt):
@@ -104,5 +104,5 @@ def _signal(leaving: BaseException) -> int | None:
 
 
 def _advice(leaving: BaseException) -> str:
-    """How to resume, where the command has added that as a note."""
+    """The advice on resuming that the command has added as a note."""
     return next(iter(getattr(leaving, "__notes__", ())), "")

@@ -28,14 +28,14 @@ FOUND_BY: dict[type[Callback], tuple[str, str]] = {
     LearningRateFinder: ("model", "lr"),
     BatchSizeFinder: ("data", "batch_size"),
 }
-"""The argument that each finder is for."""
+"""The argument that each finder sets."""
 
-_SKIPPED = 10, 1  # steps at the beginning, where Lightning's running mean is still settling, and at the end
+_SKIPPED = 10, 1  # steps at the start, where Lightning's running mean is not reliable, and at the end
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a finder has found: the value, one line about it, and the curve it was found in, if there is one."""
+    """The result of a finder: the value, one line about it, and a figure of its curve, if there is one."""
 
     value: float
     line: str
@@ -44,7 +44,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting of the run: an argument of `model` or `data`, and its value; `found` if it was searched for now."""
+    """A setting of the run: an argument of `model` or `data`, and its value; `found` is None in a resumed run."""
 
     part: str
     name: str
@@ -53,7 +53,7 @@ class Setting:
 
 
 def take_finders(trainer: Any) -> list[Any]:
-    """Take Lightning's finders out of a trainer's config: they run before the training, with a trainer of their own."""
+    """Remove Lightning's finders from a trainer's config; they run before the training, with their own trainer."""
     callbacks = trainer.callbacks or []
     callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
     finders = [described for described in callbacks if issubclass(resolve(described.class_path), tuple(FOUND_BY))]
@@ -63,15 +63,15 @@ def take_finders(trainer: Any) -> list[Any]:
 
 
 def settings_found(finders: Sequence[Any], parser: Any, config: Any, checkpoint: Checkpoint | None) -> list[Setting]:
-    """The settings that finders find, in their order; each finder sees what those before it have found.
+    """The settings of all finders, in their order; each finder uses the settings of the earlier ones.
 
-    A run that is resumed keeps the settings that were found for it.
+    A resumed run keeps its settings.
 
     Args:
-        finders: as the config describes them.
-        parser: makes objects of a config.
-        config: of fit, with `subcommand`; the settings are written into it.
-        checkpoint: of the run that is resumed.
+        finders: the finders in the form of the config.
+        parser: creates objects from a config.
+        config: config of fit, with `subcommand`; the settings are written into it.
+        checkpoint: checkpoint of a resumed run; None for a new run.
     """
     settings = []
     for finder in finders:
@@ -84,7 +84,7 @@ def settings_found(finders: Sequence[Any], parser: Any, config: Any, checkpoint:
 
 
 def _search(finder: Any, parser: Any, config: Any) -> Found:
-    """Run one finder, with a model and data of its own."""
+    """Run one finder, with its own model and data."""
     trial = config.clone()
     trainer = trial[trial.subcommand].trainer
     trainer.callbacks, trainer.logger = [finder], False
@@ -96,7 +96,7 @@ def _search(finder: Any, parser: Any, config: Any) -> Found:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Log errors only: the run logs everything else again."""
+    """Log only errors, since the run logs the other messages again."""
     loggers = [logging.getLogger(name) for name in ("musicgen_cls", *LIGHTNING)]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -124,23 +124,23 @@ class FoundFigures(Callback):
 
 
 def search(finder: Callback, model: Any, datamodule: Any, settings: dict[str, Any]) -> Found:
-    """Run a finder on a model and data that are discarded afterwards: nothing of it reaches the run.
+    """Run a finder on a model and data that are discarded afterwards, so that the run does not depend on them.
 
     Args:
-        finder: Lightning's.
-        model: freshly made.
-        datamodule: freshly made.
+        finder: Lightning's finder.
+        model: a new model.
+        datamodule: a new datamodule.
         settings: arguments of the run's trainer.
 
     Raises:
-        UsageError: the finder cannot find anything here.
+        UsageError: the finder cannot find a value.
     """
     name = type(finder).__name__
     if isinstance(finder, LearningRateFinder) and not 0 < finder._min_lr < finder._max_lr:
         raise UsageError(
-            f"--trainer.callbacks {name}: min_lr {finder._min_lr} is not between 0 and max_lr {finder._max_lr}"
+            f"--trainer.callbacks {name}: min_lr {finder._min_lr} must be above 0 and below max_lr {finder._max_lr}"
         )
-    with TemporaryDirectory() as folder:  # finders keep a checkpoint of their own
+    with TemporaryDirectory() as folder:  # finders write a checkpoint
         ours = {
             "callbacks": [finder],
             "logger": False,
@@ -155,8 +155,8 @@ def search(finder: Callback, model: Any, datamodule: Any, settings: dict[str, An
         trainer = Trainer(**{**settings, **ours})
         if trainer.world_size > 1:
             raise UsageError(
-                f"--trainer.callbacks {name}: searches on one device; run it with --trainer.devices 1, then set "
-                "--model.lr or --data.batch_size to the value that it found, and train without the finder"
+                f"--trainer.callbacks {name}: works on one device; run it with --trainer.devices 1, then set "
+                "--model.lr or --data.batch_size to its value, and train without the finder"
             )
         before = float(model.lr), int(datamodule.batch_size)
         if isinstance(finder, BatchSizeFinder):
@@ -164,9 +164,9 @@ def search(finder: Callback, model: Any, datamodule: Any, settings: dict[str, An
             datamodule.setup("fit")
             if datamodule.train_dataloader().batch_size is None:
                 raise UsageError(
-                    f"--trainer.callbacks {name}: with --data.batch track a track is a batch; leave it out"
+                    f"--trainer.callbacks {name}: with --data.batch track, a batch is a track; leave the finder out"
                 )
-        finder._early_exit = True  # type: ignore[attr-defined]  # leave before the training, as Lightning's Tuner does
+        finder._early_exit = True  # type: ignore[attr-defined]  # stop before the training, as Lightning's Tuner does
         trainer.fit(model, datamodule=datamodule)
     if isinstance(finder, BatchSizeFinder):
         size = int(datamodule.batch_size)
@@ -177,16 +177,15 @@ def search(finder: Callback, model: Any, datamodule: Any, settings: dict[str, An
     lr = float(f"{steepest(lrs, losses):.3g}")
     span = f"{len(lrs)} steps from {lrs[0]:.2g} to {lrs[-1]:.2g}"
     line = f"Learning rate: {lr:.3g}, found by {name} in {span}; it was {before[0]:.3g}"
-    begun = _SKIPPED[0]
-    return Found(lr, line, plots.learning_rate_curve(lrs[begun:], losses[begun:], lr, before[0]))
+    skip = _SKIPPED[0]
+    return Found(lr, line, plots.learning_rate_curve(lrs[skip:], losses[skip:], lr, before[0]))
 
 
 def steepest(lrs: Sequence[float], losses: Sequence[float]) -> float:
-    """The learning rate at which the loss falls the fastest as the rate grows by factors.
+    """The learning rate at which the slope of the loss over the logarithm of the rate is the steepest.
 
-    The slope is taken against the logarithm of the rate. Lightning's own suggestion takes it against the rate itself,
-    where small rates always look steep: on music it suggests the smallest rates that were tried. The curve is
-    Lightning's.
+    Lightning's own suggestion uses the slope over the rate itself, which is always steep for small rates: on music it
+    suggests the smallest rates that were tried. The curve is Lightning's.
 
     Args:
         lrs: learning rates, ascending, `[steps]`.
@@ -200,13 +199,13 @@ def steepest(lrs: Sequence[float], losses: Sequence[float]) -> float:
     rates, curve = rates[np.isfinite(curve)], curve[np.isfinite(curve)]
     if len(curve) < 3:
         raise UsageError(
-            f"LearningRateFinder: {len(lrs)} steps are too few, since the first {_SKIPPED[0]} are skipped; give "
-            "more num_training_steps, or a lower max_lr if the loss diverged"
+            f"LearningRateFinder: {len(lrs)} steps are too few, since the first {_SKIPPED[0]} are skipped; raise "
+            "num_training_steps, or lower max_lr if the loss diverged"
         )
     slopes = np.gradient(curve, np.log(rates))
     if slopes.min() >= 0:
         raise UsageError(
-            f"LearningRateFinder: the loss does not fall between {lrs[0]:.2g} and {lrs[-1]:.2g}; give a wider range "
-            "with min_lr and max_lr, or more num_training_steps"
+            f"LearningRateFinder: the loss does not fall between {lrs[0]:.2g} and {lrs[-1]:.2g}; set a wider range "
+            "with min_lr and max_lr, or raise num_training_steps"
         )
     return float(rates[slopes.argmin()])

@@ -1,7 +1,7 @@
-"""What `musiccli COMMAND --help` prints: the options that people use, in groups, with an example.
+"""The output of `musiccli COMMAND --help`: the most used options, in groups, with an example.
 
-These texts need no import of Lightning, so that help comes at once; `--help-all` prints every option. A test holds them
-against the parsers.
+These texts need no import of Lightning, so that help is fast; `--help-all` prints every option. A test compares them
+with the parsers.
 """
 
 from __future__ import annotations
@@ -14,30 +14,33 @@ Group = tuple[str, tuple[tuple[str, str], ...]]
 
 _CONFIG = (
     "--config FILE",
-    "settings in YAML: a file, a name from musiccli configs, or -; later ones win",
+    "settings in YAML: a file, a name from musiccli configs, or - for standard input; later ones override",
 )
-_TRUST = ("--trust MODULE", "import classes of this module of your own that a checkpoint names, separated by commas")
+_TRUST = ("--trust MODULE", "allow a checkpoint to import your own module; several are separated by commas")
 _MORE: Group = (
     "More",
     (
         ("--print_config", "print the settings as YAML and stop"),
-        ("--data.help CLASS", "explain the arguments of a class, as MelSlices; so do --model.help, --data.source.help"),
-        ("--help-all", "every option of every part, Lightning's too"),
+        (
+            "--data.help CLASS",
+            "explain the arguments of a class, such as MelSlices; also --model.help and --data.source.help",
+        ),
+        ("--help-all", "print all options, including those of Lightning"),
     ),
 )
 _DATA: Group = (
     "Data",
     (
-        ("--data.source CLASS", "Folder (one sub-folder a genre), GTZAN, FMA or SyntheticGenres"),
-        ("--data.source.root DIR", "where the music lies"),
-        ("--data.source.download", "fetch GTZAN or FMA if it is not there"),
+        ("--data.source CLASS", "Folder (one sub-folder for each genre), GTZAN, FMA or SyntheticGenres"),
+        ("--data.source.root DIR", "folder of the music"),
+        ("--data.source.download", "fetch GTZAN or FMA if it is missing"),
         (
             "--data.split NAME",
-            "track, artist, fault_filtered, official, external, segment (leaks), or a table of your own: a CSV file "
-            "with the columns file (or id) and subset (train, validation, test)",
+            "track, artist, fault_filtered, official, external, segment (leaks), or your own table: a CSV file with "
+            "the columns file (or id) and subset (train, validation, test)",
         ),
         ("--data.fold 'I of N'", "one fold of a cross-validation instead of fractions"),
-        ("--data.seconds S", "length of a window"),
+        ("--data.seconds S", "length of a window, s"),
         ("--data.batch_size N", "windows in a batch"),
         ("--data.table FILE", "with FeatureTable: a table of features"),
     ),
@@ -50,8 +53,8 @@ _COMPUTE: Group = (
         ("--trainer.precision NAME", "32-true, bf16-mixed, 16-mixed"),
     ),
 )
-_OUT = ("--out DIR", "where the results go")
-_FIGURES = ("--figure_format NAME", "of figures in files: png, svg or pdf")
+_OUT = ("--out DIR", "folder for the results")
+_FIGURES = ("--figure_format NAME", "format of figures: png, svg or pdf")
 _CHECKPOINT = ("FILE.ckpt", "the checkpoint that fit wrote; also --ckpt_path FILE")
 
 COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
@@ -68,22 +71,25 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
                         "VGG, CNN5, CNN, Recurrent, ConvLSTM, TemporalPooling, FeatureMLP, FeatureLSTM, MelFlow, "
                         "SampleRNN, WaveformRNN, or my_module.MyNetwork",
                     ),
-                    ("--model.network.ARG VALUE", "an argument of the network, as --model.network.width 16"),
+                    ("--model.network.ARG VALUE", "an argument of the network, such as --model.network.width 16"),
                     ("--model.lr X", "learning rate"),
                     (
                         "--data.augment CLASS",
-                        "change training windows at random: AddWhiteNoise, ShiftPitch or both",
+                        "augment training windows: AddWhiteNoise, ShiftPitch or NoiseAndPitch",
                     ),
                 ),
             ),
             (
                 "Training",
                 (
-                    ("--trainer.max_epochs N", "epochs at most"),
+                    ("--trainer.max_epochs N", "maximum number of epochs"),
                     ("--early_stopping.patience N", "stop after N epochs without a better validation loss"),
-                    ("--ckpt_path last", "resume the newest run of this name; or a checkpoint's file"),
+                    ("--ckpt_path last", "resume the newest run of this name; or give a checkpoint file"),
                     ("--test_after_fit false", "do not test the best checkpoint"),
-                    ("--trainer.logger.save_dir DIR", "where runs go (lightning_logs); .name: their folder in it"),
+                    (
+                        "--trainer.logger.save_dir DIR",
+                        "folder of all runs (lightning_logs); .name: sub-folder of the run",
+                    ),
                 ),
             ),
             _COMPUTE,
@@ -107,7 +113,10 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
                 (
                     _CHECKPOINT,
                     _OUT,
-                    ("--beside CLASS", "test these tracks too, as --beside Folder --beside.root DIR, and draw both"),
+                    (
+                        "--beside CLASS",
+                        "also test other tracks, such as --beside Folder --beside.root DIR, and draw both",
+                    ),
                     _FIGURES,
                     _CONFIG,
                     _TRUST,
@@ -131,9 +140,9 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
                     _CHECKPOINT,
                     (
                         "NAME ...",
-                        "files, folders and patterns, of any length, rate and format; also --data.files NAME ...",
+                        "files, folders and patterns; any length, sample rate and format; also --data.files NAME ...",
                     ),
-                    ("--out DIR", "where the results go (predictions, or generated)"),
+                    ("--out DIR", "folder for the results (predictions, or generated)"),
                     _CONFIG,
                     _TRUST,
                 ),
@@ -141,11 +150,11 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
             (
                 "With a generator",
                 (
-                    ("--model.seconds S", "length of each recording, its prompt included"),
-                    ("--data.genre NAME", "continue in this genre"),
-                    ("--data.takes N", "continuations of each prompt, each with its own random seed"),
-                    ("--model.temperature X", "below 1: more probable values, above 1: rarer ones"),
-                    ("--overwrite", "write into a folder that holds something else"),
+                    ("--model.seconds S", "length of each recording, including its prompt, s"),
+                    ("--data.genre NAME", "genre of the continuation"),
+                    ("--data.samples_per_prompt N", "samples for each prompt, each with its own random seed"),
+                    ("--model.temperature X", "below 1: more probable values; above 1: less probable values"),
+                    ("--overwrite", "write into a folder that has other files"),
                     _FIGURES,
                     ("--seed_everything N", "random seed"),
                 ),
@@ -159,18 +168,18 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
         ),
     ),
     "prepare": (
-        "Fetch, check and decode a collection, and print what is in it; fit does so by itself.",
+        "Fetch, check and decode a collection, and print its content; fit does this itself.",
         (
             (
                 "Settings",
-                (_CONFIG, ("--verify", "check every decoded track's checksum; decode damaged ones again")),
+                (_CONFIG, ("--verify", "check the checksums of all decoded tracks; decode damaged tracks again")),
             ),
             _DATA,
             (
                 "More",
                 (
-                    ("--data.cache_dir DIR", "where decoded audio is kept"),
-                    ("--data.strict", "stop at the first file that cannot be used"),
+                    ("--data.cache_dir DIR", "folder for decoded audio"),
+                    ("--data.strict", "stop at the first unusable file"),
                     *_MORE[1],
                 ),
             ),
@@ -180,7 +189,7 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
 }
 
 _WORDS = {"validate": " FILE.ckpt", "test": " FILE.ckpt", "predict": " NAME ..."}
-"""What stands without an option."""
+"""The arguments without an option."""
 
 
 def command_help(command: str) -> str:
@@ -193,7 +202,7 @@ def command_help(command: str) -> str:
 
 
 def _table(options: Sequence[tuple[str, str]]) -> list[str]:
-    """A line or more for each option, no wider than the terminal."""
+    """One or more lines for each option, as wide as the terminal at most."""
     width = min(max(get_terminal_size().columns, 80), 110)
     return [
         line
@@ -203,11 +212,11 @@ def _table(options: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def class_help(cls: type, option: str) -> str:
-    """What `--data.help MelSlices` and the like print: each argument with its type, default and meaning.
+    """The output of options such as `--data.help MelSlices`: each argument with its type, default and meaning.
 
     Args:
         cls: the class.
-        option: the one that its arguments stand behind, as `--data`.
+        option: prefix of its arguments, such as `--data`.
     """
     import inspect
 
@@ -216,12 +225,12 @@ def class_help(cls: type, option: str) -> str:
     from musicgen_cls.specs import arguments_of
 
     texts = [parse(inspect.getdoc(base) or "") for base in reversed(cls.__mro__)]
-    said = {
+    meanings = {
         parameter.arg_name: " ".join((parameter.description or "").split()) for t in texts for parameter in t.params
     }
     lines = [f"{option} {cls.__name__}", "", texts[-1].short_description or "", ""]
     for name, parameter in arguments_of(cls).items():
         default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
         kind = "" if parameter.annotation is parameter.empty else f": {parameter.annotation}"
-        lines += [f"  {option}.{name}{kind}{default}", f"      {said.get(name, '')}".rstrip()]
+        lines += [f"  {option}.{name}{kind}{default}", f"      {meanings.get(name, '')}".rstrip()]
     return "\n".join([*lines, ""])

@@ -23,7 +23,7 @@ from musicgen_cls.cli.attached import prediction_writer, progress_bar, test_repo
 from musicgen_cls.cli.checks import check_agreement, check_changes, check_genres, check_network, check_seed
 from musicgen_cls.cli.command_line import check_text, is_help, option, split, take_files
 from musicgen_cls.cli.finders import Found, settings_found, take_finders
-from musicgen_cls.cli.logs import quieten
+from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.cli.patches import patched
 from musicgen_cls.cli.runs import (
     LAST,
@@ -257,7 +257,7 @@ def start(args: Sequence[str], cli: type[MusicCLI] = MusicCLI, more_callbacks: S
         MusicClsError: what a user can fix.
     """
     keep_memory()
-    quieten()
+    configure_logs()
     args = ["--help" if arg == "--help-all" else arg for arg in args]
     if (text := asked_class(args)) is not None:
         print(text, end="")

@@ -1,6 +1,6 @@
-"""What this package changes in jsonargparse, while its own parsers parse, and why.
+"""Changes of jsonargparse while the parsers of this package parse.
 
-jsonargparse has no settings for these. tests/cli/test_pinned.py fails first when a new version changes them.
+jsonargparse has no settings for them. tests/cli/test_pinned.py fails first if a new version changes these places.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _by_name = _typehints.resolve_class_path_by_name
 
 
 def _ours_first(cls: Any, name: str) -> str:
-    """The path of a class by its short name: ours, whatever classes of that name other packages have."""
+    """The path of a class from its short name; a class of this package comes before those of others."""
     name = current_path(name)
     ours = CLASSES.get(name)
     fits = ours is not None and isinstance(cls, type) and issubclass(ours, cls)
@@ -29,13 +29,15 @@ def _ours_first(cls: Any, name: str) -> str:
 
 @contextmanager
 def patched() -> Iterator[None]:
-    """Parse with two changes, and put everything back afterwards.
+    """Parse with two changes, and undo them afterwards.
 
-    A short name of a class means ours: jsonargparse refuses it where several packages have such a class. A value that
-    is the name of a file stays a value: jsonargparse reads the file, and shows its content in errors.
+    A short name means the class of this package; jsonargparse refuses it if several packages have such a class. A value
+    that is the name of a file stays a value; jsonargparse would read the file and show its content in errors.
     """
     no_files = partial(_util.parse_value_or_config, enable_path=False)
-    off = property(lambda self: False, lambda self, value: vars(self).update(_enable_path=False))  # also afterwards
+    off = property(
+        lambda self: False, lambda self, value: vars(self).update(_enable_path=False)
+    )  # stays off afterwards
     with (
         patch.object(_typehints, "resolve_class_path_by_name", _ours_first),
         patch.object(_actions, "parse_value_or_config", no_files),

@@ -1,4 +1,4 @@
-"""The classes that a config or a command line names without a path: those that the packages export."""
+"""The classes that a config or a command line can name without a path: those that the packages export."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from musicgen_cls.audio import augment
 
 
 def _exported(package: ModuleType, base: type) -> tuple[type, ...]:
-    """The subclasses of a class in a package's `__all__`, less those that others of them extend."""
+    """The subclasses of a class in a package's `__all__`, without base classes of others among them."""
     classes = [cls for name in package.__all__ if issubclass(cls := getattr(package, name), base)]
     extended = {parent for cls in classes for parent in cls.__mro__[1:]}
     return tuple(cls for cls in classes if cls not in extended)
@@ -24,7 +24,7 @@ BY_OPTION = {
     "data.source": _exported(sources, sources.Source),
     "data.augment": _exported(augment, nn.Module),
 }
-"""Which classes an option takes."""
+"""The classes that an option accepts."""
 
 CLASSES: dict[str, type] = {cls.__name__: cls for classes in BY_OPTION.values() for cls in classes}
-"""All of them by name."""
+"""All these classes by name."""

@@ -1,4 +1,4 @@
-"""The report of a test, from Python."""
+"""Writes the report of a test, from Python."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from musicgen_cls.callbacks.report import LossReport, TestReport
-from musicgen_cls.cli.logs import quieten
+from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError
 from musicgen_cls.files import as_path
@@ -32,10 +32,10 @@ def report(
     writer = next((writer for kind, writer in writers.items() if isinstance(task, kind)), None)
     if writer is None or not isinstance(datamodule, GenreDataModule):
         raise UsageError(
-            f"report({type(task).__name__}, {type(datamodule).__name__}): give a GenreClassifier or GenreGenerator and "
-            "one of this package's datamodules"
+            f"report({type(task).__name__}, {type(datamodule).__name__}): give a GenreClassifier or a GenreGenerator, "
+            "and a datamodule of this package"
         )
-    quieten()
+    configure_logs()
     trainer = Trainer(
         callbacks=[writer], logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False,

@@ -1,4 +1,4 @@
-"""Folders of runs: what is saved in them, and which one a command resumes."""
+"""Folders of runs: their checkpoints and hyperparameters, and the run that a command resumes."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from musicgen_cls.errors import CheckpointError, UsageError
 from musicgen_cls.files import as_path, check_writable
 
 LAST = "last"
-"""Name of the checkpoint that is written after every epoch."""
+"""Name of the checkpoint after every epoch."""
 
 
 def settings_of(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The config that rebuilds a checkpoint's model and data; what is linked between them is left out."""
+    """The config that rebuilds a checkpoint's model and data, without arguments that are linked between them."""
     model, data = checkpoint.model, checkpoint.data
     arguments = {name: value for name, value in model["init_args"].items() if name != "num_classes"}
     return {"model": {**model, "init_args": arguments}, "data": data}
 
 
 def hyper_parameters(model: Any, datamodule: Any) -> dict[str, Any]:
-    """The arguments that runs are compared by, as one flat table: TensorBoard shows them in this order.
+    """The arguments of a run as one flat table; TensorBoard shows them in this order.
 
-    The network first, what is changed most often next. Objects go by their class, with their arguments behind; left out
-    is what is not set, and what does not change the result (`_UNTOLD`).
+    The network comes first, then the arguments that users change most often. An object has the name of its class,
+    followed by its arguments. Arguments that are not set, or do not change the result (`_NOT_LOGGED`), are left out.
     """
     flat: dict[str, Any] = {}
     for module in (model, datamodule):
         for name, value in module.hparams.items():
-            if not name.startswith("_") and name not in _UNTOLD:
+            if not name.startswith("_") and name not in _NOT_LOGGED:
                 flat |= _flattened(name, value)
     first = [name for name in _FIRST if name in flat]
     of_network = [name for name in flat if name.startswith("network.")]
@@ -42,18 +42,18 @@ def hyper_parameters(model: Any, datamodule: Any) -> dict[str, Any]:
 
 
 def figures_first(figures: Mapping[str, float]) -> dict[str, float]:
-    """Final figures in the order in which TensorBoard shows them: of the test first, track accuracy before all."""
+    """Final figures in the order of TensorBoard: first the test's track accuracy, then other figures of the test."""
     ranks = ("test_track_accuracy", "test_", "val_")
     rank = {name: next((i for i, start in enumerate(ranks) if name.startswith(start)), len(ranks)) for name in figures}
     return {name: figures[name] for name in sorted(figures, key=lambda name: (rank[name], name))}
 
 
 _FIRST = ("network", "lr", "batch_size", "seconds", "split", "source")
-_UNTOLD = frozenset(("genres", "files", "cache_dir", "num_workers", "strict", "num_classes", "target_samples"))
+_NOT_LOGGED = frozenset(("genres", "files", "cache_dir", "num_workers", "strict", "num_classes", "target_samples"))
 
 
 def _flattened(name: str, value: Any) -> dict[str, Any]:
-    """An argument and, of an object, the arguments that it was made with."""
+    """An argument; if it is an object, also the object's arguments."""
     if isinstance(value, dict) and "class_path" in value:
         flat = {name: str(value["class_path"]).rpartition(".")[2]}
         for inner, argument in (value.get("init_args") or {}).items():
@@ -65,18 +65,18 @@ def _flattened(name: str, value: Any) -> dict[str, Any]:
 
 
 def last_checkpoint(dirpath: str | None) -> ModelCheckpoint:
-    """Writes last.ckpt every epoch; `ModelCheckpoint(save_last=True)` does so only when the best one changes."""
+    """Writes last.ckpt every epoch; `ModelCheckpoint(save_last=True)` writes it only when the best one changes."""
     return ModelCheckpoint(dirpath, filename=LAST, enable_version_counter=False, save_on_train_epoch_end=True)
 
 
 def saved_last(trainer: Any) -> Path | None:
-    """The last.ckpt that a trainer has written or started from; None where there is none."""
+    """The last.ckpt that a trainer has written or resumed from; None if there is none."""
     folders = [c.dirpath for c in getattr(trainer, "checkpoint_callbacks", ()) if c.filename == LAST and c.dirpath]
     return next((path for folder in folders if (path := Path(folder) / f"{LAST}.ckpt").is_file()), None)
 
 
 def check_folders(config: Any) -> None:
-    """Raise `UsageError` for a folder of runs or checkpoints that cannot be; a home folder is written out."""
+    """Raise `UsageError` for an invalid folder of runs or checkpoints; expand `~` in the config."""
     if config.checkpoint.dirpath:
         config.checkpoint.dirpath = str(as_path(config.checkpoint.dirpath, "--checkpoint.dirpath"))
     if config.trainer.default_root_dir:
@@ -91,30 +91,30 @@ def check_folders(config: Any) -> None:
 
 
 def resume_last(config: Any, trust: Collection[str] = ()) -> Checkpoint:
-    """Point `ckpt_path` and the logger's version at the newest run of this name that has finished an epoch.
+    """Set `ckpt_path` and the logger's version to the newest run of this name that has finished an epoch.
 
-    Where a version is set it is that one. It prints which run it takes, and which newer ones have nothing saved.
+    If the config has a version, it is that run. The function prints the run, and a newer run without a checkpoint.
 
     Args:
-        config: of fit.
-        trust: modules whose classes the checkpoint may name, since the user names them.
+        config: config of fit.
+        trust: modules whose classes the checkpoint may name.
     """
     arguments = config.trainer.logger.init_args if hasattr(config.trainer.logger, "init_args") else None
     if arguments is None or "save_dir" not in arguments:
-        raise UsageError("--ckpt_path last needs a logger with folders; give the checkpoint's path instead")
+        raise UsageError("--ckpt_path last: needs a logger with folders; give the path of the checkpoint instead")
     runs = as_path(arguments.save_dir, "--trainer.logger.save_dir") / (arguments.name or "")
     numbers = [int(match[1]) for path in runs.glob("version_*") if (match := re.fullmatch(r"version_(\d+)", path.name))]
-    begun = [number for number in numbers if (runs / f"version_{number}" / "checkpoints" / f"{LAST}.ckpt").is_file()]
-    version = arguments.version if arguments.version is not None else max(begun or numbers, default=0)
+    saved = [number for number in numbers if (runs / f"version_{number}" / "checkpoints" / f"{LAST}.ckpt").is_file()]
+    version = arguments.version if arguments.version is not None else max(saved or numbers, default=0)
     run = runs / (f"version_{version}" if isinstance(version, int) else version)
     last = Path(config.checkpoint.dirpath or run / "checkpoints") / f"{LAST}.ckpt"
     if not last.is_file():
         others = sorted(str(path) for path in runs.glob("*/checkpoints/last.ckpt"))
         hint = f", or resume another run: --ckpt_path {others[-1]}" if others else ""
-        raise CheckpointError(f"{last}: no run to resume there; leave out --ckpt_path to start afresh{hint}")
+        raise CheckpointError(f"{last}: no run to resume; leave out --ckpt_path to train from the start{hint}")
     checkpoint = read_checkpoint(last, trust=trust)
     newer = sorted(number for number in numbers if isinstance(version, int) and number > version)
-    unsaved = f"; version_{newer[-1]} is newer, but was stopped before its first epoch ended" if newer else ""
+    unsaved = f"; version_{newer[-1]} is newer, but it was stopped in its first epoch" if newer else ""
     rank_zero_only(print)(f"Resuming:    {run}, {checkpoint.epoch + 1} epochs done{unsaved}")
     config.ckpt_path = str(last)
     arguments.version = version

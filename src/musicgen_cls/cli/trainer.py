@@ -7,7 +7,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 
 from musicgen_cls.collection.collection import describe_problems, write_tables
-from musicgen_cls.collection.store import distrust
+from musicgen_cls.collection.store import forget_verification
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import counted
 
@@ -23,22 +23,24 @@ class MusicTrainer(Trainer):
         weights_only: bool = True,
         verify: bool = False,
     ) -> None:
-        """Fetch, check and decode the collection, and say what is in it.
+        """Fetch, check and decode the collection, and print its content.
 
         Args:
             model: not used.
-            datamodule: of the collection.
-            ckpt_path: not used; there so that the config that a run left is taken.
-            weights_only: not used; there for the same reason.
+            datamodule: datamodule of the collection.
+            ckpt_path: not used; the saved config of a run can have it.
+            weights_only: not used; the saved config of a run can have it.
             verify: compare the samples of all decoded tracks with their hashes, and decode damaged tracks again.
         """
         collection = datamodule.open_collection()
         if verify and collection.folder is not None:
-            distrust(collection.folder)
+            forget_verification(collection.folder)
             collection = datamodule.open_collection()
             print(f"Verified:    the samples of {counted(len(collection.tracks), 'track')} have the right hashes")
         if collection.folder is None:
-            print(f"{counted(collection.whole_tracks, 'track')}; nothing to decode: {datamodule.location}")
+            print(
+                f"{counted(collection.whole_tracks, 'track')}, not audio, so nothing to decode: {datamodule.location}"
+            )
             print_grouped(datamodule, collection)
             if collection.problems:
                 print(describe_problems(collection.problems))
@@ -54,7 +56,7 @@ class MusicTrainer(Trainer):
 
 
 def print_grouped(datamodule: GenreDataModule, collection: Any) -> None:
-    """Say which tracks are tied together, and why; of those that sound the same, each."""
+    """Print which tracks belong together, with the reasons, and the ids of all tracks that sound the same."""
     for line in datamodule.grouped(collection):
         print(f"{line[:1].upper()}{line[1:]}")
     for ids in collection.near:

@@ -1,4 +1,4 @@
-"""A source's usable tracks with what is in them, and the report on its files that are not."""
+"""A source's usable tracks with their content, and a report on the unusable files."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ Duplicates = Literal["drop", "keep", "near"]
 
 @dataclass(frozen=True)
 class Collection:
-    """A source's usable tracks: decoded audio, or whatever else stands in a row in time.
+    """A source's usable tracks: decoded audio, or other items that follow one another in time.
 
-    `items` are those of all tracks, of audio the int16 memory map `[samples]`; track `i` is
-    `items[offset[i]:offset[i] + lengths[i]]`, and `digests[i]` is a hash of that. `rate` is in items a second; `folder`
-    that of the store, if they are kept in one.
+    `items` are the items of all tracks; for audio they are an int16 memory map `[samples]`. Track `i` is
+    `items[offset[i]:offset[i] + lengths[i]]`, and `digests[i]` is the hash of it. `rate` is the number of items per
+    second. `folder` is the folder of the store; None without a store.
 
-    A track may lie in several files, its parts: each has a row of its own here. `whole[i]` is the row of the first part
-    of the track that row `i` belongs to, and `before[i]` the number of that track's items in earlier parts. `grouped`
-    says which tracks are tied together, and why; `near` are the ids of those that sound the same.
+    A track can consist of several files, its parts. Each part has its own row here. `whole[i]` is the row of the first
+    part of the track of row `i`, and `before[i]` is the number of items in the earlier parts. `grouped` are sentences
+    on tracks that belong together, with the reasons. `near` are the ids of tracks that sound the same.
     """
 
     tracks: list[Track]
@@ -54,7 +54,7 @@ class Collection:
 
     @property
     def whole_tracks(self) -> int:
-        """Number of tracks, each counted once whatever its parts."""
+        """Number of tracks; a track of several parts counts once."""
         return len(np.unique(self.whole))
 
     def waveform(self, row: int, limit: int | None = None) -> Waveform:
@@ -63,7 +63,7 @@ class Collection:
         return from_pcm(self.items[start : start + (length if limit is None else min(length, limit))])
 
     def name(self, row: int) -> str:
-        """The id of the track that a row belongs to: of parts without their number and ending."""
+        """The id of the track of a row; if the row is a part, without its number and suffix."""
         return self._names[row]
 
     @cached_property
@@ -84,21 +84,21 @@ def collect(
     strict: bool = False,
     workers: int | None = None,
 ) -> Collection:
-    """Decode a source into its store, where not done yet, and open it.
+    """Decode the files of a source that are not in its store yet, and open the store.
 
     Args:
         source: the tracks.
         sample_rate: Hz.
         cache_dir: folder of the stores; the user's cache folder if None.
         min_seconds: shorter tracks are left out.
-        shorter: the arguments to lower where all are too short.
-        duplicates: of tracks equal bit for bit `drop` all but the first, or `keep` them tied into one group; `near`
-            ties those too that sound the same, as a recording in another format.
-        strict: raise `SourceError` if any file that is audio by its name is unusable, instead of going on without it.
-        workers: decoding threads; as many as there are cores if None.
+        shorter: the arguments to lower if all tracks are too short, for the error.
+        duplicates: if tracks are equal bit for bit, `drop` all but the first, or `keep` them in one group; `near` also
+            puts tracks into one group that sound the same, such as one recording in two formats.
+        strict: raise `SourceError` if a file with an audio suffix is unusable, instead of leaving it out.
+        workers: decoding threads; one per core if None.
 
     Raises:
-        SourceError: no usable track is left, or some are not and `strict` is set.
+        SourceError: no track is usable, or `strict` is set and a file is unusable.
         StoreError: the store cannot be written.
     """
     listed = source.tracks()
@@ -108,11 +108,11 @@ def collect(
     problems, notes = source.problems(), source.notes()
     by_name = len(problems)
     decoded = [entries[key] for key in keys]
-    sound = [entry.error is None for entry in decoded]
-    digests = [entry.digest if right else None for entry, right in zip(decoded, sound, strict=True)]
-    lengths = [entry.samples / sample_rate if right else None for entry, right in zip(decoded, sound, strict=True)]
+    usable = [entry.error is None for entry in decoded]
+    digests = [entry.digest if right else None for entry, right in zip(decoded, usable, strict=True)]
+    lengths = [entry.samples / sample_rate if right else None for entry, right in zip(decoded, usable, strict=True)]
     near = near_keys(store.folder, store.audio_file, decoded, sample_rate) if duplicates == "near" else None
-    ties = ties_between(listed, digests, lengths, source.names_tell_parts, near)
+    ties = ties_between(listed, digests, lengths, source.parts_by_name, near)
     groups = groups_of(ties)
     tracks: list[Track] = []
     rows: list[Entry] = []
@@ -125,22 +125,22 @@ def collect(
             note = f" (known: {notes[track.id]})" if track.id in notes else ""
             problems.append(Problem(track.path, entry.error + note))
         elif seconds < min_seconds:
-            problems.append(Problem(track.path, f"too short: {seconds:.2f} s, {min_seconds:g} s are needed"))
+            problems.append(Problem(track.path, f"too short: {seconds:.2f} s, but {min_seconds:g} s are needed"))
         elif twin is not track and duplicates == "drop":
-            problems.append(Problem(track.path, f"duplicate, bit for bit, of {twin.path}"))
+            problems.append(Problem(track.path, f"an exact copy of {twin.path}"))
         else:
             tracks.append(replace(track, seconds=seconds, artist=track.artist or entry.artist, group=group))
             rows.append(entry)
             kept.append(row)
     if strict and len(problems) > by_name:
         raise SourceError(
-            f"{problems[by_name]} ({len(problems) - by_name} such files; --data.strict false goes on without them)"
+            f"{problems[by_name]} ({len(problems) - by_name} such files; --data.strict false leaves them out)"
         )
     if not tracks:
         why = f"; the first: {problems[0]}" if problems else ""
         too_short = shorter and any(0 < entry.samples < min_seconds * sample_rate for entry in decoded)
-        ways = f"; shorter windows need less: {shorter}" if too_short else ""
-        raise SourceError(f"{source.location}: none of {len(listed)} tracks can be used{why}{ways}")
+        remedy = f"; use shorter windows: lower {shorter}" if too_short else ""
+        raise SourceError(f"{source.location}: none of {len(listed)} tracks can be used{why}{remedy}")
     ties, samples = ties[kept], np.array([entry.samples for entry in rows])
     whole, before = wholes(ties, samples)
     return Collection(
@@ -150,7 +150,7 @@ def collect(
             store.audio_file,
             dtype=np.int16,
             mode="r",
-            shape=(max(entry.offset + entry.samples for entry in rows),),  # past it another process may be writing
+            shape=(max(entry.offset + entry.samples for entry in rows),),  # another process may write behind this
         ),
         offset=np.array([entry.offset for entry in rows]),
         lengths=samples,
@@ -174,16 +174,16 @@ def join(
     seconds: Sequence[float] | None = None,
     grouped: Sequence[str] = (),
 ) -> Collection:
-    """Put tracks together whose items are in memory; copies, equal bit for bit, become a group.
+    """A collection of tracks whose items are in memory; exact copies become a group.
 
     Args:
         tracks: the tracks.
         problems: files that were left out.
-        parts: of each track its items, `[items, ...]`.
-        rate: items a second.
-        by_name: whether tracks may be parts of others by their names.
-        seconds: lengths of the tracks, where they are not those of their items.
-        grouped: what has been put together before, and why.
+        parts: the items of each track, `[items, ...]`.
+        rate: items per second.
+        by_name: whether the names of tracks tell which are parts of one track.
+        seconds: lengths of the tracks; computed from their items if None.
+        grouped: sentences on rows that were already put together, with the reasons.
     """
     digests = [hashlib.sha256(part.tobytes()).hexdigest() for part in parts]
     lengths = np.array([len(part) for part in parts], dtype=np.int64)
@@ -204,7 +204,7 @@ def join(
 
 
 def describe_problems(problems: Sequence[Problem], limit: int = 10) -> str:
-    """The integrity report as text: how many files were left out, and each with its reason, `limit` at most."""
+    """The integrity report as text: the number of files left out, and at most `limit` of them with their reasons."""
     lines = [f"{counted(len(problems), 'file')} left out:"] + [f"  {problem}" for problem in problems[:limit]]
     if len(problems) > limit:
         lines.append(f"  ... and {len(problems) - limit} more")
@@ -212,7 +212,7 @@ def describe_problems(problems: Sequence[Problem], limit: int = 10) -> str:
 
 
 def write_tables(collection: Collection) -> tuple[Path, Path]:
-    """Write `tracks.csv` and `integrity.csv` beside the store; return where they are."""
+    """Write `tracks.csv` and `integrity.csv` into the store's folder; return their paths."""
     assert collection.folder is not None
     tracks, integrity = collection.folder / "tracks.csv", collection.folder / "integrity.csv"
     tables: dict[Path, tuple[Sequence[Any], type]] = {
@@ -223,11 +223,13 @@ def write_tables(collection: Collection) -> tuple[Path, Path]:
         try:
             write_csv(path, [column.name for column in fields(kind)], (_row(row) for row in rows))
         except OSError as error:
-            raise StoreError(f"{path}: cannot be written ({error.strerror}); set --data.cache_dir elsewhere") from error
+            raise StoreError(
+                f"{path}: cannot be written ({error.strerror}); set --data.cache_dir to another folder"
+            ) from error
     return tracks, integrity
 
 
 def _row(record: Any) -> dict[str, Any]:
-    """A row of a table; names of files that are not UTF-8 with escapes."""
+    """A row of a table; file names that are not UTF-8 have escapes."""
     values = asdict(record)
     return values | {"path": shown(values["path"])}

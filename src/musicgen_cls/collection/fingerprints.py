@@ -1,4 +1,4 @@
-"""Which tracks of a store sound the same; their fingerprints are kept beside the store."""
+"""Tracks of a store that sound the same; their fingerprints are kept in the store's folder."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _SUM = 16
 
 
 def near_keys(folder: Path, audio_file: Path, entries: Sequence[Entry], sample_rate: int) -> list[str | None]:
-    """For each entry of a store a key that tracks of the same sound share; None for one that has no such others.
+    """A key for each entry of a store, which tracks that sound the same share; None without such tracks.
 
     Args:
-        folder: of the store.
+        folder: folder of the store.
         audio_file: its samples.
-        entries: what is in it; those without samples have no key.
-        sample_rate: of the store, Hz.
+        entries: its entries; those without samples have no key.
+        sample_rate: sample rate of the store, Hz.
     """
     by_digest = {entry.digest: entry for entry in entries if entry.error is None and entry.samples}
     found = _fingerprints(folder / CACHE, audio_file, by_digest, sample_rate)
@@ -45,7 +45,7 @@ def near_keys(folder: Path, audio_file: Path, entries: Sequence[Entry], sample_r
 
 
 def _fingerprints(cache: Path, audio_file: Path, wanted: dict[str, Entry], sample_rate: int) -> dict[str, Landmarks]:
-    """The fingerprint of each digest: from the cache, or made and kept there."""
+    """The fingerprint of each digest: from the cache, or computed and stored there."""
     from tqdm import tqdm
 
     found = _read(cache)
@@ -62,13 +62,13 @@ def _fingerprints(cache: Path, audio_file: Path, wanted: dict[str, Entry], sampl
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         bar = tqdm(pool.map(make, missing), "Fingerprints", len(missing), unit="track", delay=2)
         found |= {entry.digest: own for entry, own in zip(missing, bar, strict=True)}
-    with suppress(OSError), writing(cache) as temporary:  # where it cannot be written, they are made again
+    with suppress(OSError), writing(cache) as temporary:  # if it cannot be written, the next run computes them again
         temporary.write_bytes(_packed(found))
     return found
 
 
 def _packed(found: dict[str, Landmarks]) -> bytes:
-    """Fingerprints as a file: a line that says what it is, a checksum, arrays."""
+    """The content of the cache file: a line with its format, a checksum, and arrays."""
     buffer = BytesIO()
     np.savez(
         buffer,
@@ -81,7 +81,7 @@ def _packed(found: dict[str, Landmarks]) -> bytes:
 
 
 def _read(cache: Path) -> dict[str, Landmarks]:
-    """The fingerprints in a file; none where it is not there, damaged, or of another version."""
+    """The fingerprints in a file; none if the file is missing, damaged, or of another version."""
     try:
         content = cache.read_bytes()
     except OSError:

@@ -1,4 +1,4 @@
-"""Which tracks are, or hold, the same recording, so that they stay on one side of a split; and why, for the report."""
+"""Which tracks are, or contain, the same recording, with the reasons. Such tracks stay on one side of a split."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from musicgen_cls.sources.parts import Item, Part, parts_of_tracks
 _SENTENCES: dict[str, Callable[[int, int, str], str]] = {
     "part": lambda n, m, names: f"{n} clips are parts of {_count(m, 'track')} by their names, as {names}",
     "known": lambda n, m, names: f"{n} tracks are {_count(m, 'recording')} by the source's own list, as {names}",
-    "copy": lambda n, m, names: f"{n} files are copies, bit for bit, of {_count(m, 'recording')}, as {names}",
+    "copy": lambda n, m, names: f"{n} files are exact copies of {_count(m, 'recording')}, as {names}",
     "near": lambda n, m, names: f"{n} tracks are {_count(m, 'recording')} by their acoustic fingerprints, as {names}",
 }
-"""What is said of each reason: number of tracks, of what they are of, and an example."""
+"""The sentence of each reason, from the number of files, the number of recordings, and an example."""
 
 
 @dataclass(frozen=True)
 class Ties:
-    """What ties tracks together: for each reason and each track a key that they share, or None.
+    """Why tracks belong together: a key for each reason and track; tracks with an equal key belong together.
 
-    `parts` says which part of which track each file is.
+    A key is None if the reason does not apply. `parts` are the parts that the files are.
     """
 
     parts: list[Part | None]
@@ -44,20 +44,20 @@ def ties_between(
     by_name: bool,
     near: Sequence[str | None] | None = None,
 ) -> Ties:
-    """What ties tracks together.
+    """The keys of all tracks.
 
     Args:
-        tracks: the tracks; their own groups count.
-        digests: a hash of what is in each; None for one that cannot be read.
-        seconds: lengths; None likewise.
-        by_name: whether tracks may be parts of others by their names.
-        near: a key that tracks of the same sound share, None for the others.
+        tracks: the tracks; their `group` is one of the keys.
+        digests: a hash of the content of each; None if it cannot be read.
+        seconds: lengths; None if it cannot be read.
+        by_name: whether the names of tracks tell which are parts of one track.
+        near: a key that tracks share if they sound the same; None for the others.
     """
     items = [Item(track.id, track.genre, length) for track, length in zip(tracks, seconds, strict=True)]
     parts: list[Part | None] = parts_of_tracks(items) if by_name else [None] * len(tracks)
     keys: dict[str, list[str | None]] = {"part": [part.whole if part else None for part in parts]}
     wholes = set(keys["part"])
-    for row, track in enumerate(tracks):  # the whole, beside its parts
+    for row, track in enumerate(tracks):  # the whole track beside its parts
         if track.id.removesuffix(track.path.suffix) in wholes:
             keys["part"][row] = track.id.removesuffix(track.path.suffix)
     keys["known"] = [track.group for track in tracks]
@@ -67,7 +67,7 @@ def ties_between(
 
 
 def groups_of(ties: Ties) -> list[str | None]:
-    """A name for every set of tracks that are tied together; None for a track that is tied to none."""
+    """The name of the group of each track; None for a track without others."""
     own = [[(why, key) for why, keys in ties.keys.items() if (key := keys[row]) is not None] for row in _rows(ties)]
     labels = connected(own)
     sizes = np.bincount(labels) if len(labels) else labels
@@ -80,7 +80,7 @@ def groups_of(ties: Ties) -> list[str | None]:
 
 
 def reasons(ties: Ties, tracks: Sequence[Track]) -> list[str]:
-    """What was tied together and why, a line a reason."""
+    """A sentence for each reason by which tracks belong together."""
     lines = []
     for why, keys in ties.keys.items():
         if shared := sharing(keys, tracks):
@@ -91,7 +91,7 @@ def reasons(ties: Ties, tracks: Sequence[Track]) -> list[str]:
 
 
 def sharing(keys: Sequence[str | None], tracks: Sequence[Track]) -> list[list[str]]:
-    """The ids of the tracks that share each key, where there are two or more."""
+    """For each key with two or more tracks, the ids of the tracks."""
     members: dict[str, list[str]] = defaultdict(list)
     for track, key in zip(tracks, keys, strict=True):
         if key is not None:
@@ -100,11 +100,11 @@ def sharing(keys: Sequence[str | None], tracks: Sequence[Track]) -> list[list[st
 
 
 def wholes(ties: Ties, lengths: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """For every file the row of the first part of its track, its own if it is no part; and the items before it there.
+    """The row of the first part of each file's track, and the number of items before the file in its track.
 
     Args:
-        ties: with the parts.
-        lengths: items of each file, `[files]`.
+        ties: has the parts.
+        lengths: number of items in each file, `[files]`.
     """
     whole, before = np.arange(len(lengths)), np.zeros(len(lengths), dtype=np.int64)
     rows_of: dict[str, list[tuple[int, int]]] = defaultdict(list)

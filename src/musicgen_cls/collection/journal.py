@@ -1,4 +1,4 @@
-"""What a store's journal names and its audio file holds, and whether that is sound."""
+"""The journal of a store: its lines, and checks of the journal and the audio file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _BLOCK = 1 << 22  # bytes read at once
 
 Count = Annotated[int, Meta(ge=0)]
 Key = tuple[str, int, int]
-"""What makes a file the same file: path, size in bytes, time of change in ns."""
+"""Identifies a version of a file: path, size in bytes, modification time in ns."""
 
 
 class Entry(Struct, frozen=True):
-    """A line of the journal: one file, as it was when it was decoded."""
+    """A line of the journal: one file at the time when it was decoded."""
 
     path: str
     size: Count
@@ -33,11 +33,11 @@ class Entry(Struct, frozen=True):
     artist: str | None = None
     error: str | None = None
     passing: bool = False
-    """The file could not be opened just now: not written to the journal, tried again the next time."""
+    """Whether the error can pass: the file could not be opened. Such entries are not written to the journal."""
 
     @property
     def key(self) -> Key:
-        """The file that this entry is about."""
+        """The version of the file."""
         return self.path, self.size, self.mtime_ns
 
     @property
@@ -47,7 +47,7 @@ class Entry(Struct, frozen=True):
 
 
 class State(Struct, frozen=True):
-    """What changes whenever a file is written: its size, and the times of change of its content and its status, ns."""
+    """What changes whenever a file is written: its size, and the times of its last change of content and status, ns."""
 
     size: int
     mtime_ns: int
@@ -55,7 +55,7 @@ class State(Struct, frozen=True):
 
 
 class Verified(Struct, frozen=True):
-    """Both files as they were when all samples that the journal names had the right hash."""
+    """The states of both files when all samples were last compared with their hashes."""
 
     audio: State
     journal: State
@@ -63,7 +63,7 @@ class Verified(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Contents:
-    """What a journal names and the audio file holds: entries with the bytes of their lines; `whole` if that is all."""
+    """The valid entries of a journal, with the bytes of their lines; `whole` is False if there are other lines."""
 
     lines: dict[Key, tuple[Entry, bytes]]
     whole: bool
@@ -75,23 +75,23 @@ class Contents:
 
     @property
     def journal(self) -> bytes:
-        """The journal without what is damaged or superseded."""
+        """The content of the journal without damaged and superseded lines."""
         return b"".join(raw for _, raw in self.lines.values())
 
     @property
     def audio_bytes(self) -> int:
-        """Where the last track ends in the audio file."""
+        """The end of the last track in the audio file, bytes."""
         return 2 * max((entry.end for entry, _ in self.lines.values()), default=0)
 
     def without(self, damaged: Iterable[Key]) -> Contents:
-        """These, less some."""
+        """The contents without damaged entries."""
         gone = set(damaged)
         left = {key: line for key, line in self.lines.items() if key not in gone}
         return Contents(left, self.whole and len(left) == len(self.lines))
 
 
 def read_contents(journal_file: Path, audio_file: Path) -> Contents:
-    """What a journal names, less lines that are damaged, superseded, or beyond the audio file.
+    """The entries of a journal, without lines that are damaged, superseded, or beyond the end of the audio file.
 
     Raises:
         RecordError: the journal cannot be read.
@@ -103,7 +103,7 @@ def read_contents(journal_file: Path, audio_file: Path) -> Contents:
     for line in lines(journal_file, Entry, sealed=True) if state else ():
         number = line.number
         if line.value is not None and not line.torn and line.value.end <= available:
-            found.pop(line.value.key, None)  # the newest stands last
+            found.pop(line.value.key, None)  # the newest line is the last one
             found[line.value.key] = line.value, line.raw
     whole = len(found) == number if state else not journal_file.is_file()
     contents = Contents(found, whole)
@@ -119,11 +119,11 @@ def state_of(path: Path) -> State | None:
 
 
 def with_wrong_hash(audio_file: Path, entries: Iterable[Entry]) -> list[Key]:
-    """The tracks whose samples do not have the hash that the journal gives."""
+    """The tracks whose samples do not have the hash in the journal."""
     from tqdm import tqdm
 
     tracks = [entry for entry in entries if entry.error is None]
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # hashing lets go of the interpreter
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # hashing releases the interpreter lock
         digests = pool.map(lambda entry: _digest(audio_file, entry), tracks)
         bar = tqdm(zip(tracks, digests, strict=True), "Verifying", len(tracks), unit="track", delay=2)
         return [entry.key for entry, digest in bar if digest != entry.digest]
@@ -142,7 +142,7 @@ def _overlapping(entries: Iterable[Entry]) -> list[Key]:
 
 
 def _digest(audio_file: Path, entry: Entry) -> str:
-    """The hash of a track's samples; an empty one where the disk does not give them."""
+    """The hash of a track's samples; an empty string if the disk cannot be read."""
     found, left = hashlib.sha1(usedforsecurity=False), 2 * entry.samples
     try:
         with audio_file.open("rb", buffering=0) as file:

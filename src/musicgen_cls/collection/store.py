@@ -2,16 +2,17 @@
 
 A store is a folder with two files to which tracks are appended:
 
-- `audio.i16`: samples of one track after another, mono, at one rate;
-- `journal.jsonl`: a line for each file that was decoded or found unusable, with its size and time of change, where its
-  samples lie, and a hash of them. A line is written after its samples are on disk, and has a checksum.
+- `audio.i16`: the samples of one track after another, mono, at one sample rate;
+- `journal.jsonl`: a line for each file that was decoded or found unusable. It has the size and modification time of the
+  file, and the position and hash of its samples. A line is written after its samples are on disk, and has a checksum.
 
-There is no mark that says "finished": a track is there when a whole journal line says so. Resuming after a kill and
-noticing an added or changed file are therefore the same thing as preparing: decode what has no line. A damaged line, or
-one whose samples do not have its hash, counts as none: only that track is decoded again.
+There is no mark for a finished store: a track is in the store if its journal line is complete. To prepare a collection,
+to resume after a kill, and to notice an added or changed file are therefore one operation: decode every file that has
+no line. A damaged line, or a line whose samples have another hash, does not count, so that only its track is decoded
+again.
 
-To hash all samples takes about a second for 8 hours of audio. It is done when the two files are not as the store
-left them; `verified.json` keeps what that was: their sizes and times of change.
+To hash all samples takes about a second for 8 hours of audio. It is done when the two files have changed since the
+store was last verified; `verified.json` has their sizes and times of change of that moment.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ log = logging.getLogger(__name__)
 
 VERIFIED = "verified.json"
 
-_FORMAT = 2  # raise when decoding or the journal changes, so that older stores are not read
+_FORMAT = 2  # raise when decoding or the journal changes, so that older stores are not used
 _SYNC_BYTES = 1 << 26
-_TICK_S = 0.02  # a file system may give the same time to changes within this
+_TICK_S = 0.02  # the resolution of times of change on a file system
 
 
 class Store:
@@ -61,25 +62,25 @@ class Store:
 
     @classmethod
     def of(cls, source: Source, sample_rate: int, cache_dir: str | None = None) -> Store:
-        """The store of a source: its folder is named after the source, the rate and a hash of the source's place."""
+        """The store of a source: the name of its folder has the source, the sample rate and a hash of the location."""
         identity = f"{type(source).__name__}|{source.location.resolve()}|{sample_rate}|{_FORMAT}"
         digest = hashlib.blake2b(os.fsencode(identity), digest_size=6).hexdigest()
         root = as_path(cache_dir, "--data.cache_dir") if cache_dir else cache_root() / "stores"
         return cls(root / f"{safe_name(source.name)}-{sample_rate}-{digest}", sample_rate)
 
     def entries(self) -> tuple[dict[Key, Entry], int, int]:
-        """What the journal vouches for: entries, and the lengths in bytes of the sound part of journal and audio."""
+        """The valid entries, and the lengths in bytes of the valid parts of journal and audio file."""
         contents = self._contents()
         return contents.entries, len(contents.journal), contents.audio_bytes
 
     def fill(self, wanted: Sequence[Key], workers: int | None = None) -> dict[Key, Entry]:
-        """Decode the files that have no entry, on all cores, and return all entries, these among them.
+        """Decode the files that have no entry, on all cores, and return all entries.
 
-        A track whose samples or line are damaged is decoded again. One process at a time writes; others wait, and then
-        find the work done.
+        A track whose samples or line are damaged is decoded again. One process writes at a time; others wait, and then
+        find the finished store.
 
         Raises:
-            StoreError: the disk is full or the folder cannot be written. What this call had written is taken back.
+            StoreError: the disk is full or the folder cannot be written. What this call wrote is removed.
         """
         try:
             found = self._contents().entries
@@ -98,7 +99,7 @@ class Store:
             raise StoreError(str(error)) from error
         except OSError as error:
             raise StoreError(
-                f"{self.folder}: cannot write decoded audio there ({error.strerror or error}); free space, or set "
+                f"{self.folder}: cannot write decoded audio ({error.strerror or error}); free space, or set "
                 "--data.cache_dir or the variable MUSICGEN_CLS_CACHE to a folder that can be written"
             ) from error
 
@@ -106,9 +107,9 @@ class Store:
         return read_contents(self.journal_file, self.audio_file)
 
     def _damaged(self, entries: Iterable[Entry]) -> list[Key]:
-        """The tracks whose samples do not have their hash; none is hashed while both files are as they were left."""
+        """The tracks whose samples have another hash. Nothing is hashed if both files have not changed."""
         state = self._state()
-        with suppress(RecordError):  # there is none yet, as after a kill
+        with suppress(RecordError):  # the file is missing, for example after a kill
             if state is None or read(self.verified_file, Verified, "") == state:
                 return []
         damaged = with_wrong_hash(self.audio_file, entries)
@@ -121,17 +122,17 @@ class Store:
         return Verified(audio, journal) if audio and journal else None
 
     def _note(self, state: Verified) -> None:
-        """Write down that all samples were right when the files were in a state."""
+        """Record the state of the files in which all samples have the right hash."""
         changed_s = max(state.audio.mtime_ns, state.journal.mtime_ns) / 1e9
-        time.sleep(max(0.0, min(_TICK_S, _TICK_S - (time.time() - changed_s))))  # then any change gives another time
-        with suppress(OSError), writing(self.verified_file) as temporary:  # if it is read only, it is hashed again
+        time.sleep(max(0.0, min(_TICK_S, _TICK_S - (time.time() - changed_s))))  # a later change then has a later time
+        with suppress(OSError), writing(self.verified_file) as temporary:  # a read-only store is hashed every time
             temporary.write_text(json.dumps(to_builtins(state)) + "\n")
 
     def _append(self, wanted: Sequence[Key], workers: int | None) -> dict[Key, Entry]:
         contents = self._contents()
         damaged = self._damaged(contents.entries.values())
         if damaged:
-            log.warning("%s: damaged tracks: %d; they are decoded again", self.audio_file, len(damaged))
+            log.warning("%s: %d damaged tracks are decoded again", self.audio_file, len(damaged))
         contents = contents.without(damaged)
         found = contents.entries
         missing = [key for key in wanted if key not in found]
@@ -143,7 +144,7 @@ class Store:
         audio_bytes = contents.audio_bytes
         try:
             with self.audio_file.open("ab") as audio, self.journal_file.open("ab") as journal:
-                audio.truncate(audio_bytes)  # past these lie the leavings of a process that was killed
+                audio.truncate(audio_bytes)  # removes what a killed process wrote without a journal line
                 for entry in _write(_decode_all(missing, self.sample_rate, workers), audio, journal, audio_bytes):
                     found[entry.key] = entry
             state = self._state()
@@ -157,19 +158,19 @@ class Store:
         return found
 
     def _discard_if_empty(self) -> None:
-        """Leave no empty store behind after a failed first attempt."""
+        """Delete the store if it is empty, after a failed first attempt."""
         if self.journal_file.is_file() and self.journal_file.stat().st_size == 0:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def distrust(folder: Path) -> None:
-    """Have all samples of a store hashed when it is opened the next time, although it is as it was left."""
+def forget_verification(folder: Path) -> None:
+    """Delete the record that the files are verified, so that all samples are hashed when the store is opened next."""
     (folder / VERIFIED).unlink(missing_ok=True)
 
 
 def file_keys(paths: Iterable[Path]) -> list[Key]:
-    """What the journal knows files by."""
-    folders: dict[str, str] = {}  # each is resolved once, not for each file in it: that takes a call for each part
+    """The keys of files in the journal."""
+    folders: dict[str, str] = {}  # each folder is resolved once, which is much faster than once for each file
     found: list[Key] = []
     for path in paths:
         folder, name = os.path.split(path)
@@ -182,13 +183,13 @@ def file_keys(paths: Iterable[Path]) -> list[Key]:
 def _size_and_time(path: Path) -> tuple[int, int]:
     try:
         stat = path.stat()
-    except OSError:  # gone or forbidden since it was listed: decoding will say so
+    except OSError:  # deleted or forbidden since it was listed; decoding reports it
         return 0, 0
     return stat.st_size, stat.st_mtime_ns
 
 
 def _decode(key: Key, sample_rate: int) -> tuple[Entry, Pcm]:
-    """Decode one file: its entry, still without an offset, and its samples (none if it is unusable)."""
+    """Decode one file: its entry, still without an offset, and its samples (empty if the file is unusable)."""
     path, entry = Path(key[0]), Entry(*key)
     try:
         pcm = read_pcm(path, sample_rate)
@@ -209,7 +210,7 @@ def _artist_tag(path: Path) -> str | None:
 
 
 def _decode_all(keys: Sequence[Key], sample_rate: int, workers: int | None) -> Iterator[tuple[Entry, Pcm]]:
-    """Decode in threads (soundfile, soxr and numpy let go of the interpreter), in order, a few files ahead."""
+    """Decode in threads, in order, a few files ahead; soundfile, soxr and numpy release the interpreter lock."""
     from tqdm import tqdm
 
     workers = workers or os.cpu_count() or 1
@@ -230,7 +231,7 @@ def _decode_all(keys: Sequence[Key], sample_rate: int, workers: int | None) -> I
 
 
 def _write(decoded: Iterator[tuple[Entry, Pcm]], audio: BinaryIO, journal: BinaryIO, end: int) -> Iterator[Entry]:
-    """Append samples, then, once they are on disk, the lines that vouch for them."""
+    """Append samples; once they are on disk, append their journal lines."""
     waiting: list[Entry] = []
     synced = end
     for entry, pcm in decoded:
@@ -239,12 +240,12 @@ def _write(decoded: Iterator[tuple[Entry, Pcm]], audio: BinaryIO, journal: Binar
         end += pcm.nbytes
         if end - synced >= _SYNC_BYTES:
             synced = end
-            yield from _vouch(waiting, audio, journal)
+            yield from _commit(waiting, audio, journal)
             waiting = []
-    yield from _vouch(waiting, audio, journal)
+    yield from _commit(waiting, audio, journal)
 
 
-def _vouch(entries: list[Entry], audio: BinaryIO, journal: BinaryIO) -> list[Entry]:
+def _commit(entries: list[Entry], audio: BinaryIO, journal: BinaryIO) -> list[Entry]:
     _sync(audio)
     journal.writelines(seal(asdict(entry)) for entry in entries if not entry.passing)
     _sync(journal)

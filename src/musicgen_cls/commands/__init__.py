@@ -1,6 +1,6 @@
-"""The commands of `musiccli`. A new one is a file in this folder and an entry in `COMMANDS`.
+"""The commands of `musiccli`. A new command is a file in this folder and an entry in `COMMANDS`.
 
-This module imports none of them, so that `musiccli --help` comes at once.
+This module imports no command, so that `musiccli --help` is fast.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COMMANDS = {
         "musiccli predict song.mp3 --ckpt_path best.ckpt",
     ),
     "prepare": Command(
-        "fetch, check and decode a collection; fit does so by itself",
+        "fetch, check and decode a collection; fit does this itself",
         "musiccli prepare --config vgg --data.source Folder --data.source.root music",
     ),
     "configs": Command(
@@ -35,13 +35,13 @@ COMMANDS = {
         stopped=FROM_START,
     ),
     "fit-genres": Command(
-        "train one generator for each genre, in turn",
+        "train one generator for each genre, one after another",
         "musiccli fit-genres --config generator_gru",
         "musicgen_cls.commands.fit_genres:fit_genres",
         extends_fit=True,
     ),
     "sweep": Command(
-        "search settings with many trials of fit; the best become a config",
+        "search settings with many trials of fit; the best ones become a config",
         "musiccli sweep --config sweeps/vgg --data.source Folder --data.source.root music",
         "musicgen_cls.commands.sweep.command:sweep",
         extends_fit=True,

@@ -1,4 +1,4 @@
-"""`musiccli features`: the table of features of any collection."""
+"""`musiccli features`: write the table of features of a collection."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _FIELDS = [("filename", str), ("length", int), *((name, float) for name in COLUM
 _Row = defstruct("_Row", _FIELDS, forbid_unknown_fields=True)
 
 
-class Begun(Struct, frozen=True):
-    """The first line of the journal of a run: what the run makes."""
+class RunHeader(Struct, frozen=True):
+    """The first line of the journal of a run: its source and the length of parts."""
 
     location: str
     seconds: float
@@ -38,28 +38,28 @@ class Begun(Struct, frozen=True):
         return f"{self.location} with --seconds {self.seconds:g}"
 
 
-class Done(Struct, frozen=True):
-    """A line of that journal: the rows of a track, or why there are none."""
+class TrackRows(Struct, frozen=True):
+    """A line of the journal: the rows of a track, or the reason why there are none."""
 
     track: str
     found: list[_Row] | str  # type: ignore[valid-type]
 
 
 def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> Path:
-    """Write the table of features of a collection: what FeatureTable reads, and Kaggle has of GTZAN.
+    """Write the table of features of a collection, for FeatureTable, in the format of GTZAN on Kaggle.
 
-    What a stopped run has done is not done again.
+    The same command resumes a stopped run.
 
     Args:
-        source: the tracks, as GTZAN or Folder.
+        source: the tracks, such as GTZAN or Folder.
         out: the table, a CSV file.
-        seconds: length of the parts of tracks, s; what is left over at the end of a track belongs to none. A track of
-            less than two parts is one part, whole: at 30 s this gives the rows of features_30_sec.csv.
-        jobs: processes; -1 for as many as there are cores.
+        seconds: length of the parts of tracks, s; the rest at the end of a track is left out. A track shorter than two
+            parts is one part, so that 30 s gives the rows of features_30_sec.csv.
+        jobs: number of processes; -1 for one per core.
 
     Raises:
         SourceError: no track can be used.
-        UsageError: the table is there already, or cannot be written; or a stopped run of another kind left its rows.
+        UsageError: the table exists or cannot be written, or there are rows of a stopped run with other arguments.
     """
     check_positive("--", seconds=seconds)
     if to_samples(seconds, RATE) < FRAME:
@@ -67,7 +67,7 @@ def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> 
     check_jobs(jobs)
     table = as_path(out, "--out")
     if table.exists():
-        raise UsageError(f"--out {table}: is there already; take it away, or name another")
+        raise UsageError(f"--out {table}: exists; delete it, or name another file")
     check_writable(table.parent, "--out TABLE.csv")
     source.prepare()
     with _alone(table):
@@ -76,14 +76,14 @@ def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> 
 
 @contextmanager
 def _alone(table: Path) -> Iterator[None]:
-    """Keep other processes from writing the same table; raises `UsageError` where one does."""
+    """Lock the table; raise `UsageError` if another process is writing it."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(table.with_name(f".{table.name}.lock"), timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise UsageError(f"--out {table}: another process is writing it; wait for it, or name another") from None
+        raise UsageError(f"--out {table}: another process is writing it; wait for it, or name another file") from None
     try:
         yield
     finally:
@@ -96,7 +96,7 @@ def _features(source: Source, table: Path, seconds: float, jobs: int) -> Path:
 
     tracks = source.tracks()
     partial = table.with_name(table.name + ".partial")
-    done = _begun(partial, Begun(str(source.location), float(seconds)))
+    done = _finished_rows(partial, RunHeader(str(source.location), float(seconds)))
     left = [track for track in tracks if track.id not in done]
     run = in_processes(functools.partial(_rows, seconds=seconds), left, jobs, "as they come")
     with closing(run), partial.open("ab") as journal:
@@ -109,7 +109,7 @@ def _features(source: Source, table: Path, seconds: float, jobs: int) -> Path:
                 raise UsageError(
                     f"{partial}: cannot be written ({error.strerror}); free space, and the same command resumes"
                 ) from error
-    rows = [row for own in _named_apart(tracks, done) for row in own]
+    rows = [row for own in _with_unique_names(tracks, done) for row in own]
     refused = [f"{track.path}: {done[track.id]}" for track in tracks if isinstance(done[track.id], str)]
     if rows:
         write_csv(table, ["filename", *COLUMNS, "label"], rows)
@@ -123,7 +123,7 @@ def _features(source: Source, table: Path, seconds: float, jobs: int) -> Path:
 
 
 def _rows(track: Track, seconds: float) -> tuple[str, list[Row] | str]:
-    """The rows of a track, or why there are none; with its id."""
+    """The id of a track, and its rows or the reason why there are none."""
     try:
         waveform = read(track.path, RATE)
         check_sound(track.path, waveform)
@@ -146,15 +146,15 @@ def _row(track: Track, part: str, waveform: Waveform) -> Row:
 
 
 def _name(track: Track, part: str = "") -> str:
-    """Of a row: the track's, with the part before its ending."""
+    """The file name of a row: the track's id with the part before its suffix."""
     return f"{track.id.removesuffix(track.path.suffix)}{part}{track.path.suffix}"
 
 
-def _named_apart(tracks: Sequence[Track], done: dict[str, list[Row] | str]) -> Iterator[list[Row]]:
-    """The rows of each track that has any, no two of one name.
+def _with_unique_names(tracks: Sequence[Track], done: dict[str, list[Row] | str]) -> Iterator[list[Row]]:
+    """The rows of each track that has any, with unique names.
 
-    A track of one row that is named as a row of another may be, as `song.1.wav` beside `song.wav`, has a number of its
-    own there: `song.1.0.wav`.
+    The name of a track with one row can equal the name of a row of another track, such as `song.1.wav` beside
+    `song.wav`. Such a row gets a number: `song.1.0.wav`.
     """
     names = {_name(track) for track in tracks}
     for track in tracks:
@@ -166,18 +166,18 @@ def _named_apart(tracks: Sequence[Track], done: dict[str, list[Row] | str]) -> I
         yield found
 
 
-def _begun(partial: Path, what: Begun) -> dict[str, list[Row] | str]:
-    """Rows by track that a stopped run left; a track whose line is damaged, or was cut short, is left out.
+def _finished_rows(partial: Path, header: RunHeader) -> dict[str, list[Row] | str]:
+    """The rows of a stopped run by track, without tracks whose line is damaged or incomplete.
 
     Raises:
-        UsageError: they are of other parts, or of another source, or nothing tells what they are of.
+        UsageError: the rows are of another source or another length of parts, or their header is damaged.
     """
-    head = next(lines(partial, Begun, sealed=True), None)
-    if head is not None and head.value != what and not head.torn:
-        said = f"left by a stopped run on {head.value}, not {what}" if head.value else f"line 1: {head.reason}"
-        raise UsageError(f"{partial}: {said}; complete that run, delete the file, or give another --out")
-    whole = [line for line in lines(partial, Done, sealed=True) if line.value is not None]
+    first = next(lines(partial, RunHeader, sealed=True), None)
+    if first is not None and first.value != header and not first.torn:
+        reason = f"of a stopped run on {first.value}, not {header}" if first.value else f"line 1: {first.reason}"
+        raise UsageError(f"{partial}: {reason}; complete that run, delete the file, or give another --out")
+    whole = [line for line in lines(partial, TrackRows, sealed=True) if line.value is not None]
     with writing(partial) as temporary:
-        temporary.write_bytes(b"".join([seal(asdict(what)), *(line.raw for line in whole)]))
+        temporary.write_bytes(b"".join([seal(asdict(header)), *(line.raw for line in whole)]))
     done = (line.value for line in whole if line.value is not None)
     return {line.track: to_builtins(line.found) for line in done}

@@ -1,4 +1,4 @@
-"""`musiccli fit-genres`: one network for each genre, trained in turn into one folder, as in the generation study."""
+"""`musiccli fit-genres`: train one network for each genre, one after another, as in the generation study."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FINISHED = "finished.json"
 
 
 class Finished(Struct, frozen=True):
-    """What a finished training writes to `finished.json`; the loss is None if no epoch was left to train."""
+    """The content of `finished.json` after a training; the loss is None if no epoch was left to train."""
 
     epochs: int
     minutes: float
@@ -35,10 +35,10 @@ class Finished(Struct, frozen=True):
 
 
 class Settings(MusicCLI):
-    """The config of a command line; no object is made and nothing is run."""
+    """The config of a command line; it creates no objects and runs nothing."""
 
     def before_instantiate_classes(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     instantiate_classes = after_instantiate_classes = before_instantiate_classes
 
@@ -47,14 +47,14 @@ class Settings(MusicCLI):
 
 
 class EpochLine(Callback):
-    """A progress bar of the epochs of a genre, with the validation loss, on standard error."""
+    """A progress bar for the epochs of a genre, with the validation loss, on standard error."""
 
     def __init__(self, genre: str) -> None:
         self.genre = genre
         self.val_loss: float | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the bar, at the epoch that training resumes from."""
+        """Open the bar at the current epoch."""
         from tqdm import tqdm
 
         self._bar = tqdm(total=trainer.max_epochs, initial=trainer.current_epoch, desc=self.genre, unit="epoch")
@@ -72,27 +72,27 @@ class EpochLine(Callback):
 
 
 def fit_genres(run: str = "genres", fit_options: Sequence[str] = ()) -> None:
-    """Train one network for each genre, in turn, into `<save_dir>/<name>/<run>/<genre>/`.
+    """Train one network for each genre, one after another, in `<save_dir>/<name>/<run>/<genre>/`.
 
-    All other options are options of fit. The same command resumes a stopped run; genres that are finished stay.
-    `--data.genres [a,b]` trains these only.
+    All other options are options of fit. The same command resumes a stopped run; finished genres are not trained again.
+    `--data.genres [a,b]` trains only these genres.
 
     Args:
-        run: name of the folder of the genres' runs.
+        run: name of the folder of the runs.
         fit_options: options of fit.
 
     Raises:
-        UsageError: an option is not for this command.
+        UsageError: an option is not allowed for this command.
     """
     name, rest = run, list(fit_options)
     if option(rest, "ckpt_path"):
         raise UsageError("--ckpt_path: fit-genres resumes each genre by itself; leave it out")
     config = start(["fit", *rest], Settings).config["fit"]
     if not issubclass(resolve(config.model.class_path), GenreGenerator):
-        raise UsageError("fit-genres trains generators, one a genre; name such a config, as generator_gru")
+        raise UsageError("fit-genres: trains generators; name a config of one, such as --config generator_gru")
     logger = config.trainer.logger
     if not hasattr(logger, "init_args") or "version" not in logger.init_args:
-        raise UsageError("--trainer.logger: fit-genres needs one with folders, such as TensorBoardLogger")
+        raise UsageError("--trainer.logger: fit-genres needs a logger with folders; use TensorBoardLogger")
     place = Path(logger.init_args.save_dir) / (logger.init_args.name or "lightning_logs") / name
     check_writable(place, "--trainer.logger.save_dir")
     genres = _genres(config)
@@ -107,36 +107,36 @@ def fit_genres(run: str = "genres", fit_options: Sequence[str] = ()) -> None:
 
 
 def _fit(genre: str, folder: Path, version: str, args: list[str]) -> None:
-    """Train one genre unless it is finished; the output of `fit` goes to a file."""
+    """Train one genre, unless it is finished; the output of `fit` goes to a file."""
     if (folder / FINISHED).exists():
-        _finished(folder)  # raises now, not after hours, if it is damaged
-        print(f"{genre}: finished before, in {folder}", file=sys.stderr)
+        _finished(folder)  # a damaged file is reported now, not after hours
+        print(f"{genre}: already finished, in {folder}", file=sys.stderr)
         return
     folder.mkdir(parents=True, exist_ok=True)
     ours = [f"--data.genres={dumped([genre])}", f"--trainer.logger.version={version}"]
     ours += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
     if (folder / "checkpoints" / "last.ckpt").is_file():
         ours += ["--ckpt_path=last"]
-    line, began = EpochLine(genre), time.monotonic()
+    line, start_s = EpochLine(genre), time.monotonic()
     with (folder / "fit.log").open("a", encoding="utf-8") as log, redirect_stdout(log):
         cli = start(["fit", *args, *ours], more_callbacks=[line])
-    row = Finished(cli.trainer.current_epoch, (time.monotonic() - began) / 60, line.val_loss)
+    row = Finished(cli.trainer.current_epoch, (time.monotonic() - start_s) / 60, line.val_loss)
     with writing(folder / FINISHED) as temporary:
         temporary.write_text(json.dumps(finite(asdict(row))) + "\n")
 
 
 def _finished(folder: Path) -> Finished:
-    """What a finished training wrote; raises `RecordError` if it is damaged."""
-    return read(folder / FINISHED, Finished, "delete it, and the same command trains that genre to its end again")
+    """The content of `finished.json`; raises `RecordError` if it is damaged."""
+    return read(folder / FINISHED, Finished, "delete it, and the same command completes the training of that genre")
 
 
 def _genres(config: Any) -> list[str]:
-    """The genres to train: those of the command line or the config, else all of the source."""
+    """The genres to train: those in the command line or the config, or else all genres of the source."""
     data = config.data.init_args
     if data.get("genres"):
         return list(data.genres)
     if data.source is None:
-        raise UsageError("data.source is not set: name one, as --data.source Folder --data.source.root DIR")
+        raise UsageError("--data.source: not set; name one, such as --data.source Folder --data.source.root DIR")
     source = resolve(data.source.class_path)(**data.source.get("init_args", {}))
     source.prepare()
     return list(source.genres)

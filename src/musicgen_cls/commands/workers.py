@@ -1,4 +1,4 @@
-"""Work in several processes: results as they come, no process left behind, one line for a process that dies."""
+"""Work in several processes: results are yielded early, and a process that dies gives an error of one line."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ def in_processes(
     jobs: int,
     order: Literal["as they come", "as given"] = "as given",
 ) -> Generator[Result, None, None]:
-    """Call a function on each item in `jobs` processes (-1: one a core) and yield the results.
+    """Call a function on each item in `jobs` processes (-1: one per core) and yield the results.
 
     Raises:
-        UsageError: a process died, as when memory runs out.
+        UsageError: a process died, for example because memory ran out.
     """
     from joblib import Parallel, delayed
     from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
     kind = "generator" if order == "as given" else "generator_unordered"
-    warnings.filterwarnings("ignore", message=r"\d+ tasks which were still being processed")  # where they are stopped
+    warnings.filterwarnings("ignore", message=r"\d+ tasks which were still being processed")  # after a stop
     with _without_interrupts():
         results = Parallel(n_jobs=jobs, return_as=kind)(delayed(function)(item) for item in items)
     try:
         yield from results
     except BrokenProcessPool as error:
         raise UsageError(
-            "a worker process died, most likely for want of memory; the same command with --jobs 1 needs less, and "
-            "resumes what can be resumed"
+            "a worker process died, probably because memory ran out; run the same command with --jobs 1, which needs "
+            "less memory"
         ) from error
     except BaseException:
         if jobs != 1:
@@ -49,11 +49,11 @@ def in_processes(
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach: a terminal sends it to all, but the first one ends the others."""
+    """Start processes that ignore Ctrl-C; a terminal sends it to all, but the first process ends the others."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is ignored stays so in processes that are started
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # started processes inherit it
     try:
         yield
     finally:

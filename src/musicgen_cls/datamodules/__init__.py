@@ -1,4 +1,4 @@
-"""LightningDataModules: they divide tracks, cut windows, and turn a batch into what a network takes."""
+"""LightningDataModules: they divide tracks, cut windows, and turn a batch into the input of a network."""
 
 from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.base import GenreDataModule

@@ -1,4 +1,4 @@
-"""What datamodules over decoded audio share."""
+"""Base class of datamodules on decoded audio."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from musicgen_cls.sources.base import Source
 
 
 class AudioDataModule(GenreDataModule):
-    """The tracks of a source, decoded and cut into windows of int16 samples. A subclass has a `front_end` for them.
+    """The tracks of a source, decoded and cut into windows of int16 samples. A subclass has a `front_end`.
 
     Further arguments are those of `GenreDataModule` and `TrackDataModule`.
 
     Args:
         source: the tracks: `Folder`, `GTZAN`, `FMA` or `SyntheticGenres`. Not needed to predict files.
-        sample_rate: Hz; other rates are resampled.
+        sample_rate: sample rate, Hz; audio of other rates is resampled.
         seconds: length of a window, s.
-        duplicates: of tracks equal bit for bit `drop` all but the first, or `keep` them on one side; `near` keeps those
-            on one side too that sound the same, as a recording in another format (acoustic fingerprints).
+        duplicates: if tracks are equal bit for bit, `drop` all but the first, or `keep` them on one side; `near` also
+            keeps tracks on one side that sound the same, such as one recording in two formats (acoustic fingerprints).
         strict: stop at unusable files instead of leaving them out.
         augment: a module `[batch, samples]` -> `[batch, samples]`, applied to training waveforms on the device.
-        cache_dir: where decoded audio is kept; the user's cache folder if not set.
+        cache_dir: folder for decoded audio; the user's cache folder if not set.
     """
 
     INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("sample_rate", "seconds")
@@ -52,7 +52,7 @@ class AudioDataModule(GenreDataModule):
         check_rate("--data.", sample_rate)
         check_positive("--data.", seconds=seconds)
         if to_samples(seconds, sample_rate) < 1:
-            raise UsageError(f"--data.seconds {seconds}: shorter than one sample at {sample_rate} Hz")
+            raise UsageError(f"--data.seconds {seconds}: shorter than one sample at {sample_rate} Hz; raise it")
         self.sample_rate, self.seconds = sample_rate, seconds
         self.duplicates: Duplicates = duplicates
         self.strict, self.augment, self.cache_dir = strict, augment, cache_dir
@@ -65,7 +65,7 @@ class AudioDataModule(GenreDataModule):
 
     window_length = window_samples
 
-    def beginning(self, row: int, seconds: float) -> Waveform:
+    def first_seconds(self, row: int, seconds: float) -> Waveform:
         """The first seconds of a track of the collection, `[samples]`."""
         assert self.collection is not None
         return self.collection.waveform(row, to_samples(seconds, self.sample_rate))
@@ -75,12 +75,12 @@ class AudioDataModule(GenreDataModule):
         return torch.zeros(1, self.window_length, dtype=torch.int16)
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """Windows of the `files`, which need not belong to a source, read in constant memory."""
-        files = own_files(self.files, self.answered, *rank_of(self.trainer))
+        """Windows of the `files`, which do not need a source; they are read in constant memory."""
+        files = own_files(self.files, self.finished_files, *rank_of(self.trainer))
         return DataLoader(FileWindows(files, self.sample_rate, self.window_length, self.batch_size), batch_size=None)
 
     def read_tracks(self) -> Collection:
-        """Decode the source into its store, where that is not done yet."""
+        """Decode the files of the source that are not in its store yet."""
         source = self._source()
         source.prepare()
         return collect(

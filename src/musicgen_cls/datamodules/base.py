@@ -1,4 +1,4 @@
-"""What every datamodule shares: divided tracks as batches of windows, and what goes into checkpoints."""
+"""Base class of all datamodules: batches of windows, and the state in checkpoints."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from musicgen_cls.specs import class_path, init_arguments
 class GenreDataModule(TrackDataModule):
     """Tracks with genres, divided into training, validation and test, as batches of windows.
 
-    A subclass reads the tracks (`read_tracks`) and has a `window_length`, a `blank_window` and a `front_end`; see
-    `Answers` for what else it can know. It keeps each of its arguments as an attribute of the same name before it calls
-    `super().__init__`, so that checkpoints can rebuild it.
+    A subclass reads the tracks (`read_tracks`) and has a `window_length`, a `blank_window` and a `front_end`. It can
+    define more, see `DataModuleInterface`. It stores each of its arguments as an attribute of the same name before it
+    calls `super().__init__`, so that checkpoints can rebuild it.
 
     Further arguments are those of `TrackDataModule`.
 
     Args:
         batch_size: windows in a batch.
-        num_workers: loader processes; 0 is fastest here, since a batch is a few slices of an array.
+        num_workers: loader processes; 0 is fastest, since a batch is a few slices of an array.
     """
 
     INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ()
-    """Arguments that a network's input depends on: those of a checkpoint cannot be changed."""
+    """Arguments that the input of a network depends on; they cannot differ from those in a checkpoint."""
 
     front_end: FrontEnd
     """Turns windows into the input of the network, on the device."""
 
     windows_per_track: int | None = None
-    """The largest number of evenly spaced windows of a track; all that fit if None."""
+    """Maximum number of evenly spaced windows of a track; all that fit if None."""
 
     crops_per_track: int | None = None
-    """Number of windows of a training track at random places; None for evenly spaced ones."""
+    """Number of windows of a training track at random positions; None for evenly spaced windows."""
 
     def __init__(self, batch_size: int = 64, num_workers: int = 0, **kwargs: Any) -> None:
         check_positive("--data.", batch_size=batch_size)
@@ -56,21 +56,21 @@ class GenreDataModule(TrackDataModule):
         origin = {"_class_path": class_path(type(self)), "_instantiator": "lightning.pytorch.cli.instantiate_module"}
         self.save_hyperparameters(origin | init_arguments(self) | {"files": None}, logger=False)
 
-    # What a subclass must have
+    # A subclass must define these
 
     @property
     @abstractmethod
     def window_length(self) -> int:
-        """Length of a window, in items of the collection."""
+        """Length of a window, items of the collection."""
 
     @abstractmethod
     def blank_window(self) -> Tensor:
         """One window of zeros, as the collection stores it, `[1, length, ...]`."""
 
-    # What a subclass may do otherwise
+    # A subclass can override these
 
     def window_starts(self, length: int, side: Side | None) -> division.Starts:
-        """Evenly spaced windows, none overlapping; for training, if asked for, crops that may start anywhere."""
+        """Evenly spaced windows without overlap; for training, random crops if `crops_per_track` is set."""
         crops = self.crops_per_track if side == "train" else None
         return division.window_starts(length, self.window_length, self.windows_per_track, crops)
 
@@ -81,18 +81,18 @@ class GenreDataModule(TrackDataModule):
     # Lightning's steps
 
     def prepare_fit(self) -> None:
-        """Check, before a run has a folder, that there are tracks to train and validate on."""
+        """Check that there are tracks to train and validate on, before the run gets a folder."""
         self.prepare_data()
         self._open_once()
         self.train_dataloader()
         self.val_dataloader()
 
     def prepare_predict(self) -> None:
-        """Check, before other processes are started, that there is something to predict."""
+        """Check that there are files to predict, before other processes start."""
         self.predict_dataloader()
 
     def setup(self, stage: str) -> None:
-        """Open the collection, divide the tracks, lay the windows."""
+        """Open the collection, divide the tracks, and place the windows."""
         if stage == "predict" and self.files is not None:
             return
         self._open_once()
@@ -112,24 +112,24 @@ class GenreDataModule(TrackDataModule):
         return self._loader("test")
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """Windows of `files`, for subclasses that read audio."""
+        """Windows of `files`, in subclasses that read audio."""
         raise UsageError(
-            f"predict takes audio, and this checkpoint was trained on {type(self).__name__}; use `musiccli test`, or "
-            "train on MelSlices"
+            f"predict: takes audio files, but this checkpoint was trained on {type(self).__name__}; use "
+            "`musiccli test`, or train on MelSlices"
         )
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Windows to the input of the network, on the device; the front end augments and masks in training only."""
+        """Turn windows into the input of the network, on the device; augment and mask only in training."""
         if "x" in batch:
             batch["x"] = self.network_input(batch["x"], self.trainer is not None and self.trainer.training)
         return batch
 
     def level_offset(self) -> float | None:
-        """How much louder the test windows are than the training windows were, dB; None if windows are not in dB."""
+        """Mean level of the test windows relative to the training windows, dB; None if windows are not in dB."""
         return self.front_end.level_offset(self.sample_windows(self.windows["test"], 64)) if self.IN_DECIBELS else None
 
     def network_input(self, items: Tensor, training: bool = False) -> Tensor:
-        """Windows as the collection stores them to the input of the network; augmented and masked for training only."""
+        """The input of the network from windows as the collection stores them; augmented and masked for training."""
         front_end = self.front_end.to(items.device)
         if front_end.training != training:
             front_end.train(training)
@@ -137,11 +137,11 @@ class GenreDataModule(TrackDataModule):
         return x
 
     def silent_batch(self) -> Batch:
-        """A batch of one blank window, as a task gets it, to try sizes with."""
+        """A batch of one blank window, as a task gets it, to check sizes."""
         return self.on_after_batch_transfer({"x": self.blank_window(), "y": torch.zeros(1, dtype=torch.int64)}, 0)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the front end learned, and digests of the tracks that train and validate."""
+        """The state of the front end, and the digests of the training and validation tracks."""
         assert self.collection is not None
         rows = division.tracks_on(self.windows, "train", "validation")
         trained_on = sorted(self.collection.digests[row] for row in rows)
@@ -149,28 +149,28 @@ class GenreDataModule(TrackDataModule):
         return {"front_end": self.front_end.standardise.state_dict(), "trained_on": trained_on, **listed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the state that `state_dict` returned.
+        """Load the state that `state_dict` returned.
 
         Raises:
-            SplitError: training is resumed, but the collection has changed and tracks have changed sides; or the list
-                that divides the tracks is not the one used in training.
+            SplitError: training resumes, but the collection has changed and training tracks would be test tracks; or
+                the list that divides the tracks is not the list of the training.
         """
         trained = state_dict.get("list")
         if self.listed is not None and trained is not None and trained != self.listed.digest:
             raise SplitError(
                 f"--data.split {self.split}: differs from the list that the checkpoint was trained with; give that "
-                "list, or train afresh, without --ckpt_path"
+                "list, or train from the start, without --ckpt_path"
             )
         self.front_end.standardise.load_state_dict(state_dict["front_end"])
         self.trained_on = frozenset(state_dict.get("trained_on", state_dict.get("heard", ())))  # the older key
         resuming = self.trainer is not None and self.trainer.state.fn == "fit" and self.trainer.training
         if resuming and (moved := self.seen_in_training("test")):
             raise SplitError(
-                f"{self.location}: the collection has changed since the checkpoint; {len(moved)} of "
-                f"its training tracks would be test tracks ({moved[0]} the first); train afresh, without --ckpt_path"
+                f"{self.location}: the collection has changed since the checkpoint was written: {len(moved)} training "
+                f"tracks would be test tracks, the first is {moved[0]}; train from the start, without --ckpt_path"
             )
 
-    # Windows by their numbers
+    # Windows by number
 
     @property
     def window_seconds(self) -> float:
@@ -179,11 +179,11 @@ class GenreDataModule(TrackDataModule):
         return self.window_length / self.collection.rate
 
     def test_windows(self, index: Sequence[int] | npt.NDArray[np.int64]) -> Batch:
-        """Test windows by their numbers, as the network takes them."""
+        """Test windows by number, as input of the network."""
         return self.on_after_batch_transfer(self._dataset("test").__getitems__([(int(row), 0.0) for row in index]), 0)
 
     def sample_windows(self, windows: Windows, limit: int = 512) -> Tensor:
-        """Up to `limit` windows, evenly taken, as the collection stores them `[windows, length, ...]`."""
+        """At most `limit` windows, evenly spread, as the collection stores them, `[windows, length, ...]`."""
         assert self.collection is not None
         rows = np.unique(np.linspace(0, len(windows) - 1, min(limit, len(windows))).astype(int))
         dataset = WindowDataset(self.collection, windows, self.window_length)
@@ -198,15 +198,16 @@ class GenreDataModule(TrackDataModule):
         dataset = self._dataset(side)
         if not len(dataset):
             raise SplitError(
-                f"split '{self.split_name}': no {side} windows; give that side a share in --data.fractions"
+                f"--data.split '{self.split_name}': no {side} windows; give that side a share in --data.fractions"
             )
         (rank, world), seed = rank_of(self.trainer), int(os.environ.get("PL_GLOBAL_SEED", 0))
         sampler = self._sampler(dataset, shuffle=shuffle, num_replicas=world, rank=rank, seed=seed)
         if self.trainer is not None:
-            # The first iterator after a resume is made before Lightning does this, and before `current_epoch` is right.
+            # After a resume, the first iterator is created before Lightning sets the epoch and before `current_epoch`
+            # is right.
             sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         return make_loader(dataset, sampler, self.batch_size, self.num_workers, seed, training=shuffle)
 
     def _sampler(self, dataset: WindowDataset, **options: Any) -> WindowSampler:
-        """The order in which windows come."""
+        """The order of the windows."""
         return WindowSampler(dataset, **options)

@@ -1,4 +1,4 @@
-"""Windows of a collection: where they lie, batches of them, their order, and the loader of them."""
+"""Windows of a collection: their positions, batches, order, and loader."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ Batch = dict[str, Any]
 
 @dataclass(frozen=True)
 class Windows:
-    """Where windows lie in a collection: one row for each window, of one side of a split.
+    """The positions of the windows of one side of a split in a collection, one row for each window.
 
-    `track` is the row of its track in the collection, `genre` its label, `start` its first item in the collection,
-    `room` how many items later it may start at most (0 for a fixed window), `start_s` its time in the track, s. All
-    `[windows]`.
+    `track` is the row of the track in the collection, `genre` the label, and `start` the first item in the collection.
+    `slack` is the largest number of items by which the window can start later (0 for a fixed window). `start_s` is the
+    time in the track, s. All have the shape `[windows]`.
     """
 
     track: npt.NDArray[np.int64]
     genre: npt.NDArray[np.int64]
     start: npt.NDArray[np.int64]
-    room: npt.NDArray[np.int64]
+    slack: npt.NDArray[np.int64]
     start_s: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.track)
 
     def __getitem__(self, rows: npt.NDArray[Any]) -> Windows:
-        return Windows(self.track[rows], self.genre[rows], self.start[rows], self.room[rows], self.start_s[rows])
+        return Windows(self.track[rows], self.genre[rows], self.start[rows], self.slack[rows], self.start_s[rows])
 
 
 class WindowDataset(Dataset[Batch]):
-    """Windows as batches cut straight out of a collection.
+    """Batches of windows, cut directly out of a collection.
 
-    A key is (row, place in its room, 0 to 1), or a row alone: with `--trainer.overfit_batches` Lightning uses a sampler
-    of its own.
+    A key is (row, fraction of the slack, 0 to 1), or only a row, since Lightning uses its own sampler with
+    `--trainer.overfit_batches`.
     """
 
     def __init__(self, collection: Collection, windows: Windows, length: int) -> None:
@@ -58,13 +58,13 @@ class WindowDataset(Dataset[Batch]):
         return self.__getitems__([keys] if isinstance(keys, int) else keys)
 
     def __getitems__(self, keys: Sequence[tuple[int, float] | int]) -> Batch:
-        """A batch: `x` `[batch, length, ...]`; and `y`, `track`, `index` int64, `start_s` float32, all `[batch]`.
+        """A batch: `x` `[batch, length, ...]`; `y`, `track`, `index` int64 and `start_s` float32, all `[batch]`.
 
-        `track` is the row of the first part of a window's track, so that the parts of a track count as one track.
+        `track` is the row of the first part of a track, so that the parts of a track count as one track.
         """
         pairs = [(key, 0.0) if isinstance(key, int) else key for key in keys]
         rows = np.array([row for row, _ in pairs])
-        shift = (np.array([place for _, place in pairs]) * (self.windows.room[rows] + 1)).astype(np.int64)
+        shift = (np.array([place for _, place in pairs]) * (self.windows.slack[rows] + 1)).astype(np.int64)
         starts = self.windows.start[rows] + shift
         x = np.stack([self.collection.items[start : start + self.length] for start in starts])
         return {
@@ -77,7 +77,7 @@ class WindowDataset(Dataset[Batch]):
 
 
 class WindowSampler(DistributedSampler[Any]):
-    """The order of the windows, and the place in its room at which each starts. They depend on seed and epoch alone."""
+    """The order of the windows, and the fraction of its slack for each. Both depend only on seed and epoch."""
 
     def __iter__(self) -> Iterator[tuple[int, float]]:
         rows = list(super().__iter__())
@@ -86,7 +86,7 @@ class WindowSampler(DistributedSampler[Any]):
 
 
 class TrackSampler(WindowSampler):
-    """Batches of keys: all windows of one track, tracks in any order."""
+    """Batches of keys: all windows of one track, with the tracks in random order."""
 
     def __init__(self, windows: Windows, **options: Any) -> None:
         self.rows = [np.flatnonzero(windows.track == track).tolist() for track in np.unique(windows.track)]
@@ -107,8 +107,8 @@ def make_loader(
         sampler: their order; a `TrackSampler` yields whole batches, and `batch_size` is not used.
         batch_size: windows in a batch.
         num_workers: loader processes.
-        seed: of what the loader itself draws.
-        training: leave out a last batch of a single window, which has no batch norm.
+        seed: random seed of the loader.
+        training: leave out a last batch of a single window, since batch norm needs two.
     """
     size = None if isinstance(sampler, TrackSampler) else batch_size
     return DataLoader(
@@ -116,7 +116,7 @@ def make_loader(
         batch_size=size,
         sampler=sampler,
         num_workers=num_workers,
-        generator=torch.Generator().manual_seed(seed),  # else each iterator would draw from torch's own generator
+        generator=torch.Generator().manual_seed(seed),  # else each iterator draws from torch's global generator
         collate_fn=_as_is,  # type: ignore[arg-type]
         drop_last=size is not None and training and len(sampler) % size == 1,
     )
@@ -127,5 +127,5 @@ def _as_is(batch: Batch) -> Batch:
 
 
 def rank_of(trainer: Any) -> tuple[int, int]:
-    """Number of this process, and how many there are; without a trainer there is one."""
+    """The number of this process, and the number of processes; (0, 1) without a trainer."""
     return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)

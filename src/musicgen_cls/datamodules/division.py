@@ -1,6 +1,6 @@
-"""Which tracks train, validate and test, and where their windows lie: plain functions, without Lightning.
+"""The division of tracks into sides, and the positions of their windows: plain functions without Lightning.
 
-Tracks are divided first and cut into windows afterwards; only split `segment` divides windows.
+Tracks are divided first, and cut into windows afterwards. Only the split `segment` divides windows.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from musicgen_cls.sources.names import AmbiguousName, match
 log = logging.getLogger(__name__)
 
 Starts = tuple[npt.NDArray[np.int64], int]
-"""First items of the windows of a track `[windows]`, and how many items later each may start at most."""
+"""First items of the windows of a track `[windows]`, and the slack: by how many items each can start later."""
 
 
-# The tracks
+# Tracks
 
 
 def check_fold(split: str, fold: str | None) -> None:
-    """Raise `UsageError` for a fold of a split that has none."""
+    """Raise `UsageError` if a fold is given for a split without folds."""
     if fold is not None and split not in ("track", "artist"):
         raise UsageError(
             f"--data.fold '{fold}': split '{Path(split).name}' has no folds; use split 'track' or 'artist'"
@@ -41,16 +41,16 @@ def check_fold(split: str, fold: str | None) -> None:
 
 
 def match_genres(collection: Collection, genres: Sequence[str], location: Path) -> Collection:
-    """The collection with its genres spelt as `genres`, where only the spelling differs.
+    """The collection with the spelling of `genres`, where genres differ only in spelling.
 
     Raises:
-        SourceError: a genre may be several of `genres`, or two genres one of them.
+        SourceError: a genre matches several of `genres`, or two genres match one.
     """
     theirs = dict.fromkeys(track.genre for track in collection.tracks)
     try:
         ours = match(theirs, genres)
     except AmbiguousName as error:
-        raise SourceError(f"{location}: genre {error}; write one of them in another way") from error
+        raise SourceError(f"{location}: genre {error}; rename one of them") from error
     if all(genre == own for genre, own in ours.items()):
         return collection
     tracks = [replace(track, genre=ours.get(track.genre, track.genre)) for track in collection.tracks]
@@ -58,10 +58,10 @@ def match_genres(collection: Collection, genres: Sequence[str], location: Path) 
 
 
 def known_tracks(collection: Collection, genres: Sequence[str], split: str, location: Path) -> list[int]:
-    """Rows of the tracks that have one of `genres`; with split `external` tracks of other genres are left out.
+    """Rows of the tracks of `genres`; with the split `external`, tracks of other genres are left out.
 
     Raises:
-        SourceError: the collection has other genres, or one of `genres` has no track.
+        SourceError: the collection has other genres, or a genre has no track.
     """
     rows = [row for row, track in enumerate(collection.tracks) if track.genre in genres]
     unknown = Counter(track.genre for track in collection.tracks if track.genre not in genres)
@@ -69,25 +69,25 @@ def known_tracks(collection: Collection, genres: Sequence[str], split: str, loca
     if not rows or (unknown and split != "external"):
         theirs = sorted({track.genre for track in collection.tracks})
         raise SourceError(
-            f"{location}: its genres ({', '.join(theirs)}) are not those of the checkpoint or of --data.genres "
-            f"({', '.join(genres)}); --data.split external tests the ones they share"
+            f"{location}: has the genres {', '.join(theirs)}, but the checkpoint or --data.genres has "
+            f"{', '.join(genres)}; --data.split external tests the genres that both have"
         )
     missing = [genre for genre in genres if genre not in present]
     if missing and split != "external":
         first = f", the first: {collection.problems[0]}" if collection.problems else ""
         raise SourceError(
             f"{location}: genre '{missing[0]}' has no usable track ({len(collection.problems)} files left out in all"
-            f"{first}); repair or add some, or name the other genres: --data.genres "
+            f"{first}); repair or add files, or name only the other genres: --data.genres "
             f"[{', '.join(genre for genre in genres if genre in present)}]"
         )
     if unknown:
         names = ", ".join(f"{genre} ({counted(count, 'track')})" for genre, count in sorted(unknown.items()))
-        log.warning("genres the checkpoint does not know are left out: %s", names)
+        log.warning("genres that the checkpoint does not have are left out: %s", names)
     return rows
 
 
 def divide_by_list(collection: Collection, split: str, root: Path) -> Listed:
-    """The tracks as a list of the user's own divides them; what does not fit is logged."""
+    """Divide the tracks by a user's list; log its unmatched rows and tracks."""
     names = [collection.name(row) for row in range(len(collection.tracks))]
     listed = lists.divide(split, collection.tracks, names, root, SIDES)
     for note in listed.notes:
@@ -96,7 +96,7 @@ def divide_by_list(collection: Collection, split: str, root: Path) -> Listed:
 
 
 def grouping_notes(collection: Collection, split: str, listed: Listed | None) -> list[str]:
-    """Which tracks are kept together and why, and what a list of the user's own leaves out: for reports."""
+    """For reports: sentences on tracks that are kept together, with the reasons, and on what a list leaves out."""
     artists = splits.spellings(collection.tracks) if split == "artist" else None
     lines = [*collection.grouped, *([artists] if artists else [])]
     if split in splits.LEAKY or listed is not None:
@@ -104,7 +104,7 @@ def grouping_notes(collection: Collection, split: str, listed: Listed | None) ->
     return [f"{line}; they stay on one side" for line in lines]
 
 
-# Their windows
+# Windows
 
 
 def check_counts(windows_per_track: int, crops_per_track: int | None) -> None:
@@ -114,13 +114,13 @@ def check_counts(windows_per_track: int, crops_per_track: int | None) -> None:
 
 
 def window_starts(length: int, window: int, limit: int | None, crops: int | None) -> Starts:
-    """Windows evenly spaced over a track, none overlapping; or crops that may start anywhere.
+    """Windows evenly spaced over a track, without overlap; or crops at random positions.
 
     Args:
-        length: of the track, items.
+        length: length of the track, items.
         window: length of a window, items.
-        limit: the largest number of windows; all that fit if None.
-        crops: number of crops to cut instead; None for evenly spaced windows.
+        limit: maximum number of windows; all that fit if None.
+        crops: number of random crops; None for evenly spaced windows.
     """
     if length < window:
         return np.zeros(0, dtype=np.int64), 0
@@ -136,23 +136,23 @@ def lay_windows(
 
     Args:
         collection: the tracks.
-        rows: of the collection.
+        rows: rows of the collection.
         genres: names of the classes in label order.
-        starts_in: the length of a track, in items, to the starts of its windows.
+        starts_in: a function from the length of a track, items, to the starts of its windows.
     """
-    track, start, room = [], [], []
+    track, start, slack = [], [], []
     for row in rows:
         starts, more = starts_in(int(collection.lengths[row]))
         track += [row] * len(starts)
         start += list(starts)
-        room += [more] * len(starts)
+        slack += [more] * len(starts)
     tracks, offsets = np.array(track, dtype=np.int64), np.array(start, dtype=np.int64)
     label = {genre: number for number, genre in enumerate(genres)}
     return Windows(
         track=tracks,
         genre=np.array([label[collection.tracks[row].genre] for row in track], dtype=np.int64),
         start=collection.offset[tracks] + offsets,
-        room=np.array(room, dtype=np.int64),
+        slack=np.array(slack, dtype=np.int64),
         start_s=((collection.before[tracks] + offsets) / collection.rate).astype(np.float32),
     )
 
@@ -160,10 +160,10 @@ def lay_windows(
 def divide_windows(
     windows: Windows, genres: Sequence[str], fractions: Sequence[float], seed: int, location: Path
 ) -> dict[Side, Windows]:
-    """Windows of each side, divided at random without regard to tracks: split `segment`, which leaks.
+    """The split `segment`, which leaks: windows of each side, divided at random without regard to tracks.
 
     Raises:
-        SplitError: a genre has no window on a side that has a share.
+        SplitError: a genre has no window on a side with a share.
     """
     sides = np.array(splits.segment_sides(windows.genre, fractions, seed), dtype=str)
     divided = {side: windows[sides == side] for side in SIDES}
@@ -171,12 +171,12 @@ def divide_windows(
         for label, genre in enumerate(genres):
             if share and not (divided[side].genre == label).any():
                 raise SplitError(
-                    f"{location}: split 'segment' leaves genre '{genre}' without {side} windows; add tracks, take "
-                    "shorter windows, or other --data.fractions"
+                    f"{location}: split 'segment' leaves genre '{genre}' without {side} windows; add tracks, use "
+                    "shorter windows, or change --data.fractions"
                 )
     return divided
 
 
 def tracks_on(windows: Mapping[Side, Windows], *sides: Side) -> npt.NDArray[np.int64]:
-    """Rows of the tracks that have windows on these sides, each once, ascending."""
+    """Rows of the tracks with windows on these sides, each once, in ascending order."""
     return np.unique(np.concatenate([windows[side].track for side in sides]))

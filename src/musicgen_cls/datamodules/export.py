@@ -1,4 +1,4 @@
-"""What a datamodule answers to `musiccli export`."""
+"""The input of files that `musiccli export` writes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from musicgen_cls.datamodules.front_end import FrontEnd
 
 @dataclass(frozen=True)
 class ExportedInput:
-    """What an exported file takes in place of the windows of a collection.
+    """The input of an exported file, and its conversion to the windows of a collection.
 
-    `name` is that of the input, for people and graphs; `facts` are what must be known to make it: shape without batch,
-    units, rates and lengths. `to_items` turns what the file takes, float32 `[batch, ...]`, into windows as the
-    collection stores them, and `from_items` does the opposite. `trials` are windows `[windows, length, ...]` on which
-    the file is compared with the checkpoint, unusual ones among them.
+    `name` is the name of the input. `facts` are what users need to compute it: shape, units, sample rates and lengths.
+    `to_items` converts the input, float32 `[batch, ...]`, to windows as the collection stores them, and `from_items`
+    does the opposite. `trials` are windows `[windows, length, ...]`, some of them unusual, for the comparison of the
+    file with the checkpoint.
     """
 
     name: str
@@ -31,12 +31,12 @@ class ExportedInput:
 
 
 def spread_windows(front_end: FrontEnd, length: int, unusual: Tensor) -> Tensor:
-    """Random windows `[windows, length, bands]` with the mean and spread of those trained on, some ten times as wide.
+    """Random windows `[windows, length, bands]` with the statistics of training; some have ten times the deviation.
 
     Args:
-        front_end: has the mean and spread.
-        length: of a window.
-        unusual: windows to put behind them.
+        front_end: has the mean and the standard deviation.
+        length: length of a window.
+        unusual: windows to append.
     """
     standardise = front_end.standardise
     assert isinstance(standardise, Standardise)

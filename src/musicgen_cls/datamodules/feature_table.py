@@ -1,4 +1,4 @@
-"""Tables of features, such as those that go with GTZAN on Kaggle."""
+"""Tables of features, such as those of GTZAN on Kaggle."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from musicgen_cls.sources.table import read_table
 
 
 class RowFrontEnd(FrontEnd):
-    """Rows of features `[batch, rows, 58]` to z-scores with mean and spread of the training rows.
+    """Rows of features `[batch, rows, 58]` to z-scores with mean and standard deviation of the training rows.
 
     Args:
-        single: give `[batch, 58]`, the only row of each window, instead of `[batch, rows, 58]`.
+        single: return `[batch, 58]`, the only row of each window, instead of `[batch, rows, 58]`.
     """
 
     standardise: Standardise
@@ -40,29 +40,30 @@ class RowFrontEnd(FrontEnd):
         self.single = single
 
     def represent(self, x: Tensor) -> Tensor:
-        """The two steps in the middle; columns last again."""
+        """Transform and standardise; the last axis is the columns."""
         z_scores = super().represent(x).transpose(1, 2)
         return z_scores[:, 0] if self.single else z_scores
 
 
 class FeatureTable(GenreDataModule):
-    """Rows of a table of features, each of a part of a track: `features_3_sec.csv`, or what `musiccli features` wrote.
+    """Rows of a table of features, such as `features_3_sec.csv` or a table of `musiccli features`.
 
-    Columns are found by name: `filename`, the 58 of `musicgen_cls.audio.features.COLUMNS`, and `label`. Rows of one
-    track (`blues.00000.0.wav`, `blues.00000.1.wav`, ..., see `musicgen_cls.sources.parts`) stay on one side of a split.
-    Batches: `x` `[batch, 58]`, or
-    `[batch, look_back, 58]`, z-scored with mean and spread of the training rows; `y`, `track`, `index` `[batch]` int64;
-    `start_s` `[batch]` s.
+    Each row has the features of a part of a track. Columns are found by name: `filename`, the 58 of
+    `musicgen_cls.audio.features.COLUMNS`, and `label`. Rows of one track (`blues.00000.0.wav`, `blues.00000.1.wav` and
+    so on, see `musicgen_cls.sources.parts`) stay on one side of a split.
+
+    Batches: `x` `[batch, 58]`, or `[batch, look_back, 58]`, as z-scores with mean and standard deviation of the
+    training rows; `y`, `track`, `index` `[batch]` int64; `start_s` `[batch]` s.
 
     Further arguments are those of `GenreDataModule` and `TrackDataModule`.
 
     Args:
         table: the CSV file.
-        source: the collection that the tracks belong to; it knows artists, copies and published splits.
-        look_back: predict each row's genre from this number of rows before it, as a recurrent network does; 0: from
-            the row itself.
-        across_tracks: let windows continue from track to track, as rows stand in the table. This leaks, and needs split
-            `segment`: tables are sorted by genre, so that the rows before a row give its genre away.
+        source: the collection of the tracks; it has artists, copies and published splits.
+        look_back: number of rows before a row from which a recurrent network predicts its genre; 0 to predict from the
+            row itself.
+        across_tracks: let windows continue from one track to the next, in the order of the table. This leaks, since
+            tables are sorted by genre, so that the rows before a row reveal its genre. It needs the split `segment`.
         batch_size: rows or windows in a batch.
     """
 
@@ -71,7 +72,7 @@ class FeatureTable(GenreDataModule):
     front_end: RowFrontEnd
 
     _read: Any = None
-    """The table, from when its genres are asked for until it is made a collection."""
+    """The table, from the time when its genres are read until it becomes a collection."""
 
     features: ClassVar[int] = len(COLUMNS)
     """Numbers in a row."""
@@ -92,19 +93,19 @@ class FeatureTable(GenreDataModule):
         super().__init__(source=source, batch_size=batch_size, **kwargs)
         if across_tracks and not (look_back and self.split == "segment"):
             raise UsageError(
-                "--data.across_tracks true: windows that run over the whole table can only be divided at random; set "
-                "--data.look_back and --data.split segment too"
+                "--data.across_tracks true: windows across tracks can only be divided at random; set --data.look_back "
+                "and --data.split segment too"
             )
         self.front_end = RowFrontEnd(single=not look_back)
 
     @property
     def window_length(self) -> int:
-        """Rows that a prediction is made from."""
+        """Number of rows of one prediction."""
         return max(self.look_back, 1)
 
     @property
     def source_name(self) -> str:
-        """Of the collection whose tracks its rows are; the table's own where none is named."""
+        """Name of the collection of the tracks; the table's name without a source."""
         return self.location.stem.lower() if self.source is None else self.source.name
 
     @property
@@ -113,11 +114,11 @@ class FeatureTable(GenreDataModule):
         return as_path(self.table, "--data.table")
 
     def window_starts(self, length: int, side: Side | None) -> Starts:
-        """Every row; of windows, every one that has a row after it."""
+        """Every row; with `look_back`, every window with a row after it."""
         return np.arange(length - self.look_back, dtype=np.int64), 0
 
     def fit_front_end(self) -> None:
-        """Mean and spread of each column over the rows whose genre is predicted in training."""
+        """Fit mean and standard deviation of each column on the rows whose genre is predicted in training."""
         assert self.collection is not None
         rows = self.collection.items[self.windows["train"].start + self.look_back]
         self.front_end.fit(torch.from_numpy(rows)[None])
@@ -128,11 +129,11 @@ class FeatureTable(GenreDataModule):
 
     @property
     def size_remedy(self) -> str:
-        """Single rows for networks that take them, windows for the others."""
+        """The remedy if a network takes single rows and the data has windows, or the opposite."""
         return f"set --data.look_back to {'0' if self.look_back else '1 or more'}, or name another --model.network"
 
     def exported_input(self) -> ExportedInput:
-        """A row as it stands in the table, `[batch, 58]`, or several, `[batch, rows, 58]`."""
+        """A row of the table, `[batch, 58]`, or several, `[batch, rows, 58]`."""
         rows = f"[batch, {self.look_back}, columns], consecutive rows of a track" if self.look_back else None
         window, mean = self.window_length, self.front_end.standardise.mean.flatten()
         return ExportedInput(
@@ -149,14 +150,14 @@ class FeatureTable(GenreDataModule):
         )
 
     def all_genres(self) -> list[str]:
-        """The genres of the source; of the table's labels without one."""
+        """The genres of the source; without a source, the labels of the table."""
         if self.source is not None:
             return super().all_genres()
         self._read = read_table(self.location)
         return sorted(set(self._read["label"]))
 
     def lay_windows(self, collection: Collection, rows: Sequence[int], side: Side | None) -> Windows:
-        """The windows of some tracks; across tracks one before every row but the first, of the track of that row."""
+        """The windows of tracks. Across tracks, each row with enough rows before it has one, of the row's own track."""
         if not self.across_tracks:
             return super().lay_windows(collection, rows, side)
         track_of = np.repeat(np.arange(len(collection.tracks)), collection.lengths)
@@ -168,9 +169,9 @@ class FeatureTable(GenreDataModule):
         return Windows(track, genre, target - self.look_back, np.zeros_like(target), start_s.astype(np.float32))
 
     def read_tracks(self) -> Collection:
-        """The rows of the table as tracks: the rows of one track are its items."""
+        """The table as a collection: the items of a track are its rows."""
         table = self._read if self._read is not None else read_table(self.location)
-        self._read = None  # its content is in the collection from now on
+        self._read = None  # the collection has its content
         seconds = (table["length"] / RATE).tolist()
         rows = [Row(*row) for row in zip(table.index, table["filename"], table["label"], seconds, strict=True)]
         rows_of = group_rows(rows, self.source, self.location)
@@ -187,13 +188,13 @@ class FeatureTable(GenreDataModule):
             problems,
             [numbers[own] for own in rows_of.values()],
             RATE / float(np.median(table["length"])),
-            by_name=self.source is None or self.source.names_tell_parts,
+            by_name=self.source is None or self.source.parts_by_name,
             seconds=[sum(seconds[row] for row in own) for own in rows_of.values()],
             grouped=grouped,
         )
 
     def _leave_out_short(self, rows_of: dict[Track, list[int]]) -> list[Problem]:
-        """Take tracks out that have too few rows for a window; raises UsageError if no window is left."""
+        """Remove tracks with too few rows for a window; raise `UsageError` if no window is left."""
         counts = [len(own) for own in rows_of.values()]
         longest = sum(counts) if self.across_tracks else max(counts)
         if longest <= self.look_back:
@@ -204,13 +205,13 @@ class FeatureTable(GenreDataModule):
 
     def _remedies(self, longest: int) -> str:
         if self.across_tracks:
-            return f"longer than the table, which has {longest} rows; take {longest - 1} or less"
+            return f"longer than the table, which has {longest} rows; set it to {longest - 1} or less"
         if longest == 1:
             return (
-                "tracks have one row each; give a table of their parts, as features_3_sec.csv, or take 0 and a network "
-                "for single rows, as --model.network FeatureMLP"
+                "each track has one row; use a table with rows of parts, such as features_3_sec.csv, or set it to 0 "
+                "with a network for single rows, such as --model.network FeatureMLP"
             )
         return (
-            f"longer than any track, which have up to {longest} rows; take {longest - 1} or less, or "
-            "--data.across_tracks true --data.split segment, which leaks"
+            f"tracks have at most {longest} rows; set it to {longest - 1} or less, or set --data.across_tracks true "
+            "--data.split segment, which leaks"
         )

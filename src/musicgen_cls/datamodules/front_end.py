@@ -1,4 +1,4 @@
-"""From windows to the input of a network: one module of five steps, on the device of the batch."""
+"""The front end: a module that turns windows into the input of a network, in five steps, on the device of the batch."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from musicgen_cls.audio.mel import Logarithm, LogMel, Standardise
 from musicgen_cls.errors import check_not_negative
 
 MASK_SIZES = ("n_time_masks", "time_mask_param", "n_freq_masks", "freq_mask_param", "mask_param")
-"""Sizes of torchaudio's masks, which take a negative one for 0 without an error."""
+"""Sizes of torchaudio's masks, which treat negative values as 0 without an error."""
 
 Step = Callable[[Tensor], Tensor]
 
 
 class FrontEnd(nn.Module):
-    """Windows as the collection stores them, to the input of a network: scale, augment, transform, standardise, mask.
+    """Turns windows of a collection into the input of a network: scale, augment, transform, standardise, mask.
 
-    `train()` turns on the two steps that change windows at random, augment and mask; `eval()` turns them off. A step
-    that is not given leaves windows as they are.
+    `train()` turns on the two random steps, augment and mask; `eval()` turns them off. None stands for no step.
 
     Args:
-        scale: stored numbers `[batch, length, ...]` to floats, as int16 samples to waveforms of full scale 1.
-        transform: floats to bands over time `[batch, bands, frames]`, as waveforms to mel spectrograms in dB.
-        standardise: a module whose `fit` takes mean and spread from training windows. Checkpoints keep its state.
+        scale: stored numbers `[batch, length, ...]` to floats, such as int16 samples to waveforms with full scale 1.
+        transform: floats to bands over time `[batch, bands, frames]`, such as waveforms to mel spectrograms in dB.
+        standardise: a module whose `fit` computes mean and standard deviation of training windows. Its state is in
+            checkpoints.
         augment: a module that changes scaled training windows and keeps their shape.
-        mask: a module that hides parts of training windows at the end and keeps their shape.
+        mask: a module that masks parts of training windows in the last step and keeps their shape.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class FrontEnd(nn.Module):
         self.mask: Step = unchanged if mask is None else mask
 
     def forward(self, items: Tensor) -> Tensor:
-        """Windows as stored `[batch, length, ...]` to the input of the network."""
+        """The input of the network from stored windows `[batch, length, ...]`."""
         x = self.scale(items)
         if self.training:
             x = self.augment(x)
@@ -61,27 +61,27 @@ class FrontEnd(nn.Module):
         return x
 
     def represent(self, x: Tensor) -> Tensor:
-        """The two steps in the middle: scaled windows to standardised bands."""
+        """Transform and standardise: scaled windows to standardised bands."""
         standardised: Tensor = self.standardise(self.transform(x))
         return standardised
 
     def measure(self, items: Tensor) -> Tensor:
-        """Windows as stored to bands that are not standardised, `[batch, bands, frames]`."""
+        """Bands of stored windows before they are standardised, `[batch, bands, frames]`."""
         return self.transform(self.scale(items))
 
     @property
     def learns(self) -> bool:
-        """Whether there is a mean and a spread to fit."""
+        """Whether there is a mean and a standard deviation to fit."""
         return isinstance(self.standardise, Standardise)
 
     @torch.no_grad()
     def fit(self, items: Tensor) -> None:
-        """Take mean and spread of each band from training windows as stored `[windows, length, ...]`."""
+        """Fit mean and standard deviation of each band on stored training windows `[windows, length, ...]`."""
         assert isinstance(self.standardise, Standardise)
         self.standardise.fit(torch.cat([self.measure(chunk) for chunk in torch.split(items, 64)]))
 
     def level_offset(self, items: Tensor) -> float:
-        """How much louder windows as stored are than the training windows were, in units of the bands."""
+        """Mean level of stored windows relative to the training windows, in units of the bands."""
         assert isinstance(self.standardise, Standardise)
         return float((self.cpu().measure(items) - self.standardise.mean).mean())
 
@@ -91,17 +91,17 @@ class FrontEnd(nn.Module):
 
 
 class MelFrontEnd(FrontEnd):
-    """Int16 waveforms to log-mel spectrograms, each band standardised by its mean and spread over the training tracks.
+    """Int16 waveforms to log-mel spectrograms; each band is standardised with its statistics of the training tracks.
 
     Args:
-        sample_rate: Hz.
+        sample_rate: sample rate, Hz.
         n_fft: samples in a frame.
-        hop_length: samples from frame to frame.
-        n_mels: bands.
-        logarithm: `decibel`; or `natural`, the natural logarithm of the power, zeros taken as 1e-6, not standardised:
-            as in Titus, "Neural networks for music genre recognition".
+        hop_length: samples from one frame to the next.
+        n_mels: number of bands.
+        logarithm: `decibel`, standardised; or `natural`, the natural logarithm of the power with zeros replaced by
+            1e-6, not standardised, as in Titus, "Neural networks for music genre recognition".
         augment: a module `[batch, samples]` -> `[batch, samples]` for training.
-        mask: a module `[batch, n_mels, frames]` -> the same for training.
+        mask: a module `[batch, n_mels, frames]` -> the same shape, for training.
     """
 
     transform: LogMel
@@ -122,24 +122,24 @@ class MelFrontEnd(FrontEnd):
         self.logarithm = logarithm
 
     def represent(self, x: Tensor) -> Tensor:
-        """Waveforms `[batch, samples]` to bands `[batch, n_mels, frames]`, standardised unless natural."""
+        """Waveforms `[batch, samples]` to bands `[batch, n_mels, frames]`; natural logarithms are not standardised."""
         if self.logarithm == "natural":
             power = self.transform.power(x)
             return torch.where(power > 0, power, 1e-6).log()
         return super().represent(x)
 
     def to_db(self, x: Tensor) -> Tensor:
-        """The input of the network `[batch, n_mels, frames]` back in dB."""
+        """The input of the network `[batch, n_mels, frames]` converted back to dB."""
         if self.logarithm == "natural":
             return x * (10.0 / math.log(10.0))
         return x * self.standardise.std + self.standardise.mean
 
 
 def unchanged(x: Tensor) -> Tensor:
-    """The step that is not there."""
+    """A step that does nothing."""
     return x
 
 
 def full_scale(items: Tensor) -> Tensor:
-    """Int16 samples to waveforms of full scale 1, float32."""
+    """Int16 samples to float32 waveforms with full scale 1."""
     return items.float() / PCM_SCALE

@@ -23,27 +23,27 @@ from musicgen_cls.synth.styles import GENRES
 
 
 class MelSlices(AudioDataModule):
-    """Log-mel spectrograms of windows of a source's tracks, computed on the device as they are needed.
+    """Log-mel spectrograms of windows of a source's tracks, computed on the device for each batch.
 
-    Batches: `x` `[batch, n_mels, frames]`, dB standardised band by band with the training tracks' mean and spread (or
-    natural logarithms as they are); `y`, `track`, `index` `[batch]` int64; `start_s` `[batch]` s. Frames are
-    1 + samples // hop_length: 2 s at 22050 Hz with hop 256 give 173.
+    Batches: `x` `[batch, n_mels, frames]`, in dB, each band standardised with mean and standard deviation of the
+    training tracks (or natural logarithms, not standardised); `y`, `track`, `index` `[batch]` int64; `start_s`
+    `[batch]` s. The number of frames is 1 + samples // hop_length: 2 s at 22050 Hz with hop_length 256 have 173.
 
     Further arguments are those of `AudioDataModule`, `GenreDataModule` and `TrackDataModule`.
 
     Args:
         source: the tracks: `Folder`, `GTZAN`, `FMA` or `SyntheticGenres`. Not needed to predict files.
         seconds: length of a window, s.
-        windows_per_track: the largest number of windows of a track, evenly spaced, none overlapping.
-        crops_per_track: train on this number of windows of each track and epoch, each at a random place, instead.
+        windows_per_track: maximum number of windows of a track, evenly spaced, without overlap.
+        crops_per_track: train instead on this number of windows of each track in each epoch, at random positions.
         n_fft: samples in a frame.
-        hop_length: samples from frame to frame.
-        n_mels: bands.
-        logarithm: `decibel`, standardised; or `natural`, as it is, with zeros as 1e-6.
-        sample_rate: Hz; other rates are resampled.
-        span: of each track only the stretch from this second to that one, as [0.9, 5]; all of it if not set.
-        mask: a module `[batch, n_mels, frames]` -> the same, applied to training spectrograms on the device, as
-            `torchaudio.transforms.SpecAugment`.
+        hop_length: samples from one frame to the next.
+        n_mels: number of bands.
+        logarithm: `decibel`, standardised; or `natural`, not standardised, with zeros replaced by 1e-6.
+        sample_rate: sample rate, Hz; audio of other rates is resampled.
+        span: use only this part of each track, from second to second, as [0.9, 5]; the whole track if not set.
+        mask: a module `[batch, n_mels, frames]` -> the same shape, applied to training spectrograms on the device, such
+            as `torchaudio.transforms.SpecAugment`.
     """
 
     INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = (
@@ -88,18 +88,18 @@ class MelSlices(AudioDataModule):
         self.front_end = MelFrontEnd(sample_rate, n_fft, hop_length, n_mels, logarithm, self.augment, mask)
 
     def window_starts(self, length: int, side: Side | None) -> Starts:
-        """As of other datamodules, within `span`."""
+        """The windows within `span`."""
         first, last = (0, length) if self.span is None else (to_samples(s, self.sample_rate) for s in self.span)
-        starts, room = super().window_starts(min(last, length) - first, side)
-        return first + starts, room
+        starts, slack = super().window_starts(min(last, length) - first, side)
+        return first + starts, slack
 
     def mel_levels(self, x: Tensor) -> tuple[Tensor, npt.NDArray[np.float64]]:
-        """Input of the network back in dB, and the centre of each band, Hz."""
+        """The input of the network converted back to dB, and the centre of each band, Hz."""
         front_end = self.front_end.to(x.device)
         return front_end.to_db(x), front_end.transform.centres_hz
 
     def exported_input(self) -> ExportedInput:
-        """A waveform, which is rounded to 16 bits and clipped, as those trained on were."""
+        """A waveform, which is rounded to 16 bits and clipped, as in training."""
         names = ("n_fft", "hop_length", "n_mels", "logarithm")
         return ExportedInput(
             name="waveform",
@@ -116,7 +116,7 @@ class MelSlices(AudioDataModule):
         )
 
     def _trials(self) -> Tensor:
-        """Music of ten genres; noise, loud, clipped, quiet, and of single steps of 16 bits; silence, and half of it."""
+        """Music of ten genres; noise that is normal, clipped, quiet and near the 16-bit step; silence; half silence."""
         length, rate = self.window_samples, max(self.sample_rate, 4000)
         seconds = max(length / rate, 0.1)
         music = [np.resize(render(g, 0, seconds=seconds, sample_rate=rate), length) for g in GENRES]

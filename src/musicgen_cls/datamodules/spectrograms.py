@@ -1,4 +1,4 @@
-"""Spectrograms computed elsewhere, for collections whose audio cannot be shared."""
+"""Precomputed spectrograms, for collections whose audio cannot be shared."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ SUFFIXES = (".npy", ".png")
 
 
 class Spectrograms(GenreDataModule):
-    """Windows of spectrograms that lie in one folder for each genre, one file for each track.
+    """Windows of precomputed spectrograms: one folder for each genre, one file for each track.
 
-    A file is an 8-bit grey PNG, its top row the highest band, or an array `[n_mels, frames]` in dB (`.npy`), its first
-    row the lowest. Batches: `x` `[batch, n_mels, frames]`, standardised band by band with the training tracks' mean and
-    spread; `y`, `track`, `index` `[batch]` int64; `start_s` `[batch]` s.
+    A file is an 8-bit grey PNG, whose top row is the highest band, or an array `[n_mels, frames]` in dB (`.npy`), whose
+    first row is the lowest band. Batches: `x` `[batch, n_mels, frames]`, each band standardised with mean and standard
+    deviation of the training tracks; `y`, `track`, `index` `[batch]` int64; `start_s` `[batch]` s.
 
     Further arguments are those of `GenreDataModule` and `TrackDataModule`.
 
     Args:
         source: `Folder` or `GTZAN`, whose `root` holds PNG files or arrays in place of audio.
-        frames: length of a window.
-        n_mels: bands; a file with another number is left out.
-        range_db: from black to white in a PNG, dB.
-        frame_seconds: from frame to frame, s.
-        windows_per_track: the largest number of windows of a track, evenly spaced, none overlapping.
-        crops_per_track: train on this number of windows of each track and epoch, each at a random place, instead.
+        frames: length of a window, frames.
+        n_mels: number of bands; files with another number are left out.
+        range_db: difference between black and white in a PNG, dB.
+        frame_seconds: time from one frame to the next, s.
+        windows_per_track: maximum number of windows of a track, evenly spaced, without overlap.
+        crops_per_track: train instead on this number of windows of each track in each epoch, at random positions.
         strict: stop at unusable files instead of leaving them out.
-        mask: a module `[batch, n_mels, frames]` -> the same, applied to training spectrograms on the device, as
-            `torchaudio.transforms.SpecAugment`.
+        mask: a module `[batch, n_mels, frames]` -> the same shape, applied to training spectrograms on the device, such
+            as `torchaudio.transforms.SpecAugment`.
     """
 
     INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("frames", "n_mels", "range_db", "frame_seconds")
@@ -68,7 +68,7 @@ class Spectrograms(GenreDataModule):
         self.range_db, self.frame_seconds = range_db, frame_seconds
         self.windows_per_track, self.crops_per_track = windows_per_track, crops_per_track
         self.strict, self.mask = strict, mask
-        super().__init__(source=None if source is None else source.holding(SUFFIXES), **kwargs)
+        super().__init__(source=None if source is None else source.with_suffixes(SUFFIXES), **kwargs)
         self.front_end = FrontEnd(partial(_decibels, range_db=range_db), None, Standardise(n_mels), mask=mask)
 
     @property
@@ -88,8 +88,8 @@ class Spectrograms(GenreDataModule):
         return ExportedInput(
             name="spectrogram",
             facts={
-                "input": "spectrogram: float32 [batch, n_mels, frames], dB, the lowest band first; of an 8-bit PNG, "
-                "whose top row is the highest band, value / 255 * range_db - range_db",
+                "input": "spectrogram: float32 [batch, n_mels, frames], dB, the lowest band first; from an 8-bit PNG, "
+                "whose top row is the highest band: value / 255 * range_db - range_db",
                 **{name: getattr(self, name) for name in names},
             },
             to_items=lambda x: x.transpose(1, 2),
@@ -98,7 +98,7 @@ class Spectrograms(GenreDataModule):
         )
 
     def read_tracks(self) -> Collection:
-        """The files that hold spectrograms, read into memory."""
+        """The spectrograms, read into memory."""
         tracks, frames = [], []
         problems = self._source().problems()
         by_name = len(problems)
@@ -111,19 +111,19 @@ class Spectrograms(GenreDataModule):
                 tracks.append(track)
                 frames.append(own)
         if problems[by_name:] and (self.strict or not tracks):
-            ways = "--data.strict false goes on without it" if tracks else f"none of {len(problems)} files can be used"
-            raise SourceError(f"{problems[by_name]}; {ways}")
+            more = "--data.strict false leaves it out" if tracks else f"none of {len(problems)} files can be used"
+            raise SourceError(f"{problems[by_name]}; {more}")
         if len({own.dtype for own in frames}) > 1:
-            raise SourceError(f"{self.location}: images and arrays together may not mean the same dB; keep one kind")
-        return join(tracks, problems, frames, 1 / self.frame_seconds, by_name=self._source().names_tell_parts)
+            raise SourceError(f"{self.location}: has images and arrays, whose dB can differ; keep one kind")
+        return join(tracks, problems, frames, 1 / self.frame_seconds, by_name=self._source().parts_by_name)
 
     def _read(self, path: Path) -> npt.NDArray[Any]:
-        """A file as `[frames, n_mels]`, 8-bit or float32 dB; raises AudioError for what is no spectrogram."""
+        """A file as `[frames, n_mels]`, 8-bit or float32 dB; raises `AudioError` if it is not a spectrogram."""
         bands = _read_png(path) if path.suffix.lower() == ".png" else _read_array(path)
         if bands.shape[0] != self.n_mels:
             raise AudioError(f"{bands.shape[0]} bands, but --data.n_mels is {self.n_mels}")
         if bands.shape[1] < self.frames:
-            raise AudioError(f"{bands.shape[1]} frames, shorter than --data.frames {self.frames}")
+            raise AudioError(f"{bands.shape[1]} frames, but --data.frames is {self.frames}")
         return np.ascontiguousarray(bands.T)
 
 
@@ -141,9 +141,9 @@ def _read_png(path: Path) -> npt.NDArray[np.uint8]:
         with Image.open(path) as image:
             mode, pixels = image.mode, np.asarray(image)
     except Image.DecompressionBombError as error:
-        raise AudioError("an image of too many pixels for a spectrogram") from error
-    except Exception as error:  # a damaged file can raise any kind
-        raise AudioError("not an image that can be read") from error
+        raise AudioError("an image with too many pixels for a spectrogram") from error
+    except Exception as error:  # a damaged file can raise any kind of error
+        raise AudioError("not a readable image") from error
     if mode != "L":
         raise AudioError(f"an image of mode {mode}, not 8-bit grey")
     return pixels[::-1]
@@ -152,13 +152,13 @@ def _read_png(path: Path) -> npt.NDArray[np.uint8]:
 def _read_array(path: Path) -> npt.NDArray[np.float32]:
     """Bands in dB, float32 `[n_mels, frames]`."""
     try:
-        array = np.lib.format.open_memmap(path, mode="r")  # a header that claims too much costs no memory
-    except Exception as error:  # a damaged file can raise any kind
-        raise AudioError("not an array that can be read") from error
+        array = np.lib.format.open_memmap(path, mode="r")  # a damaged header with a huge shape needs no memory
+    except Exception as error:  # a damaged file can raise any kind of error
+        raise AudioError("not a readable array") from error
     if array.ndim != 2 or array.dtype.kind != "f":
-        raise AudioError(f"an array of {array.dtype} of shape {list(array.shape)}, not of decibels [n_mels, frames]")
-    with np.errstate(over="ignore"):  # what is too large for 32 bits is infinite there
+        raise AudioError(f"an array of {array.dtype} with shape {list(array.shape)}, not of dB [n_mels, frames]")
+    with np.errstate(over="ignore"):  # values too large for 32 bits become infinite
         decibels: npt.NDArray[np.float32] = np.array(array, dtype=np.float32)
     if not np.isfinite(decibels).all():
-        raise AudioError("holds values that are not finite")
+        raise AudioError("has values that are not finite")
     return decibels

@@ -1,4 +1,4 @@
-"""Files of any length as windows, for `predict`: no collection, no store."""
+"""Windows of files of any length, for `predict`, without collection and store."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from musicgen_cls.sources.find import find_files
 
 
 def stream_windows(path: Path, sample_rate: int, window: int) -> Iterator[tuple[int, int, Waveform]]:
-    """Cut a file of any length into windows that follow one another, in constant memory.
+    """Cut a file of any length into consecutive windows, in constant memory.
 
-    If the end does not fill a window, the last window is moved back so that it ends with the file. A file shorter than
-    a window is repeated until it fills one.
+    If the end of the file does not fill a window, the last window is moved back so that it ends with the file. A file
+    shorter than a window is repeated until it fills one.
 
     Args:
         path: the file.
-        sample_rate: Hz.
-        window: samples.
+        sample_rate: sample rate, Hz.
+        window: length of a window, samples.
 
     Yields:
-        First sample of the window, the one after its last in the file, and the window, float32 `[window]`.
+        The position of the first sample of the window, the position after its last sample in the file, and the window,
+        float32 `[window]`.
 
     Raises:
-        AudioError: the file is no usable audio, or silent throughout.
+        AudioError: the file has no usable audio, or is silent.
     """
-    held = np.empty(0, np.float32)  # what is not yet cut, after up to one window that is
+    held = np.empty(0, np.float32)  # at most one window that is cut, and the samples that are not cut yet
     start, cut, low, high = 0, 0, np.inf, -np.inf
     for block in stream(path, sample_rate):
         if block.size:
@@ -55,8 +56,8 @@ def stream_windows(path: Path, sample_rate: int, window: int) -> Iterator[tuple[
 def batches(path: Path, sample_rate: int, window: int, size: int) -> Iterator[dict[str, Any]]:
     """The windows of a file in batches: `x` int16 `[batch, window]`, `start_s` `[batch]` s, `file`.
 
-    The last batch is marked `last` and has the length of the file, `seconds`. A file that cannot be used gives a last
-    batch with `error` and no `x`.
+    The last batch has `last` set and the length of the file, `seconds`. For an unusable file, the last batch has
+    `error` and no `x`.
     """
     starts: list[float] = []
     windows: list[npt.NDArray[np.int16]] = []
@@ -84,9 +85,9 @@ class FileWindows(IterableDataset[dict[str, Any]]):
     """Batches of windows of many files; `key` is the version of the file.
 
     Args:
-        files: version and path of each.
-        sample_rate: Hz.
-        window: samples.
+        files: version and path of each file.
+        sample_rate: sample rate, Hz.
+        window: length of a window, samples.
         size: windows in a batch.
     """
 
@@ -103,7 +104,7 @@ class FileWindows(IterableDataset[dict[str, Any]]):
 
 
 def version_of(path: Path) -> str:
-    """A file as it is now: its path, size in bytes and time of change."""
+    """The version of a file: its path, size in bytes and modification time, as text."""
     try:
         stat = path.stat()
     except OSError:
@@ -114,20 +115,20 @@ def version_of(path: Path) -> str:
 def named_files(files: Sequence[str] | str | None) -> list[Path]:
     """The files to predict, in order; raises `UsageError` if none are named."""
     if files is None:
-        raise UsageError("predict needs files: name them, folders or patterns after --data.files")
+        raise UsageError("--data.files: not set, and predict needs files; name files, folders or patterns")
     return find_files(files)
 
 
 def own_files(
-    files: Sequence[str] | str | None, answered: Container[str], rank: int, world: int
+    files: Sequence[str] | str | None, finished: Container[str], rank: int, world: int
 ) -> list[tuple[str, Path]]:
     """Version and path of the files that this process predicts.
 
     Args:
-        files: those named, with folders and patterns.
-        answered: versions of files that are predicted already.
+        files: names of files, folders and patterns.
+        finished: versions of the files that are already predicted.
         rank: number of this process.
         world: number of processes.
     """
     named = ((version_of(path), path) for path in named_files(files))
-    return [file for file in named if file[0] not in answered][rank::world]
+    return [file for file in named if file[0] not in finished][rank::world]

@@ -1,4 +1,4 @@
-"""Which tracks the rows of a table of features are parts of."""
+"""The tracks of the rows of a table of features."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from musicgen_cls.sources.names import AmbiguousName, Names, match
 from musicgen_cls.sources.parts import Item, as_part, parts_of_tracks
 
 Place = tuple[Track, int]
-"""The track of a row, and which part of it the row is."""
+"""The track of a row, and the number of the row's part in it."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its line in the file, and what names it there; its length in s."""
+    """A row of a table: its line in the file, file name, label, and length in s."""
 
     line: int
     filename: str
@@ -30,12 +30,12 @@ def group_rows(rows: Sequence[Row], source: Source | None, table: Path) -> dict[
     """The numbers of the rows of each track, in the order of its parts.
 
     Args:
-        rows: of the table.
-        source: knows the tracks; without one the names of all rows decide.
+        rows: rows of the table.
+        source: has the tracks; without a source, the names of the rows tell the tracks.
         table: the file, for errors.
 
     Raises:
-        SourceError: a label is not that of the track, a part comes twice, or the source does not have a track.
+        SourceError: a label differs from the track's genre, a part appears twice, or the source lacks a track.
     """
     places = _places_by_name(rows, table) if source is None else _places_by_source(rows, source, table)
     track_of: dict[str, Track] = {}
@@ -47,33 +47,33 @@ def group_rows(rows: Sequence[Row], source: Source | None, table: Path) -> dict[
         own = rows_of.setdefault(track.id, {})
         if part in own:
             raise SourceError(
-                f"{table} line {row.line}: {row.filename} is the part of its track that line {rows[own[part]].line} "
-                "is; take one of the rows away"
+                f"{table} line {row.line}: {row.filename} is the same part of its track as line "
+                f"{rows[own[part]].line}; delete one of the rows"
             )
         own[part] = number
     return {track: [own for _, own in sorted(rows_of[name].items())] for name, track in track_of.items()}
 
 
 def check_labels(rows: Sequence[Row], rows_of: dict[Track, list[int]], table: Path) -> None:
-    """Raise `SourceError` for a label of a single track: it may be misspelt, and cannot be on three sides."""
+    """Raise `SourceError` for a label with a single track: it can be a misspelling, and cannot be on three sides."""
     count = Counter(track.genre for track in rows_of)
     for track, own in rows_of.items():
         if count[track.genre] == 1:
             raise SourceError(
                 f"{table} line {rows[min(own)].line}: {track.id} is the only track with the label '{track.genre}'; fix "
-                "the label, add tracks, or take its rows away"
+                "the label, add tracks, or delete its rows"
             )
 
 
 def _mislabelled(table: Path, row: Row, genre: str) -> SourceError:
     return SourceError(
-        f"{table} line {row.line}: {row.filename} has the label '{row.label}', but its track is '{genre}'; fix the "
+        f"{table} line {row.line}: {row.filename} has the label '{row.label}', but its track has '{genre}'; fix the "
         "label"
     )
 
 
 def _places_by_name(rows: Sequence[Row], table: Path) -> list[Place]:
-    """The places of all rows, by their names alone."""
+    """The places of all rows, from their names."""
     unlabelled = parts_of_tracks([Item(row.filename, "", row.seconds) for row in rows])
     labels: dict[str, list[str]] = defaultdict(list)
     for row, part in zip(rows, unlabelled, strict=True):
@@ -95,23 +95,23 @@ def _places_by_name(rows: Sequence[Row], table: Path) -> list[Place]:
 
 
 def _places_by_source(rows: Sequence[Row], source: Source, table: Path) -> list[Place]:
-    """The places of all rows, by the tracks of the source."""
-    known = {track.id: track for track in source.described()}
+    """The places of all rows, from the tracks of the source."""
+    known = {track.id: track for track in source.all_tracks()}
     ids = Names(known)
     try:
         genres = match(dict.fromkeys(row.label for row in rows), dict.fromkeys(track.genre for track in known.values()))
     except AmbiguousName as error:
-        raise SourceError(f"{table}: label {error}; write one of them in another way") from error
+        raise SourceError(f"{table}: label {error}; rename one of them") from error
     places = []
     for row in rows:
         try:
             found = _find(row.filename, ids)
         except AmbiguousName as error:
-            raise SourceError(f"{table} line {row.line}: {error}; write it as the collection has it") from error
+            raise SourceError(f"{table} line {row.line}: {error}; write the exact id of the track") from error
         if found is None:
             raise SourceError(
-                f"{table}: {row.filename} is of no track of {source.location}; take the row away, or leave out "
-                "--data.source"
+                f"{table} line {row.line}: {row.filename} is not a track of {source.location}; delete the row, or "
+                "leave out --data.source"
             )
         track, part = known[found[0]], found[1]
         if genres.get(row.label) != track.genre:
@@ -121,7 +121,7 @@ def _places_by_source(rows: Sequence[Row], source: Source, table: Path) -> list[
 
 
 def _find(filename: str, ids: Names) -> tuple[str, int] | None:
-    """The id of the track that a name belongs to, with or without an ending, and which part of it the name is."""
+    """The id of the track of a file name, with or without a suffix, and the number of the part."""
     ending = _ending(filename)
     part = as_part(filename)
     wholes = [(filename.removesuffix(ending), 0), *([(part[0].whole, part[0].number)] if part else [])]
@@ -130,6 +130,6 @@ def _find(filename: str, ids: Names) -> tuple[str, int] | None:
 
 
 def _ending(name: str) -> str:
-    """The ending of the name of a file; a number is none."""
+    """The suffix of a file name; a number is not a suffix."""
     ending = Path(name).suffix
     return "" if ending[1:].isdigit() else ending

@@ -1,4 +1,4 @@
-"""The tracks of a datamodule: read once, divided into sides, and what is known of leaks."""
+"""The tracks of a datamodule: they are read once and divided into sides; the known leaks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from lightning.pytorch import LightningDataModule
 
 from musicgen_cls.collection.collection import Collection, describe_problems, write_tables
 from musicgen_cls.datamodules import division
-from musicgen_cls.datamodules.answers import Answers
 from musicgen_cls.datamodules.dataset import Windows
+from musicgen_cls.datamodules.interface import DataModuleInterface
 from musicgen_cls.errors import SourceError, SplitError, UsageError, check_not_negative
 from musicgen_cls.sources import splits
 from musicgen_cls.sources.base import SIDES, Side, Source, Track
@@ -23,26 +23,26 @@ from musicgen_cls.sources.lists import Listed, is_list
 log = logging.getLogger(__name__)
 
 
-class TrackDataModule(Answers, LightningDataModule, ABC):
-    """Tracks with genres, on three sides: training, validation and test.
+class TrackDataModule(DataModuleInterface, LightningDataModule, ABC):
+    """Tracks with genres on three sides: training, validation and test.
 
     Args:
         source: the tracks: `Folder`, `GTZAN`, `FMA` or `SyntheticGenres`. Not needed to predict files.
         split: `track`, `artist`, `official` (FMA), `fault_filtered` or `fault_filtered_dev` (GTZAN), `segment` (leaks),
-            `external`; or a table of your own, a CSV file with the columns `file` or `id`, and `subset` (train,
-            validation, test), whose leaks the report names.
+            `external`; or your own table, a CSV file with the columns `file` or `id`, and `subset` (train, validation,
+            test). The report names the leaks of your table.
         fractions: shares of training, validation and test tracks, for `track`, `artist` and `segment`.
-        fold: "i of n" instead of fractions: part i tests, the next validates, the others train.
+        fold: "i of n" instead of fractions: part i is the test set, the next part validates, the others train.
         split_seed: random seed of the division.
-        genres: names of the classes in label order; those of the source if not set.
-        files: for `predict`: files, folders, patterns.
+        genres: names of the classes in label order; the genres of the source if not set.
+        files: files, folders and patterns for `predict`.
     """
 
     MIN_GENRES: ClassVar[int] = 2
-    """The smallest number of genres."""
+    """Minimum number of genres."""
 
     DIVISION_ARGUMENTS: ClassVar[tuple[str, ...]] = ("split", "fractions", "fold", "split_seed")
-    """Arguments that divide the tracks: a change would make training tracks test tracks."""
+    """Arguments that divide the tracks; with other values, training tracks would become test tracks."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class TrackDataModule(Answers, LightningDataModule, ABC):
         super().__init__()
         check_not_negative("--data.", split_seed=split_seed)
         splits.check_name(split)
-        fold = None if split == "external" else fold  # it may come from how the checkpoint was trained
+        fold = None if split == "external" else fold  # the fold can come from a checkpoint's training
         division.check_fold(split, fold)
         self.source, self.files = source, files
         self.split, self.fractions, self.fold, self.split_seed = split, fractions, fold, split_seed
@@ -65,26 +65,26 @@ class TrackDataModule(Answers, LightningDataModule, ABC):
         self._opened: Collection | None = None
         self.windows: dict[Side, Windows] = {}
         self.trained_on: frozenset[str] = frozenset()
-        """Digests of the tracks that the loaded checkpoint was trained and selected on."""
+        """Digests of the tracks that trained and validated the loaded checkpoint."""
         self.listed: Listed | None = None
-        """How a list of the user's own divides the tracks; None for other splits."""
+        """The division by a user's list; None for other splits."""
         self.genres = list(genres) if genres else self.all_genres()
         if len(self.genres) < self.MIN_GENRES:
             where = "--data.genres" if genres else self.location
-            raise SourceError(f"{where}: only one genre, {self.genres}; a classifier needs at least two")
+            raise SourceError(f"{where}: only one genre, {self.genres}; a classifier needs at least two, add one")
         self.num_classes: int | None = len(self.genres)
 
     @abstractmethod
     def read_tracks(self) -> Collection:
-        """The tracks, fetched and read where they are not yet."""
+        """Fetch and read the tracks, if they are not read yet."""
 
     @abstractmethod
     def window_starts(self, length: int, side: Side | None) -> division.Starts:
-        """Where the windows of a track start, in items, and how many items later each may start at most.
+        """The starts of the windows of a track, in items, and the slack: by how many items each can start later.
 
         Args:
-            length: of the track, items.
-            side: its side; None where windows are divided afterwards.
+            length: length of the track, items.
+            side: side of the track; None if windows are divided afterwards.
         """
 
     @property
@@ -94,7 +94,7 @@ class TrackDataModule(Answers, LightningDataModule, ABC):
 
     @property
     def location(self) -> Path:
-        """Where the tracks lie."""
+        """The folder or file of the tracks."""
         return self._source().location
 
     def all_genres(self) -> list[str]:
@@ -106,15 +106,15 @@ class TrackDataModule(Answers, LightningDataModule, ABC):
         return division.known_tracks(collection, self.genres, self.split, self.location)
 
     def lay_windows(self, collection: Collection, rows: Sequence[int], side: Side | None) -> Windows:
-        """The windows of some tracks of one side."""
+        """The windows of the tracks in `rows`, which are on one side."""
         return division.lay_windows(collection, rows, self.genres, partial(self.window_starts, side=side))
 
     def side_of_tracks(self, side: Side) -> Side:
-        """The side whose tracks the windows of a side are cut from."""
+        """The side of the tracks from which the windows of a side are cut."""
         return side
 
     def prepare_data(self) -> None:
-        """Fetch and decode what is missing: on one process, once."""
+        """Fetch and decode missing tracks, once, on one process."""
         predicting = self.trainer is None or self.trainer.state.fn == "predict"
         if (predicting and self.files is not None) or self._opened is not None:
             return
@@ -124,32 +124,32 @@ class TrackDataModule(Answers, LightningDataModule, ABC):
             log.warning("%s%s", describe_problems(collection.problems), where)
 
     def open_collection(self) -> Collection:
-        """The tracks, with genres spelt as the checkpoint has them."""
+        """The tracks, with the spelling of genres in `genres`."""
         return division.match_genres(self.read_tracks(), self.genres, self.location)
 
     @property
     def split_name(self) -> str:
-        """Short name of the split, for reports and folders: of a list the name of its file."""
+        """Short name of the split, for reports and folders; for a list, its file name."""
         return Path(self.split).name if is_list(self.split) else self.split
 
     @property
     def leaks(self) -> bool:
-        """Whether tracks of the test set may have been, or were, trained on."""
+        """Whether the network was trained on tracks of the test set, or can have been."""
         return bool(self.known_leaks or self.seen_in_training("test"))
 
     @property
     def known_leaks(self) -> list[str]:
-        """The leaks of the split itself, in words."""
+        """Sentences on the leaks of the split itself."""
         if self.split in splits.LEAKY:
             return [splits.LEAK_WARNING]
         return [f"split '{self.split_name}': {leak}" for leak in self.listed.leaks] if self.listed else []
 
     def grouped(self, collection: Collection) -> list[str]:
-        """Which tracks are kept together and why, and what a list of the user's own leaves out: for reports."""
+        """For reports: sentences on tracks that are kept together, with the reasons, and on what a list leaves out."""
         return division.grouping_notes(collection, self.split, self.listed)
 
     def seen_in_training(self, side: Side) -> list[str]:
-        """Ids of the tracks of a side that the loaded checkpoint was trained or selected on."""
+        """Ids of the tracks of a side that trained or validated the loaded checkpoint."""
         if self.collection is None or self.known_leaks:
             return []
         rows = division.tracks_on(self.windows, side)
@@ -158,13 +158,13 @@ class TrackDataModule(Answers, LightningDataModule, ABC):
 
     def _source(self) -> Source:
         if self.source is None:
-            raise UsageError("data.source is not set: name one, as --data.source Folder --data.source.root DIR")
+            raise UsageError("--data.source: not set; name one, such as --data.source Folder --data.source.root DIR")
         return self.source
 
     def _open_once(self) -> None:
         if self.collection is not None:
             return
-        collection = self._opened or self.open_collection()  # a process that did not prepare opens it here
+        collection = self._opened or self.open_collection()  # None in a process that did not prepare the data
         self.windows = self._divide(collection, self.usable_tracks(collection))
         self.collection = collection
         for leak in self.known_leaks:
@@ -182,12 +182,12 @@ class TrackDataModule(Answers, LightningDataModule, ABC):
         else:
             sides = self._sides(collection.tracks)
             if left_out := sum(sides[row] is None for row in rows):
-                log.warning("split '%s' leaves out %d tracks: unlisted, or of unknown artists", self.split, left_out)
+                log.warning("split '%s' leaves out %d tracks: not listed, or of unknown artists", self.split, left_out)
         rows_of = {side: [row for row in rows if sides[row] == side] for side in SIDES}
         return {side: self.lay_windows(collection, rows_of[self.side_of_tracks(side)], side) for side in SIDES}
 
     def _sides(self, tracks: Sequence[Track]) -> list[Side | None]:
-        """Side of every track, also of genres that are not used: their tracks change nothing for the others."""
+        """Side of every track, including those of unused genres, so that the sides do not depend on `genres`."""
         rule = self.split, self.fractions, self.fold, self.split_seed
         try:
             return splits.assign(self.source, tracks, *rule, genres=self.genres)

@@ -1,4 +1,4 @@
-"""What `predict` writes beside generated recordings and reads again, as `judge` does: a line on each, and settings."""
+"""Files beside generated recordings: a line about each recording, and the settings of the generation."""
 
 from __future__ import annotations
 
@@ -10,49 +10,52 @@ from msgspec import Meta, Struct
 
 from musicgen_cls.errors import RecordError, counted
 from musicgen_cls.files import writing
-from musicgen_cls.formats.records import lines, read
+from musicgen_cls.formats.records import lines, read, renamed
 
 LINES = "continuations.jsonl"
 SETTINGS = "generation.json"
 
-_NAME_BYTES = 255  # most that file systems take
-_REMEDY = "delete that line, and predict makes its recording again"
+_RENAMED = {"seed": "prompt", "seed_id": "prompt_id", "takes": "samples_per_prompt"}
+"""Older names of keys, with their present ones."""
+
+_NAME_BYTES = 255  # the longest file name of common file systems
+_REMEDY = "delete that line, and predict generates its recording again"
 
 MIN_STEPS = 1000
-"""A generator that was trained for fewer steps is hardly trained."""
+"""With fewer training steps, a generator is hardly trained."""
 
 Count = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0)]
 
 
-class Told(Struct, frozen=True, kw_only=True):
-    """What the judge takes from a line; of music that others made, only the name of the file is needed."""
+class Recording(Struct, frozen=True, kw_only=True):
+    """What the judge reads from a line. For music that another program generated, the file name is enough."""
 
     file: str
     genre: str | None = None
-    seed: str | None = None
+    prompt: str | None = None
     checkpoint: str | None = None
     steps: Count | None = None
     epochs: Count | None = None
     context_seconds: Seconds | None = None
 
     def __post_init__(self) -> None:
-        for path in filter(None, (self.file, self.seed, self.checkpoint)):
+        for path in filter(None, (self.file, self.prompt, self.checkpoint)):
             if "\0" in path or max(len(os.fsencode(part)) for part in path.split("/")) > _NAME_BYTES:
-                raise ValueError(f"{path[:40]!r} is no path")
+                raise ValueError(f"{path[:40]!r} is not a path")
 
 
-class Continuation(Told, frozen=True, kw_only=True):
-    """A line as `predict` writes it: one recording.
+class Continuation(Recording, frozen=True, kw_only=True):
+    """A line that `predict` writes: one recording.
 
-    `seed` is the file that it continues, `seed_id` the id of that track, `generation` a hash of what it was made with,
-    `position` its number in that; `steps` and `epochs` are what the generator was trained for, where that is known;
-    `loudness_db` is by second.
+    `prompt` is the file that it continues, and `prompt_id` the id of that track. `generation` is a hash of the
+    settings, and `position` the number of the recording in the generation. `steps` and `epochs` are the length of the training,
+    None if unknown. `loudness_db` has one value for each second.
     """
 
     genre: str
-    seed: str
-    seed_id: str
+    prompt: str
+    prompt_id: str
     position: Count
     generation: str
     checkpoint: str
@@ -62,11 +65,11 @@ class Continuation(Told, frozen=True, kw_only=True):
     loudness_db: Annotated[list[float], Meta(min_length=1)]
 
 
-Kind = TypeVar("Kind", bound=Told)
+Kind = TypeVar("Kind", bound=Recording)
 
 
 def training_warning(steps: int) -> str:
-    """What to say of a generator that was trained for so few steps that its music says little; nothing of others."""
+    """A warning about a generator that was trained for fewer than `MIN_STEPS` steps; an empty string for others."""
     if steps >= MIN_STEPS:
         return ""
     return (
@@ -75,7 +78,7 @@ def training_warning(steps: int) -> str:
 
 
 def read_lines(folder: Path, kind: type[Kind]) -> list[Kind]:
-    """The lines about the recordings in a folder, the last one about each; none if it has no such file.
+    """The last line about each recording in a folder; none if the folder has no such file.
 
     Raises:
         RecordError: a line is damaged.
@@ -84,18 +87,18 @@ def read_lines(folder: Path, kind: type[Kind]) -> list[Kind]:
 
 
 def genres_of(folder: Path) -> dict[str, str]:
-    """The genre of each recording that `predict` made there, by its path below the folder.
+    """The genre of each recording that `predict` generated in a folder, by its path relative to the folder.
 
-    The name of its sub-folder may differ from the genre, which can have characters that no file name has.
+    The name of the sub-folder can differ from the genre, which may have characters that file names cannot have.
 
     Raises:
         RecordError: a line about a recording is damaged.
     """
-    return {line.file: line.genre for line in read_lines(folder, Told) if line.genre is not None}
+    return {line.file: line.genre for line in read_lines(folder, Recording) if line.genre is not None}
 
 
 def tidy(folder: Path) -> None:
-    """Leave one whole line about each recording in a folder's file, if there is one.
+    """Keep one complete line about each recording in a folder's file, if the file exists.
 
     Raises:
         RecordError: a line is damaged.
@@ -107,21 +110,21 @@ def tidy(folder: Path) -> None:
 
 
 def was_stopped(folder: Path, settings: dict[str, Any]) -> bool:
-    """Whether a generation with these settings was stopped in a folder.
+    """Whether a folder has a stopped generation with these settings.
 
     Raises:
         RecordError: the folder's settings are damaged.
     """
     path = folder / SETTINGS
-    remedy = "delete it; the recordings there are then another's, which only --overwrite true writes over"
-    return path.is_file() and read(path, dict[str, Any], remedy) == {**settings, "finished": False}
+    remedy = "delete it; the folder then counts as other files, which only --overwrite true replaces"
+    return path.is_file() and renamed(read(path, dict[str, Any], remedy), _RENAMED) == {**settings, "finished": False}
 
 
 def _last_lines(folder: Path, kind: type[Kind]) -> list[tuple[Kind, bytes]]:
-    """The last line about each recording, with its bytes; one that a kill cut short is left out."""
+    """The last line about each recording, with its bytes; an incomplete line after a kill is left out."""
     path = folder / LINES
     found: dict[str, tuple[Kind, bytes]] = {}
-    for line in lines(path, kind):
+    for line in lines(path, kind, names=_RENAMED):
         if line.value is not None:
             found[line.value.file] = line.value, line.raw
         elif not line.torn:

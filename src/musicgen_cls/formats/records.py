@@ -1,7 +1,7 @@
-"""Files that this package writes and reads back: each is checked against a declared schema before it is used.
+"""Reads and writes the files of this package; every file is checked against a schema before it is used.
 
-A schema is a `msgspec.Struct`. What does not fit it is named in one line: file, line, field, what is wrong, and what to
-do. Lines of journals also carry a checksum, so that a changed byte is noticed where the line is still valid.
+A schema is a `msgspec.Struct`. An error names, in one line, the file, the line, the field, the fault and the remedy.
+Lines of journals also have a checksum, so that a changed byte is noticed even if the line is valid JSON.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
@@ -21,20 +21,22 @@ import msgspec
 from musicgen_cls.errors import RecordError
 
 FILE_BYTES = 1 << 28
-"""No file or line that this package writes is longer."""
+"""The longest file or line that this package writes."""
 
-_REASON = 160  # characters; a damaged file may hold anything
+_REASON = 160  # characters; a damaged file can hold anything
 _SEAL = re.compile(rb'\{"check": "([0-9a-f]{16})", ')
 
 T = TypeVar("T")
 
+_NO_NAMES: Mapping[str, str] = {}
+
 
 class Damage(ValueError):
-    """Why a text is not what the schema asks for, in words, with the field."""
+    """The reason why a text does not fit the schema, in words, with the field."""
 
 
 class Line(msgspec.Struct, Generic[T], frozen=True):
-    """A line of a file of JSON lines: its number from 1, its bytes, and what it holds or why it holds nothing."""
+    """A line of a JSON lines file: its number from 1, its bytes, and its value, or the reason why it has none."""
 
     number: int
     raw: bytes
@@ -43,19 +45,20 @@ class Line(msgspec.Struct, Generic[T], frozen=True):
 
     @property
     def torn(self) -> bool:
-        """Whether the line has no end, as the last one that a process was writing when it was killed."""
+        """Whether the end of the line is missing, because the process that wrote it was killed."""
         return not self.raw.endswith(b"\n")
 
 
-def parse(text: bytes, kind: type[T]) -> T:
-    """What a JSON text holds.
+def parse(text: bytes, kind: type[T], names: Mapping[str, str] = _NO_NAMES) -> T:
+    """The value of a JSON text.
 
     Args:
-        text: UTF-8. Lone surrogates may stand in it as escapes: names of files that are not UTF-8 have them.
+        text: UTF-8. It may have lone surrogates as escapes, which stand for file names that are not UTF-8.
         kind: the schema.
+        names: present names of keys, by their older names.
 
     Raises:
-        Damage: the text does not fit the schema, or holds a number that is not finite.
+        Damage: the text does not fit the schema, or has a number that is not finite.
     """
     try:
         value = json.loads(text.decode(), parse_constant=_not_finite, parse_float=_finite)
@@ -65,7 +68,20 @@ def parse(text: bytes, kind: type[T]) -> T:
         raise Damage("nested too deeply") from None
     except ValueError as error:
         raise Damage(_short(f"not valid JSON ({error})")) from None
-    return convert(value, kind)
+    return convert(renamed(value, names), kind)
+
+
+def renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """A JSON object with its older keys renamed; any other value unchanged.
+
+    Args:
+        value: as it was read.
+        names: present names of keys, by their older names. An older key beside the present one stays.
+    """
+    if not isinstance(value, dict):
+        return value
+    old = {key for key, now in names.items() if now not in value}
+    return {names[key] if key in old else key: part for key, part in value.items()}
 
 
 def _current(value: Any, kind: Any) -> Any:
@@ -77,14 +93,14 @@ def _current(value: Any, kind: Any) -> Any:
 
 
 def convert(value: Any, kind: type[T], strict: bool = True) -> T:
-    """A plain value as the schema has it; raises `Damage`. Strings count as numbers unless it is `strict`."""
+    """A plain value converted to the schema; raises `Damage`. Strings count as numbers unless it is `strict`."""
     try:
         return msgspec.convert(_current(value, kind), kind, strict=strict)
     except msgspec.ValidationError as error:
         reason, _, place = str(error).partition(" - at `$")
         field = place.rstrip("`").lstrip(".")
-        said = reason[:1].lower() + reason[1:]
-        raise Damage(_short(f"{field}: {said}" if field else said)) from None
+        reason = reason[:1].lower() + reason[1:]
+        raise Damage(_short(f"{field}: {reason}" if field else reason)) from None
     except UnicodeEncodeError:  # a lone surrogate where another kind of value or a field's name is expected
         raise Damage("text that is not UTF-8 in place of another value") from None
     except RecursionError:
@@ -92,12 +108,12 @@ def convert(value: Any, kind: type[T], strict: bool = True) -> T:
 
 
 def read(path: Path, kind: type[T], remedy: str) -> T:
-    """What a JSON file holds.
+    """The value of a JSON file.
 
     Args:
         path: the file.
         kind: the schema.
-        remedy: what to do about a damaged file.
+        remedy: what to do with a damaged file.
 
     Raises:
         RecordError: it cannot be read, or does not fit the schema.
@@ -108,13 +124,14 @@ def read(path: Path, kind: type[T], remedy: str) -> T:
         raise RecordError(f"{path}: {damage}; {remedy}") from None
 
 
-def lines(path: Path, kind: type[T], sealed: bool = False) -> Iterator[Line[T]]:
-    """The lines of a file of JSON lines, the damaged ones among them; none if there is no such file.
+def lines(path: Path, kind: type[T], sealed: bool = False, names: Mapping[str, str] = _NO_NAMES) -> Iterator[Line[T]]:
+    """The lines of a JSON lines file, including damaged ones; none if there is no such file.
 
     Args:
         path: the file.
         kind: the schema of a line.
-        sealed: whether each line has a checksum, as `seal` writes it.
+        sealed: whether each line has a checksum, which `seal` writes.
+        names: present names of keys, by their older names.
 
     Raises:
         RecordError: it cannot be read.
@@ -129,7 +146,7 @@ def lines(path: Path, kind: type[T], sealed: bool = False) -> Iterator[Line[T]]:
                 try:
                     if sealed:
                         _check_seal(raw)
-                    yield Line(number, raw, parse(raw, kind))
+                    yield Line(number, raw, parse(raw, kind, names))
                 except Damage as damage:
                     yield Line(number, raw, None, str(damage))
     except OSError as error:
@@ -143,12 +160,12 @@ def seal(payload: dict[str, Any]) -> bytes:
 
 
 def read_table(path: Path, kind: type[T], remedy: str) -> list[T]:
-    """The rows of a CSV table with a head, which may have more columns than the schema.
+    """The rows of a CSV table with a header, which can have more columns than the schema.
 
     Args:
         path: the file.
         kind: the schema of a row, a `msgspec.Struct`.
-        remedy: what to do about a damaged file.
+        remedy: what to do with a damaged file.
 
     Raises:
         RecordError: it cannot be read, lacks a column, or a row does not fit the schema.
@@ -163,11 +180,11 @@ def read_table(path: Path, kind: type[T], remedy: str) -> list[T]:
         head = next(reader, [])
         wanted = [field.encode_name for field in msgspec.structs.fields(kind)]  # type: ignore[arg-type]
         if missing := [name for name in wanted if name not in head]:
-            raise RecordError(f"{path}: has no column '{missing[0]}'; {remedy}")
+            raise RecordError(f"{path}: no column '{missing[0]}'; {remedy}")
         place = {name: head.index(name) for name in wanted}
         for cells in reader:
             if len(cells) != len(head):
-                raise Damage(f"{len(cells)} cells, the head has {len(head)}")
+                raise Damage(f"{len(cells)} cells, but the header has {len(head)}")
             rows.append(convert({name: cells[place[name]] for name in wanted}, kind, strict=False))
     except (csv.Error, Damage) as error:
         raise RecordError(f"{path}: line {reader.line_num}: {error}; {remedy}") from None
@@ -175,10 +192,10 @@ def read_table(path: Path, kind: type[T], remedy: str) -> list[T]:
 
 
 def read_bytes(path: Path, remedy: str) -> bytes:
-    """All of a file.
+    """The content of a file.
 
     Raises:
-        RecordError: it cannot be read, or is too long for one of ours.
+        RecordError: it cannot be read, or is longer than `FILE_BYTES`.
     """
     try:
         with path.open("rb") as file:
@@ -186,12 +203,12 @@ def read_bytes(path: Path, remedy: str) -> bytes:
     except OSError as error:
         raise _unreadable(path, error) from error
     if len(content) > FILE_BYTES:
-        raise RecordError(f"{path}: longer than {FILE_BYTES >> 20} MiB, which no such file is; {remedy}")
+        raise RecordError(f"{path}: longer than {FILE_BYTES >> 20} MiB, so musicgen_cls did not write it; {remedy}")
     return content
 
 
 def finite(value: Any) -> Any:
-    """A plain value with None for each number that is not finite: JSON has no such numbers."""
+    """A plain value with None in place of each number that is not finite, since JSON has no such numbers."""
     if isinstance(value, dict):
         return {name: finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -212,12 +229,12 @@ def _checksum(body: bytes) -> bytes:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text[:20]} is no finite number")
+        raise ValueError(f"{text[:20]} is not a finite number")
     return value
 
 
 def _not_finite(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no finite number")
+    raise ValueError(f"{text} is not a finite number")
 
 
 def _short(reason: str) -> str:

@@ -1,4 +1,4 @@
-"""What `predict` made with a generator as one self-contained page: players, spectrograms, loudness."""
+"""Generated recordings as one self-contained page: players, spectrograms, loudness."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from musicgen_cls.audio.io import stream
 from musicgen_cls.audio.mel import mel_levels
 from musicgen_cls.errors import counted
 from musicgen_cls.formats.generations import Continuation, training_warning
-from musicgen_cls.pages.page import embedded_picture, embedded_sound, write_page
+from musicgen_cls.pages.page import embedded_image, embedded_sound, write_page
 
 PAGE = "index.html"
 SHOWN, PLAYED_S, PAGE_BYTES = 60, 30, 16_000_000
-"""What a page holds at most: recordings, seconds of each, and bytes of sound and pictures."""
+"""The limits of a page: recordings, seconds of each, and bytes of sound and images."""
 
 _COLUMNS, _BANDS, _RANGE_DB = 600, 64, 70.0  # of a spectrogram
 _LOUDNESS_DB = 60  # height of a curve
@@ -29,23 +29,23 @@ def write_generated_page(folder: Path, lines: Sequence[Continuation], settings: 
     """Write `index.html` into a folder of generated music.
 
     Args:
-        folder: with the recordings.
-        lines: on each recording, in order; those whose files are gone are left out.
-        settings: what they were made with, as `generation.json` has it.
+        folder: folder of the recordings.
+        lines: a line about each recording, in order; lines without a file are skipped.
+        settings: the settings of the generation, as in `generation.json`.
 
     Returns:
-        Where the page is.
+        The path of the page.
     """
     there = [line for line in lines if (folder / line.file).is_file()]
     loudest = max((max(line.loudness_db) for line in there), default=0.0)
     top = min(10 * (loudest // 10 + 1), 0.0)
     samples: dict[str, list[int]] = {}  # positions of the recordings that continue each prompt
     for line in there:
-        samples.setdefault(line.seed, []).append(line.position)
+        samples.setdefault(line.prompt, []).append(line.position)
     cards: dict[str, list[dict[str, Any]]] = {line.genre: [] for line in sorted(there, key=lambda line: line.genre)}
     size = 0
     for line in _in_turns(there, SHOWN):
-        card = _card(folder, line, top, samples[line.seed])
+        card = _card(folder, line, top, samples[line.prompt])
         if size + (more := len(card["sound"]) + len(card["mel"])) > PAGE_BYTES and size:
             break
         cards[line.genre].append(card)
@@ -70,7 +70,7 @@ def write_generated_page(folder: Path, lines: Sequence[Continuation], settings: 
 
 
 def _in_turns(lines: Sequence[Continuation], most: int) -> Iterable[Continuation]:
-    """At most so many recordings, taken from the genres in turn."""
+    """At most `most` recordings, taken from the genres in turn."""
     by_genre: dict[str, list[Continuation]] = {}
     for line in lines:
         by_genre.setdefault(line.genre, []).append(line)
@@ -79,13 +79,13 @@ def _in_turns(lines: Sequence[Continuation], most: int) -> Iterable[Continuation
 
 
 def _facts(lines: Sequence[Continuation], settings: dict[str, Any]) -> dict[str, Any]:
-    """What all recordings have in common, by its name."""
+    """Facts that all recordings share, by name."""
     if not lines:
         return {}
     first = lines[0]
     known = first.steps is not None and first.epochs is not None
-    training = f"{counted(first.steps or 0, 'step')}, {counted(first.epochs or 0, 'epoch')}" if known else "not known"
-    prompts = len({line.seed for line in lines})
+    training = f"{counted(first.steps or 0, 'step')}, {counted(first.epochs or 0, 'epoch')}" if known else "unknown"
+    prompts = len({line.prompt for line in lines})
     minutes = sum(line.seconds for line in lines) / 60
     return {
         "Checkpoint": first.checkpoint,
@@ -98,17 +98,17 @@ def _facts(lines: Sequence[Continuation], settings: dict[str, Any]) -> dict[str,
 
 
 def _card(folder: Path, line: Continuation, top_db: float, positions: Sequence[int]) -> dict[str, Any]:
-    """A recording: its sound, its spectrogram, its loudness."""
+    """The values of a recording on the page: sound, spectrogram, loudness."""
     waveform = _start(folder / line.file, line.sample_rate)
     played_s = len(waveform) / line.sample_rate
     mel = mel_levels(waveform, line.sample_rate, _BANDS, _COLUMNS)
     return {
         "name": Path(line.file).name,
-        "seed": line.seed,
-        "seed_name": Path(line.seed).name,
+        "prompt": line.prompt,
+        "prompt_name": Path(line.prompt).name,
         "sample": f"sample {positions.index(line.position) + 1} of {len(positions)}" if len(positions) > 1 else "",
         "sound": embedded_sound(waveform, line.sample_rate, compress=True),
-        "mel": embedded_picture(plots.pixels(mel, float(mel.max()) - _RANGE_DB, float(mel.max()))),
+        "mel": embedded_image(plots.pixels(mel, float(mel.max()) - _RANGE_DB, float(mel.max()))),
         "top_hz": line.sample_rate / 2,
         "played_s": played_s,
         "seconds": line.seconds,
@@ -134,7 +134,7 @@ def _percent(part_s: float, whole_s: float) -> str:
 
 
 def _curve(decibels: Sequence[float], seconds: float, top_db: float) -> str:
-    """Loudness by second as the points of a line in a box of 100 by 100, from edge to edge."""
+    """Loudness by second as the points of a line that fills a box of 100 by 100."""
     times = [min(second + 0.5, (second + seconds) / 2) for second in range(len(decibels))]
     points = [(0.0, decibels[0]), *zip(times, decibels, strict=True), (seconds, decibels[-1])]
     return " ".join(

@@ -1,4 +1,4 @@
-"""The judgement as one self-contained page: figures, curves, spectrograms, players."""
+"""The report of `judge` as one self-contained page: figures, curves, spectrograms, players."""
 
 from __future__ import annotations
 
@@ -29,39 +29,39 @@ def write_judgement(
     """Write the page.
 
     Args:
-        path: where.
-        report: what `judge.json` holds.
+        path: path of the page.
+        report: the content of `judge.json`.
         rows: the name of each measure and its values, one for each column of the report.
-        music: what can be played: names and waveforms `[samples]`, real music first.
-        sample_rate: Hz.
+        music: names and waveforms `[samples]` for the players, real music first.
+        sample_rate: sample rate, Hz.
     """
     curves = {
         name: plots.curves_by_second({column: m[name] for column, m in report["measures"].items()}, name, unit)
         for name, unit in sound.MEASURES.items()
     }
-    played = [(name, [_listed(y, sample_rate) for y in _spread(tracks)]) for name, tracks in music]
-    pictures = {name: embedded_png(figure) for name, figure in curves.items()}
-    write_page(path, "judge.html", report=report, table=_table(report, rows), curves=pictures, played=played)
+    played = [(name, [_player(y, sample_rate) for y in _spread(tracks)]) for name, tracks in music]
+    images = {name: embedded_png(figure) for name, figure in curves.items()}
+    write_page(path, "judge.html", report=report, table=_table(report, rows), curves=images, played=played)
 
 
 def _spread(tracks: Sequence[Waveform]) -> list[Waveform]:
-    """A few tracks, evenly taken."""
+    """A few tracks, evenly spread."""
     rows = np.unique(np.linspace(0, len(tracks) - 1, min(_PLAYED, len(tracks))).astype(int))
     return [tracks[row] for row in rows]
 
 
-def _listed(waveform: Waveform, sample_rate: int) -> tuple[str, str]:
-    """A player's sound and a picture of it."""
-    heard = waveform[: _PLAYED_S * sample_rate]
-    return embedded_sound(heard, sample_rate), embedded_png(plots.mel_of(heard, sample_rate), dpi=60)
+def _player(waveform: Waveform, sample_rate: int) -> tuple[str, str]:
+    """The sound of a player, and its mel spectrogram."""
+    played = waveform[: _PLAYED_S * sample_rate]
+    return embedded_sound(played, sample_rate), embedded_png(plots.mel_of(played, sample_rate), dpi=60)
 
 
 def _table(report: dict[str, Any], rows: Sequence[tuple[str, Sequence[str]]]) -> dict[str, Any]:
-    """Columns with their numbers of tracks, and rows of values apart from their intervals."""
+    """Columns with their numbers of tracks, and rows of values with separate intervals."""
     tracks = [(name, counted(report["tracks"][name], "track")) for name in report["measures"]]
-    return {"head": tracks, "rows": [(name, [_apart(cell) for cell in cells]) for name, cells in rows]}
+    return {"head": tracks, "rows": [(name, [_value_and_interval(cell) for cell in cells]) for name, cells in rows]}
 
 
-def _apart(cell: str) -> tuple[str, str]:
+def _value_and_interval(cell: str) -> tuple[str, str]:
     value, bracket, interval = cell.partition(" [")
     return value, bracket[1:] + interval

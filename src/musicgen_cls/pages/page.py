@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: pictures and sound within, nothing fetched from anywhere."""
+"""Self-contained HTML pages: images and sound are embedded, and nothing is loaded from the network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:
-    """Write a page from a template of the package's data folder, whole or not at all."""
+    """Write a page from a template in the package's data folder, whole or not at all."""
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(loader=PackageLoader("musicgen_cls", "data"), autoescape=True)
@@ -28,21 +28,21 @@ def write_page(path: Path, template: str, **values: Any) -> None:
 
 
 def embedded_png(figure: Any, dpi: int = 90) -> str:
-    """A figure as the address of an image."""
+    """A figure as the data URL of an image."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
-    return embedded_picture(buffer.getvalue())
+    return embedded_image(buffer.getvalue())
 
 
-def embedded_picture(png: bytes) -> str:
-    """The content of a PNG file as the address of an image."""
+def embedded_image(png: bytes) -> str:
+    """The content of a PNG file as the data URL of an image."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def embedded_sound(waveform: npt.NDArray[np.float32], sample_rate: int, compress: bool = False) -> str:
-    """A waveform `[samples]` as the address of a sound: WAV, or MP3 of a sixth of its size or less.
+    """A waveform `[samples]` as the data URL of a sound: WAV, or MP3, which has a sixth of the size or less.
 
-    MP3 has few rates; others are resampled to the next higher one.
+    MP3 has only a few sample rates; audio of other rates is resampled to the next higher one.
     """
     import soundfile
     import soxr

@@ -1,4 +1,4 @@
-"""A test as one self-contained page: its figures, and its most confident mistakes to look at and to listen to."""
+"""The report of a test as one self-contained page: figures, and the most confident mistakes with charts and sound."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def write_report_page(
     """Write the page.
 
     Args:
-        path: where.
-        report: what `report.json` holds.
-        notes: what the reader has to beware of.
-        scores: of the test.
-        datamodule: that was tested on.
+        path: path of the page.
+        report: the content of `report.json`.
+        notes: warnings for the reader.
+        scores: scores of the test.
+        datamodule: the test data.
         task: the classifier, on its device.
     """
     title = f"{report['source']}, split '{report['split']}'"
@@ -51,7 +51,7 @@ def write_report_page(
 
 
 def _mistake(place: int, scores: Scores, datamodule: GenreDataModule, task: GenreClassifier) -> dict[str, str]:
-    """A track that was taken for another genre: what it is, its chart, its sound."""
+    """A track with a wrong prediction: its names, chart and sound."""
     assert datamodule.collection is not None
     row, genres = int(scores.track_ids[place]), datamodule.genres
     track = datamodule.collection.tracks[row]
@@ -59,9 +59,9 @@ def _mistake(place: int, scores: Scores, datamodule: GenreDataModule, task: Genr
     windows = np.flatnonzero(scores.track == row)
     windows = windows[np.argsort(scores.start_s[windows], kind="stable")]
     batch = datamodule.test_windows(scores.index[windows])
-    said = timeline(task, batch["x"].to(task.device), scores.start_s[windows], datamodule.window_seconds)
+    line = timeline(task, batch["x"].to(task.device), scores.start_s[windows], datamodule.window_seconds)
     share = f"{100 * scores.track_probs[place].max():.0f} %"
-    chart = plots.timeline(said.start_s, said.end_s, said.probabilities, genres, true=genre)
+    chart = plots.timeline(line.start_s, line.end_s, line.probabilities, genres, true=genre)
     return {
         "track": datamodule.collection.name(row),
         "genre": genre,
@@ -73,8 +73,8 @@ def _mistake(place: int, scores: Scores, datamodule: GenreDataModule, task: Genr
 
 
 def _sound(datamodule: GenreDataModule, row: int) -> str:
-    """The beginning of a track; nothing where there is no audio."""
-    sound = datamodule.beginning(row, _PLAYED_S)
+    """The sound of a track's first seconds; an empty string without audio."""
+    sound = datamodule.first_seconds(row, _PLAYED_S)
     if sound is None or datamodule.sample_rate is None:
         return ""
     return embedded_sound(sound, datamodule.sample_rate, compress=True)

@@ -22,10 +22,10 @@ OTHER_AUDIO = (
     *(".m4a", ".mp4", ".aac", ".wma", ".ape", ".wv", ".mpc", ".alac", ".ac3", ".amr", ".dsf", ".dff", ".tta", ".mka"),
     *(".webm", ".ra", ".mp2", ".spx", ".m4b", ".m4p", ".3gp"),
 )
-"""Formats of music that it does not read."""
+"""Audio formats that libsndfile does not read."""
 
 PICTURES = (".png", ".jpg", ".jpeg")
-"""Cover images, and the figures of `predict`."""
+"""Images beside the music: covers, and the figures of `predict`."""
 
 Side = Literal["train", "validation", "test"]
 SIDES: tuple[Side, ...] = ("train", "validation", "test")
@@ -35,8 +35,8 @@ SIDES: tuple[Side, ...] = ("train", "validation", "test")
 class Track:
     """One recording.
 
-    `id` is unique in its source, and printable text. Tracks with the same `group` are, or contain, the same recording:
-    they stay on one side of a split. `artist` and `seconds` are None where they are not known (yet).
+    `id` is unique in its source, and is printable text. Tracks with the same `group` are, or contain, the same
+    recording: they stay on one side of a split. `artist` and `seconds` are None if they are not known (yet).
     """
 
     id: str
@@ -49,7 +49,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A file that was left out, and why."""
+    """A file that was left out, with the reason."""
 
     path: Path
     reason: str
@@ -61,21 +61,21 @@ class Problem:
 class Source(ABC):
     """A collection of tracks with genres.
 
-    `__init__` reads no file, so that a checkpoint loads without its collection; `genres` and `tracks` read the disk and
+    `__init__` reads no file, so that a checkpoint loads without its collection. `genres` and `tracks` read the disk and
     raise `SourceError`.
     """
 
     suffixes: tuple[str, ...] = AUDIO_SUFFIXES
-    """Endings of the files that are tracks; of a track in two formats the first one counts."""
+    """Suffixes of the files that are tracks, in order of preference for a track that is there in two formats."""
 
-    names_tell_parts: bool = False
-    """Whether files may be parts of tracks by their names (see `musicgen_cls.sources.parts`)."""
+    parts_by_name: bool = False
+    """Whether the names of files tell which are parts of one track (see `musicgen_cls.sources.parts`)."""
 
-    def holding(self, suffixes: tuple[str, ...]) -> Self:
-        """The same source with other files for tracks."""
+    def with_suffixes(self, suffixes: tuple[str, ...]) -> Self:
+        """A copy of this source whose tracks are the files with other suffixes."""
         other = copy(self)
         for name in [name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)]:
-            delattr(other, name)  # found with the suffixes of before
+            delattr(other, name)  # it was computed with the old suffixes
         other.suffixes = suffixes
         return other
 
@@ -87,7 +87,7 @@ class Source(ABC):
     @property
     @abstractmethod
     def location(self) -> Path:
-        """The folder of the tracks. With the class it identifies a store."""
+        """The folder of the tracks. The class and this folder identify a store."""
 
     @property
     @abstractmethod
@@ -96,42 +96,42 @@ class Source(ABC):
 
     @abstractmethod
     def tracks(self) -> list[Track]:
-        """Every track, in a fixed order; nothing is decoded."""
+        """Every track, in a fixed order. This decodes nothing."""
 
-    def described(self) -> list[Track]:
-        """Every known track, also without its file."""
+    def all_tracks(self) -> list[Track]:
+        """Every known track, including those whose files are missing."""
         return self.tracks()
 
     def prepare(self) -> None:
-        """Download or render what is missing. Called once, on one process."""
+        """Download or render missing files. It is called once, on one process."""
         return None
 
     def problems(self) -> list[Problem]:
-        """Files that are known, without decoding, not to be usable tracks."""
+        """Files that cannot be tracks. This decodes nothing."""
         return []
 
     def notes(self) -> dict[str, str]:
-        """Known damages of files in some copies of the collection, by track id."""
+        """Known damage of files in some copies of the collection, by track id."""
         return {}
 
     def official_split(self, name: str) -> dict[str, Side] | None:
-        """Side by track id of a published split called `name`, or None where the source has no such split."""
+        """Side of each track id in the published split `name`; None if the source has no such split."""
         return None
 
 
 def other_format(path: Path) -> str:
-    """Why a file of music that libsndfile cannot read is left out, and the remedy."""
+    """The reason why audio that libsndfile cannot read is left out, and the remedy."""
     return f"{path.suffix[1:]} cannot be decoded; convert it, as with ffmpeg -i {path.name!r} {path.stem + '.flac'!r}"
 
 
 def connected(ties: Sequence[Sequence[Hashable]]) -> npt.NDArray[np.int64]:
-    """Number tracks by group: two have the same number if shared ties connect them.
+    """Number tracks by group: two tracks have the same number if shared keys connect them.
 
     Args:
-        ties: for every track, the things it is tied to.
+        ties: the keys of every track.
 
     Returns:
-        int64 `[tracks]`, not necessarily without gaps.
+        int64 `[tracks]`; the numbers may have gaps.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

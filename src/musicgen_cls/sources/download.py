@@ -1,4 +1,4 @@
-"""Fetch an archive from the first address that gives it whole, and leave nothing half-done behind."""
+"""Download an archive from the first address that works, and leave no partial files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 
 from musicgen_cls.errors import SourceError
 
-RETRIES = 2  # more tries per address; pooch waits 1 s before the first, 2 s before the second
+RETRIES = 2  # for each address; pooch waits 1 s before the first retry and 2 s before the second
 
 _BAD_ARCHIVE = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error)
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar (of any compression) or zip into `folder`; members that would land outside it are refused."""
+    """Unpack a tar (with any compression) or zip into `folder`; members with paths outside it are refused."""
     if tarfile.is_tarfile(archive):
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
@@ -37,10 +37,12 @@ def fetch(
 ) -> None:
     """Download `name` from the first of `addresses` that works and unpack it into `folder`.
 
-    Each address is a url and the sum of its file, "md5:...", "sha1:..." or "sha256:...". What the archive holds at its
-    top must not be in `folder` yet. Both the file and what is in it lie under temporary names until they are complete.
+    Each address is a url and the checksum of its file, "md5:...", "sha1:..." or "sha256:...". The top-level entries of
+    the archive must not exist in `folder` yet. The archive and its content have temporary names until they are
+    complete.
 
-    Raises `SourceError`, one line with every address and why it failed.
+    Raises:
+        SourceError: every address failed; the line names each with the reason.
     """
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
@@ -67,18 +69,18 @@ def _fetch(name: str, addresses: Sequence[tuple[str, str]], folder: Path, unpack
 
 
 def _remove_empty(folders: Sequence[Path]) -> None:
-    """Remove those of the folders, the innermost first, that hold nothing."""
+    """Remove the empty ones of the folders, which are ordered from the innermost."""
     with suppress(OSError):
         for folder in folders:
             folder.rmdir()
 
 
 class _Failure(Exception):
-    """Why one address did not give the archive, in a few words."""
+    """The reason why one address failed, in a few words."""
 
 
 def _download(url: str, checksum: str, folder: Path) -> Path:
-    """The verified file of `url` in `folder`; one that is there already, and right, is not fetched again."""
+    """The verified file of `url` in `folder`; a file with the right checksum is not downloaded again."""
     import pooch
     import requests
 
@@ -95,7 +97,7 @@ def _download(url: str, checksum: str, folder: Path) -> Path:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong on the way, in a few words."""
+    """The reason of a failed download, in a few words."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
@@ -103,20 +105,20 @@ def _reason(error: Exception) -> str:
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "connection broke off"
+        return "the connection was lost"
     if isinstance(error, requests.ConnectionError):
         return "no connection"
     return "wrong checksum" if type(error) is ValueError else type(error).__name__
 
 
 def _unpack_whole(archive: Path, folder: Path, unpack: Callable[[Path, Path], None]) -> None:
-    """Unpack beside the goal, rename when all of it is there, and drop the archive."""
+    """Unpack into a temporary folder, move the complete content into `folder`, and delete the archive."""
     with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as temporary:
         try:
             unpack(archive, Path(temporary))
         except _BAD_ARCHIVE as error:
             archive.unlink()
-            raise _Failure("not a sound archive") from error
+            raise _Failure("the archive is damaged") from error
         for part in sorted(Path(temporary).iterdir()):
             part.rename(folder / part.name)
     archive.unlink()

@@ -1,4 +1,4 @@
-"""What users mean by the names of files, folders and patterns that they give."""
+"""The audio files that the names of files, folders and patterns stand for."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from musicgen_cls.sources.base import AUDIO_SUFFIXES, OTHER_AUDIO, PICTURES, Pro
 
 
 def find_files(names: Sequence[str] | str, option: str = "--data.files") -> list[Path]:
-    """Files, the audio in folders at any depth, and the matches of patterns, each once, in order.
+    """Files, the audio in folders at any depth, and the matches of patterns: each file once, in order.
 
     Args:
         names: of files, folders and patterns.
-        option: what the names were given to, for the error.
+        option: the option that took the names, for the error.
 
     Raises:
-        UsageError: a name that stands for nothing.
+        UsageError: a name matches no file.
     """
     found: list[Path] = []
     for name in [names] if isinstance(names, str) else names:
@@ -36,7 +36,8 @@ def find_files(names: Sequence[str] | str, option: str = "--data.files") -> list
             others = sorted({f.suffix[1:].lower() for f in _within(path) if f.suffix.lower() in OTHER_AUDIO})
             more = f"; {', '.join(others)} cannot be decoded, convert them to flac" if others else ""
             raise UsageError(
-                f"{option} {name}: no such file, no folder with audio ({wanted}), and no match as pattern{more}"
+                f"{option} {name}: no such file, no folder with audio ({wanted}), and no pattern that matches; check "
+                f"the name{more}"
             )
         found += matches
     once: dict[str, Path] = {}
@@ -45,20 +46,20 @@ def find_files(names: Sequence[str] | str, option: str = "--data.files") -> list
     return list(once.values())
 
 
-def passed_by(names: Sequence[str] | str, option: str = "--data.files") -> list[Problem]:
-    """The files in folders that `find_files` does not take, each with the reason; pictures are no music's fault."""
+def skipped_files(names: Sequence[str] | str, option: str = "--data.files") -> list[Problem]:
+    """The files in folders that `find_files` skips, each with the reason. Images are not reported."""
     found: dict[str, Problem] = {}
     for name in [names] if isinstance(names, str) else names:
         for file in _within(as_path(name, option)):
             suffix = file.suffix.lower()
             if suffix not in AUDIO_SUFFIXES and suffix not in PICTURES:
-                reason = other_format(file) if suffix in OTHER_AUDIO else "not audio by its name"
+                reason = other_format(file) if suffix in OTHER_AUDIO else "not audio, by its suffix"
                 found.setdefault(normpath(file.absolute()), Problem(file, reason))
     return list(found.values())
 
 
 def _within(folder: Path) -> list[Path]:
-    """The files in a folder at any depth, sorted, but hidden ones; none of what is no folder."""
+    """The files in a folder at any depth, sorted, without hidden ones; none if the path is not a folder."""
     if not folder.is_dir():
         return []
     files = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -1,4 +1,4 @@
-"""Anyone's own music: one sub-folder a genre."""
+"""Your own music: one sub-folder for each genre."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from musicgen_cls.tables import read_csv
 
 
 class Folder(Source):
-    """A folder with a sub-folder for each genre, named after it; generated music names its genres itself.
+    """A folder with a sub-folder for each genre, which has the genre's name.
 
-    Files lie in them at any depth: wav, flac, ogg, opus, mp3, aiff and others, any rate, any number of channels.
-    Artists come from `artists.csv` in the folder (columns `file,genre,artist`, files relative to the folder), else from
-    the files' tags. Files may be parts of tracks by their names, as `song.0.wav` and `song.1.wav`.
+    The files may be at any depth in the sub-folders: wav, flac, ogg, opus, mp3, aiff and others, with any sample rate
+    and number of channels. Artists come from `artists.csv` in the folder (columns `file,genre,artist`, files relative
+    to the folder), or else from the files' tags. Files with names like `song.0.wav` and `song.1.wav` can be parts of
+    one track. The genre of a generated recording comes from `continuations.jsonl`.
 
     Args:
         root: the folder.
     """
 
-    names_tell_parts = True
+    parts_by_name = True
 
     def __init__(self, root: str) -> None:
         self.root = root
 
     @property
     def name(self) -> str:
-        """The folder's own name."""
+        """The name of the folder."""
         return self.location.resolve().name.lower()
 
     @property
@@ -44,20 +45,20 @@ class Folder(Source):
         return tuple(sorted({track.genre for track in self._tracks}))
 
     def tracks(self) -> list[Track]:
-        """One track for every audio file; its id is its path below the folder."""
+        """One track for each audio file; its id is its path relative to the folder."""
         return list(self._tracks)
 
     def problems(self) -> list[Problem]:
-        """Files among the music whose names are not those of audio, and audio that lies in no sub-folder."""
+        """Files without an audio suffix, audio outside of the sub-folders, and missing files of `artists.csv`."""
         known = (*self.suffixes, *PICTURES)
         odd = [Problem(f, self._why_not(f)) for f in self._files if f.suffix.lower() not in known]
         music = (*self.suffixes, *OTHER_AUDIO)
         loose = [f for f in sorted(self.location.iterdir()) if f.suffix.lower() in music and f.is_file()]
-        astray = [self.location / name for name in self._artists[1]]
+        missing = [self.location / name for name in self._artists[1]]
         return [
             *odd,
-            *(Problem(file, "in no genre's sub-folder") for file in loose if not file.name.startswith(".")),
-            *(Problem(file, "named in artists.csv, but not there") for file in astray),
+            *(Problem(file, "not in the sub-folder of a genre") for file in loose if not file.name.startswith(".")),
+            *(Problem(file, "in artists.csv, but the file is missing") for file in missing),
         ]
 
     @cached_property
@@ -72,20 +73,20 @@ class Folder(Source):
         return tracks
 
     def _why_not(self, file: Path) -> str:
-        """Why a file is no track."""
+        """The reason why a file is not a track."""
         other = self.suffixes == AUDIO_SUFFIXES and file.suffix.lower() in OTHER_AUDIO
-        return other_format(file) if other else f"not {self._kind} by its name"
+        return other_format(file) if other else f"not {self._kind}, by its suffix"
 
     @property
     def _kind(self) -> str:
-        """What tracks are."""
+        """What the tracks are, in words."""
         return "audio" if self.suffixes == AUDIO_SUFFIXES else " or ".join(self.suffixes)
 
     @cached_property
     def _files(self) -> list[Path]:
         if not self.location.is_dir():
             raise SourceError(
-                f"{self.location}: no such folder; set --data.source.root to one with a sub-folder a genre"
+                f"{self.location}: no such folder; set --data.source.root to one with a sub-folder for each genre"
             )
         root = self.location
         files = (path for path in root.glob("*/**/*") if path.is_file())
@@ -93,32 +94,32 @@ class Folder(Source):
 
     @cached_property
     def _audio(self) -> dict[Path, str]:
-        """The audio files, and their paths below the folder as text."""
+        """The audio files, and their paths relative to the folder as text."""
         root = self.location
         audio = [file for file in self._files if file.suffix.lower() in self.suffixes]
         if not audio:
             wanted = ", ".join(suffix[1:] for suffix in self.suffixes)
             raise SourceError(
-                f"{self.location}: no {self._kind} in sub-folders; put {wanted} files into one sub-folder a genre"
+                f"{self.location}: no {self._kind} in sub-folders; put {wanted} files into a sub-folder for each genre"
             )
         return {file: shown(file.relative_to(root).as_posix()) for file in audio}
 
     @cached_property
     def _artists(self) -> tuple[dict[str, str], list[str]]:
-        """The artist of each file that `artists.csv` names, and the names in it that mean no file."""
+        """The artist of each file in `artists.csv`, and the names in it that match no file."""
         table = self.location / "artists.csv"
         if not table.is_file():
             return {}, []
-        index, artists, astray = Names(self._audio.values()), dict[str, str](), list[str]()
-        for line, row in read_csv(table, ("file", "artist"), "it needs file,genre,artist"):
+        index, artists, missing = Names(self._audio.values()), dict[str, str](), list[str]()
+        for line, row in read_csv(table, ("file", "artist"), "it needs the columns file,genre,artist"):
             if not row["artist"]:
                 continue
             try:
                 name = index.find(row["file"]) or index.find(row["file"].replace("\\", "/"))
             except AmbiguousName as error:
-                raise SourceError(f"{table} line {line}: {error}; write the name as the file has it") from error
+                raise SourceError(f"{table} line {line}: {error}; write the exact name of the file") from error
             if name is None:
-                astray.append(row["file"])
+                missing.append(row["file"])
             else:
                 artists[name] = row["artist"]
-        return artists, astray
+        return artists, missing

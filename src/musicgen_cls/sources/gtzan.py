@@ -1,4 +1,4 @@
-"""GTZAN: 1000 excerpts of 30 s in 10 genres (Tzanetakis and Cook 2002), with what is known of artists and faults."""
+"""GTZAN: 1000 excerpts of 30 s in 10 genres (Tzanetakis and Cook 2002), with known artists, copies and faults."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "
 
 Subset = Literal["full", "mini"]
 
-# Where the genre folders lie in the copies that go round: marsyas, its "mini", Kaggle's, and the bare folders.
+# Where the genre folders are in common copies: marsyas, its "mini" set, Kaggle's, and the genre folders alone.
 LAYOUTS = ("genres", "gtzan_mini-main/genres", "gtzan_mini-main", "Data/genres_original", "genres_original", ".")
 
-# Addresses and sums as torchaudio 2.11 and mirdata give them.
+# Addresses and checksums from torchaudio 2.11 and mirdata.
 ADDRESSES: dict[Subset, tuple[tuple[str, str], ...]] = {
     "full": (
         (
@@ -44,18 +44,18 @@ PAGES: dict[Subset, str] = {
 
 
 class GTZAN(Source):
-    """The GTZAN genre collection in `root`, whichever of the common folder layouts it has.
+    """The GTZAN genre collection in `root`, in any of the common folder layouts.
 
     Args:
-        root: folder of the collection; a part of it will do, the ten labels stay the same.
+        root: folder of the collection; a part of it is enough, and the ten labels stay the same.
         subset: what `download` fetches: "full", 1000 tracks (1.2 GB), or "mini", 10 of each genre.
-        download: fetch the collection into `root` if it is not there.
+        download: fetch the collection into `root` if it is missing.
 
     """
 
     def __init__(self, root: str = "data/gtzan", subset: Subset = "full", download: bool = False) -> None:
         if subset not in get_args(Subset):
-            raise SourceError(f"subset {subset!r} of GTZAN is unknown: full or mini")
+            raise SourceError(f"--data.source.subset {subset!r}: GTZAN has full and mini; use one of these")
         self.root = root
         self.subset = subset
         self.download = download
@@ -67,32 +67,32 @@ class GTZAN(Source):
 
     @property
     def genres(self) -> tuple[str, ...]:
-        """The ten genres in alphabetical order, present or not."""
+        """The ten genres in alphabetical order, even if some have no track here."""
         return GENRES
 
     def tracks(self) -> list[Track]:
-        """The tracks that are in `root`, by id; of one in two formats, the first in the order of `suffixes`."""
+        """The tracks in `root`, by id; if there are two formats, the first in the order of `suffixes`."""
         paths = self._paths()
         if not paths:
-            raise SourceError(f"{self._absence()}; {self._ways_on()}")
+            raise SourceError(f"{self._absence()}; {self._remedies()}")
         return [self._track(id, path) for id, path in sorted(paths.items())]
 
-    def described(self) -> list[Track]:
+    def all_tracks(self) -> list[Track]:
         """All 1000 tracks."""
         ids = [f"{genre}.{number:05d}" for genre in GENRES for number in range(100)]
         return [self._track(id, self.location / id.split(".")[0] / f"{id}.wav") for id in ids]
 
     def prepare(self) -> None:
-        """Download the collection where `download` asks for it and no track is there."""
+        """Download the collection, if `download` is set and there is no track."""
         if not self.download or self._paths():
             return
         try:
             fetch(f"GTZAN {self.subset}", ADDRESSES[self.subset], self.location, _unpack_nested)
         except SourceError as error:
-            raise SourceError(f"{error}; {self._ways_on()}") from error
+            raise SourceError(f"{error}; {self._remedies()}") from error
 
     def problems(self) -> list[Problem]:
-        """Music in the genres' folders that is no track: of a format that cannot be decoded, or of another name."""
+        """Audio in the genres' folders that is not a track: its format cannot be decoded, or its name is another."""
         paths = self._paths()
         folders = sorted({path.parent for path in paths.values()})
         others = [file for folder in folders for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
@@ -102,17 +102,17 @@ class GTZAN(Source):
             if suffix in OTHER_AUDIO and not known:
                 problems.append(Problem(file, other_format(file)))
             elif suffix in self.suffixes and not known:
-                problems.append(Problem(file, "not named as GTZAN's tracks are, as blues.00000.wav"))
+                problems.append(Problem(file, "not a name of a GTZAN track, such as blues.00000.wav"))
         return problems
 
     def notes(self) -> dict[str, str]:
-        """Notes by track id on files known to be damaged in some copies, or distorted; see faults.csv for sources."""
+        """Notes by track id on files that are damaged in some copies, or distorted; faults.csv names the sources."""
         return dict(_column("faults", "note"))
 
     def official_split(self, name: str) -> dict[str, Side] | None:
         """The published "fault_filtered" lists of Kereliuk et al. 2015: 443, 197 and 290 tracks, 70 left out.
 
-        Their "stratified" lists are not offered: 42 known repetitions lie on two of their sides.
+        Their "stratified" lists are not available here, since 42 known repetitions are on two of their sides.
         """
         if name != "fault_filtered":
             return None
@@ -134,21 +134,21 @@ class GTZAN(Source):
         root = self.location
         first, *others = self.suffixes
         return (
-            f"{root} {'holds no GTZAN' if root.exists() else 'does not exist'}: looked for GENRE/GENRE.00000{first} "
-            f"(or {' '.join(others)}) in it and in its genres, genres_original and Data/genres_original"
+            f"{root}: {'no GTZAN in it' if root.exists() else 'no such folder'} (expected files like "
+            f"GENRE/GENRE.00000{first}, or {' '.join(others)}, in it or its folder genres, genres_original or "
+            "Data/genres_original)"
         )
 
-    def _ways_on(self) -> str:
-        page = PAGES[self.subset]
-        again = "get it by hand" if self.download else "let it download (--data.source.download true) or get it by hand"
+    def _remedies(self) -> str:
+        fetch = "" if self.download else "set --data.source.download true, "
         return (
-            f"point `root` at a copy (--data.source.root DIR), {again} from {page}, "
-            "or use the synthetic set (--data.source SyntheticGenres)"
+            f"set --data.source.root to a copy, {fetch}download it yourself from {PAGES[self.subset]}, or use the "
+            "synthetic set (--data.source SyntheticGenres)"
         )
 
 
 def _paths_in(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Track ids and files of `folder`/GENRE/GENRE.NNNNN.SUFFIX; anything else, as macOS's `._` files, is left."""
+    """Track ids and files of `folder`/GENRE/GENRE.NNNNN.SUFFIX; others, such as macOS's `._` files, are skipped."""
     paths: dict[str, Path] = {}
     for genre in GENRES:
         file_name = re.compile(rf"({genre}\.\d{{5}})(\.\w+)")
@@ -161,7 +161,7 @@ def _paths_in(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _unpack_nested(archive: Path, folder: Path) -> None:
-    """Unpack, and unpack a genres.zip that was inside: the mini set comes so."""
+    """Unpack, and unpack a genres.zip in the archive: the mini set has one."""
     unpack(archive, folder)
     for inner in list(folder.rglob("genres.zip")):
         unpack(inner, inner.parent)
@@ -170,7 +170,7 @@ def _unpack_nested(archive: Path, folder: Path) -> None:
 
 @cache
 def _column(table: str, column: str) -> dict[str, str]:
-    """One column, by track id, of a table in data/gtzan; the `#` lines on its top say where it is from."""
+    """One column, by track id, of a table in data/gtzan; the `#` lines at its top name its origin."""
     text = resources.files("musicgen_cls").joinpath("data", "gtzan", f"{table}.csv").read_text(encoding="utf-8")
     lines = (line for line in text.splitlines() if not line.startswith("#"))
     return {row["id"]: row[column] for row in csv.DictReader(lines)}

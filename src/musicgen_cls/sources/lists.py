@@ -1,4 +1,4 @@
-"""A split of one's own: a table that says which tracks train, validate and test."""
+"""A split of your own: a table with the side of each track, training, validation or test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from musicgen_cls.sources.parts import as_part
 from musicgen_cls.tables import read_csv
 
 SUFFIX = ".csv"
-COLUMNS = "it needs subset, and file or id"
+COLUMNS = "it needs the columns subset, and file or id"
 _SUBSETS: dict[str, Side] = {
     **{side: side for side in get_args(Side)},
     **{"training": "train", "valid": "validation", "val": "validation", "dev": "validation", "testing": "test"},
@@ -29,10 +29,10 @@ _LIST_BYTES = 100_000_000  # a million rows
 
 @dataclass(frozen=True)
 class Listed:
-    """A collection as a list divides it.
+    """How a list divides a collection.
 
-    `sides` has the side of every track, None for one in no row; `notes` say what did not fit, `leaks` what stands on
-    two sides. `digest` is a hash of what the list says.
+    `sides` has the side of every track; None if no row names the track. `notes` are the rows without a track and the
+    tracks without a row; `leaks` are the recordings and artists on two sides. `digest` is a hash of the list.
     """
 
     sides: list[Side | None]
@@ -42,24 +42,24 @@ class Listed:
 
 
 def is_list(split: str) -> bool:
-    """Whether a split is the name of a list."""
+    """Whether the name of a split is the name of a list."""
     return split.lower().endswith(SUFFIX)
 
 
 def divide(split: str, tracks: Sequence[Track], names: Sequence[str], root: Path, needed: Sequence[Side]) -> Listed:
-    """Divide tracks as a list says, whatever leaks by it.
+    """Divide tracks by a list, even if it leaks.
 
     Args:
-        split: the CSV file, with the columns `subset` (train, validation or test) and `file` or `id`. Files are given
-            absolutely, relative to `root`, or by their names alone where those are unique.
+        split: the CSV file, with the columns `subset` (train, validation or test) and `file` or `id`. Files have an
+            absolute path, a path relative to `root`, or only their name if it is unique.
         tracks: the tracks.
-        names: of each track the one it has as a whole, which may be that of several files.
+        names: the name of the whole track of each file; several files can share one.
         root: folder of the collection.
         needed: sides that must have tracks.
 
     Raises:
         SourceError: the file cannot be read, has other columns, or names an unknown subset.
-        SplitError: it names a track twice, for different sides; or a side that is needed has no track.
+        SplitError: the file puts a track on two sides; or a needed side has no track.
     """
     path = as_path(split, "--data.split")
     check_regular(path, "--data.split", _LIST_BYTES)
@@ -67,48 +67,48 @@ def divide(split: str, tracks: Sequence[Track], names: Sequence[str], root: Path
     index = _Index(tracks, names, root)
     sides: list[Side | None] = [None] * len(tracks)
     line_of: dict[int, int] = {}
-    lost: list[str] = []
+    unmatched: list[str] = []
     for line, name, side in rows:
         try:
             found = index.find(name)
         except AmbiguousName as error:
-            raise SplitError(f"{path} line {line}: {error}; write its path below {shown(root)}") from error
+            raise SplitError(f"{path} line {line}: {error}; write its path relative to {shown(root)}") from error
         if not found:
-            lost.append(name)
+            unmatched.append(name)
         for row in found:
             if sides[row] not in (None, side):
                 raise SplitError(
                     f"{path} line {line}: {name} is in {side} here and in {sides[row]} in line {line_of[row]}; "
-                    "take one of the rows away"
+                    "delete one of the rows"
                 )
             sides[row] = side
             line_of[row] = line
     for side in needed:
         if side not in sides:
-            few = f"; {len(lost)} of {len(rows)} rows match no track, {lost[0]} the first" if lost else ""
-            raise SplitError(f"{path}: no {side} tracks of {shown(root)}; give rows the subset {side}{few}")
+            more = f"; {len(unmatched)} of {len(rows)} rows match no track, first {unmatched[0]}" if unmatched else ""
+            raise SplitError(f"{path}: no {side} tracks of {shown(root)}; add rows with the subset {side}{more}")
     digest = hashlib.sha256(repr(sorted((name, side) for _, name, side in rows)).encode(errors="replace")).hexdigest()
-    return Listed(sides, _misfits(path, len(rows), lost, sides), list(_leaks(tracks, names, sides)), digest)
+    return Listed(sides, _unmatched(path, len(rows), unmatched, sides), list(_leaks(tracks, names, sides)), digest)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, str, Side]]:
     """Line, name and side of each row."""
     for line, row in read_csv(path, ("subset",), COLUMNS):
         if "file" not in row and "id" not in row:
-            raise SourceError(f"{path}: no column file or id; {COLUMNS}")
+            raise SourceError(f"{path}: no column file, and no column id; {COLUMNS}")
         name = (row.get("file") or row.get("id") or "").strip()
         if not name:
-            raise SourceError(f"{path} line {line}: no file and no id; fill one in, or take the row away")
+            raise SourceError(f"{path} line {line}: no file and no id; fill one in, or delete the row")
         side = _SUBSETS.get(row["subset"].strip().casefold())
         if side is None:
             raise SourceError(
-                f"{path} line {line}: the subset '{row['subset']}' is none of {', '.join(SIDES)}; write one of these"
+                f"{path} line {line}: the subset '{row['subset']}' is not one of {', '.join(SIDES)}; write one of these"
             )
         yield line, name, side
 
 
 class _Index:
-    """Finds the tracks that names mean: ids and paths first, then names of files, then those without their ending."""
+    """Finds tracks by name: first by id and path, then by file name, then by file name without its suffix."""
 
     def __init__(self, tracks: Sequence[Track], names: Sequence[str], root: Path) -> None:
         self._root = root
@@ -127,10 +127,10 @@ class _Index:
         self._names = [Names(tier) for tier in self._tiers]
 
     def find(self, name: str) -> list[int]:
-        """The rows of the track that a name means; of a name of a whole those of all its files.
+        """The rows of all files of the track with a name.
 
         Raises:
-            AmbiguousName: it means several tracks.
+            AmbiguousName: several tracks match the name.
         """
         path = name.replace("\\", "/") if os.sep == "\\" else name
         path = path.removeprefix("./")
@@ -149,18 +149,18 @@ class _Index:
                     rows = tier[key]
                     wholes = list(dict.fromkeys(self._whole[row] for row in rows))
                     if len(wholes) > 1:
-                        raise AmbiguousName(f"'{name}' may be '{wholes[0]}' or '{wholes[1]}'")
+                        raise AmbiguousName(f"'{name}' can be '{wholes[0]}' or '{wholes[1]}'")
                     return rows
         return []
 
 
 def _bare(name: str) -> str:
-    """A name without its ending."""
+    """A name without its suffix."""
     return name.removesuffix(PurePosixPath(name).suffix)
 
 
 def _number(name: str) -> str:
-    """A number without leading zeros, which spreadsheets take away; another name as it is."""
+    """A number without leading zeros, since spreadsheets remove them; another name unchanged."""
     return (name.lstrip("0") or "0") if name.isdecimal() else name
 
 
@@ -168,18 +168,18 @@ def _absolute(path: Path) -> str:
     return shown(Path(os.path.normpath(path.absolute())))
 
 
-def _misfits(path: Path, rows: int, lost: Sequence[str], sides: Sequence[Side | None]) -> list[str]:
-    """What does not fit: rows without a track, and tracks without a row."""
+def _unmatched(path: Path, rows: int, unmatched: Sequence[str], sides: Sequence[Side | None]) -> list[str]:
+    """Notes on rows without a track, and tracks without a row."""
     notes = []
-    if lost:
-        notes.append(f"{len(lost)} of {rows} rows of {path.name} match no track: {_first(lost)}")
+    if unmatched:
+        notes.append(f"{len(unmatched)} of {rows} rows of {path.name} match no track: {_first(unmatched)}")
     if left := sides.count(None):
         notes.append(f"{left} of {len(sides)} tracks are in no row of {path.name} and are left out")
     return notes
 
 
 def _leaks(tracks: Sequence[Track], names: Sequence[str], sides: Sequence[Side | None]) -> Iterator[str]:
-    """What stands on two sides."""
+    """Sentences on tracks, recordings and artists that are on two sides."""
     artists = [None if track.artist is None else folded(track.artist) for track in tracks]
     several = Counter(group for group, _ in {(track.group, name) for track, name in zip(tracks, names, strict=True)})
     copies = [track.group if several[track.group] > 1 else None for track in tracks]

@@ -1,7 +1,8 @@
-"""How names are compared, everywhere: of artists, genres, tracks and files.
+"""How the names of artists, genres, tracks and files are compared.
 
-A name is looked for exactly as it is; then as Unicode composes it (NFC, then NFKC: macOS writes `é` as two characters);
-then loosely, without regard to case, spaces and hyphens. Each step counts only where it finds a single name.
+The first comparison is exact. The next two compare the composed forms of Unicode (NFC, then NFKC), since macOS writes
+`é` as two characters. The last one ignores case, spaces and hyphens. The first comparison that finds a name decides; if
+it finds several, the name is ambiguous.
 """
 
 from __future__ import annotations
@@ -11,22 +12,22 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 _CONNECTING = ("Z", "Pd", "Pc", "Cf", "Cc")
-"""Categories of characters that a loose comparison leaves out: spaces, hyphens, underscores, invisible ones."""
+"""Categories of characters that the last comparison ignores: spaces, hyphens, underscores, invisible characters."""
 
 
 class AmbiguousName(ValueError):
-    """A name that may mean several others; the message names them."""
+    """A name that matches several others; the message names them."""
 
 
 def composed(name: str) -> str:
-    """A name with composed characters: the same text as another system may have written with combining ones."""
+    """A name with composed characters (NFC), whatever form the operating system wrote."""
     return unicodedata.normalize("NFC", name)
 
 
 def folded(name: str) -> str:
-    """A name without regard to case, spaces and hyphens; a name of nothing else stays as it is.
+    """A name in lower case without spaces and hyphens; a name of only such characters keeps them.
 
-    `Hip-Hop` and `hip hop` are the same; `C++` and `C` are not.
+    `Hip-Hop` and `hip hop` become equal; `C++` and `C` do not.
     """
     plain = _compatible(_compatible(name).casefold())
     kept = "".join(character for character in plain if not unicodedata.category(character).startswith(_CONNECTING))
@@ -45,10 +46,10 @@ _STEPS: tuple[Callable[[str], str], ...] = (_exact, composed, _compatible, folde
 
 
 class Names:
-    """Known names, to find others in.
+    """Finds names among known names.
 
     Args:
-        known: the names; each may stand there several times.
+        known: the names; they may repeat.
     """
 
     def __init__(self, known: Iterable[str]) -> None:
@@ -58,25 +59,25 @@ class Names:
                 index[step(name)][name] = None
 
     def find(self, name: str) -> str | None:
-        """The known name that a name means; None if there is none.
+        """The known name that matches a name; None if there is none.
 
         Raises:
-            AmbiguousName: it may mean several.
+            AmbiguousName: several match.
         """
         for step, index in zip(_STEPS, self._indices, strict=True):
             found = list(index.get(step(name), ()))
             if len(found) > 1:
-                raise AmbiguousName(f"'{name}' may be '{found[0]}' or '{found[1]}'")
+                raise AmbiguousName(f"'{name}' can be '{found[0]}' or '{found[1]}'")
             if found:
                 return found[0]
         return None
 
 
 def match(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
-    """Which known name each name means; names that mean none are left out.
+    """The known name that matches each name; names without a match are left out.
 
     Raises:
-        AmbiguousName: a name may mean several known ones, or two names that differ mean one.
+        AmbiguousName: a name matches several known names, or two different names match one.
     """
     index, found = Names(known), dict[str, str]()
     meant: dict[str, str] = {}
@@ -85,6 +86,6 @@ def match(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
             continue
         other = meant.setdefault(own, name)
         if composed(other) != composed(name):
-            raise AmbiguousName(f"'{other}' and '{name}' may both be '{own}'")
+            raise AmbiguousName(f"'{other}' and '{name}' can both be '{own}'")
         found[name] = own
     return found

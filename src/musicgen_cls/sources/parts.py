@@ -1,16 +1,16 @@
-"""What is a track: which files, or rows of a table, are parts of one track by their names.
+"""Which files, or rows of a table, are parts of one track by their names.
 
-Clips that were cut beforehand go round as `blues.00000.0.wav`, `blues.00000.1.wav` and so on. Symphonies go round as
-`Symphony No.5.flac` and `Symphony No.6.flac`, and are not parts of anything. A number behind a dot is therefore not
-enough. The rule:
+Clips cut from tracks have names like `blues.00000.0.wav` and `blues.00000.1.wav`. The names `Symphony No.5.flac` and
+`Symphony No.6.flac` look similar, but these files are not parts of one track. A number after a dot is therefore not
+enough. The rules:
 
-1. A name with a number of up to four digits behind a dot, before its ending, may be a part: `WHOLE.NUMBER.ENDING`.
-2. Names that differ in NUMBER only are parts of WHOLE if the numbers count from 0 without gaps, all have one genre, and
-   all are equally long, within 0.1 s; but the last of three or more may be shorter.
-3. Where rule 2 has found parts, others of their length are parts too although a number is missing, as that of a clip
-   that was deleted: no number may be greater than the greatest that rule 2 has found.
+1. A name can be a part if it has a dot and a number of up to four digits before its suffix: `WHOLE.NUMBER.SUFFIX`.
+2. Files whose names differ only in NUMBER are parts of WHOLE if their numbers count from 0 without gaps, they have one
+   genre, and their lengths are equal within 0.1 s. The last of three or more parts may be shorter.
+3. If rule 2 found parts, other files of the same length are parts too, even if numbers are missing, for example
+   because a clip was deleted. Their numbers must not exceed the greatest number that rule 2 found.
 
-A file `WHOLE.ENDING` beside its parts is the same recording.
+A file `WHOLE.SUFFIX` beside its parts is the same recording.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from dataclasses import dataclass
 
 _PART = re.compile(r"(?P<whole>.+)\.(?P<number>[0-9]{1,4})(?P<ending>\.[^./]*[^./0-9][^./]*)?", re.DOTALL)
 _SAME_S = 0.1
-"""Clips of one length differ by what an encoder adds, s."""
+"""How much the lengths of equally long clips can differ, s, since encoders add samples."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file or row: its name, its genre, and its length in s, None if that is not known."""
+    """A file or row: its name, its genre, and its length in s, None if unknown."""
 
     name: str
     genre: str
@@ -36,20 +36,20 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which part of which track something is: `whole` is the track's name without an ending, `number` from 0."""
+    """A part of a track: `whole` is the track's name without a suffix, `number` counts from 0."""
 
     whole: str
     number: int
 
 
 def as_part(name: str) -> tuple[Part, str] | None:
-    """What a name says if it is that of a part: the part, and the ending; None if it has no number."""
+    """The part and the suffix in a name that has the form of a part's; None for other names."""
     found = _PART.fullmatch(name)
     return (Part(found["whole"], int(found["number"])), found["ending"] or "") if found else None
 
 
 def parts_of_tracks(items: Sequence[Item]) -> list[Part | None]:
-    """Which part of which track each item is by the rule; None for a track of its own."""
+    """The part that each item is, by the rules above; None for an item that is a whole track."""
     sets: dict[tuple[str, str], dict[int, int]] = defaultdict(dict)  # whole and ending: number -> row
     twice: set[tuple[str, str]] = set()
     for row, item in enumerate(items):
@@ -62,7 +62,7 @@ def parts_of_tracks(items: Sequence[Item]) -> list[Part | None]:
         for key, rows in sets.items()
         if key not in twice and len({items[row].genre for row in rows.values()}) == 1
     ]
-    greatest: dict[float, int] = {}  # by the length of clips: the greatest number that rule 2 has found
+    greatest: dict[float, int] = {}  # length of clips -> the greatest number that rule 2 found
     for own in of_one_genre:
         if (seconds := _clip_length(own)) is not None:
             greatest[seconds] = max(greatest.get(seconds, 0), own[-1][0])
@@ -76,11 +76,11 @@ def parts_of_tracks(items: Sequence[Item]) -> list[Part | None]:
 
 
 _Set = Sequence[tuple[int, float | None, int]]
-"""Number, length and row of what may be parts of one track, by number."""
+"""Number, length and row of possible parts of one track, ordered by number."""
 
 
 def _clip_length(own: _Set) -> float | None:
-    """The length of parts by rule 2; None if they are none."""
+    """The length of parts by rule 2; None if they are not parts."""
     known = [seconds for _, seconds, _ in own if seconds is not None]
     if [number for number, _, _ in own] != list(range(len(own))) or len(known) < 2:
         return None
@@ -90,7 +90,7 @@ def _clip_length(own: _Set) -> float | None:
 
 
 def _fits(own: _Set, seconds: float) -> bool:
-    """Whether parts are of a length, but for the last, which may be shorter."""
+    """Whether all parts have a length; the last one may be shorter."""
     known = [length for _, length, _ in own if length is not None]
     if not known:
         return False

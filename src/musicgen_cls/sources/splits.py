@@ -1,4 +1,4 @@
-"""Who trains and who tests: tracks are divided first, and cut into windows afterwards."""
+"""Division of tracks into training, validation and test; the cutting into windows comes afterwards."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ NAMES: tuple[SplitName, ...] = get_args(SplitName)
 
 LEAKY: frozenset[str] = frozenset({"segment"})
 LEAK_WARNING = (
-    "split 'segment' puts windows of one track on both sides: its figures leak, and are good for reproducing papers "
-    "that split so, not for judging a model"
+    "split 'segment' puts windows of one track on both sides: its figures leak; use them only to reproduce papers "
+    "that split in this way, not to judge a model"
 )
 
 
 def check_name(split: str) -> None:
-    """Raise `UsageError` for what is neither the name of a split nor that of a list, with the nearest name."""
+    """Raise `UsageError`, with the nearest name, unless `split` is the name of a split or of a list."""
     if split not in NAMES and not is_list(split):
         near = get_close_matches(split, NAMES, n=1, cutoff=0.5)
         more = f"; did you mean '{near[0]}'?" if near else ""
         raise UsageError(
-            f"--data.split '{split}' is not one of {', '.join(NAMES)}, nor a list of your own, a file that ends in "
-            f".csv{more}"
+            f"--data.split '{split}': not one of {', '.join(NAMES)}, and not a list of your own, a file that ends in "
+            f".csv; use one of these{more}"
         )
 
 
@@ -49,24 +49,24 @@ def assign(
 ) -> list[Side | None]:
     """Side of every track; None for a track that the split leaves out.
 
-    `track` and `artist` are stratified by genre and keep together, on one side, tracks with the same `group` (exact
-    duplicates), and with `artist` those of one artist too, leaving out tracks of unknown artists.
-    `official` (FMA) and `fault_filtered` (GTZAN) are published lists. `fault_filtered_dev` leaves the test list of the
-    latter alone: the published validation list tests, and the published training list is divided into training and
-    validation. `external` makes every track a test track.
+    `track` and `artist` are stratified by genre. Both keep tracks with the same `group` (the same recording) on one
+    side. `artist` also keeps the tracks of one artist on one side, and leaves out tracks of unknown artists.
+    `official` (FMA) and `fault_filtered` (GTZAN) are published lists. `fault_filtered_dev` does not use the test list
+    of `fault_filtered`: the published validation list is the test set, and the published training list is divided into
+    training and validation. `external` makes every track a test track.
 
     Args:
-        source: where the tracks come from, for its published splits, if that is known.
+        source: the source of the tracks, for its published splits; None if unknown.
         tracks: usable tracks.
-        split: name of the split; `segment` divides windows, not tracks, and is none of this function's business.
+        split: name of the split, except `segment`, which divides windows, not tracks.
         fractions: shares of training, validation and test.
-        fold: "i of n", i from 1: the i-th of n equal parts tests, the next one validates, the others train.
-        seed: of the shuffle.
-        genres: that must have tracks on every side; all, if not said.
+        fold: "i of n", i from 1: part i of n equal parts is the test set, the next part validates, the others train.
+        seed: random seed of the shuffle.
+        genres: genres that must have tracks on every side; all genres if None.
 
     Raises:
         SplitError: the split does not exist for these tracks, or leaves a genre without tracks on a side.
-        UsageError: `fractions` or `fold` make no sense.
+        UsageError: `fractions` or `fold` are invalid.
     """
     if split == "external":
         return ["test"] * len(tracks)
@@ -86,33 +86,33 @@ def assign(
             parts = _divide(divided, groups, [1 / n] * n, seed)
         side_of = {track.id: order[part] for track, part in zip(divided, parts, strict=True)}
         sides = [side_of.get(track.id) for track in tracks]
-    spared = split in ("track", "artist") and fold is None and not shares(fractions)[1]
-    needed = [side for side in SIDES if not (spared and side == "validation")]
+    no_validation = split in ("track", "artist") and fold is None and not shares(fractions)[1]
+    needed = [side for side in SIDES if not (no_validation and side == "validation")]
     _check(tracks, sides, split, needed, {t.genre for t in tracks if genres is None or t.genre in genres})
     return sides
 
 
 def shares(fractions: Sequence[float]) -> list[float]:
-    """Check the shares of training, validation (which may be 0) and test: they add up to 1."""
+    """The shares of training, validation (which may be 0) and test, checked: they must add up to 1."""
     sound = len(fractions) == 3 and min(fractions) >= 0 and fractions[0] * fractions[2] > 0
     if not sound or not abs(sum(fractions) - 1) < 1e-6:
         raise UsageError(
-            f"fractions {list(fractions)}: give three positive numbers that add up to 1, as [0.8, 0.1, 0.1]"
+            f"--data.fractions {list(fractions)}: give three positive numbers that add up to 1, as [0.8, 0.1, 0.1]"
         )
     return list(fractions)
 
 
 def parse_fold(fold: str) -> tuple[int, int]:
-    """'2 of 5' to (1, 5): part counted from 0, and number of parts, at least 3."""
+    """'2 of 5' to (1, 5): the part, counted from 0, and the number of parts, at least 3."""
     match = re.fullmatch(r"\s*(\d+)\s*(?:of|/)\s*(\d+)\s*", fold)
     i, n = map(int, match.groups()) if match else (0, 0)
     if not (1 <= i <= n and n >= 3):
-        raise UsageError(f"fold '{fold}': write it as '1 of 5', with at least 3 folds and counted from 1")
+        raise UsageError(f"--data.fold '{fold}': write it like '1 of 5', counted from 1, with at least 3 folds")
     return i - 1, n
 
 
 def segment_sides(genre: npt.NDArray[np.int64], fractions: Sequence[float], seed: int) -> list[Side]:
-    """Side of every window, divided at random within each genre whatever its track: for reproduction only."""
+    """Side of every window, divided at random within each genre without regard to tracks, to reproduce papers."""
     rng = np.random.default_rng(seed)
     bounds = np.cumsum(shares(fractions))[:-1]
     part = np.empty(len(genre), dtype=np.int64)
@@ -133,7 +133,7 @@ def _published(source: Source | None, tracks: Sequence[Track], split: str) -> li
 def _development(
     source: Source | None, tracks: Sequence[Track], fractions: Sequence[float], seed: int
 ) -> list[Side | None]:
-    """The published validation list as test; of the training list a part, as `fractions` say, validates."""
+    """The published validation list is the test set; `fractions` divide the training list into two."""
     listed = _published(source, tracks, "fault_filtered")
     training = [track for track, side in zip(tracks, listed, strict=True) if side == "train"]
     train, validation, _ = shares(fractions)
@@ -147,7 +147,7 @@ def _development(
 
 
 def _with_artists(tracks: Sequence[Track]) -> list[Track]:
-    """The tracks whose artist is known; the others could stand beside their own artist on another side."""
+    """The tracks whose artist is known; for the others, their artist could be on another side too."""
     known = [track for track in tracks if track.artist is not None]
     if not known:
         raise SplitError(
@@ -168,12 +168,12 @@ def _groups(tracks: Sequence[Track], by_artist: bool) -> npt.NDArray[np.int64]:
 
 
 def _artist(track: Track) -> str | None:
-    """The artist's name as it is compared, loosely: to keep too many tracks together leaks nothing."""
+    """The artist's name in its loosest form: keeping too many tracks together leaks nothing."""
     return None if track.artist is None else folded(track.artist)
 
 
 def spellings(tracks: Sequence[Track]) -> str | None:
-    """What is said of artists that are spelt in several ways and taken for one; None if there are none."""
+    """A sentence on artists whose names have several spellings; None if there are none."""
     found: dict[str, dict[str, None]] = defaultdict(dict)
     for track in tracks:
         if track.artist is not None:
@@ -182,14 +182,14 @@ def spellings(tracks: Sequence[Track]) -> str | None:
     if not several:
         return None
     first, second, *_ = several[0]
-    return f"artists who are spelt in several ways and taken for one: {len(several)}, as '{first}' and '{second}'"
+    return f"artists with several spellings, treated as one artist each: {len(several)}, as '{first}' and '{second}'"
 
 
 def _divide(tracks: Sequence[Track], groups: npt.NDArray[np.int64], fractions: Sequence[float], seed: int) -> list[int]:
-    """Part of every track, whole groups at a time, so that each genre comes near its `fractions`.
+    """Part of every track. Groups stay whole, and the shares of each genre are close to `fractions`.
 
-    Groups are dealt out in random order, large ones first, each to the part whose share would be the least filled with
-    half of the group in it (Webster's rule); empty parts come first, the largest of them before the others.
+    Groups come in random order, large ones first. Each goes to the part that would be the least filled, relative to its
+    share, with half of the group in it (Webster's rule). Empty parts come first, the largest of them before the others.
     """
     genres = sorted({track.genre for track in tracks})
     counts = np.zeros((int(groups.max()) + 1, len(genres)))
@@ -211,7 +211,7 @@ def _divide(tracks: Sequence[Track], groups: npt.NDArray[np.int64], fractions: S
 def _check(
     tracks: Sequence[Track], sides: Sequence[Side | None], split: str, needed: Sequence[Side], genres: set[str]
 ) -> None:
-    """Every one of `genres` is on every side that is needed, and nothing that belongs together is on two."""
+    """Check that each of `genres` is on every needed side, and that no track, group or artist is on two sides."""
     found = Counter((track.genre, side) for track, side in zip(tracks, sides, strict=True))
     for genre in sorted(genres):
         for side in needed:
@@ -231,6 +231,6 @@ def _check(
     for (kind, name), where in ties.items():
         if name is not None and len(where) > 1:
             raise SplitError(
-                f"split '{split}' puts {kind} '{name}' on {len(where)} sides; choose another split, as --data.split "
-                "artist"
+                f"split '{split}' puts {kind} '{name}' on {len(where)} sides; choose another split, such as "
+                "--data.split artist"
             )

@@ -1,4 +1,4 @@
-"""Ten genres of music that is made here: no download, no licence, artists known, the same at every rendering."""
+"""Synthetic music in ten genres: it needs no download and no licence, has artists, and is reproducible."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from musicgen_cls.sources.base import Source, Track
 from musicgen_cls.synth import render as synth
 from musicgen_cls.synth.styles import GENRES
 
-VERSION = 1  # raise when the same arguments give other sounds, so that old files are not taken for new ones
+VERSION = 1  # raise when the same arguments give other sounds, so that old files are not reused
 
 
 class Recipe(Struct, frozen=True):
-    """What determines the sound of a folder's tracks, in `synthetic.json`."""
+    """The arguments that determine the sound of a folder's tracks, as `synthetic.json` stores them."""
 
     version: int
     seed: int
@@ -35,15 +35,15 @@ class Recipe(Struct, frozen=True):
 class SyntheticGenres(Source):
     """Synthetic music under GTZAN's ten genre names, rendered by `prepare` into 16-bit mono wav files.
 
-    Every four tracks in a row share an artist, that is instruments and mix; each track has its own key, tempo, chords
-    and melody. A longer set begins with the tracks of a shorter one.
+    Every four consecutive tracks share an artist, which means instruments and mix. Each track has its own key, tempo,
+    chords and melody. A larger set starts with the tracks of a smaller one.
 
     Args:
         tracks_per_genre: 1 or more.
         seconds: length of a track, 0.1 or more.
-        seed: 0 or more; another seed is another collection.
+        seed: random seed, 0 or more; another seed gives another collection.
         sample_rate: Hz, 4000 or more.
-        folder: for the files, new or made by the same arguments; None for one in the cache.
+        folder: folder for the files, new or made with the same arguments; a folder of the cache if None.
 
     """
 
@@ -71,7 +71,7 @@ class SyntheticGenres(Source):
 
     @property
     def location(self) -> Path:
-        """`folder`, or one of the cache that is named after what determines the sound."""
+        """`folder`, or a folder of the cache whose name has the arguments that determine the sound."""
         if self.folder:
             return as_path(self.folder, "--data.source.folder")
         return cache_root() / f"synthetic-v{VERSION}-s{self.seed}-r{self.sample_rate}-{self.seconds:.9g}s"
@@ -82,14 +82,17 @@ class SyntheticGenres(Source):
         return GENRES
 
     def tracks(self) -> list[Track]:
-        """Every track by genre and number, rendered yet or not."""
+        """Every track by genre and number, whether it is rendered yet or not."""
         return [self._track(genre, index) for genre in self.genres for index in range(self.tracks_per_genre)]
 
     def prepare(self) -> None:
-        """Render the files that are missing, on all cores.
+        """Render the missing files, on all cores.
 
-        It can be killed at any moment and called again, and by two processes at once. Raises `SourceError` if the
-        folder holds something else, `StoreError` if it cannot be written.
+        A process can be killed at any time, and two processes can do this at once.
+
+        Raises:
+            SourceError: the folder holds other files.
+            StoreError: the folder cannot be written.
         """
         try:
             self._claim()
@@ -98,8 +101,8 @@ class SyntheticGenres(Source):
                 self._render_all(missing)
         except OSError as error:
             raise StoreError(
-                f"cannot write synthetic tracks to {self.location}: {error.strerror or error}; choose another place "
-                f"with the environment variable {CACHE_VARIABLE} or the argument folder"
+                f"{self.location}: cannot write synthetic tracks ({error.strerror or error}); choose another folder "
+                f"with the environment variable {CACHE_VARIABLE} or --data.source.folder"
             ) from error
 
     def _track(self, genre: str, index: int) -> Track:
@@ -108,24 +111,27 @@ class SyntheticGenres(Source):
         return Track(name, path, genre, artist=synth.artist_name(genre, index), seconds=float(self.seconds))
 
     def _claim(self) -> None:
-        """Note in the folder what it is for, before the first track; refuse one that is for something else."""
+        """Write the arguments into the folder before the first track; refuse a folder of other arguments."""
         note = self.location / "synthetic.json"
         recipe = Recipe(VERSION, self.seed, self.sample_rate, float(self.seconds))
         if note.exists():
-            found = read(note, Recipe, "delete it and the folder genres beside it; the tracks are rendered again")
+            found = read(note, Recipe, "delete it and the folder genres beside it, and the tracks are rendered again")
             if found != recipe:
                 raise SourceError(
-                    f"{self.location} holds synthetic tracks of {asdict(found)}, not of {asdict(recipe)}: change folder"
+                    f"{self.location}: has synthetic tracks of {asdict(found)}, not of {asdict(recipe)}; set "
+                    "--data.source.folder to a new folder"
                 )
         elif (self.location / "genres").exists():
-            raise SourceError(f"{self.location} holds genres that are not synthetic: change folder to a new one")
+            raise SourceError(
+                f"{self.location}: has genres that are not synthetic; set --data.source.folder to a new folder"
+            )
         else:
             write_whole(note, json.dumps(asdict(recipe)).encode())
 
     def _render_all(self, missing: list[Track]) -> None:
         from tqdm import tqdm
 
-        # Threads, as the time goes into numpy calls that release the interpreter lock.
+        # Threads are enough: most of the time is spent in numpy calls, which release the interpreter lock.
         pool = ThreadPoolExecutor(os.cpu_count() or 1)
         try:
             jobs = [pool.submit(self._render, track) for track in missing]
@@ -139,13 +145,13 @@ class SyntheticGenres(Source):
 
         index = int(track.id.rpartition(".")[2])
         waveform = synth.render(track.genre, index, seed=self.seed, seconds=self.seconds, sample_rate=self.sample_rate)
-        wav = BytesIO()  # in memory first: libsndfile would not say that a disk is full
+        wav = BytesIO()  # in memory first, since libsndfile does not report a full disk
         soundfile.write(wav, to_pcm(waveform), self.sample_rate, format="WAV", subtype="PCM_16")
         write_whole(track.path, wav.getvalue())
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file, and the folders it lies in, so that under its name there is never a part of it."""
+    """Write a file and its folders; its name appears only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:

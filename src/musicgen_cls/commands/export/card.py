@@ -1,4 +1,4 @@
-"""Facts for an exported file, and a model card in Markdown for people."""
+"""The facts about an exported file, and its model card in Markdown."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from musicgen_cls.metrics.intervals import Interval
 from musicgen_cls.sources.splits import LEAK_WARNING, LEAKY
 from musicgen_cls.specs import resolve
 
-FORMAT_VERSION = 1
-"""Of the facts: it grows when a name or a meaning changes."""
+FORMAT_VERSION = 2
+"""Version of the facts; it grows when a name or a meaning changes."""
 
 LICENCE = (
-    "musicgen_cls is under Apache-2.0. What the owners of the music that the weights were learnt from allow is not "
-    "known to this file."
+    "musicgen_cls is under Apache-2.0. This file has no information about the rights to the music that the network was "
+    "trained on."
 )
 
 _FIGURES = ("track_accuracy", "segment_accuracy", "macro_f1")
@@ -45,20 +45,20 @@ _REPORTED = (
     "per_genre",
 )
 _STUDY = re.compile(r'^After (.+?, ".+?")', re.MULTILINE | re.DOTALL)
-_LEVEL_DB = 6.0  # as in the test's own report
+_LEVEL_DB = 6.0  # as in the report of a test
 
 
 def facts(checkpoint: Checkpoint, data: GenreDataModule, of_input: dict[str, Any]) -> dict[str, Any]:
-    """Everything that an exported file holds beside the model, as plain values.
+    """All facts in an exported file, as plain values.
 
     Args:
-        checkpoint: what is exported.
+        checkpoint: the exported checkpoint.
         data: its datamodule.
         of_input: facts about its input.
 
     Raises:
         CheckpointError: a report beside the checkpoint is of another checkpoint.
-        RecordError: such a report is damaged.
+        RecordError: a report is damaged.
     """
     trained: dict[str, Any] = {
         "source": data.source_name,
@@ -87,24 +87,24 @@ def facts(checkpoint: Checkpoint, data: GenreDataModule, of_input: dict[str, Any
 
 
 def reports_beside(checkpoint: Checkpoint) -> list[dict[str, Any]]:
-    """The figures of every test whose report lies beside a checkpoint, by the name of its folder."""
+    """The figures of every test with a report beside a checkpoint, ordered by the names of the folders."""
     path = checkpoint.path
     return [_report(file, checkpoint) for file in sorted(path.parent.glob(f"{escape(path.stem)}-test-*/report.json"))]
 
 
 def as_strings(about: dict[str, Any]) -> dict[str, str]:
-    """Facts as strings, the only values of ONNX metadata: others as JSON."""
+    """Facts as strings, since ONNX metadata has only strings; other values become JSON."""
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in about.items()}
 
 
 def card(about: dict[str, Any], name: str, file: Path, difference: float) -> str:
-    """The card, in Markdown.
+    """The model card, in Markdown.
 
     Args:
-        about: what `facts` gave.
-        name: of the input.
+        about: the result of `facts`.
+        name: name of the input.
         file: the exported file.
-        difference: the greatest that was found between a probability of the file and of the checkpoint.
+        difference: largest difference between a probability of the file and of the checkpoint.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -134,37 +134,37 @@ def card(about: dict[str, Any], name: str, file: Path, difference: float) -> str
 
 
 def _report(file: Path, checkpoint: Checkpoint) -> dict[str, Any]:
-    """The figures of one report, with warnings."""
-    remedy = f"delete it, or write it again with musiccli test --ckpt_path {checkpoint.path}"
+    """The figures and warnings of one report."""
+    remedy = f"delete it, or write it again with musiccli test {checkpoint.path}"
     report = read(file, FullReport, remedy)
     values = to_builtins(report)
     seen, offset = report.tracks_seen_in_training or 0, report.level_offset_db or 0.0
     if report.genres != checkpoint.genres:
-        raise CheckpointError(f"{file}: of other genres than {checkpoint.path}; {remedy}")
-    beware = []
+        raise CheckpointError(f"{file}: has other genres than {checkpoint.path}; {remedy}")
+    warnings = []
     if seen:
-        beware.append(
+        warnings.append(
             f"the checkpoint was trained or selected on {counted(seen, 'track')} of this test; these figures leak"
         )
     elif report.can_leak:
-        beware += report.leaks or [LEAK_WARNING]
+        warnings += report.leaks or [LEAK_WARNING]
     if abs(offset) > _LEVEL_DB:
         louder = f"{abs(offset):.0f} dB {'louder' if offset > 0 else 'quieter'}"
-        beware.append(f"these windows were {louder} than the training windows; a network may take that for genre")
+        warnings.append(f"these windows were {louder} than the training windows, which can change the predictions")
     if file.stat().st_mtime < checkpoint.path.stat().st_mtime:
-        beware.append("this report is older than the checkpoint's file, and may be of weights before these")
+        warnings.append("this report is older than the checkpoint's file, and can be of earlier weights")
     kept = {name: values[name] for name in _REPORTED}
-    return {**kept, "leaks": report.can_leak, "tracks_seen_in_training": seen, "beware": beware}
+    return {**kept, "leaks": report.can_leak, "tracks_seen_in_training": seen, "warnings": warnings}
 
 
 def _study(class_path: str) -> str | None:
-    """The study that describes a network, as its docstring names it."""
+    """The study that the docstring of a network names; None if it names none."""
     found = _STUDY.search(inspect.getdoc(resolve(class_path)) or "")
     return " ".join(found[1].split()) if found else None
 
 
 def _span(text: str) -> str:
-    """A name as Markdown code, in which nothing is markup."""
+    """A name as Markdown code, so that its characters are no markup."""
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
 

@@ -1,4 +1,4 @@
-"""`musiccli export`: a trained classifier as one file that runs without this package, and a model card."""
+"""`musiccli export`: write a trained classifier as one file that runs without this package, with a model card."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Runner = Callable[[Tensor], Tensor]
 
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch_export": ".pt2"}
 TOLERANCE = 1e-4
-"""How far a probability may be from the checkpoint's."""
+"""The largest allowed difference of a probability from the checkpoint's."""
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
@@ -38,29 +38,29 @@ _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 def export(checkpoint: str, format: Format = "onnx", out: str | None = None, overwrite: bool = False) -> Path:
     """Write a classifier as one file, from waveforms to probabilities, and a model card beside it.
 
-    The file is run and compared with the checkpoint before it gets its name.
+    The command runs the file and compares it with the checkpoint before the file gets its name.
 
     Args:
         checkpoint: a .ckpt file that fit wrote.
-        format: `onnx`, which runs with onnxruntime alone; or `torch_export`, which runs with torch alone.
-        out: the file, .onnx or .pt2; the card has its name and .md behind it. Beside the checkpoint if not set.
-        overwrite: whether to replace a file and a card that are there.
+        format: `onnx`, for onnxruntime; or `torch_export`, for torch.
+        out: the file, .onnx or .pt2; the card has the same name with .md appended. Beside the checkpoint if not set.
+        overwrite: replace an existing file and its card.
 
     Raises:
-        CheckpointError: the checkpoint is missing, damaged or a generator's, or what was written does not equal it.
-        UsageError: the file is there already or cannot be written, or a package is missing.
+        CheckpointError: the checkpoint is missing, damaged or of a generator, or the file differs from it.
+        UsageError: the file exists or cannot be written, or a package is missing.
     """
     trained = read_checkpoint(checkpoint, "CHECKPOINT")
     path = trained.path
     if not issubclass(resolve(trained.model["class_path"]), GenreClassifier):
         raise CheckpointError(
-            f"{path}: a generator's; generators are not exported, since their samples are drawn in a loop around the "
-            "network, which a graph from input to output does not hold; use musiccli predict"
+            f"{path}: a generator; generators cannot be exported, since they generate audio in a loop around the "
+            "network; use musiccli predict"
         )
     place = as_path(out, "--out") if out else path.with_suffix(SUFFIXES[format])
     check_place(place, format, overwrite)
     if format == "onnx" and (missing := [name for name in _PACKAGES if find_spec(name) is None]):
-        raise UsageError(f"--format onnx: needs {', '.join(missing)}: python -m pip install 'musicgen_cls[export]'")
+        raise UsageError(f"--format onnx: needs {', '.join(missing)}; run python -m pip install 'musicgen_cls[export]'")
     task, data = load_classifier(trained, torch.device("cpu"))
     whole = Exported(data, task.network).eval()
     items = whole.input.trials()
@@ -73,35 +73,37 @@ def export(checkpoint: str, format: Format = "onnx", out: str | None = None, ove
         with writing(card_of(place)) as card_file:
             card_file.write_text(card(about, whole.input.name, place, difference), encoding="utf-8")
     print(f"Exported:    {place} ({place.stat().st_size / 1e6:.1f} MB)")
-    print(f"Checked:     no probability is further than {difference:.1e} from the checkpoint's")
+    print(f"Checked:     the probabilities differ from the checkpoint's by at most {difference:.1e}")
     print(f"Card:        {card_of(place)}")
     return place
 
 
 def card_of(place: Path) -> Path:
-    """Where the card of a file lies: one a file, also where a checkpoint is exported in both formats."""
+    """The path of the card of a file; files of both formats have their own cards."""
     return place.with_name(f"{place.name}.md")
 
 
 def check_place(place: Path, format: Format, overwrite: bool) -> None:
-    """Raise `UsageError` if a file of this format and its card cannot be put there."""
+    """Raise `UsageError` if a file of this format and its card cannot be written there."""
     if place.suffix != SUFFIXES[format]:
-        raise UsageError(f"--out {place}: --format {format} writes {SUFFIXES[format]} files; name one, or a --format")
+        raise UsageError(
+            f"--out {place}: --format {format} writes {SUFFIXES[format]} files; change the suffix, or --format"
+        )
     for there in (place, card_of(place)):
         if there.is_dir():
-            raise UsageError(f"{there}: a folder is there; name another file with --out")
+            raise UsageError(f"{there}: a folder; name another file with --out")
         if there.exists() and not overwrite:
-            raise UsageError(f"{there}: is there already; name another file with --out, or --overwrite true")
+            raise UsageError(f"{there}: exists; name another file with --out, or set --overwrite true")
     check_writable(place.parent, "--out FILE")
 
 
 def check_equal(
     run: Runner, whole: Exported, items: Tensor, task: GenreClassifier, data: GenreDataModule, path: Path
 ) -> float:
-    """The greatest difference of a probability from the checkpoint's, on windows together and one by one.
+    """The largest difference of a probability from the checkpoint's, for windows in one batch and one by one.
 
     Raises:
-        CheckpointError: it is more than `TOLERANCE`.
+        CheckpointError: the difference exceeds `TOLERANCE`.
     """
     given = whole.input.from_items(items)
     with torch.inference_mode():
@@ -110,12 +112,12 @@ def check_equal(
         difference = float(torch.stack([run(given) - want, alone - want]).abs().max())
     if not want.isfinite().all():
         raise CheckpointError(
-            f"{path}: its probabilities are not finite, since training diverged; use another checkpoint"
+            f"{path}: the probabilities are not finite, since training diverged; use another checkpoint"
         )
     if not difference <= TOLERANCE:
         raise CheckpointError(
-            f"{path}: not exported: a probability is {difference:.1e} from the checkpoint's, {TOLERANCE:g} is allowed; "
-            "try the other --format"
+            f"{path}: not exported: a probability differs from the checkpoint's by {difference:.1e}, but {TOLERANCE:g} "
+            "is the limit; try the other --format"
         )
     return difference
 
@@ -141,7 +143,7 @@ def _write_onnx(whole: Exported, example: Tensor, about: dict[str, Any], path: P
 
 
 def _strip(model: Any) -> None:
-    """Name the batch; take away where on this machine each step was traced from."""
+    """Name the batch axis, and remove paths of this machine."""
     batch = model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     for node in model.graph.node:
         del node.metadata_props[:]
@@ -180,7 +182,7 @@ def _traced(whole: Exported, example: Tensor) -> torch.export.ExportedProgram:
     batch = torch.export.Dim("batch")
     with torch.no_grad():
         program = torch.export.export(whole, (example.contiguous(),), dynamic_shapes=({0: batch},))
-    program.example_inputs = None  # they would be saved with it
+    program.example_inputs = None  # else they are saved in the file
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # paths of this machine
     return program
@@ -195,7 +197,7 @@ _RUNNERS: dict[Format, Callable[[Path], Runner]] = {"onnx": _run_onnx, "torch_ex
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No log messages and warnings of the exporters."""
+    """Silence the log messages and warnings of the exporters."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -208,9 +210,9 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _one_recurrent_step() -> Iterator[None]:
-    """Recurrent layers take one step when they are traced, which needs their shapes only; 173 steps take minutes.
+    """Trace only one step of recurrent layers: tracing needs their shapes only, and 173 steps take minutes.
 
-    In the graph they stay whole. If that changes, the file does not equal the checkpoint and is refused.
+    The graph has the complete layers. If a new version of torch changes that, `check_equal` refuses the file.
     """
     from torch._decomp import decompositions
 
@@ -234,11 +236,13 @@ def _one_recurrent_step() -> Iterator[None]:
 
 @contextmanager
 def _errors_of(path: Path, network: str) -> Iterator[None]:
-    """Errors of an exporter, which can be of any kind, in one line."""
+    """Report errors of an exporter, which can be of any kind, in one line."""
     try:
         yield
     except (MusicClsError, OSError):
         raise
     except Exception as error:
         reason = one_line(error)[:200]
-        raise CheckpointError(f"{path}: {network} cannot be exported ({type(error).__name__}: {reason})") from error
+        raise CheckpointError(
+            f"{path}: {network} cannot be exported ({type(error).__name__}: {reason}); try the other --format"
+        ) from error

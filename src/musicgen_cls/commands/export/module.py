@@ -1,4 +1,4 @@
-"""What leaves the project: front end, network and softmax as one module."""
+"""The exported module: front end, network and softmax."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from musicgen_cls.audio.mel import DirectLogMel, LogMel
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import CheckpointError
 
-_LONGEST = 4096  # samples of a frame whose sines and cosines are written out: 67 MB
+_LONGEST = 4096  # samples of a frame; the table of its sines and cosines has 67 MB
 
 
 class Exported(nn.Module):
     """A classifier from the input of an exported file to probabilities `[batch, genres]`.
 
     Args:
-        data: has the front end, of which this takes a copy, and knows the input.
+        data: has the input and the front end, which is copied.
         network: from the output of the front end to logits.
     """
 
@@ -27,14 +27,14 @@ class Exported(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        """Input, float32 `[batch, ...]`, to probabilities `[batch, genres]`."""
+        """Probabilities `[batch, genres]` from the input, float32 `[batch, ...]`."""
         return functional.softmax(self.network(self.front_end(self.input.to_items(x))).float(), dim=1)
 
     def without_fast_transform(self) -> None:
-        """Compute spectra of frames that are no power of 2 with sines and cosines, as onnxruntime needs it.
+        """Compute spectra with a table of sines and cosines if n_fft is not a power of 2, which onnxruntime needs.
 
         Raises:
-            CheckpointError: the frames are too long for that.
+            CheckpointError: the frames are too long for a table.
         """
         for module in list(self.front_end.modules()):
             for name, mel in module.named_children():
@@ -45,7 +45,7 @@ class Exported(nn.Module):
 def _direct(mel: LogMel) -> DirectLogMel:
     if mel.n_fft > _LONGEST:
         raise CheckpointError(
-            f"n_fft {mel.n_fft}: onnxruntime is exact for powers of 2 and up to {_LONGEST} only; export it with "
-            "--format torch_export"
+            f"n_fft {mel.n_fft}: ONNX files support powers of 2, and other values up to {_LONGEST}; use --format "
+            "torch_export"
         )
     return DirectLogMel(mel.sample_rate, mel.n_fft, mel.hop_length, mel.n_mels, mel.top_db)

@@ -16,7 +16,7 @@ from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.collection.collection import Collection, collect
 from musicgen_cls.errors import AudioError, SourceError, UsageError, counted
 from musicgen_cls.files import as_path
-from musicgen_cls.formats.generations import Told, read_lines
+from musicgen_cls.formats.generations import Recording, read_lines
 from musicgen_cls.recogniser import GenreRecogniser
 from musicgen_cls.sources.folder import Folder
 
@@ -108,9 +108,9 @@ def load_generated(folder: Path, context_seconds: float | None = None) -> Genera
     files = sorted(folder.glob("*/*.wav")) if folder.is_dir() else []
     if not files:
         raise UsageError(f"{folder}: no wav files in genre folders; name a folder that predict wrote with a generator")
-    told = {line.file: line for line in read_lines(folder, Told)}
+    told = {line.file: line for line in read_lines(folder, Recording)}
     names = [file.relative_to(folder).as_posix() for file in files]
-    facts = [told.get(name, Told(file=name)) for name in names]
+    facts = [told.get(name, Recording(file=name)) for name in names]
     rates = [_rate(file) for file in files]
     for file, rate in zip(files, rates, strict=True):
         if rate != rates[0]:
@@ -138,7 +138,7 @@ def load_generated(folder: Path, context_seconds: float | None = None) -> Genera
         },
         sounds=sounds,
         prompts=prompts,
-        prompt_files=[fact.seed for fact in facts],
+        prompt_files=[fact.prompt for fact in facts],
     )
 
 

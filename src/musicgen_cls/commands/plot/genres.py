@@ -1,4 +1,4 @@
-"""What sets the genres of a collection apart."""
+"""Figures and tables of the differences between the genres of a collection."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from musicgen_cls.metrics.intervals import student
 from musicgen_cls.sources.base import Source, Track
 from musicgen_cls.tables import write_csv
 
-_SHOWN_S, _TOGETHER = 30, 4  # in the average of a genre: how much of a track is shown, and how many frames a column
+_SHOWN_S, _TOGETHER = 30, 4  # in the average of a genre: seconds of each track, and frames in a column
 
 MEASURES = {"loudness_db": "loudness in dB, full scale 0", "centroid_hz": "spectral centroid in Hz"}
-"""What is said of each track beside its picture."""
+"""The measures of each track, with their names in figures."""
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What is drawn of a track: its mel spectrogram `[128, columns]` in dB, its loudness and its centroid."""
+class TrackMeasures:
+    """The mel spectrogram of a track, `[128, columns]` in dB, its loudness and its spectral centroid."""
 
     mel: Floats
     loudness_db: float
@@ -40,61 +40,64 @@ class Heard:
 def draw_genres(
     source: Source, folder: Path, sample_rate: int, jobs: int, figure_format: plots.FigureFormat = "png"
 ) -> None:
-    """Average pictures and measures of each genre, as pictures and tables."""
+    """Draw the average mel spectrogram and the measures of each genre, and write tables."""
     from tqdm import tqdm
 
     source.prepare()
     tracks = source.tracks()
-    with closing(in_processes(partial(_hear, sample_rate=sample_rate), [t.path for t in tracks], jobs)) as run:
-        told = list(tqdm(run, total=len(tracks), desc="Tracks", unit="track"))
-    heard = [(track, sound) for track, sound in zip(tracks, told, strict=True) if isinstance(sound, Heard)]
-    refused = [*map(str, source.problems()), *(reason for reason in told if isinstance(reason, str))]
-    if not heard:
-        raise SourceError(f"{source.location}: no track can be used: {refused[0]}")
-    by_genre = {genre: [sound for track, sound in heard if track.genre == genre] for genre in source.genres}
+    with closing(in_processes(partial(_measure, sample_rate=sample_rate), [t.path for t in tracks], jobs)) as run:
+        results = list(tqdm(run, total=len(tracks), desc="Tracks", unit="track"))
+    measured = [(track, own) for track, own in zip(tracks, results, strict=True) if isinstance(own, TrackMeasures)]
+    refused = [*map(str, source.problems()), *(reason for reason in results if isinstance(reason, str))]
+    if not measured:
+        raise SourceError(f"{source.location}: no track can be used; the first: {refused[0]}")
+    by_genre = {genre: [own for track, own in measured if track.genre == genre] for genre in source.genres}
     by_genre = {genre: sounds for genre, sounds in by_genre.items() if sounds}
     _draw_averages(by_genre, folder, sample_rate, figure_format)
     _draw_measures(by_genre, folder, figure_format)
-    _write_tracks(heard, folder / "tracks.csv")
+    _write_tracks(measured, folder / "tracks.csv")
     if refused:
         print("\n  ".join([f"{counted(len(refused), 'file')} left out:", *refused[:10]]))
-    pictures = ", ".join(f"{name}.{figure_format}" for name in ("mel", "spectrum", "sound"))
-    print(f"Genres:      {folder}: {pictures}, genres.csv, tracks.csv ({counted(len(heard), 'track')})")
+    figures = ", ".join(f"{name}.{figure_format}" for name in ("mel", "spectrum", "sound"))
+    print(f"Genres:      {folder}: {figures}, genres.csv, tracks.csv ({counted(len(measured), 'track')})")
 
 
-def _hear(path: Path, sample_rate: int) -> Heard | str:
-    """What is drawn of a track; the reason if it cannot be used."""
+def _measure(path: Path, sample_rate: int) -> TrackMeasures | str:
+    """The measures of a track; the reason if it cannot be used."""
     try:
         waveform = read(path, sample_rate)
     except AudioError as error:
         return str(error)
     power = power_spectrogram(waveform[: _SHOWN_S * sample_rate], _TOGETHER)
     centroid = float(compiled_librosa().feature.spectral_centroid(S=np.sqrt(power), sr=sample_rate).mean())
-    return Heard(mel_of(power, sample_rate), loudness(waveform), centroid)
+    return TrackMeasures(mel_of(power, sample_rate), loudness(waveform), centroid)
 
 
 def _draw_averages(
-    by_genre: Mapping[str, Sequence[Heard]], folder: Path, sample_rate: int, ending: plots.FigureFormat
+    by_genre: Mapping[str, Sequence[TrackMeasures]], folder: Path, sample_rate: int, suffix: plots.FigureFormat
 ) -> None:
-    """The average mel spectrogram of each genre, and its average over time."""
+    """Draw the average mel spectrogram of each genre, and its average over time."""
     averages = {genre: average([sound.mel for sound in sounds]) for genre, sounds in by_genre.items()}
-    columns = min(picture.shape[1] for picture in averages.values())
+    columns = min(mel.shape[1] for mel in averages.values())
     seconds, centres = columns * _TOGETHER * HOP / sample_rate, mel_centres_hz(sample_rate)
     titles = {genre: f"{genre}, {counted(len(sounds), 'track')}" for genre, sounds in by_genre.items()}
     genres = list(averages)
     for page in range(0, len(genres), 16):
         shown = genres[page : page + 16]
-        pictures = [averages[genre][:, :columns] for genre in shown]
-        figure = plots.spectrogram_page(pictures, [titles[genre] for genre in shown], None, seconds, centres)
-        plots.save(figure, folder / (f"mel-{page // 16 + 1}.{ending}" if page else f"mel.{ending}"))
+        mels = [averages[genre][:, :columns] for genre in shown]
+        figure = plots.spectrogram_page(mels, [titles[genre] for genre in shown], None, seconds, centres)
+        plots.save(figure, folder / (f"mel-{page // 16 + 1}.{suffix}" if page else f"mel.{suffix}"))
     plots.save(
         plots.spectra({genre: mel.mean(axis=1) for genre, mel in averages.items()}, centres),
-        folder / f"spectrum.{ending}",
+        folder / f"spectrum.{suffix}",
     )
 
 
 def average(mels: Sequence[Floats]) -> Floats:
-    """Mean of pictures `[n_mels, columns]` of several lengths, as long as half of them are, each column over those."""
+    """Mean of mel spectrograms `[n_mels, columns]` of different lengths.
+
+    The mean has the median length. Each column is the mean of the spectrograms that are long enough.
+    """
     columns = int(np.median([mel.shape[1] for mel in mels]))
     total = np.zeros((len(mels[0]), columns), dtype=np.float32)
     count = np.zeros(columns, dtype=np.float32)
@@ -104,13 +107,13 @@ def average(mels: Sequence[Floats]) -> Floats:
     return total / count
 
 
-def _draw_measures(by_genre: Mapping[str, Sequence[Heard]], folder: Path, ending: plots.FigureFormat) -> None:
-    """Loudness and centroid of every track, their means and intervals: a figure and a table."""
+def _draw_measures(by_genre: Mapping[str, Sequence[TrackMeasures]], folder: Path, suffix: plots.FigureFormat) -> None:
+    """Draw loudness and centroid of every track with means and intervals, and write the table of genres."""
     panels = {
         label: {genre: [float(getattr(sound, name)) for sound in sounds] for genre, sounds in by_genre.items()}
         for name, label in MEASURES.items()
     }
-    plots.save(plots.strip_plots(panels, student), folder / f"sound.{ending}")
+    plots.save(plots.strip_plots(panels, student), folder / f"sound.{suffix}")
     rows = []
     for genre, sounds in by_genre.items():
         row: dict[str, float | str | None] = {"genre": genre, "tracks": len(sounds)}
@@ -121,9 +124,9 @@ def _draw_measures(by_genre: Mapping[str, Sequence[Heard]], folder: Path, ending
     write_csv(folder / "genres.csv", list(rows[0]), rows)
 
 
-def _write_tracks(heard: Sequence[tuple[Track, Heard]], path: Path) -> None:
-    """A row a track."""
+def _write_tracks(measured: Sequence[tuple[Track, TrackMeasures]], path: Path) -> None:
+    """Write a row for each track."""
     rows = [
-        {"track": track.id, "genre": track.genre, **{n: getattr(sound, n) for n in MEASURES}} for track, sound in heard
+        {"track": track.id, "genre": track.genre, **{n: getattr(own, n) for n in MEASURES}} for track, own in measured
     ]
     write_csv(path, list(rows[0]), rows)

@@ -1,4 +1,4 @@
-"""`musiccli sweep`: many trainings with settings that Optuna picks, and the best settings as a config."""
+"""`musiccli sweep`: train with many settings that Optuna picks, and write the best settings as a config."""
 
 from __future__ import annotations
 
@@ -31,27 +31,28 @@ def sweep(
     config: str | None = None,
     fit_options: Sequence[str] = (),
 ) -> None:
-    """Train many times with settings that Optuna picks; the best on the validation tracks become a config.
+    """Train with many settings that Optuna picks; the best ones on the validation tracks become a config.
 
-    The first trial has the config's own settings, if they lie in the space. No test track is used. All other options
-    are options of fit, and hold for every trial, as `--data.source.root DIR`. The same command resumes a stopped
-    sweep; several of it at the same time share the trials. Trials lie in `<save_dir>/<name>/trial-0000` and so on.
+    The first trial has the settings of the config, if they are in the space. The sweep uses no test track. All other
+    options, such as `--data.source.root DIR`, are options of fit for every trial. The same command resumes a stopped
+    sweep. Several processes with the same command share the trials. Trials are in the folders
+    `<save_dir>/<name>/trial-0000` and so on.
 
     Args:
         fit: config of fit, or several; paths are relative to the sweep's config, or to the current folder.
         space: arguments of fit to search, each with its range {low, high, log, step} or its choices.
         arguments: further arguments of fit, the same in every trial.
-        trials: number of trials, those of earlier commands included.
-        name: of the sweep and its folder; sweep-<name of its config> if None.
-        metric: the validation metric that counts, at the epoch whose checkpoint is kept.
-        direction: whether a smaller or a larger value is better; None for smaller of a loss, larger of an accuracy.
-        sampler: of Optuna, tpe (learns from trials) or random.
-        seed: of the sampler; --seed_everything is the seed of each trial.
-        pruner: of Optuna, stops poor trials: median, hyperband or none.
-        prune_after: epochs before the median pruner may stop a trial; a third of them if None.
+        trials: number of trials, including those of earlier commands.
+        name: name of the sweep and its folder; sweep-<name of its config> if None.
+        metric: validation metric to optimise, at the epoch of the best checkpoint.
+        direction: minimize or maximize; None to minimize a loss and maximize an accuracy.
+        sampler: sampler of Optuna, tpe (learns from trials) or random.
+        seed: random seed of the sampler; --seed_everything is the seed of each trial.
+        pruner: pruner of Optuna, which stops poor trials early: median, hyperband or none.
+        prune_after: number of epochs before the median pruner can stop a trial; a third of all epochs if None.
         storage: database, a SQLite file; study.db in the sweep's folder if None.
-        retry_failed: replace the trials that failed in earlier commands by new ones.
-        config: the sweep's config file.
+        retry_failed: replace trials that failed in earlier commands by new ones.
+        config: config file of the sweep.
         fit_options: options of fit, for every trial.
 
     Raises:
@@ -83,7 +84,7 @@ def sweep(
 
 
 def plain(value: Any) -> Any:
-    """A value as it was written: jsonargparse makes namespaces of values that name a class."""
+    """A value as written in the config; jsonargparse turns values with a class into namespaces."""
     value = value.as_dict() if hasattr(value, "as_dict") else value
     if isinstance(value, dict):
         return {name: plain(part) for name, part in value.items()}
@@ -97,7 +98,7 @@ def _check_installed() -> None:
         import plotly  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            f"sweep needs {error.name}, which is not installed: python -m pip install 'musicgen_cls[sweep]'"
+            f"sweep: needs {error.name}, which is not installed; run python -m pip install 'musicgen_cls[sweep]'"
         ) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", module="optuna")

@@ -1,4 +1,4 @@
-"""What a sweep found: a table, the best settings as a config, and Optuna's plots."""
+"""The results of a sweep: a table, the best settings as a config, and Optuna's plots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from musicgen_cls import plots
 from musicgen_cls.commands.sweep.settings import FitSettings, argument
 from musicgen_cls.commands.sweep.space import shown, words
-from musicgen_cls.commands.sweep.study import SharedStudy, name_of, noted, state
+from musicgen_cls.commands.sweep.study import SharedStudy, name_of, notes_of, state
 from musicgen_cls.errors import UsageError
 from musicgen_cls.files import writing
 from musicgen_cls.tables import write_csv
@@ -23,8 +23,8 @@ DRAWN = ("optimization_history", "intermediate_values", "parallel_coordinate", "
 """Optuna's plots."""
 
 
-def tell(shared: SharedStudy, settings: FitSettings) -> None:
-    """Print and write what was found.
+def report(shared: SharedStudy, settings: FitSettings) -> None:
+    """Print and write the results.
 
     Raises:
         UsageError: every trial failed.
@@ -36,67 +36,67 @@ def tell(shared: SharedStudy, settings: FitSettings) -> None:
     write_csv(place / "trials.csv", list(rows[0]), rows)
     print(f"Table:       {place / 'trials.csv'}")
     if running := [trial for trial in ranked if state(trial) == "running"]:
-        print(f"In other processes {len(running)} still going on; the last to end says how it all ended")
+        print(f"Running:     {len(running)} in other processes; the last process to end prints the results of all")
     if all(state(trial) == "failed" for trial in ranked):
         raise UsageError(
-            f"every trial failed, {name_of(ranked[0].number)} so: {noted(ranked[0]).reason}; mend that, "
-            "and let others take their place with --retry_failed true"
+            f"every trial failed; the first, {name_of(ranked[0].number)}: {notes_of(ranked[0]).reason}; fix that, "
+            "and replace them with --retry_failed true"
         )
     if state(ranked[0]) != "complete":
-        print("No trial was finished, so there is no best one yet.")
+        print("No trial is finished yet, so there is no best one.")
         return
     draw(shared.study, metric, place)
     print(f"Plots:       {place / 'plots.html'}")
-    _tell_best(ranked[0], shared, settings)
+    _report_best(ranked[0], shared, settings)
 
 
-def _tell_best(best: FrozenTrial, shared: SharedStudy, settings: FitSettings) -> None:
+def _report_best(best: FrozenTrial, shared: SharedStudy, settings: FitSettings) -> None:
     metric, name = shared.identity["metric"], name_of(best.number)
     params = {dimension.name: dimension.value_of(best) for dimension in shared.space}
     path = shared.place / "best.yaml"
     head = f"# {name} of {shared.options.name}, {metric} {best.value:.5g} in validation: {params}\n"
-    head += "# To be run where the sweep was: paths in it may be relative.\n"
+    head += "# Run it in the folder of the sweep: paths in it can be relative.\n"
     with writing(path) as half:
         half.write_text(head + settings.text([argument(*pair) for pair in params.items()]), encoding="utf-8")
-    kept = noted(best).kept
+    kept = notes_of(best).kept
     epoch = f", epoch {kept.epoch} (from 0)" if kept else ""
     print(f"Best:        {name}, {metric} {best.value:.4g} in validation{epoch}")
     print(f"Config:      musiccli fit --config {shlex.quote(str(path))}")
     checkpoint = shared.place / name / "checkpoints" / "best.ckpt"
     if checkpoint.is_file():
-        print("Test it, once, on tracks that the sweep never saw:")
+        print("Test it once, on test tracks, which the sweep did not use:")
         print(f"             musiccli test --ckpt_path {shlex.quote(str(checkpoint))}")
     print(f"TensorBoard: tensorboard --logdir {shared.place}")
 
 
 def _ranked(trials: list[FrozenTrial], direction: str) -> list[FrozenTrial]:
-    """The best first, then those that were stopped early, running ones, and failed ones."""
+    """Complete trials, the best first, then pruned, running and failed ones."""
     sign = 1.0 if direction == "minimize" else -1.0
     states = ("complete", "pruned", "running", "failed")
 
     def rank(trial: FrozenTrial) -> tuple[int, float, int]:
-        kept = noted(trial).kept
+        kept = notes_of(trial).kept
         return states.index(state(trial)), sign * kept.value if kept else math.inf, trial.number
 
     return sorted(trials, key=rank)
 
 
 def _row(trial: FrozenTrial, metric: str, shared: SharedStudy) -> dict[str, Any]:
-    found = noted(trial)
+    notes = notes_of(trial)
     return {
         "trial": name_of(trial.number),
         "state": state(trial),
-        metric: found.kept.value if found.kept else None,
-        "epoch": found.kept.epoch if found.kept else None,
+        metric: notes.kept.value if notes.kept else None,
+        "epoch": notes.kept.epoch if notes.kept else None,
         "epochs": len(trial.intermediate_values),
         **{dimension.name: trial.params.get(dimension.name) for dimension in shared.space},
-        "minutes": round(found.seconds / 60, 2),
-        "reason": found.reason,
+        "minutes": round(notes.seconds / 60, 2),
+        "reason": notes.reason,
     }
 
 
 def _table(rows: list[dict[str, Any]], metric: str, names: list[str]) -> str:
-    """Trials as text for a terminal."""
+    """The trials as a table for a terminal."""
     columns = ["trial", "state", metric, "epochs", *names, "minutes"]
     cells = [[shown(row[name]) if row[name] is not None else "-" for name in columns] for row in rows]
     widths = [max(len(line[i]) for line in [columns, *cells]) for i in range(len(columns))]
@@ -107,7 +107,7 @@ def _table(rows: list[dict[str, Any]], metric: str, names: list[str]) -> str:
 
 
 def draw(study: Study, metric: str, place: Path) -> None:
-    """Optuna's plots of the study, each as a picture, and all on one page that needs nothing else."""
+    """Write Optuna's plots of the study, each as an image, and all on one self-contained page."""
     from optuna import visualization
 
     name_of_study, study = study.study_name, with_stopped(study)
@@ -121,14 +121,14 @@ def draw(study: Study, metric: str, place: Path) -> None:
             try:
                 axes = getattr(visualization.matplotlib, f"plot_{name}")(study, **named)
                 figure = getattr(visualization, f"plot_{name}")(study, **named)
-            except (ValueError, RuntimeError, ZeroDivisionError):  # too few trials for it
+            except (ValueError, RuntimeError, ZeroDivisionError):  # too few trials for this plot
                 continue
             drawn = plots.from_pyplot(axes)
             if name == "slice":
-                drawn.set_figwidth(2 + 3.2 * len(searched))  # a panel an argument, with the names of its choices below
+                drawn.set_figwidth(2 + 3.2 * len(searched))  # a panel for each argument, with the names of its choices
             plots.save(drawn, place / "plots" / f"{name}.png", tight=True)
             sections.append(figure.to_html(full_html=False, include_plotlyjs=not sections))
-    note = "<p>Trials that were stopped early stand with the best that they had by then.</p>"
+    note = "<p>Trials that were stopped early have the best value that they reached.</p>"
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name_of_study}</title>'
     title = f"<h1>{name_of_study}: {metric} in validation</h1>"
     with writing(place / "plots.html") as half:
@@ -136,9 +136,9 @@ def draw(study: Study, metric: str, place: Path) -> None:
 
 
 def with_stopped(study: Study) -> Study:
-    """The same study in memory, for plots, with trials that were stopped early as if they had ended with their best.
+    """A copy of the study for plots, in which pruned trials are complete and have their best value.
 
-    Optuna's plots leave such trials out, which are most of a sweep. Classes with their arguments are named shortly.
+    Optuna's plots leave out pruned trials, which are most trials of a sweep. Classes get short names.
     """
     import optuna
     from optuna.distributions import CategoricalDistribution
@@ -146,7 +146,7 @@ def with_stopped(study: Study) -> Study:
 
     shown = optuna.create_study(direction=study.direction)
     for trial in study.get_trials(deepcopy=False):
-        kept = noted(trial).kept
+        kept = notes_of(trial).kept
         choices = {
             n: words(d.choices) for n, d in trial.distributions.items() if isinstance(d, CategoricalDistribution)
         }

@@ -1,4 +1,4 @@
-"""What is trained in every trial: the config of fit, and the arguments that trials share."""
+"""The settings of fit in every trial: the config, and the arguments that all trials share."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from musicgen_cls.commands.sweep.space import Dimension, label
 from musicgen_cls.errors import UsageError, one_line
 from musicgen_cls.files import as_path
 
-_OF_NO_MATTER = (
+_WITHOUT_EFFECT = (
     *("trainer.logger", "trainer.enable_", "trainer.accelerator", "trainer.devices", "data.num_workers"),
     *("data.cache_dir", "figures_every_n_epochs", "test_after_fit", "out", "overwrite", "beside"),
 )
 
 
 class FitSettings:
-    """The arguments of fit that all trials share, and what comes of them with those of a trial.
+    """The arguments of fit that all trials share, and the configs of trials.
 
     Args:
-        options: of the command.
-        space: what is searched.
+        options: options of the command.
+        space: the searched arguments.
 
     Raises:
-        UsageError: fit would not take them.
+        UsageError: fit does not accept them.
     """
 
     def __init__(self, options: Any, space: Sequence[Dimension]) -> None:
@@ -41,8 +41,8 @@ class FitSettings:
         self._texts: dict[tuple[str, ...], str] = {}
         self.shared = _shared(options, space)
         self._check_space()
-        self.config = self.given(self.firsts)
-        """Of a trial that nobody drew."""
+        self.config = self.config_with(self.first_params)
+        """The config of a trial with the first value of each searched argument."""
         self._check_devices()
 
     @property
@@ -50,23 +50,23 @@ class FitSettings:
         """The folder of all runs."""
         logger = self.config["trainer"]["logger"]
         if not isinstance(logger, dict) or "version" not in logger.get("init_args", {}):
-            raise UsageError("--trainer.logger: a sweep needs one with folders, such as TensorBoardLogger")
+            raise UsageError("--trainer.logger: a sweep needs a logger with folders; use TensorBoardLogger")
         return Path(logger["init_args"]["save_dir"])
 
     @property
-    def firsts(self) -> list[str]:
-        """The arguments of a trial that nobody drew."""
+    def first_params(self) -> list[str]:
+        """The arguments of a trial with the first value of each searched argument."""
         return self._arguments({d.name: d.ends[0] for d in self.space})
 
-    def given(self, params: Sequence[str]) -> dict[str, Any]:
-        """The config of fit, complete and plain, with some arguments besides."""
+    def config_with(self, params: Sequence[str]) -> dict[str, Any]:
+        """The complete config of fit with some more arguments, in plain form."""
         config: dict[str, Any] = yaml.safe_load(self.text(params))
         return config
 
     def text(self, params: Sequence[str]) -> str:
-        """The same as YAML."""
+        """The complete config of fit with some more arguments, as YAML."""
         key = tuple(params)
-        if key not in self._texts:  # parsing takes a quarter of a second
+        if key not in self._texts:  # parsing takes 0.25 s
             with patched():
                 config = self._cli.parser.parse_args(["fit", *self.shared, *params])["fit"]
             self._texts[key] = self._cli._parser("fit").dump(config, skip_none=False)
@@ -74,7 +74,7 @@ class FitSettings:
 
     @cached_property
     def _cli(self) -> Settings:
-        cli = start(["fit", *self.shared, *self.firsts], Settings)
+        cli = start(["fit", *self.shared, *self.first_params], Settings)
         assert isinstance(cli, Settings)
         return cli
 
@@ -83,17 +83,17 @@ class FitSettings:
         return [argument(name, value) for name, value in values.items()]
 
     def _check_space(self) -> None:
-        """Find out, before the first trial, whether fit takes every argument of the space, and its values."""
+        """Check, before the first trial, that fit accepts every argument of the space and its values."""
         for row in range(max(len(dimension.ends) for dimension in self.space)):
             values = {d.name: d.ends[min(row, len(d.ends) - 1)] for d in self.space}
             try:
-                self.given(self._arguments(values))
+                self.config_with(self._arguments(values))
             except Exception as error:
                 cause = user_error(error)
                 if cause is None:
                     raise
-                said = ", ".join(f"{name} {label(value)}" for name, value in values.items())
-                raise UsageError(f"fit with {said}: {one_line(cause)}") from None
+                settings = ", ".join(f"{name} {label(value)}" for name, value in values.items())
+                raise UsageError(f"fit with {settings}: {one_line(cause)}") from None
 
     def _check_devices(self) -> None:
         trainer = self.config["trainer"]
@@ -101,47 +101,48 @@ class FitSettings:
         one = len(devices) == 1 if isinstance(devices, list) else str(devices) in ("1", "auto")
         if not one or trainer["num_nodes"] > 1:
             raise UsageError(
-                f"--trainer.devices {devices}: a trial runs on one device; start the same command several times instead"
+                f"--trainer.devices {devices}: a trial uses one device; leave it out, and run the same command several "
+                "times"
             )
         self.shared += ["--trainer.devices=1"] if devices == "auto" else []
 
-    def that_matter(self) -> dict[str, Any]:
-        """Those that all trials share, flat, less those that do not change what comes out."""
+    def relevant(self) -> dict[str, Any]:
+        """The shared arguments as a flat table, without those that do not change the results."""
         searched = tuple(dimension.name for dimension in self.space)
         return {
             name: value
             for name, value in _flat(self.config).items()
-            if not name.startswith(_OF_NO_MATTER) and not any(name == s or name.startswith(f"{s}.") for s in searched)
+            if not name.startswith(_WITHOUT_EFFECT) and not any(name == s or name.startswith(f"{s}.") for s in searched)
         }
 
-    def own(self) -> dict[str, Any] | None:
-        """What the config itself says of what is searched, if all of that lies in the space."""
+    def config_values(self) -> dict[str, Any] | None:
+        """The config's own values of the searched arguments; None if any of them is not in the space."""
         try:
-            config = _flat(self.given([]))
+            config = _flat(self.config_with([]))
         except Exception as error:
             if user_error(error) is None:
                 raise
-            return None  # complete only with what is searched
-        own = {}
+            return None  # the config is not complete without the searched arguments
+        values = {}
         for dimension in self.space:
             name = dimension.name
-            value = config.get(name, config.get(f"{name}.class_path", "").rpartition(".")[2])  # a class is named short
+            value = config.get(name, config.get(f"{name}.class_path", "").rpartition(".")[2])  # the class's short name
             if not dimension.holds(value):
                 return None
-            own[name] = label(value)
-        return own
+            values[name] = label(value)
+        return values
 
 
 def argument(name: str, value: Any) -> str:
-    """As on the command line."""
+    """An argument as the command line has it."""
     return f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
 
 
 def _shared(options: Any, space: Sequence[Dimension]) -> list[str]:
-    """The arguments of fit that all trials share, as on its command line."""
-    said = {arg[2:].partition("=")[0] for arg in options.passed} | set(options.arguments or {})
-    if twice := next((d.name for d in space if d.name in said), None):
-        raise UsageError(f"{twice}: searched in space, and given as an argument; take one away")
+    """The arguments of fit that all trials share, as the command line has them."""
+    names = {arg[2:].partition("=")[0] for arg in options.passed} | set(options.arguments or {})
+    if twice := next((d.name for d in space if d.name in names), None):
+        raise UsageError(f"{twice}: is in space, and also an argument; remove one of the two")
     found = []
     for file in [options.fit] if isinstance(options.fit, str) else options.fit:
         beside = Path(options.home) / as_path(file, "--fit")
@@ -150,7 +151,7 @@ def _shared(options: Any, space: Sequence[Dimension]) -> list[str]:
 
 
 def _flat(config: Any, name: str = "") -> dict[str, Any]:
-    """A nested config by dotted names, as the command line has them."""
+    """A nested config as a flat table with the dotted names of the command line."""
     if not isinstance(config, dict):
         return {name: config}
     flat: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What a sweep searches: arguments of fit, each with its range or its choices."""
+"""The search space of a sweep: arguments of fit, each with its range or its choices."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dimension:
-    """The values that an argument may take: a range, or some.
+    """The possible values of an argument: a range, or a list of choices.
 
     Args:
-        name: of the argument, as `model.lr`.
-        low: least value; None where there are choices.
-        high: greatest.
-        log: whether factors count, not differences.
-        step: between values.
+        name: name of the argument, such as `model.lr`.
+        low: smallest value; None if there are choices.
+        high: largest value.
+        log: whether the range is logarithmic.
+        step: difference between values.
         choices: the values.
     """
 
@@ -36,25 +36,26 @@ class Dimension:
     choices: tuple[Any, ...] = ()
 
     @classmethod
-    def read(cls, name: str, said: Any) -> Dimension:
-        """From a config: `{low: ..., high: ..., log: true}`, `{choices: [...]}` or a list.
+    def read(cls, name: str, value: Any) -> Dimension:
+        """Read the value of a config: `{low: ..., high: ..., log: true}`, `{choices: [...]}` or a list.
 
         Raises:
-            UsageError: it says something else, or something impossible.
+            UsageError: the value has another form, or is invalid.
         """
-        said = {"choices": said} if isinstance(said, list) else said
-        where = f"space {name}: {json.dumps(said, default=str)}"
-        keys = set(said) if isinstance(said, dict) else set()
+        value = {"choices": value} if isinstance(value, list) else value
+        where = f"space {name}: {json.dumps(value, default=str)}"
+        keys = set(value) if isinstance(value, dict) else set()
         if keys == {"choices"}:
-            if not isinstance(said["choices"], list) or not said["choices"]:
-                raise UsageError(f"{where}: no choices; list some, as choices: [16, 32]")
-            return cls(name, choices=tuple(said["choices"]))
+            if not isinstance(value["choices"], list) or not value["choices"]:
+                raise UsageError(f"{where}: no choices; list some, such as choices: [16, 32]")
+            return cls(name, choices=tuple(value["choices"]))
         if not {"low", "high"} <= keys <= {"low", "high", "log", "step"}:
-            raise UsageError(f"{where}: say low and high, and log: true or a step where wanted, or choices: [...]")
+            raise UsageError(f"{where}: give low and high, optionally with log: true or a step; or choices: [...]")
         for key in keys - {"log"}:
-            if isinstance(said[key], bool) or not isinstance(said[key], int | float) or not math.isfinite(said[key]):
+            number = value[key]
+            if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
                 raise UsageError(f"{where}: {key} must be a finite number")
-        dimension = cls(name, **said)
+        dimension = cls(name, **value)
         dimension._check(where)
         return dimension
 
@@ -66,28 +67,28 @@ class Dimension:
         if not isinstance(self.log, bool):
             raise UsageError(f"{where}: log must be true or false")
         if self.log and self.low <= 0:
-            raise UsageError(f"{where}: a logarithm needs low above 0; raise it, or leave log out")
+            raise UsageError(f"{where}: a logarithm needs low above 0; raise low, or leave log out")
         if self.step is not None and (self.log or self.step <= 0):
-            raise UsageError(f"{where}: step must be above 0, and goes with no log")
+            raise UsageError(f"{where}: step must be above 0, and cannot be used with log")
 
     @property
     def whole(self) -> bool:
-        """Whether its values are whole numbers."""
+        """Whether the values are integers."""
         return all(isinstance(value, int) for value in (self.low, self.high, self.step or 1))
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """Values that must be possible if all are."""
+        """The choices, or both ends of the range."""
         return self.choices or (self.low, self.high)
 
     def described(self) -> dict[str, Any]:
-        """What makes it what it is, to compare."""
+        """The range or the choices in plain form."""
         if self.choices:
             return {"choices": list(self.choices)}
         return {"low": self.low, "high": self.high, "log": self.log, "step": self.step}
 
     def holds(self, value: Any) -> bool:
-        """Whether a value is one of its own."""
+        """Whether a value is in the range or among the choices."""
         if self.choices:
             return value in self.choices
         numeric = isinstance(value, int if self.whole else int | float) and not isinstance(value, bool)
@@ -104,7 +105,7 @@ class Dimension:
         return float(trial.suggest_float(self.name, self.low, self.high, step=self.step, log=self.log))
 
     def value_of(self, trial: FrozenTrial) -> Any:
-        """The value that a trial was given; None if it has none."""
+        """The value of a trial; None if it has none."""
         value = trial.params.get(self.name)
         return self._known.get(value, value)
 
@@ -113,24 +114,24 @@ class Dimension:
         return {label(choice): choice for choice in self.choices}
 
 
-def read_space(said: dict[str, Any]) -> list[Dimension]:
-    """From the `space` of a sweep's config.
+def read_space(space: dict[str, Any]) -> list[Dimension]:
+    """Read the `space` of a sweep's config.
 
     Raises:
-        UsageError: it is empty, or says something impossible.
+        UsageError: it is empty or invalid.
     """
-    if not said:
-        raise UsageError("space: empty, so there is nothing to search; name arguments, as model.lr: {low, high}")
-    return [Dimension.read(name, what) for name, what in said.items()]
+    if not space:
+        raise UsageError("space: empty, so there is nothing to search; name arguments, such as model.lr: {low, high}")
+    return [Dimension.read(name, value) for name, value in space.items()]
 
 
 def label(value: Any) -> Any:
-    """A value as Optuna takes one: what is not a number, a word or null becomes a text."""
+    """A value in a form that Optuna accepts: other values than numbers, strings and null become JSON."""
     return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value, sort_keys=True)
 
 
 def words(labels: Sequence[Any]) -> dict[Any, Any]:
-    """What stands for each choice in a picture: short, and no two alike."""
+    """Short and different names of the choices, for plots."""
     found: dict[Any, Any] = {}
     for choice in labels:
         word = shown(choice) if isinstance(choice, str) else choice
@@ -139,7 +140,7 @@ def words(labels: Sequence[Any]) -> dict[Any, Any]:
 
 
 def shown(value: Any) -> str:
-    """A value as people read it: of a class with its arguments, as `label` has it, the name."""
+    """A value as text for people; a class with arguments is shown by its name."""
     if isinstance(value, str) and value.startswith('{"class_path"'):
         return str(json.loads(value)["class_path"].rpartition(".")[2])
     return f"{value:.4g}" if isinstance(value, float) else str(value)

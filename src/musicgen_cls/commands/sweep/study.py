@@ -1,4 +1,4 @@
-"""An Optuna study in a SQLite file, which several processes share."""
+"""An Optuna study in a SQLite file that several processes share."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 LOCKED_S = 30.0
-"""How long to wait for a database that another program has locked, s."""
+"""Time to wait for a database that another program has locked, s."""
 
 
 class StudyError(UsageError):
-    """A study that cannot be used, so that no trial can run."""
+    """A study cannot be used, so that no trial can run."""
 
 
 class MetricError(StudyError):
-    """Validation does not give what is to be searched by."""
+    """Validation does not log the metric of the search."""
 
 
 class Kept(Struct, frozen=True):
-    """The best that a trial has had: the epoch, what its checkpoint is chosen by, and what the search is by."""
+    """The best epoch of a trial: its number, the monitored value of the checkpoint, and the value of the metric."""
 
     epoch: int
     monitored: float
     value: float
 
 
-class Noted(Struct, frozen=True):
-    """What this package notes of a trial in the database; `seconds` of training, and why the trial failed."""
+class TrialNotes(Struct, frozen=True):
+    """What this package stores about a trial in the database: best epoch, seconds of training, reason of a failure."""
 
     kept: Kept | None = None
     seconds: float = 0.0
@@ -53,7 +53,7 @@ class Noted(Struct, frozen=True):
 
 
 class Identity(Struct, frozen=True):
-    """What a study in a database is about."""
+    """The settings of a study, by which a command recognises its own study in a database."""
 
     metric: str
     direction: str
@@ -63,15 +63,15 @@ class Identity(Struct, frozen=True):
 
 
 class SharedStudy:
-    """The study of a sweep: what was drawn, what came of it, and which process has which trial.
+    """The study of a sweep: the trials with their values and results, and the process of each.
 
     Args:
-        options: of the command.
+        options: options of the command.
         place: folder of the sweep.
-        space: what is searched.
-        identity: what the sweep is about, `metric`, `direction`, `space` and `config`, to tell it from others.
-        first: values of the first trial; drawn if None.
-        epochs: most that a trial may have; None without a limit.
+        space: the searched arguments.
+        identity: `metric`, `direction`, `space` and `config` of the sweep, by which a study is recognised.
+        first: values of the first trial; sampled if None.
+        epochs: maximum number of epochs of a trial; None without a limit.
     """
 
     def __init__(
@@ -88,17 +88,17 @@ class SharedStudy:
         self.first, self.epochs = first, epochs
         storage = (options.storage or "").removeprefix("sqlite:///")
         if "://" in storage:
-            raise UsageError(f"--storage {storage}: a SQLite file is wanted, as --storage sweeps.db")
+            raise UsageError(f"--storage {storage}: must be a SQLite file, such as --storage sweeps.db")
         self.database = as_path(storage, "--storage") if storage else place / "study.db"
-        # processes find each other by locks in that folder, and trials go on from checkpoints there
+        # processes coordinate with locks in that folder, and trials resume from checkpoints in it
         self.identity["folder"] = str(place.absolute()) if storage else None
 
     @contextmanager
-    def told(self) -> Iterator[None]:
-        """Tell what is wrong with the database in one line.
+    def database_errors(self) -> Iterator[None]:
+        """Report errors of the database in one line.
 
         Raises:
-            StudyError: SQLite failed, or what is noted there is damaged.
+            StudyError: SQLite failed, or the content of the database is damaged.
         """
         try:
             yield
@@ -110,15 +110,15 @@ class SharedStudy:
                 raise
             locked = "locked" in str(cause)
             reason = f"locked by another program for {LOCKED_S:.0f} s" if locked else f"cannot be used ({cause})"
-            remedy = "end that one" if locked else "mend that, or name another with --storage"
-            raise StudyError(f"{self.database}: {reason}; {remedy}; the same command goes on") from error
+            remedy = "end that program" if locked else "fix that, or name another file with --storage"
+            raise StudyError(f"{self.database}: {reason}; {remedy}; the same command resumes the sweep") from error
 
     @cached_property
     def study(self) -> Study:
-        """Optuna's, made where there is none yet.
+        """Optuna's study; it is created if the database has none.
 
         Raises:
-            StudyError: the database or the study is of something else.
+            StudyError: the database or the study belongs to another program or sweep.
         """
         import optuna
 
@@ -127,11 +127,13 @@ class SharedStudy:
         with self._alone():
             try:
                 if not self._has_database():
-                    with writing(self.database) as empty:  # whole at once: processes look at it before they take turns
+                    with writing(self.database) as empty:  # whole or not at all, since others check it without a lock
                         _storage(empty).engine.dispose()
                 storage = _storage(self.database)
             except RuntimeError as error:
-                raise StudyError(f"{self.database}: of another version of Optuna ({one_line(error)})") from error
+                raise StudyError(
+                    f"{self.database}: written by another version of Optuna ({one_line(error)}); give another --name"
+                ) from error
             study = optuna.create_study(
                 storage=storage,
                 study_name=self.options.name,
@@ -144,42 +146,42 @@ class SharedStudy:
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """Those that began."""
+        """The trials that have started."""
         return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.name != "WAITING"]
 
     @property
     def failed(self) -> set[int]:
-        """Numbers of those that failed."""
+        """Numbers of the failed trials."""
         return {trial.number for trial in self.trials if state(trial) == "failed"}
 
-    def next(self, forgiven: set[int]) -> tuple[Trial, FileLock] | None:
-        """A trial to run, ours until its lock is released: one whose process died, else a new one; None at the end.
+    def next(self, not_counted: set[int]) -> tuple[Trial, FileLock] | None:
+        """A trial to run, and its lock: a trial whose process died, or a new one; None if all trials are done.
 
         Args:
-            forgiven: trials that do not count.
+            not_counted: trials that do not count as done.
         """
         import optuna
 
-        study = self.study  # opened before the lock, which opening takes too
+        study = self.study  # opened first, since opening needs the same lock
         with self._alone():
-            begun = self.trials
-            for trial in begun:
+            started = self.trials
+            for trial in started:
                 if state(trial) == "running" and (lock := self._claimed(trial.number)):
                     if state(study.trials[trial.number]) == "running":
                         return optuna.Trial(study, trial._trial_id), lock
-                    lock.release()  # it ended between our look at it and our taking it
-            if len([trial for trial in begun if trial.number not in forgiven]) >= self.options.trials:
+                    lock.release()  # the trial ended before we got the lock
+            if len([trial for trial in started if trial.number not in not_counted]) >= self.options.trials:
                 return None
-            study.sampler = self._sampler(len(begun))
-            fresh = study.ask()
+            study.sampler = self._sampler(len(started))
+            new = study.ask()
             for dimension in self.space:
-                dimension.suggested(fresh)
-            lock = self._claimed(fresh.number)
+                dimension.suggested(new)
+            lock = self._claimed(new.number)
             assert lock is not None
-            return fresh, lock
+            return new, lock
 
     def forget(self, trial: Trial) -> None:
-        """Let go of a study of which this trial is all, as if it had not begun."""
+        """Delete the study and the trial's files, if this is the only trial."""
         import optuna
 
         if len(self.trials) == 1:
@@ -191,7 +193,7 @@ class SharedStudy:
         return self.place / f".{name_of(number)}.lock"
 
     def _claimed(self, number: int) -> FileLock | None:
-        """The lock of a trial, held; None if a living process holds it. The system frees what a dead one held."""
+        """The acquired lock of a trial; None if a running process has it. The system releases locks of dead ones."""
         lock = FileLock(self._lock_file(number))
         try:
             lock.acquire(timeout=0)
@@ -201,12 +203,14 @@ class SharedStudy:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Keep the other processes of this sweep from taking a trial at the same moment."""
+        """Hold the lock of the database, so that no other process of the sweep takes a trial at the same time."""
         try:
             with FileLock(f"{self.database}.lock", timeout=4 * LOCKED_S):
                 yield
         except Timeout:
-            raise StudyError(f"{self.database}.lock: held by another process for too long; end that one") from None
+            raise StudyError(
+                f"{self.database}.lock: locked by another process for too long; end that process"
+            ) from None
 
     def _has_database(self) -> bool:
         return self.database.exists() and (self.database.is_dir() or self.database.stat().st_size > 0)
@@ -224,12 +228,12 @@ class SharedStudy:
             raise StudyError(f"{self.database}: not a SQLite database; name another file with --storage") from error
         if tables and not {"studies", "trials"} <= tables:
             raise StudyError(
-                f"{self.database}: a database of something else (tables {', '.join(sorted(tables)[:4])}); name "
+                f"{self.database}: a database of another program (tables {', '.join(sorted(tables)[:4])}); name "
                 "another file with --storage"
             )
 
     def _identify(self, study: Study) -> None:
-        """Write into a new study what it searches; refuse one that searches something else."""
+        """Write the settings into a new study; refuse a study with other settings."""
         theirs = study.user_attrs.get("sweep")
         if theirs is None:
             self._check_new(study)
@@ -240,20 +244,22 @@ class SharedStudy:
         for name, there, here in self._pairs(convert(theirs, Identity)):
             if there != here:
                 raise StudyError(
-                    f"{self.database}: its study '{study.study_name}' has {name} {json.dumps(there)}, this command "
+                    f"{self.database}: study '{study.study_name}' has {name} {json.dumps(there)}, but this command has "
                     f"{json.dumps(here)}; give another --name"
                 )
 
     def _check_new(self, study: Study) -> None:
         if study.trials:
-            raise StudyError(f"{self.database}: its study '{study.study_name}' is not of musiccli; give another --name")
+            raise StudyError(
+                f"{self.database}: musiccli did not create the study '{study.study_name}'; give another --name"
+            )
         if left := min(self.place.glob("trial-*/checkpoints"), default=None):
             raise StudyError(
-                f"{left.parent}: left by a sweep whose database is gone; move {self.place} away, or give another --name"
+                f"{left.parent}: the database of this sweep is gone; move {self.place} away, or give another --name"
             )
 
     def _pairs(self, theirs: Identity) -> Iterator[tuple[str, Any, Any]]:
-        """What the study in the database is about, beside what this command is."""
+        """Each setting of the study in the database, with its value in this command."""
         ours = self.identity
         for name in ("metric", "direction"):
             yield name, getattr(theirs, name), ours[name]
@@ -261,7 +267,7 @@ class SharedStudy:
             yield "its trials in", theirs.folder, ours["folder"]
         for name in sorted(theirs.space.keys() | ours["space"].keys()):
             yield f"space {name}", theirs.space.get(name), ours["space"].get(name)
-        for name in sorted(theirs.config.keys() & ours["config"].keys()):  # other versions know other settings
+        for name in sorted(theirs.config.keys() & ours["config"].keys()):  # other versions have other settings
             yield name, theirs.config[name], ours["config"][name]
 
     def _pruner(self) -> Any:
@@ -269,14 +275,14 @@ class SharedStudy:
 
         if self.options.pruner == "median":
             after = self.options.prune_after
-            spared = (self.epochs or 0) // 3 if after is None else after  # large batches learn late
-            return pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=spared)
+            warmup = (self.epochs or 0) // 3 if after is None else after  # with large batches, training starts slowly
+            return pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=warmup)
         if self.options.pruner == "hyperband":
             return pruners.HyperbandPruner(min_resource=1, max_resource=self.epochs or "auto")
         return pruners.NopPruner()
 
     def _sampler(self, number: int) -> Any:
-        """Of a trial: of its own seed, so that several processes do not draw the same, nor one that goes on."""
+        """The sampler of a trial. Each trial has its own seed, so that all processes and commands sample new values."""
         from optuna import samplers
 
         seed = (self.options.seed * 1_000_003 + number) % 2**32
@@ -286,36 +292,36 @@ class SharedStudy:
 
 
 def _storage(database: Path) -> RDBStorage:
-    """Optuna's tables in a SQLite file, made where there are none."""
+    """Optuna's storage in a SQLite file; missing tables are created."""
     import optuna
 
     def connect() -> sqlite3.Connection:
-        """Open the file itself: a `?`, `%` or `{` in its path would mean something in a URL."""
+        """Open the file by its path, since a `?`, `%` or `{` in a path has a meaning in a URL."""
         return sqlite3.connect(database.absolute(), timeout=LOCKED_S, check_same_thread=False)
 
     return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
 
 
 def name_of(number: int) -> str:
-    """Of a trial, and of its folder."""
+    """The name of a trial and its folder."""
     return f"trial-{number:04d}"
 
 
-def noted(trial: Trial | FrozenTrial) -> Noted:
-    """What is noted of a trial; raises `Damage`, which `SharedStudy.told` turns into one line."""
+def notes_of(trial: Trial | FrozenTrial) -> TrialNotes:
+    """The notes about a trial; raises `Damage`, which `SharedStudy.database_errors` reports."""
     try:
-        return convert(dict(trial.user_attrs), Noted)
+        return convert(dict(trial.user_attrs), TrialNotes)
     except Damage as damage:
         raise Damage(f"{name_of(trial.number)}: {damage}") from None
 
 
 def state(trial: FrozenTrial) -> str:
-    """How a trial ended, if it did: `complete`, `pruned`, `failed` or `running`."""
+    """The state of a trial: `complete`, `pruned`, `failed` or `running`."""
     return {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}.get(trial.state.name, "running")
 
 
 def sqlite_error(error: BaseException | None) -> sqlite3.Error | None:
-    """What SQLite said, at the bottom of a chain of errors."""
+    """The error of SQLite in a chain of errors; None if there is none."""
     while error is not None:
         if isinstance(error, sqlite3.Error):
             return error

@@ -1,4 +1,4 @@
-"""One command's share in a sweep: its trials, one after another."""
+"""The trials that one process of a sweep runs, one after another."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from lightning.pytorch.utilities.memory import garbage_collection_cuda, is_oom_error
 
 from musicgen_cls.cli.lightning import start
-from musicgen_cls.cli.logs import quieten
+from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.cli.messages import user_error
 from musicgen_cls.commands.sweep import findings
 from musicgen_cls.commands.sweep.settings import FitSettings, argument
 from musicgen_cls.commands.sweep.space import read_space, shown
-from musicgen_cls.commands.sweep.study import MetricError, SharedStudy, StudyError, name_of, noted, sqlite_error
+from musicgen_cls.commands.sweep.study import MetricError, SharedStudy, StudyError, name_of, notes_of, sqlite_error
 from musicgen_cls.commands.sweep.watch import Watch
 from musicgen_cls.errors import UsageError, check_not_negative, check_positive, one_line
 from musicgen_cls.files import check_writable
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 class Sweep:
-    """Trains what the study asks for, and tells it how that went.
+    """Trains the trials of a study, and reports their results to it.
 
     Args:
-        options: of the command.
+        options: options of the command.
 
     Raises:
-        UsageError: they say something impossible, or fit would not take what it is to be given.
+        UsageError: an option is invalid, or fit does not accept the arguments.
     """
 
     def __init__(self, options: Any) -> None:
@@ -54,21 +54,21 @@ class Sweep:
                 "metric": self.metric,
                 "direction": direction,
                 "space": {dimension.name: dimension.described() for dimension in self.space},
-                "config": self.settings.that_matter(),
+                "config": self.settings.relevant(),
             },
-            first=self.settings.own(),
+            first=self.settings.config_values(),
             epochs=epochs if epochs and epochs > 0 else None,
         )
 
     def run(self) -> None:
-        """Run what trials are left, then say what was found."""
+        """Run the remaining trials, then print and write the results."""
         check_writable(self.place, "--trainer.logger.save_dir")
         check_writable(self.shared.database.parent, "--storage")
-        with _logged(self.place / "prepare.log"):  # a mistake that all would meet is told once
-            start(["prepare", *self.settings.shared, *self.settings.firsts])
-        with self.shared.told():
-            forgiven = self.shared.failed if self.options.retry_failed else set()
-            while (taken := self.shared.next(forgiven)) is not None:
+        with _logged(self.place / "prepare.log"):  # an error in all trials is reported once
+            start(["prepare", *self.settings.shared, *self.settings.first_params])
+        with self.shared.database_errors():
+            not_counted = self.shared.failed if self.options.retry_failed else set()
+            while (taken := self.shared.next(not_counted)) is not None:
                 trial, lock = taken
                 try:
                     self._run(trial)
@@ -78,33 +78,33 @@ class Sweep:
                 finally:
                     lock.release()
                 Path(lock.lock_file).unlink(missing_ok=True)
-            findings.tell(self.shared, self.settings)
+            findings.report(self.shared, self.settings)
 
     def _run(self, trial: Trial) -> None:
-        """Train one, and tell the study how it went; a mistake of its own fails it, and no other."""
+        """Train one trial, and report its result to the study; an error fails this trial only."""
         from optuna.trial import TrialState
 
         folder = self.place / name_of(trial.number)
         folder.mkdir(parents=True, exist_ok=True)
         params = [argument(d.name, d.suggested(trial)) for d in self.space]
-        checkpoint = self.settings.given(params)["checkpoint"]
+        checkpoint = self.settings.config_with(params)["checkpoint"]
         with Watch(trial, self.metric, checkpoint, self._label_of(trial)) as watch:
             reason = self._train(folder, params, watch) or watch.reason
         garbage_collection_cuda()
-        kept = noted(self.shared.study.trials[trial.number]).kept
+        kept = notes_of(self.shared.study.trials[trial.number]).kept
         if reason is not None:
             trial.set_user_attr("reason", reason)
             self.shared.study.tell(trial, state=TrialState.FAIL)
             print(f"{folder.name} failed: {reason}", file=sys.stderr)
         elif kept is None:
-            raise MetricError(f"--metric {self.metric}: no validation gave it; trial in {folder}")
+            raise MetricError(f"--metric {self.metric}: no validation logged it in {folder}; name another metric")
         elif watch.pruned:
             self.shared.study.tell(trial, state=TrialState.PRUNED)
         else:
             self.shared.study.tell(trial, kept.value)
 
     def _train(self, folder: Path, params: list[str], watch: Watch) -> str | None:
-        """Fit, from where that was stopped if it was; why it failed, if it did."""
+        """Train, or resume a stopped training; the reason if it failed."""
         ours = [f"--trainer.logger.name={self.options.name}", f"--trainer.logger.version={folder.name}"]
         ours += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
         ours += ["--test_after_fit=false", "--checkpoint.dirpath=null"]
@@ -127,27 +127,27 @@ class Sweep:
         return f"{name_of(trial.number)} of {self.options.trials} ({values})"
 
 
-def _direction(metric: str, said: Literal["minimize", "maximize"] | None) -> Literal["minimize", "maximize"]:
+def _direction(metric: str, given: Literal["minimize", "maximize"] | None) -> Literal["minimize", "maximize"]:
     if not metric.startswith("val_"):
-        raise UsageError(f"--metric {metric}: settings are chosen on the validation tracks; name one as val_loss")
-    if said is None and not metric.endswith(("loss", "accuracy")):
-        raise UsageError(f"--metric {metric}: say whether less or more is better with --direction minimize or maximize")
-    return said or ("minimize" if metric.endswith("loss") else "maximize")
+        raise UsageError(f"--metric {metric}: must be a metric of the validation tracks, such as val_loss")
+    if given is None and not metric.endswith(("loss", "accuracy")):
+        raise UsageError(f"--metric {metric}: set --direction to minimize or maximize")
+    return given or ("minimize" if metric.endswith("loss") else "maximize")
 
 
 def _reason(error: Exception, cause: Exception | None) -> str:
-    """Why a trial failed, in one line."""
+    """The reason why a trial failed, in one line."""
     if is_oom_error(error) or isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        return "out of memory; smaller batches or networks need less"
+        return "out of memory; use smaller batches or a smaller network"
     return one_line(cause) if cause else f"{type(error).__name__}: {one_line(error)[:200]}"
 
 
 @contextmanager
 def _logged(path: Path) -> Iterator[None]:
-    """Send what is printed, and warned of, to a file."""
+    """Redirect everything that is printed or logged to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
             yield
     finally:
-        quieten()  # handlers hold the file, which is closed
+        configure_logs()  # log handlers still have the closed file

@@ -1,4 +1,4 @@
-"""What goes with each trial's training."""
+"""The callback of each trial's training."""
 
 from __future__ import annotations
 
@@ -10,53 +10,53 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from msgspec.structs import asdict
 
-from musicgen_cls.commands.sweep.study import Kept, MetricError, noted
+from musicgen_cls.commands.sweep.study import Kept, MetricError, notes_of
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 
 class Watch(Callback):
-    """Tells the study how a trial does, epoch by epoch, stops it where that is poor, and shows a line of progress.
+    """Reports each epoch of a trial to the study, stops poor trials, and shows a progress bar.
 
     Args:
-        trial: Optuna's.
-        metric: what counts.
-        checkpoint: the settings of the checkpoint that is kept: `monitor` and `mode`.
-        label: what the line begins with.
+        trial: Optuna's trial.
+        metric: the metric of the search.
+        checkpoint: settings of the best checkpoint: `monitor` and `mode`.
+        label: label of the progress bar.
     """
 
     def __init__(self, trial: Trial, metric: str, checkpoint: dict[str, Any], label: str) -> None:
         self.trial, self.metric, self.label = trial, metric, label
         self.monitor, self.sign = checkpoint["monitor"] or metric, -1.0 if checkpoint["mode"] == "max" else 1.0
-        before = noted(trial)
+        before = notes_of(trial)
         self.kept = before.kept
         self.reason: str | None = None
         self.pruned = False
         self._bar: Any = None
-        self._began = time.monotonic() - before.seconds
+        self._start = time.monotonic() - before.seconds
         self._shown = sys.stderr
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the line, at the epoch that training goes on from."""
+        """Open the progress bar at the current epoch."""
         from tqdm import tqdm
 
-        total, begun = trainer.max_epochs, trainer.current_epoch
-        self._bar = tqdm(total=total, initial=begun, desc=self.label, unit="epoch", file=self._shown)
+        total, done = trainer.max_epochs, trainer.current_epoch
+        self._bar = tqdm(total=total, initial=done, desc=self.label, unit="epoch", file=self._shown)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report; decide whether to go on."""
+        """Report the metric; decide whether training continues."""
         if trainer.sanity_checking:
             return
         for name in (self.metric, self.monitor):
             if name not in trainer.callback_metrics:
                 logged = ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val_")))
-                raise MetricError(f"--metric {name}: not among what validation gives: {logged}")
+                raise MetricError(f"--metric {name}: validation does not log it; use one of {logged}")
         value, monitored = (float(trainer.callback_metrics[name]) for name in (self.metric, self.monitor))
         epoch = trainer.current_epoch
-        self.trial.set_user_attr("seconds", time.monotonic() - self._began)
+        self.trial.set_user_attr("seconds", time.monotonic() - self._start)
         if not math.isfinite(value):
-            self.reason = f"{self.metric} is {value} after {epoch + 1} epochs: training went astray"
+            self.reason = f"{self.metric} is {value} after {epoch + 1} epochs: training diverged"
             trainer.should_stop = True
             return
         self.trial.report(value, epoch)
@@ -70,11 +70,11 @@ class Watch(Callback):
             self._bar.set_postfix_str(f"{self.metric} {value:.4g}, pruned")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave the line, before figures are drawn."""
+        """Close the progress bar before figures are drawn."""
         self._close()
 
     def __enter__(self) -> Watch:
-        """Itself; leaves its line at the end, whatever happens."""
+        """The callback itself; its progress bar is closed at the end."""
         return self
 
     def __exit__(self, *_: object) -> None:
