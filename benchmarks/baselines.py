@@ -1,8 +1,9 @@
 """Plain classifiers on tables of features, on the splits of the networks: `python benchmarks/baselines.py TABLE`.
 
-Logistic regression, a support vector machine with radial basis functions, nearest neighbours and a random forest of
-scikit-learn, with its own defaults but for what is said below; z-scores from training rows; a track is of the genre
-that its rows have the highest mean probability of. Nothing is chosen on validation rows, which are left aside.
+The classifiers are logistic regression, a support vector machine with radial basis functions, nearest neighbours and a
+random forest of scikit-learn, with its defaults except for the arguments below. Features are z-scores of the training
+rows. The prediction for a track is the genre with the highest mean probability over its rows. Validation rows are not
+used.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def main() -> None:
     """Fit, score, print a Markdown table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("table", help="features_3_sec.csv, or another of its kind")
-    parser.add_argument("--folder", help="the music, a sub-folder a genre, of a table that is not of GTZAN")
+    parser.add_argument("--folder", help="the music of a table that is not of GTZAN, a sub-folder for each genre")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--splits", nargs="+", default=SPLITS, choices=SPLITS)
     options = parser.parse_args()
@@ -60,7 +61,7 @@ def main() -> None:
 
 
 def score(classifier: ClassifierMixin, data: FeatureTable) -> tuple[float, float]:
-    """Shares of test tracks and of test rows that are told right."""
+    """Accuracy on the test tracks and on the test rows."""
     data.setup("fit")
     assert data.collection is not None
     items, train, test = data.collection.items, data.windows["train"], data.windows["test"]

@@ -1,4 +1,4 @@
-"""Takes the time of `musiccli fit` in its process: a callback that `speed.py` and `memory.py` name in the config."""
+"""Measures the time of `musiccli fit` in its process: a callback that `speed.py` and `memory.py` name in the config."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from loops import now
 
 
 class EpochClock(Callback):
-    """Windows and batches a second of each training epoch, from its start to the start of its validation.
+    """Windows and batches per second of each training epoch, from its start to the start of its validation.
 
     Args:
-        out: file that takes a line of JSON for each epoch.
+        out: file for the results, a line of JSON for each epoch.
     """
 
     def __init__(self, out: str) -> None:
@@ -43,7 +43,7 @@ class EpochClock(Callback):
 
 
 def clocked(out: Path, unit: str) -> float:
-    """The median over the epochs, without the first; the file is removed."""
+    """The median over the epochs, without the first; removes the file."""
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     out.unlink()
     return statistics.median(row[unit] for row in rows[1:])

@@ -1,14 +1,14 @@
-"""How well `--data.duplicates near` finds copies, and how many different tracks it takes for copies.
+"""How well `--data.duplicates near` finds copies, and how often it finds false ones.
 
     python benchmarks/copies.py DIR [DIR ...]
     python benchmarks/copies.py DIR --against DIR
 
-Of every track in the folders (a sub-folder a genre) five copies are made: MP3 of 64 kbit/s, Ogg Vorbis, another rate
-(16 kHz), 6 dB quieter, and without its first 2 s. Printed are, for each kind, the share of copies whose original is
-found, with the 95 % interval of Wilson; and the pairs of different tracks that are taken for copies, each kind alone
-and all of them together. Tracks that are equal bit for bit count once.
+The script makes five copies of every track in the folders (a sub-folder for each genre): MP3 of 64 kbit/s, Ogg Vorbis,
+another sample rate (16 kHz), 6 dB quieter, and without the first 2 s. For each kind it prints the share of copies whose
+original is found, with the 95 % interval of Wilson, and the number of false pairs, which are pairs of different tracks.
+It also prints the false pairs of all kinds together. Exact copies count once.
 
-With `--against` no copies are made: files of one name in the two folders are taken for copies.
+With `--against` the script makes no copies: files with the same name in the two folders count as copies.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RATE = 22050
 
 
 def encoded(waveform: Waveform, **options: object) -> Waveform:
-    """What an encoder leaves of a recording."""
+    """A recording after encoding and decoding."""
     buffer = BytesIO()
     soundfile.write(buffer, waveform, RATE, **options)
     buffer.seek(0)
@@ -50,7 +50,7 @@ KINDS: dict[str, Callable[[Waveform], Waveform]] = {
 
 
 def compare(folder: str, other: str) -> None:
-    """Look for the files of one folder in another, by their sound, and by their names."""
+    """Look for the files of one folder in another, by sound and by name."""
     tracks = [track for root in (folder, other) for track in Folder(root).tracks()]
     count = len(Folder(folder).tracks())
     stems = [track.path.stem for track in tracks]
@@ -58,14 +58,14 @@ def compare(folder: str, other: str) -> None:
     common = set(stems[:count]) & set(stems[count:])
     across = [(stems[a], stems[b]) for a, b in pairs if a < count <= b]
     found = {a for a, b in across if a == b}
-    print(f"{count} and {len(tracks) - count} tracks, {len(common)} in both by name; found {len(found)} of these")
-    print(f"other pairs across: {sum(a != b for a, b in across)}; pairs within one folder: {len(pairs) - len(across)}")
+    print(f"{count} and {len(tracks) - count} tracks; {len(common)} names are in both, {len(found)} of these are found")
+    print(f"false pairs: {sum(a != b for a, b in across)}; pairs in one folder: {len(pairs) - len(across)}")
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", help="folders with a sub-folder a genre")
+    parser.add_argument("folders", nargs="+", help="folders with a sub-folder for each genre")
     parser.add_argument("--against", help="a folder with other files of the same names")
     options = parser.parse_args()
     if options.against:
@@ -80,14 +80,14 @@ def main() -> None:
                 names.append(f"{Path(folder).name}/{track.id}")
                 waveforms.append(waveform)
             seen.add(digest)
-    began = time.perf_counter()
+    start_s = time.perf_counter()
     originals = [fingerprint(waveform, RATE) for waveform in waveforms]
-    each_s = (time.perf_counter() - began) / len(originals)
+    each_s = (time.perf_counter() - start_s) / len(originals)
     number = len(originals)
     alike = set(same_sound(originals))
     landmarks = np.mean([len(own) for own in originals])
     print(f"{number} tracks, {landmarks:.0f} landmarks and {1000 * each_s:.0f} ms each")
-    print(f"different tracks taken for copies: {len(alike)} of {number * (number - 1) // 2} pairs")
+    print(f"false pairs among the originals: {len(alike)} of {number * (number - 1) // 2} pairs")
     for one, other in sorted(alike):
         print(f"  {names[one]} and {names[other]}")
     everything = list(originals)
@@ -97,15 +97,12 @@ def main() -> None:
         pairs = same_sound([*originals, *copies])
         found = sum(other - one == number for one, other in pairs)
         wrong = {(min(a % number, b % number), max(a % number, b % number)) for a, b in pairs if (b - a) % number}
-        print(
-            f"{kind:<20} found {found} of {number}: {wilson(found, number)}; "
-            f"wrong pairs beside those: {len(wrong - alike)}"
-        )
-    began = time.perf_counter()
+        print(f"{kind:<20} found {found} of {number}: {wilson(found, number)}; more false pairs: {len(wrong - alike)}")
+    start_s = time.perf_counter()
     pairs = same_sound(everything)
     wrong = {(min(a % number, b % number), max(a % number, b % number)) for a, b in pairs if (b - a) % number} - alike
-    taken_s = time.perf_counter() - began
-    print(f"all together: {len(everything)} tracks matched in {taken_s:.1f} s; wrong pairs: {len(wrong)}")
+    taken_s = time.perf_counter() - start_s
+    print(f"all together: {len(everything)} tracks compared in {taken_s:.1f} s; more false pairs: {len(wrong)}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Prints what preparing FMA small takes, from 400 mp3s: `python benchmarks/fma.py`.
+"""Estimates the time to prepare FMA small from 400 mp3s: `python benchmarks/fma.py`.
 
-Twenty clips of 30 s are rendered and written as mp3 (44.1 kHz, stereo), each 20 times, in the folders of FMA; `FMA` and
-the store decode them to 22050 Hz on all cores. The time for 8000 is scaled by their count.
+The script renders twenty clips of 30 s and writes each 20 times as mp3 (44.1 kHz, stereo) into folders like those of
+FMA. `FMA` and the store decode them to 22050 Hz on all cores. The time for 8000 files is scaled by their number.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HEAD = ",artist,set,set,track\n,id,split,subset,genre_top\ntrack_id,,,,\n"
 
 
 def write(root: Path, clips: int) -> None:
-    """The tree: metadata and mp3s."""
+    """Write the folders with metadata and mp3s."""
     (root / "fma_metadata").mkdir()
     rows = []
     for n in range(clips):
@@ -47,7 +47,7 @@ def write(root: Path, clips: int) -> None:
 def main() -> None:
     """Write, decode, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--clips", type=int, default=20, help="clips rendered; each stands 20 times")
+    parser.add_argument("--clips", type=int, default=20, help="number of rendered clips; each is written 20 times")
     clips = parser.parse_args().clips
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "fma")

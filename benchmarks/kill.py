@@ -1,12 +1,12 @@
-"""Kills `prepare` and `fit` at random moments and shows that nothing is lost: `python benchmarks/kill.py`.
+"""Kills `prepare` and `fit` at random times and checks that nothing is lost: `python benchmarks/kill.py`.
 
-Each command first runs unbroken. Then it is started, killed with SIGKILL, started again, and so on until it comes to
-its end; what it leaves must be, byte for byte and bit for bit, what the unbroken run left. Half of the kills fall at
-any moment, the other half within 30 ms of a write: of samples in `prepare`, into the folder of checkpoints in `fit`.
+Each command first runs without interruption. Then it is started, killed with SIGKILL, and started again, until it ends.
+Its files must be equal, byte for byte, to those of the uninterrupted run. Half of the kills are at random times, the
+other half within 30 ms of a write: of samples in `prepare`, and to the folder of checkpoints in `fit`.
 
-To save the seconds that imports take, a process that has imported everything forks a child for each start; the child
-runs what the console script runs, on one thread. `prepare` vouches for its samples every 256 KiB instead of every
-64 MiB, so that a small collection has many places to be killed at.
+To save the time of imports, a process that has imported everything forks a child for each start. The child runs the
+same function as the console script, on one thread. `prepare` writes journal lines every 256 KiB instead of every 64
+MiB, so that even a small collection has many states in which it can be killed.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from musicgen_cls.cli.exit import exit_status
 from musicgen_cls.collection import store
 from musicgen_cls.collection.store import Store
 
-RAM_DISK = "/dev/shm"  # temporary files go there, if there is one: moving them to a disk is no atomic matter
+RAM_DISK = "/dev/shm"  # for temporary files, if it exists, since moving them to another disk is not atomic
 START_OF_FIT = ["fit", "--trainer.enable_progress_bar", "false", "--test_after_fit", "false"]
 
 
 def launch(args: list[str], log: Path) -> int:
-    """Run a command in a forked child; return its process id."""
+    """Run a command in a forked child; return the process id."""
     pid = os.fork()
     if pid:
         return pid
@@ -54,13 +54,13 @@ def launch(args: list[str], log: Path) -> int:
 
 
 def finished(pid: int, block: bool = False) -> int | None:
-    """A child's exit status (less than 0: the signal that ended it), or None while it runs."""
+    """The exit status of a child (negative for a signal), or None while it runs."""
     done, status = os.waitpid(pid, 0 if block else os.WNOHANG)
     return os.waitstatus_to_exitcode(status) if done else None
 
 
 def complete(args: list[str], log: Path) -> float:
-    """Run a command to its end; return how long it took, s."""
+    """Run a command to its end; return its time, s."""
     begin = time.perf_counter()
     status = finished(launch(args, log), block=True)
     if status:
@@ -69,7 +69,7 @@ def complete(args: list[str], log: Path) -> float:
 
 
 def sizes(folder: Path) -> dict[str, tuple[int, int]]:
-    """Size and time of change of every file below a folder."""
+    """Size and modification time of every file in a folder and its sub-folders."""
     found = {}
     for path in folder.rglob("*") if folder.is_dir() else ():
         try:
@@ -80,27 +80,27 @@ def sizes(folder: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def kill_some_time(
+def kill_at_random(
     pid: int, seconds: float, folder: Path, writes: int, rng: random.Random
 ) -> tuple[int | None, float, str]:
-    """Kill a child at a random moment, if it does not end before; return its exit status, when and why then.
+    """Kill a child at a random time, unless it ends earlier; return its exit status, the time and the reason.
 
     Args:
         pid: the child.
-        seconds: a bound for the moment.
-        folder: where writes are waited for, every second time.
-        writes: the write waited for is one of so many first ones.
-        rng: tells the moment.
+        seconds: maximum time until the kill.
+        folder: folder that is watched for writes, for half of the kills.
+        writes: the kill follows one of this number of first writes.
+        rng: random number generator.
     """
     begin, until = time.perf_counter(), rng.uniform(0, seconds)
-    why, armed = "at any moment", rng.random() < 0.5
+    why, armed = "at random", rng.random() < 0.5
     before, left = sizes(folder), rng.randint(1, writes)
     while (status := finished(pid)) is None:
         now = time.perf_counter()
         if armed and (after := sizes(folder)) != before:
             before, left = after, left - 1
             if left == 0:
-                why, armed, until = "upon a write", False, now - begin + 0.03 * rng.random() ** 4
+                why, armed, until = "after a write", False, now - begin + 0.03 * rng.random() ** 4
         if not armed and now - begin >= until:
             os.kill(pid, signal.SIGKILL)
             status = finished(pid, block=True)
@@ -118,16 +118,16 @@ def attempts(
     begin: Callable[[int], tuple[Callable[[], list[str]], Path, Callable[[], str]]],
     log: Path,
 ) -> Iterator[int]:
-    """Start a command over and over, kill it `times` in all; yield the number of each run that came to its end.
+    """Start a command again and again, and kill it `times` times; yield the number of each run that ended.
 
     Args:
         name: the command.
-        times: kills wanted.
-        seconds: how long an unbroken run takes.
-        writes: about how many times it writes.
-        rng: tells the moments.
-        begin: given a run's number, its arguments at each start, the folder that it writes to, and what is there now.
-        log: where its output goes.
+        times: number of kills.
+        seconds: time of an uninterrupted run, s.
+        writes: approximate number of its writes.
+        rng: random number generator.
+        begin: from the number of a run to functions for its arguments and its state, and the folder that it writes to.
+        log: file for its output.
     """
     kills = run = 0
     while kills < times:
@@ -136,7 +136,7 @@ def attempts(
         while True:
             pid = launch(arguments(), log)
             if kills < times:
-                status, after, why = kill_some_time(pid, seconds, folder, writes, rng)
+                status, after, why = kill_at_random(pid, seconds, folder, writes, rng)
             else:
                 status, after, why = finished(pid, block=True), 0.0, "at its end"
             if status is None:
@@ -147,14 +147,14 @@ def attempts(
                 break
             else:
                 sys.exit(
-                    f"{name}: run {run} cannot go on after kill {kills}, status {status}; see the end of\n"
+                    f"{name}: run {run} cannot resume after kill {kills}, status {status}; see the end of\n"
                     f"{log.read_text()[-6000:]}"
                 )
         yield run
 
 
 def kill_prepare(place: Path, times: int, rng: random.Random) -> bool:
-    """Whether `prepare`, killed, ends with the store of an unbroken run."""
+    """Whether `prepare` after kills has the same store as an uninterrupted run."""
     config, log = place / "prepare.json", place / "prepare.log"
     source = {
         "class_path": "SyntheticGenres",
@@ -166,11 +166,11 @@ def kill_prepare(place: Path, times: int, rng: random.Random) -> bool:
     def command(cache: Path) -> list[str]:
         return ["prepare", "--config", str(config), "--data.cache_dir", str(cache)]
 
-    complete(command(place / "reference"), log)  # renders the tracks, too
+    complete(command(place / "reference"), log)  # also renders the tracks
     shutil.rmtree(place / "reference")
     seconds = complete(command(place / "reference"), log)
     wanted = contents(place / "reference")
-    print(f"prepare unbroken: {seconds:.2f} s, {', '.join(f'{n} {len(b)} bytes' for n, b in wanted.items())}")
+    print(f"prepare uninterrupted: {seconds:.2f} s, {', '.join(f'{n} {len(b)} bytes' for n, b in wanted.items())}")
     same = True
 
     def begin(run: int) -> tuple[Callable[[], list[str]], Path, Callable[[], str]]:
@@ -181,15 +181,15 @@ def kill_prepare(place: Path, times: int, rng: random.Random) -> bool:
             if found is None:
                 return "no store yet"
             samples = found / "audio.i16"
-            entries, _, vouched = Store(found, 22050).entries()
-            surplus = samples.stat().st_size - vouched if samples.exists() else 0
-            return f"{len(entries)} tracks kept, {surplus} bytes to drop"
+            entries, _, valid = Store(found, 22050).entries()
+            surplus = samples.stat().st_size - valid if samples.exists() else 0
+            return f"{len(entries)} tracks stored, {surplus} bytes to remove"
 
         return lambda: command(cache), cache, left
 
     for run in attempts("prepare", times, seconds, 60, rng, begin, log):
         ok = contents(place / f"prepare{run}") == wanted
-        print(f"prepare run {run} came to its end: {'the same bytes' if ok else 'DIFFERS'}")
+        print(f"prepare run {run} ended: {'the same bytes' if ok else 'DIFFERS'}")
         same &= ok
     return same
 
@@ -201,13 +201,13 @@ def contents(cache: Path) -> dict[str, bytes]:
 
 
 def model(width: int = 4) -> dict[str, Any]:
-    """A tiny network that drops out, so that its random numbers count."""
+    """A tiny network with dropout, so that random numbers matter."""
     network = {"class_path": "VGG", "init_args": {"width": width, "dropout": 0.3}}
     return {"class_path": "GenreClassifier", "init_args": {"network": network, "lr": 0.003}}
 
 
 def kill_fit(place: Path, times: int, rng: random.Random) -> bool:
-    """Whether `fit`, killed and resumed, ends with the checkpoints of an unbroken run."""
+    """Whether `fit` after kills and resumes has the same checkpoints as an uninterrupted run."""
     config, log = place / "fit.json", place / "fit.log"
     source = {"tracks_per_genre": 6, "seconds": 6.0, "folder": str(place / "fit_wavs")}
     data = {
@@ -234,7 +234,7 @@ def kill_fit(place: Path, times: int, rng: random.Random) -> bool:
     seconds = complete(command("reference"), log)
     wanted = checkpoints(place / "runs" / "reference")
     last = wanted["last.ckpt"]
-    print(f"fit unbroken: {seconds:.2f} s, {last['global_step']} steps, {len(last['state_dict'])} tensors")
+    print(f"fit uninterrupted: {seconds:.2f} s, {last['global_step']} steps, {len(last['state_dict'])} tensors")
     same = True
 
     def begin(run: int) -> tuple[Callable[[], list[str]], Path, Callable[[], str]]:
@@ -256,7 +256,7 @@ def kill_fit(place: Path, times: int, rng: random.Random) -> bool:
 
     for run in attempts("fit", times, seconds, 10, rng, begin, log):
         differences = list(compare(wanted, checkpoints(place / "runs" / f"run{run}")))
-        print(f"fit run {run} came to its end: {'the same bits' if not differences else 'DIFFERS'}")
+        print(f"fit run {run} ended: {'the same bits' if not differences else 'DIFFERS'}")
         for difference in differences[:12]:
             print(f"  {difference}")
         same &= not differences
@@ -264,15 +264,15 @@ def kill_fit(place: Path, times: int, rng: random.Random) -> bool:
 
 
 def checkpoints(folder: Path) -> dict[str, Any]:
-    """The checkpoints of the run of this name that has some."""
+    """The checkpoints of a run."""
     (last,) = folder.glob("version_*/checkpoints/last.ckpt")
     names = ("last.ckpt", "best.ckpt")
     return {name: relative(torch.load(last.with_name(name), weights_only=True), str(last.parent)) for name in names}
 
 
 def relative(value: Any, folder: str) -> Any:
-    """A checkpoint's content with paths below its folder made relative, without what Lightning does not take back."""
-    if isinstance(value, dict):  # Lightning does not take back `current_score`, nor need it
+    """The content of a checkpoint with relative paths, without keys that Lightning does not restore."""
+    if isinstance(value, dict):  # Lightning does not restore `current_score`, and does not need it
         return {relative(k, folder): relative(v, folder) for k, v in value.items() if k != "current_score"}
     if isinstance(value, list | tuple):
         return [relative(item, folder) for item in value]
@@ -280,7 +280,7 @@ def relative(value: Any, folder: str) -> Any:
 
 
 def compare(wanted: Any, found: Any, where: str = "") -> Iterator[str]:
-    """Tell where two nests of dictionaries, lists, tensors and values are not the same to the bit."""
+    """Sentences on the differences between two nested dictionaries or lists of tensors and values."""
     if isinstance(wanted, dict) and isinstance(found, dict) and wanted.keys() == found.keys():
         for key in wanted:
             yield from compare(wanted[key], found[key], f"{where}/{key}")
@@ -291,19 +291,19 @@ def compare(wanted: Any, found: Any, where: str = "") -> Iterator[str]:
         if wanted.dtype != found.dtype or not torch.equal(wanted, found):
             yield f"{where}: tensors differ by up to {(wanted.double() - found.double()).abs().max():g}"
     elif wanted != found:
-        yield f"{where}: {wanted!r} unbroken, {found!r} after kills"
+        yield f"{where}: {wanted!r} without kills, {found!r} after kills"
 
 
 def main() -> int:
-    """Kill, compare, print the verdict."""
+    """Kill, compare, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=20, help="kills of each command")
+    parser.add_argument("--times", type=int, default=20, help="number of kills of each command")
     parser.add_argument("--only", choices=("prepare", "fit"))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", help="folder to work in, which is kept")
+    parser.add_argument("--keep", help="folder for all files, which is not deleted")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
-    torch.set_num_threads(1)  # a fork would not take threads along
+    torch.set_num_threads(1)  # a fork does not copy threads
     place = Path(options.keep or tempfile.mkdtemp(prefix="kill-"))
     place.mkdir(parents=True, exist_ok=True)
     os.environ["MUSICGEN_CLS_CACHE"] = str(place / "cache")

@@ -1,9 +1,10 @@
-"""Loops as people write them, each in its own process: `python benchmarks/loops.py [--kept] [--channels_last]`.
+"""Plain PyTorch loops, each in its own process: `python benchmarks/loops.py [--kept] [--channels_last]`.
 
-Prints how many windows a second a network trains on, or classifies, with random input of the size that its config has.
-Without options it is the plain PyTorch loop. `--kept` lets the process keep freed memory (`musicgen_cls.memory`), and
-`--channels_last` lays the weights out as `GenreClassifier` does. With `--checkpoint` it is `musicgen_cls.load`, given
-waveforms. `speed.py` and `memory.py` run it, and commands of `musiccli`, with the functions at the end.
+Prints the number of windows per second that a network trains on, or classifies, with random input of the size in its
+config. Without options it is a plain PyTorch loop. With `--kept` the process keeps freed memory, see
+`musicgen_cls.memory`. With `--channels_last` the weights have that layout, as in `GenreClassifier`. With `--checkpoint`
+the script measures `musicgen_cls.load` on waveforms. `speed.py` and `memory.py` run this script, and commands of
+`musiccli`, with the functions at the end.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from musicgen_cls.memory import KEEP_VARIABLE, keep_memory
 
 RATE = 22050
 SECONDS = 2.0  # of a window of waveform
-NETWORKS = {  # as the configs have them: batch size, and the shape of a window
+NETWORKS = {  # batch size and shape of a window, as in the configs
     "VGG": (64, (64, 173)),
     "CNN5": (64, (128, 216)),
     "CNN": (64, (64, 173)),
@@ -44,7 +45,7 @@ sys.exit(status)
 
 
 def step_of(options: argparse.Namespace) -> Callable[[], object]:
-    """One step of the loop: a batch is trained on, or classified."""
+    """One step of the loop: it trains on a batch, or classifies it."""
     import torch
     from torch.nn import functional
 
@@ -96,23 +97,23 @@ def pace(step: Callable[[], object], seconds: float) -> float:
 
 
 def now() -> float:
-    """Seconds on the clock; with `OMP_NUM_THREADS=1` those of the process on its core, whatever else is at work."""
+    """Seconds of the clock; with `OMP_NUM_THREADS=1` seconds of the process on its core, without other processes."""
     return time.process_time() if os.environ.get("OMP_NUM_THREADS") == "1" else time.perf_counter()
 
 
 def peak_mb() -> float:
-    """The greatest size that this process has had in memory, MB."""
+    """The peak memory of this process, MB."""
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def main() -> None:
-    """Run the loop and print a line of JSON: `rate` in windows a second, `peak_mb` of memory."""
+    """Run the loop and print a line of JSON: `rate` in windows per second, and `peak_mb` of memory."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--network", choices=NETWORKS, default="VGG")
     parser.add_argument("--width", type=int)
     parser.add_argument("--mode", choices=("train", "infer"), default="train")
-    parser.add_argument("--waveforms", action="store_true", help="the mel spectrogram is a part of the step")
-    parser.add_argument("--checkpoint", help="load this one, and give it waveforms")
+    parser.add_argument("--waveforms", action="store_true", help="include the mel spectrogram in the step")
+    parser.add_argument("--checkpoint", help="load this checkpoint, and use waveforms")
     parser.add_argument("--kept", action="store_true", help="keep freed memory")
     parser.add_argument("--channels_last", action="store_true")
     parser.add_argument("--seconds", type=float, default=10.0)
@@ -124,14 +125,14 @@ def main() -> None:
 
 
 def loop(*options: str) -> dict[str, float]:
-    """What this script prints, run in a process of its own."""
-    said = _run([sys.executable, str(Path(__file__)), *options])
-    result: dict[str, float] = json.loads(said.splitlines()[-1])
+    """Run this script in its own process; return its result."""
+    output = _run([sys.executable, str(Path(__file__)), *options])
+    result: dict[str, float] = json.loads(output.splitlines()[-1])
     return result
 
 
 def musiccli(*args: str, keep: bool = True) -> float:
-    """Run a command in a process of its own; return its peak of memory, MB."""
+    """Run a command in its own process; return its peak memory, MB."""
     return float(_run([sys.executable, "-c", COMMAND, *args], keep).rpartition("peak ")[2].split()[0])
 
 

@@ -1,10 +1,10 @@
-"""Speed and size of each config with memory returned and with memory kept: `python benchmarks/memory.py [--only NAME]`.
+"""Speed and memory of each config, with and without keeping freed memory: `python benchmarks/memory.py [--only NAME]`.
 
-Prints a table: batches a second of `musiccli fit` and its peak of memory, MB, with `MUSICGEN_CLS_KEEP_MEMORY=0` and
-with the default, in turns, on synthetic music; the network, windows and batch size are those of the config, the epochs
-are short. Then the peak of `musiccli predict` with the quickstart's network, of a file of 30 s and of one of an hour,
-whose rate `speed.py` measures. Figures are medians of the turns. `OMP_NUM_THREADS=1` counts the time of one core, as
-in `speed.py`.
+Prints a table with the batches per second of `musiccli fit` and its peak memory, MB, with `MUSICGEN_CLS_KEEP_MEMORY=0`
+and with the default, in turns, on synthetic music. Network, windows and batch size are those of the config; the epochs
+are short. Then it prints the peak memory of `musiccli predict` with the quickstart's network, for a file of 30 s and a
+file of an hour; `speed.py` measures the speed. Figures are medians of the turns. With `OMP_NUM_THREADS=1` the time of
+one core is measured, as in `speed.py`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from loops import musiccli
 from musicgen_cls.synth.render import render
 from speed import machine
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 FITS = (
     *("quickstart", "vgg", "cnn5", "cnn", "gru", "temporal_pooling", "conv_lstm"),
     *("generator_flow", "generator", "generator_gru"),
@@ -33,14 +32,14 @@ FITS = (
 HOUR = 3600.0
 
 Measured = tuple[float, float]
-"""Batches a second, and the peak of memory, MB."""
+"""Batches per second, and peak memory, MB."""
 
 
 def fit(name: str, place: Path, keep: bool) -> Measured:
     """Train a few batches of a config."""
     out = place / "epochs.jsonl"
     options = {
-        "config": CONFIGS / f"{name}.yaml",
+        "config": name,
         "data.source": "SyntheticGenres",
         "data.source.tracks_per_genre": 30,
         "data.source.folder": place / "wavs",
@@ -58,7 +57,7 @@ def fit(name: str, place: Path, keep: bool) -> Measured:
 
 
 def predict(file: Path, place: Path, keep: bool) -> Measured:
-    """Classify a file; the rate is not measured."""
+    """Classify a file; the speed is not measured."""
     checkpoint = next(place.glob("logs/quickstart/*/checkpoints/best.ckpt"))
     options = (f"--ckpt_path={checkpoint}", f"--out={place / 'predictions'}", f"--data.files={file}")
     return math.nan, musiccli("predict", *options, keep=keep)

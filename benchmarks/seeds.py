@@ -1,9 +1,9 @@
 """Run a training over several seeds, each with its own division of the tracks, and print mean and spread.
 
-    python benchmarks/seeds.py NAME SEEDS musiccli fit --config configs/vgg.yaml ...
+    python benchmarks/seeds.py NAME SEEDS musiccli fit --config vgg ...
 
-Seed s gives `--seed_everything s --data.split_seed s`; its report goes to `lightning_logs/NAME/seed-s/report`. Seeds
-that have a report are not run again, so an interrupted call resumes. `musiccli compare` makes the table.
+Seed s sets `--seed_everything s --data.split_seed s`; its report is in `lightning_logs/NAME/seed-s/report`. Seeds with
+a report are not run again, so that the same command resumes. `musiccli compare` prints the table.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from musicgen_cls.tables import as_markdown
 
 
 def run_seed(folder: Path, seed: int, command: list[str]) -> None:
-    """Train and test with one seed, unless that is done; note the minutes it took."""
+    """Train and test with one seed, unless this is done; write the minutes into a file."""
     done = folder / "minutes.json"
     if done.exists():
         return
@@ -34,7 +34,7 @@ def run_seed(folder: Path, seed: int, command: list[str]) -> None:
 
 
 def main() -> None:
-    """Run what the command line says."""
+    """Run the command line."""
     if len(sys.argv) < 5 or int(sys.argv[2]) < 2:
         sys.exit(__doc__)
     name, seeds, command = sys.argv[1], int(sys.argv[2]), sys.argv[3:]

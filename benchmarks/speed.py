@@ -1,22 +1,22 @@
-"""Prints how fast preparing, training and starting are beside their rivals: `python benchmarks/speed.py [--quick]`.
+"""Measures preparing, training, inference and start-up beside reference code: `python benchmarks/speed.py [--quick]`.
 
-Ours and the rival run in turns on one machine, so that what else the machine does falls on both; a figure is the median
-of the turns with the least and the greatest, a ratio the median of the turns' ratios.
+Our code and the reference run in turns on one machine, so that other processes affect both. A figure is the median of
+the turns, with minimum and maximum; a ratio is the median of the turns' ratios.
 
 - render: seconds of synthetic music rendered per second of one core.
-- prepare: seconds of audio decoded into a fresh store per second, beside a plain loop over a sample of the same files:
-  `librosa.load`, `librosa.feature.melspectrogram`, `librosa.power_to_db`. Rendering the files is not timed.
-- fit: training windows per second of `musiccli fit` with its own callbacks, progress bar and TensorBoard logger, from
-  the start of an epoch to that of its validation, the first epoch not counted; beside two bare PyTorch loops on ready
-  spectrograms in memory, same network, batch size and optimiser, each in a process of its own (`loops.py`): the loop as
-  people write it, and the same loop with kept memory and `channels_last`.
-- infer: seconds of audio classified per second of `musicgen_cls.load`, given a waveform; beside the same two loops,
-  with the mel spectrogram as a part of the loop. Each in a process of its own.
-- layout: windows per second of each network of 2-D convolutions with `channels_last`, beside the same without, memory
-  kept in both. Other networks have no weight of four axes, so that the layout changes nothing in them.
-  fit, infer and layout count the time of one core where `OMP_NUM_THREADS=1` is set: for machines that do other work.
-- augment: training steps per second of a VGG on 64 windows of 2 s, with each way of changing them, beside none.
-- start: `musiccli --version` and `--help`, beside `--help` of a script that calls `LightningCLI` on a toy model.
+- prepare: seconds of audio decoded into a new store per second. Reference: a plain loop over a sample of the same files
+  with `librosa.load`, `librosa.feature.melspectrogram` and `librosa.power_to_db`. Rendering the files is not timed.
+- fit: training windows per second of `musiccli fit` with its callbacks, progress bar and TensorBoard logger, from the
+  start of an epoch to the start of its validation, without the first epoch. References: two plain PyTorch loops on
+  spectrograms in memory, with the same network, batch size and optimiser, each in its own process (`loops.py`): a loop
+  without options, and the same loop with kept memory and `channels_last`.
+- infer: seconds of audio classified per second by `musicgen_cls.load` on a waveform. References: the same two loops,
+  including the mel spectrogram. Each runs in its own process.
+- layout: windows per second of each network of 2-D convolutions with `channels_last`, compared with the same network
+  without it; memory is kept in both. The layout does not affect other networks, which have no weights of four axes.
+  With `OMP_NUM_THREADS=1`, fit, infer and layout measure the time of one core, for machines that do other work.
+- augment: training steps per second of a VGG on 64 windows of 2 s with each augmentation, compared with none.
+- start: `musiccli --version` and `--help`, compared with `--help` of a script that calls `LightningCLI` on a toy model.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ LightningCLI(DemoModel, BoringDataModule)
 
 
 def bench_render(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
-    """The row of rendering synthetic tracks: one core's time against the time they would play."""
+    """The row of rendering: the length of synthetic tracks divided by the time of one core."""
     turns = []
     for index in range(4 if quick else 12):
         begin = time.process_time()
@@ -92,7 +92,7 @@ def bench_prepare(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
         shutil.rmtree(cache)
         return rate
 
-    def rival() -> float:
+    def reference() -> float:
         begin, samples = time.perf_counter(), 0
         for path in sample_paths:
             y, _ = librosa.load(path, sr=RATE)
@@ -100,9 +100,9 @@ def bench_prepare(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
             samples += len(y)
         return samples / RATE / (time.perf_counter() - begin)
 
-    ours(place / "warm"), rival()
-    pairs = [(ours(place / f"store{i}"), rival()) for i in range(turns)]
-    yield row(f"audio prepared, s/s ({count} x 30 s; rival on {sample})", pairs, 8)
+    ours(place / "warm"), reference()
+    pairs = [(ours(place / f"store{i}"), reference()) for i in range(turns)]
+    yield row(f"audio prepared, s/s ({count} x 30 s; reference on {sample})", pairs, 8)
     took = sorted(30.0 * count / rate for rate, _ in pairs)
     target = 10.0 * count / 1000
     middle = statistics.median(took)
@@ -129,8 +129,8 @@ def bench_fit(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
         rates = []
         for _ in range(2 if quick else turns):
             musiccli("fit", "--config", str(config))
-            rates.append((clocked(out, "windows"), *bare_loops(*options)))
-        yield from beside_both(f"windows trained, 1/s, VGG of width {width}", rates)
+            rates.append((clocked(out, "windows"), *plain_loops(*options)))
+        yield from compared_with_both(f"windows trained, 1/s, VGG of width {width}", rates)
 
 
 def bench_infer(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
@@ -144,10 +144,10 @@ def bench_infer(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
         ours = ("--checkpoint", str(place / "best.ckpt"))
         options = ("--mode", "infer", "--width", str(width), "--seconds", "4" if quick else "10", "--waveforms")
         rates = [
-            tuple(SECONDS * rate for rate in (loop(*ours, *options)["rate"], *bare_loops(*options)))
+            tuple(SECONDS * rate for rate in (loop(*ours, *options)["rate"], *plain_loops(*options)))
             for _ in range(2 if quick else 5)
         ]
-        yield from beside_both(f"audio classified, s/s, VGG of width {width}", rates)
+        yield from compared_with_both(f"audio classified, s/s, VGG of width {width}", rates)
 
 
 def fit_settings(place: Path, width: int, tracks: int) -> dict[str, Any]:
@@ -167,38 +167,38 @@ def fit_settings(place: Path, width: int, tracks: int) -> dict[str, Any]:
     }
 
 
-def bare_loops(*options: str) -> tuple[float, float]:
-    """Windows per second of the loop as people write it, and of the loop with kept memory and `channels_last`."""
+def plain_loops(*options: str) -> tuple[float, float]:
+    """Windows per second of the loop without options, and of the loop with kept memory and `channels_last`."""
     return loop(*options)["rate"], loop(*options, "--kept", "--channels_last")["rate"]
 
 
-def beside_both(figure: str, rates: list[tuple[float, ...]]) -> Iterator[tuple[str, ...]]:
-    """The rows of ours beside the two loops."""
-    yield row(f"{figure}; rival: plain loop", [(ours, plain) for ours, plain, _ in rates], 1.4)
-    yield row(f"{figure}; rival: loop with both", [(ours, both) for ours, _, both in rates], 0.95)
+def compared_with_both(figure: str, rates: list[tuple[float, ...]]) -> Iterator[tuple[str, ...]]:
+    """The rows of the comparisons with the two loops."""
+    yield row(f"{figure}; reference: plain loop", [(ours, plain) for ours, plain, _ in rates], 1.4)
+    yield row(f"{figure}; reference: loop with both", [(ours, both) for ours, _, both in rates], 0.95)
 
 
 def bench_layout(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
-    """A row for each network and mode; no target: it is what `GenreClassifier` was decided by."""
+    """A row for each network and mode, without a target; `GenreClassifier` has its layout because of these figures."""
     for name in ("VGG", "CNN5", "CNN"):
         for mode in ("train", "infer"):
             options = ("--network", name, "--mode", mode, "--kept", "--seconds", "3" if quick else "6")
             turns = [(loop(*options, "--channels_last")["rate"], loop(*options)["rate"]) for _ in range(3)]
             figures = [spread([turn[side] for turn in turns], 0) for side in (0, 1)]
-            yield f"{name}, {mode}, windows/s", *figures, spread([ours / rival for ours, rival in turns], 2), "", ""
+            yield f"{name}, {mode}, windows/s", *figures, spread([a / b for a, b in turns], 2), "", ""
 
 
 def bench_augment(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
-    """A row for each way of changing training windows; no target: it costs what it costs."""
+    """A row for each augmentation, without a target."""
     waveform, labels = 0.1 * torch.randn(64, 2 * RATE), torch.randint(0, 10, (64,))
     front_end, network = MelFrontEnd(RATE, 512, 256, 64), VGG(10, 16).to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), lr=0.001)
     mask = SpecAugment(n_time_masks=2, time_mask_param=20, n_freq_masks=2, freq_mask_param=8)
     nothing = nn.Identity()
 
-    def pace(sound: nn.Module, picture: nn.Module, mixed: bool = False) -> float:
+    def pace(augment: nn.Module, hide: nn.Module, mixed: bool = False) -> float:
         begin = time.perf_counter()
-        x = picture(front_end.represent(sound(waveform)))
+        x = hide(front_end.represent(augment(waveform)))
         pairs = [(labels, 0.7), (labels.flip(0), 0.3)] if mixed else [(labels, 1.0)]
         logits = network(torch.lerp(x.flip(0), x, 0.7) if mixed else x)
         optimiser.zero_grad()
@@ -245,7 +245,7 @@ def bench_start(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
 
 
 def wall(*command: str) -> float:
-    """How long a command takes, s."""
+    """The time of a command, s."""
     begin = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - begin
@@ -253,27 +253,27 @@ def wall(*command: str) -> float:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[io.StringIO]:
-    """Catch what is printed."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        yield said
+    """Capture everything that is printed."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        yield output
 
 
 def row(figure: str, pairs: list[tuple[float, float]], target: float) -> tuple[str, ...]:
-    """A row of the table, from ours and the rival's turn by turn; more is better."""
+    """A row of the table, from pairs of our value and the reference's, one for each turn; larger is better."""
     ratios = [a / b for a, b in pairs]
     met = "met" if statistics.median(ratios) >= target else "NOT met"
-    ours, rivals = ([pair[side] for pair in pairs] for side in (0, 1))
-    return figure, spread(ours, 0), spread(rivals, 0), spread(ratios, 2), f">= {target:g}", met
+    ours, references = ([pair[side] for pair in pairs] for side in (0, 1))
+    return figure, spread(ours, 0), spread(references, 0), spread(ratios, 2), f">= {target:g}", met
 
 
 def spread(values: list[float], digits: int) -> str:
-    """Median, least and greatest."""
+    """Median, minimum and maximum."""
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
 def machine() -> str:
-    """What it was measured on."""
+    """The machine and the versions, in words."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
@@ -299,7 +299,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="small sizes: a minute or two instead of ten")
     parser.add_argument("--only", choices=benches)
     options = parser.parse_args()
-    print("| figure | ours | rival | ratio | target | |\n|---|---|---|---|---|---|", flush=True)
+    print("| figure | ours | reference | ratio | target | |\n|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory(prefix="speed-") as place:
         for name, bench in benches.items():
             if options.only in (None, name):

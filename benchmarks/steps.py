@@ -48,7 +48,7 @@ def main() -> None:
     assert isinstance(network, MelFlow)
     rate = data["sample_rate"]
     context, length = to_samples(data["context_seconds"], rate), to_samples(20.0, rate)
-    ear = LogMel(rate, network.log_mel.n_fft // 2, network.log_mel.hop_length, network.log_mel.n_mels // 2)
+    log_mel = LogMel(rate, network.log_mel.n_fft // 2, network.log_mel.hop_length, network.log_mel.n_mels // 2)
     for label, genre in enumerate(checkpoint.genres):
         sounds = [torch.from_numpy(read(path, rate)) for path in sorted((options.music / genre).glob("*"))]
         music = torch.stack([sound[:length] for sound in sounds if len(sound) >= length])
@@ -64,7 +64,7 @@ def main() -> None:
         power = torch.cat([network._power(cepstra[:, :, : prompt.shape[2]]), 10 ** (made[:, :, 1:] / 10)], dim=2)
         sound = network.vocoder(power, music[:, :0])[:, prompt.shape[2] * network.log_mel.hop_length :]
         for name, decibels, waveform in (("real", real, music), ("drawn", made, sound)):
-            rough = float(ear(waveform).diff(dim=2).square().mean().sqrt())
+            rough = float(log_mel(waveform).diff(dim=2).square().mean().sqrt())
             print(f"{genre:<12}{name:<7}{steps(decibels, network.patch)}   sound {rough:4.1f}", flush=True)
 
 

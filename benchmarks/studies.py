@@ -1,8 +1,8 @@
-"""The studies' classifiers where the split leaks and where it does not: `python benchmarks/studies.py --data DATA`.
+"""The studies' classifiers on splits that leak and on splits that do not: `python benchmarks/studies.py --data DATA`.
 
-Trains each config on each split with each seed (the seed divides the tracks, where the split is not a published list,
-and starts the network), and tests the checkpoint that was best on validation. The reports stay in `--out`, a folder a
-row, split and seed; what has one is not done again. `musiccli compare` makes the table.
+Trains each config on each split with each seed, and tests the checkpoint with the best validation loss. The seed
+divides the tracks, unless the split is a published list, and initialises the network. The reports are in `--out`, a
+folder for each row, split and seed; a run with a report is not done again. `musiccli compare` prints the table.
 """
 
 from __future__ import annotations
@@ -23,15 +23,13 @@ from musicgen_cls.formats.records import read
 from musicgen_cls.formats.reports import Report
 from musicgen_cls.tables import as_markdown
 
-CONFIGS = Path(__file__).parents[1] / "configs"
-
 TEN = ["--data.table", "{data}/features/features_10_sec.csv", "--data.source", "GTZAN"]
 ACROSS = ["--data.look_back", "50", "--data.across_tracks", "true"]
 LOGMEL = ["--data", "Spectrograms", "--data.source", "GTZAN", "--data.source.root", "{data}/gtzan_logmel"]
 LOGMEL += ["--data.frame_seconds", "0.0775"]
 WHOLE = [*LOGMEL, "--data.frames", "387", "--data.windows_per_track", "1", "--data.batch_size", "32"]
 WHOLE += ["--model.lr", "0.0005", "--trainer.max_epochs", "25"]
-# what musiccli sweep --config configs/sweeps/temporal_pooling.yaml found, on validation tracks of DEV
+# the result of musiccli sweep --config sweeps/temporal_pooling on the validation tracks of DEV
 SEARCHED = [*LOGMEL, "--data.frames", "128", "--data.windows_per_track", "4", "--data.batch_size", "32"]
 SEARCHED += ["--model.lr", "0.00022", "--model.mixup", "0.2", "--trainer.max_epochs", "80"]
 SEARCHED += [
@@ -70,7 +68,7 @@ CHANGES = {
     "mixup": ["--model.mixup", "0.2"],
 }
 
-# what the studies reached, as they say it, by row or by config
+# the results in the studies, in their words, by row or by config
 FIGURES = {
     "feature_mlp": "92 % (validation)",
     "feature_lstm": "80 % (validation)",
@@ -119,7 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with features/ and gtzan_logmel/")
     parser.add_argument("--out", type=Path, default=Path("studies"), help="folder of the reports")
-    parser.add_argument("--only", default="", help="rows whose name begins so")
+    parser.add_argument("--only", default="", help="rows whose name starts with this")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -141,17 +139,17 @@ def main() -> None:
 
 
 def folder_of(out: Path, name: str, split: str, seed: int) -> Path:
-    """Where the report of a training lies."""
+    """The folder of a training's report."""
     return out / name / split / f"seed-{seed}"
 
 
 def train(config: str, arguments: list[str], seed: int, threads: int, folder: Path) -> None:
-    """Train and test, unless that is done; keep the report and the minutes it took."""
+    """Train and test, unless this is done; keep the report and the minutes."""
     done = folder / "minutes.json"
     if done.exists():
         return
     with tempfile.TemporaryDirectory() as logs:
-        command = [sys.executable, "-m", "musicgen_cls", "fit", "--config", str(CONFIGS / f"{config}.yaml"), *arguments]
+        command = [sys.executable, "-m", "musicgen_cls", "fit", "--config", config, *arguments]
         command += ["--seed_everything", str(seed), "--data.split_seed", str(seed)]
         command += ["--trainer.enable_progress_bar", "false", "--figures_every_n_epochs", "100000"]
         command += ["--trainer.logger.save_dir", logs, "--out", str(folder / "report")]
@@ -165,7 +163,7 @@ def train(config: str, arguments: list[str], seed: int, threads: int, folder: Pa
 
 
 def table(out: Path) -> str:
-    """Mean and spread over seeds of each row and split that is there, beside what the study reached."""
+    """Mean and spread over seeds of each row and split with results, beside the result of the study."""
     rows = [(name, split) for name, (_, _, splits) in ROWS.items() for split in splits if (out / name / split).exists()]
     compared = table_of(find_rows([f"{name} / {split}={out / name / split}" for name, split in rows]))
     lines = []

@@ -1,9 +1,10 @@
-"""What the way back from mel spectrograms does to a judge's opinion: `python benchmarks/vocoder.py JUDGE DIR`.
+"""The effect of synthesis from mel spectrograms on a judge's predictions: `python benchmarks/vocoder.py JUDGE DIR`.
 
-DIR has tracks, a folder a genre; ten seconds of the first ten of each are made into mel spectrograms and back into
-sound by `GriffinLim`, with frames and bands of several sizes. Printed are the judge's accuracy on what comes out; how
-far its probabilities have moved (half the sum of differences, 0 to 1); how far bands move from frame to frame, dB,
-beside the same in the music; and the seconds it took. For choosing, so on tracks that were trained on.
+DIR has tracks, a folder for each genre. Ten seconds of the first ten tracks of each genre are converted to mel
+spectrograms and back to sound by `GriffinLim`, with several sizes of frames and numbers of bands. The script prints the
+judge's accuracy on the result; the change of its probabilities (half the sum of absolute differences, 0 to 1); the mean
+step of a band from one frame to the next, dB, also in the music; and the time. Use training tracks, since the script is
+for choosing sizes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ FROM, UNTIL = 5, 15  # s
 
 @torch.inference_mode()
 def main() -> None:
-    """Go there and back, ask, print."""
+    """Convert, predict, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("judge", help="checkpoint of a classifier")
     parser.add_argument("music", type=Path)
@@ -38,14 +39,14 @@ def main() -> None:
     ]
     labels = np.array([label for label, _ in paths])
     music = [torch.from_numpy(read(path, rate)[FROM * rate : UNTIL * rate]) for _, path in paths]
-    ear = LogMel(rate, 512, 256, 64)
+    mel = LogMel(rate, 512, 256, 64)
 
-    def heard(sounds: list[torch.Tensor]) -> tuple[np.ndarray, float]:
+    def measured(sounds: list[torch.Tensor]) -> tuple[np.ndarray, float]:
         """Probabilities `[sounds, genres]`, and the mean step of bands, dB."""
-        told = np.array([list(judge(sound).values()) for sound in sounds])
-        return told, float(np.mean([float(ear(sound[None]).diff(dim=2).abs().mean()) for sound in sounds]))
+        probabilities = np.array([list(judge(sound).values()) for sound in sounds])
+        return probabilities, float(np.mean([float(mel(sound[None]).diff(dim=2).abs().mean()) for sound in sounds]))
 
-    before, moves = heard(music)
+    before, moves = measured(music)
     print(f"{'music':<32}accuracy {(before.argmax(1) == labels).mean():.3f}   moved 0.000   steps {moves:.2f}")
     for n_fft, hop_length, n_mels in SIZES:
         log_mel = LogMel(rate, n_fft, hop_length, n_mels)
@@ -53,7 +54,7 @@ def main() -> None:
         begin = time.perf_counter()
         sounds = [vocoder(log_mel.power(sound[None]), torch.zeros(1, 0))[0] for sound in music]
         seconds = time.perf_counter() - begin
-        after, moves = heard(sounds)
+        after, moves = measured(sounds)
         name = f"n_fft {n_fft}, hop {hop_length}, {n_mels} bands"
         moved = np.abs(after - before).sum(axis=1).mean() / 2
         right = (after.argmax(1) == labels).mean()

@@ -10,7 +10,7 @@ from pathlib import Path
 from musicgen_cls import __version__
 from musicgen_cls.cli import help
 from musicgen_cls.cli.command import Command
-from musicgen_cls.cli.command_line import trusting
+from musicgen_cls.cli.command_line import trusting, with_present_names
 from musicgen_cls.cli.exit import exit_status, leaving_at_once
 from musicgen_cls.commands import COMMANDS
 
@@ -50,7 +50,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, command: Command, args: Sequence[str]) -> None:
-    with trusting(args) as rest:
+    with trusting(with_present_names(args)) as rest:
         with leaving_at_once():
             if command.function is None:
                 from musicgen_cls.cli.lightning import start

@@ -147,6 +147,8 @@ _MOVED = {
 _RENAMED = dict.fromkeys(
     ("AddNoise", "musicgen_cls.audio.augment.AddNoise"), "musicgen_cls.audio.augment.AddWhiteNoise"
 )  # torchaudio has an AddNoise too
+_RENAMED_ARGUMENTS = {"musicgen_cls.datamodules.WaveformWindows": {"takes": "samples_per_prompt"}}
+"""Older names of the arguments of classes, with their present names."""
 
 
 def current_path(path: str) -> str:
@@ -156,13 +158,24 @@ def current_path(path: str) -> str:
 
 
 def current(value: Any) -> Any:
-    """Settings with the paths of all classes in them as this version has them."""
-    if isinstance(value, dict):
-        return {
-            key: current_path(part) if key == "class_path" and isinstance(part, str) else current(part)
-            for key, part in value.items()
-        }
-    return [current(part) for part in value] if isinstance(value, list) else value
+    """Settings with the present paths of all classes and the present names of their arguments."""
+    if isinstance(value, list):
+        return [current(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    now = {
+        key: current_path(part) if key == "class_path" and isinstance(part, str) else current(part)
+        for key, part in value.items()
+    }
+    names, arguments = _renamed_arguments(now.get("class_path")), now.get("init_args")
+    if names and isinstance(arguments, dict):
+        now["init_args"] = {names.get(name, name): part for name, part in arguments.items()}
+    return now
+
+
+def _renamed_arguments(path: Any) -> Mapping[str, str]:
+    """The renamed arguments of a class of this package, by its path or its short name."""
+    return next((names for own, names in _RENAMED_ARGUMENTS.items() if path in (own, own.rpartition(".")[2])), {})
 
 
 def _described(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -126,12 +126,12 @@ class TestSeeds:
             np.testing.assert_array_equal(context.numpy() * PCM_SCALE, want)
 
     def test_takes_are_numbered_beginning_after_beginning(self, tracks):
-        batch = next(iter(make(tracks, takes=3).predict_dataloader()))
+        batch = next(iter(make(tracks, samples_per_prompt=3).predict_dataloader()))
         assert batch["position"].tolist() == [0, 1, 2, 3, 4, 5]
         assert batch["file"] == sorted(batch["file"])
         assert len(set(batch["file"])) == 2
-        with pytest.raises(UsageError, match=r"--data\.takes 0"):
-            make(tracks, takes=0)
+        with pytest.raises(UsageError, match=r"--data\.samples_per_prompt 0"):
+            make(tracks, samples_per_prompt=0)
 
     def test_one_genre_of_a_network_of_several(self, tracks):
         batch = next(iter(make(tracks, genre="b").predict_dataloader()))

@@ -10,6 +10,14 @@ from musicgen_cls.errors import UsageError
 from musicgen_cls.trust import TRUST_VARIABLE
 
 _BOOLEANS = ("true", "false", "yes", "no", "on", "off", "1", "0")
+_RENAMED = {"--data.takes": "--data.samples_per_prompt"}
+"""Older names of options, with their present names."""
+
+
+def with_present_names(args: Sequence[str]) -> list[str]:
+    """A command line in which renamed options have their present names."""
+    pairs = (arg.partition("=") for arg in args)
+    return [f"{_RENAMED.get(name, name)}{equals}{value}" for name, equals, value in pairs]
 
 
 def split(args: Sequence[str], flags: Collection[str]) -> tuple[list[str], list[str]]:

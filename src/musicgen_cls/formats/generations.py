@@ -49,8 +49,8 @@ class Continuation(Recording, frozen=True, kw_only=True):
     """A line that `predict` writes: one recording.
 
     `prompt` is the file that it continues, and `prompt_id` the id of that track. `generation` is a hash of the
-    settings, and `position` the number of the recording in the generation. `steps` and `epochs` are the length of the training,
-    None if unknown. `loudness_db` has one value for each second.
+    settings, and `position` the number of the recording in the generation. `steps` and `epochs` are the length of the
+    training, None if unknown. `loudness_db` has one value for each second.
     """
 
     genre: str
