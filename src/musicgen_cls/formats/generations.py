@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from msgspec import Meta, Struct
 
 from musicgen_cls.errors import RecordError, counted
 from musicgen_cls.files import writing
-from musicgen_cls.formats.records import lines, read, renamed
+from musicgen_cls.formats.records import lines, read
 
 LINES = "continuations.jsonl"
 SETTINGS = "generation.json"
-
-_RENAMED = {"seed": "prompt", "seed_id": "prompt_id", "takes": "samples_per_prompt"}
-"""Older names of keys, with their present ones."""
 
 _NAME_BYTES = 255  # the longest file name of common file systems
 _REMEDY = "delete that line, and predict generates its recording again"
@@ -30,6 +27,9 @@ Seconds = Annotated[float, Meta(ge=0)]
 
 class Recording(Struct, frozen=True, kw_only=True):
     """What the judge reads from a line. For music that another program generated, the file name is enough."""
+
+    OLD_KEYS: ClassVar[dict[str, str]] = {"seed": "prompt", "seed_id": "prompt_id"}
+    """Older keys, with the present ones."""
 
     file: str
     genre: str | None = None
@@ -117,14 +117,19 @@ def was_stopped(folder: Path, settings: dict[str, Any]) -> bool:
     """
     path = folder / SETTINGS
     remedy = "delete it; the folder then counts as other files, which only --overwrite true replaces"
-    return path.is_file() and renamed(read(path, dict[str, Any], remedy), _RENAMED) == {**settings, "finished": False}
+    if not path.is_file():
+        return False
+    found = read(path, dict[str, Any], remedy)
+    if "takes" in found:  # the older key
+        found["samples_per_prompt"] = found.pop("takes")
+    return found == {**settings, "finished": False}
 
 
 def _last_lines(folder: Path, kind: type[Kind]) -> list[tuple[Kind, bytes]]:
     """The last line about each recording, with its bytes; an incomplete line after a kill is left out."""
     path = folder / LINES
     found: dict[str, tuple[Kind, bytes]] = {}
-    for line in lines(path, kind, names=_RENAMED):
+    for line in lines(path, kind):
         if line.value is not None:
             found[line.value.file] = line.value, line.raw
         elif not line.torn:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
@@ -27,8 +27,6 @@ _REASON = 160  # characters; a damaged file can hold anything
 _SEAL = re.compile(rb'\{"check": "([0-9a-f]{16})", ')
 
 T = TypeVar("T")
-
-_NO_NAMES: Mapping[str, str] = {}
 
 
 class Damage(ValueError):
@@ -49,13 +47,12 @@ class Line(msgspec.Struct, Generic[T], frozen=True):
         return not self.raw.endswith(b"\n")
 
 
-def parse(text: bytes, kind: type[T], names: Mapping[str, str] = _NO_NAMES) -> T:
+def parse(text: bytes, kind: type[T]) -> T:
     """The value of a JSON text.
 
     Args:
         text: UTF-8. It may have lone surrogates as escapes, which stand for file names that are not UTF-8.
         kind: the schema.
-        names: present names of keys, by their older names.
 
     Raises:
         Damage: the text does not fit the schema, or has a number that is not finite.
@@ -68,24 +65,11 @@ def parse(text: bytes, kind: type[T], names: Mapping[str, str] = _NO_NAMES) -> T
         raise Damage("nested too deeply") from None
     except ValueError as error:
         raise Damage(_short(f"not valid JSON ({error})")) from None
-    return convert(renamed(value, names), kind)
-
-
-def renamed(value: Any, names: Mapping[str, str]) -> Any:
-    """A JSON object with its older keys renamed; any other value unchanged.
-
-    Args:
-        value: as it was read.
-        names: present names of keys, by their older names. An older key beside the present one stays.
-    """
-    if not isinstance(value, dict):
-        return value
-    old = {key for key, now in names.items() if now not in value}
-    return {names[key] if key in old else key: part for key, part in value.items()}
+    return convert(value, kind)
 
 
 def _current(value: Any, kind: Any) -> Any:
-    """A mapping with the keys of this version, for a schema that lists the `OLD_KEYS` of earlier versions."""
+    """A JSON object with the present keys, if the schema lists the `OLD_KEYS` of earlier versions."""
     old: dict[str, str] = getattr(kind, "OLD_KEYS", {})
     if not isinstance(value, dict) or old.keys().isdisjoint(value):
         return value
@@ -124,14 +108,13 @@ def read(path: Path, kind: type[T], remedy: str) -> T:
         raise RecordError(f"{path}: {damage}; {remedy}") from None
 
 
-def lines(path: Path, kind: type[T], sealed: bool = False, names: Mapping[str, str] = _NO_NAMES) -> Iterator[Line[T]]:
+def lines(path: Path, kind: type[T], sealed: bool = False) -> Iterator[Line[T]]:
     """The lines of a JSON lines file, including damaged ones; none if there is no such file.
 
     Args:
         path: the file.
         kind: the schema of a line.
         sealed: whether each line has a checksum, which `seal` writes.
-        names: present names of keys, by their older names.
 
     Raises:
         RecordError: it cannot be read.
@@ -146,7 +129,7 @@ def lines(path: Path, kind: type[T], sealed: bool = False, names: Mapping[str, s
                 try:
                     if sealed:
                         _check_seal(raw)
-                    yield Line(number, raw, parse(raw, kind, names))
+                    yield Line(number, raw, parse(raw, kind))
                 except Damage as damage:
                     yield Line(number, raw, None, str(damage))
     except OSError as error:
