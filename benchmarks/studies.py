@@ -168,7 +168,9 @@ def table(out: Path) -> str:
     compared = table_of(find_rows([f"{name} / {split}={out / name / split}" for name, split in rows]))
     lines = []
     for (name, _), line in zip(rows, compared, strict=True):
-        less = {column: cell for column, cell in line.items() if column not in ("chance, %", "macro F1, %", "test set")}
+        less = {
+            column: cell for column, cell in line.items() if column not in ("baseline, %", "macro F1, %", "test set")
+        }
         lines.append(less | {"run": name, "the study": FIGURES.get(name, FIGURES[ROWS[name][0]])})
     return as_markdown(lines)
 

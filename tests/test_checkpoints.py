@@ -48,7 +48,7 @@ def test_the_key_of_older_checkpoints(tmp_path):
 
 @pytest.mark.parametrize("name", ["missing.ckpt", "."])
 def test_missing(tmp_path, name):
-    with pytest.raises(CheckpointError, match="no such checkpoint"):
+    with pytest.raises(CheckpointError, match="no such file"):
         read_checkpoint(tmp_path / name)
 
 
@@ -57,19 +57,19 @@ def test_cut_short(tmp_path, share):
     path = save(tmp_path / "a.ckpt", OURS | {"state_dict": {"w": torch.zeros(1000)}})
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(CheckpointError, match=r"a.ckpt: not a checkpoint that can be read"):
+    with pytest.raises(CheckpointError, match=r"a.ckpt: not a readable checkpoint"):
         read_checkpoint(path)
 
 
 def test_text(tmp_path):
     (tmp_path / "a.ckpt").write_text("epoch: 3")
-    with pytest.raises(CheckpointError, match="not a checkpoint"):
+    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
         read_checkpoint(tmp_path / "a.ckpt")
 
 
 def test_code_is_not_run(tmp_path):
     path = save(tmp_path / "a.ckpt", OURS | {"path": Path("x")})
-    with pytest.raises(CheckpointError, match="not a checkpoint that can be read"):
+    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
         read_checkpoint(path)
 
 
@@ -98,20 +98,20 @@ def test_a_flipped_byte_is_noticed_or_changes_nothing(tmp_path):
     [
         ({}, "'epoch' is missing"),
         ({"state_dict": {}, "epoch": 1}, "'global_step' is missing"),
-        (OURS | {"epoch": "4"}, "'epoch' is missing, or of another type"),
-        (OURS | {"epoch": -1}, "'epoch' is missing, or of another type"),
-        (OURS | {"state_dict": {"w": 3}}, "'state_dict' is missing, or of another type"),
+        (OURS | {"epoch": "4"}, "'epoch' is missing, or has another type"),
+        (OURS | {"epoch": -1}, "'epoch' is missing, or has another type"),
+        (OURS | {"state_dict": {"w": 3}}, "'state_dict' is missing, or has another type"),
         ({k: v for k, v in OURS.items() if k != "pytorch-lightning_version"}, "'pytorch-lightning_version' is missing"),
         (OURS | {"hyper_parameters": {"lr": 0.1}}, "None names no class"),
         (OURS | {"datamodule_hyper_parameters": {"genres": ["a", "b"]}}, "None names no class"),
-        (changed("datamodule_hyper_parameters", genres=[]), "names no genres"),
-        (changed("datamodule_hyper_parameters", genres="ab"), "names no genres"),
+        (changed("datamodule_hyper_parameters", genres=[]), "a checkpoint without genres"),
+        (changed("datamodule_hyper_parameters", genres="ab"), "a checkpoint without genres"),
         (changed("hyper_parameters", widht=3), "GenreClassifier takes no argument widht"),
-        (OURS | {"MelSlices": {"trained_on": 3}}, "its 'trained_on' is no list of strings"),
-        (OURS | {"MelSlices": {"heard": 3}}, "its 'trained_on' is no list of strings"),
-        (OURS | {"MelSlices": {"leaks": [3]}}, "its 'leaks' is no list of strings"),
-        (torch.zeros(3), "this musicgen_cls did not write it"),
-        ([1, 2], "this musicgen_cls did not write it"),
+        (OURS | {"MelSlices": {"trained_on": 3}}, "'trained_on' is not a list of strings"),
+        (OURS | {"MelSlices": {"heard": 3}}, "'trained_on' is not a list of strings"),
+        (OURS | {"MelSlices": {"leaks": [3]}}, "'leaks' is not a list of strings"),
+        (torch.zeros(3), "a checkpoint that musicgen_cls did not write"),
+        ([1, 2], "a checkpoint that musicgen_cls did not write"),
     ],
 )
 def test_of_something_else(tmp_path, content, said):

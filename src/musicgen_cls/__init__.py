@@ -1,4 +1,4 @@
-"""Neural networks on music genres: train them, judge them without leaks, use them."""
+"""Neural networks on music genres: training, tests without leaks, and use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 
 
 def _name_user() -> None:
-    """Give a user id without a name, as in many containers, one: torch cannot be imported without (getpass.getuser)."""
+    """Set a name for a user id without a name, as in many containers, since torch needs one (getpass.getuser)."""
     import getpass
     import os
 
@@ -34,19 +34,19 @@ _name_user()
 def load(checkpoint: str | PathLike[str], device: str = "cpu", trust: Collection[str] = ()) -> GenreRecogniser:
     """A trained classifier: `load("best.ckpt")("song.mp3")` gives the probability of each genre.
 
-    This changes the process that calls it: on Linux with glibc, freed memory stays with the process for its next
-    tensors, which makes networks up to twice as fast, and the process keeps the size of its peak (see
-    `musicgen_cls.memory`). `ctypes.CDLL(None).malloc_trim(0)` gives memory that is free back to the system. Set
-    `MUSICGEN_CLS_KEEP_MEMORY=0` in the environment to leave the process as it is.
+    On Linux with glibc, this function changes the calling process: freed memory stays in the process for its next
+    tensors. Networks are then up to twice as fast, and the size of the process stays at its peak (see
+    `musicgen_cls.memory`). `ctypes.CDLL(None).malloc_trim(0)` returns free memory to the system. With
+    `MUSICGEN_CLS_KEEP_MEMORY=0` in the environment, the function does not change the process.
 
     Args:
         checkpoint: a file that `fit` wrote.
-        device: where to compute, as `cuda`.
-        trust: modules outside this package whose classes the checkpoint may name, as that of your own network. They
-            are imported, so that their code runs; without this nothing that only a checkpoint names is imported.
+        device: where to compute, such as `cuda`.
+        trust: modules outside of this package whose classes the checkpoint may name, such as the module of your own
+            network. They are imported, which runs their code. Other modules in a checkpoint are not imported.
 
     Raises:
-        CheckpointError: the checkpoint is missing, damaged, something else, or names a class that is not trusted.
+        CheckpointError: the checkpoint is missing, damaged or another file, or names a class that is not trusted.
         UsageError: `MUSICGEN_CLS_KEEP_MEMORY` is neither 0 nor 1.
     """
     from musicgen_cls.recogniser import GenreRecogniser
@@ -60,10 +60,10 @@ def report(
     """Test a trained task on a datamodule's test tracks: print and write what `musiccli test` prints and writes.
 
     Args:
-        task: a `GenreClassifier` or `GenreGenerator`, as `load("best.ckpt").task`.
-        datamodule: the data, as `load("best.ckpt").data`, or one of your own.
-        out: the folder to write into: `report.html`, `report.json`, tables and figures.
-        figure_format: of the figures: `png`, `svg` or `pdf`.
+        task: a `GenreClassifier` or `GenreGenerator`, such as `load("best.ckpt").task`.
+        datamodule: the data, such as `load("best.ckpt").data`, or your own.
+        out: folder for `report.html`, `report.json`, tables and figures.
+        figure_format: format of the figures: `png`, `svg` or `pdf`.
 
     Returns:
         The folder.

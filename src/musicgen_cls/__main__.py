@@ -1,4 +1,4 @@
-"""The console script: answers `--version` and `--help` at once, and hands everything else to the command."""
+"""The console script: it prints `--version` and `--help` without slow imports, and runs the commands."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from musicgen_cls.cli.command_line import trusting, with_present_names
 from musicgen_cls.cli.exit import exit_status, leaving_at_once
 from musicgen_cls.commands import COMMANDS
 
-_FIRST = ("fit", "test", "predict", "judge", "export")  # whose examples the general help shows
+_FIRST = ("fit", "test", "predict", "judge", "export")  # the general help shows their examples
 
 
 def root_help() -> str:
-    """What `musiccli --help` prints."""
+    """The output of `musiccli --help`."""
     commands = "\n".join(f"  {name:<11}{command.purpose}" for name, command in COMMANDS.items())
     examples = "\n".join(f"  {COMMANDS[name].example}" for name in _FIRST)
     return (
@@ -29,7 +29,7 @@ def root_help() -> str:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run a command line (that of the process if None); return the exit status."""
+    """Run a command line (the one of the process if None); return the exit status."""
     name, *rest = [*(sys.argv[1:] if args is None else args)] or [""]
     if name in ("", "-h", "--help"):
         print(root_help(), end="")
@@ -45,7 +45,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if name in help.COMMANDS and not {"-h", "--help"}.isdisjoint(rest):
         print(help.command_help(name), end="")
         return 0
-    sys.path.append(str(Path.cwd()))  # for classes of one's own in configs; Python leaves it out for console scripts
+    sys.path.append(str(Path.cwd()))  # for the user's classes in configs; Python leaves it out for console scripts
     return exit_status(lambda: _run(name, COMMANDS[name], rest), COMMANDS[name].stopped)
 
 

@@ -112,7 +112,8 @@ def read_checkpoint(path: str | PathLike[str], option: str = "--ckpt_path", trus
     if not isinstance(genres, list) or not genres or not all(isinstance(genre, str) for genre in genres):
         raise CheckpointError(f"{path}: a checkpoint without genres; name a .ckpt file that fit wrote")
     state = content.get(data_class.__qualname__)
-    trained_on, leaks = (_texts(path, state, *names) for names in (("trained_on", "heard"), ("leaks",)))
+    keys = ("trained_on", "heard"), ("leaks",)  # `heard` is an older key; words: ignore
+    trained_on, leaks = (_texts(path, state, *names) for names in keys)
     return Checkpoint(path, model, data, content["epoch"], content["global_step"], frozenset(trained_on), tuple(leaks))
 
 

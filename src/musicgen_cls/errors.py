@@ -16,7 +16,7 @@ class AudioError(MusicClsError):
 
 
 class UnreachableError(AudioError):
-    """A file cannot be opened at the moment: it is gone, its permissions forbid it, or the disk fails."""
+    """A file cannot be opened now: it is gone, its permissions forbid it, or the disk fails."""
 
 
 class SourceError(MusicClsError):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from musicgen_cls.callbacks.predictions import answered, format_predictions, summary
+from musicgen_cls.callbacks.predictions import finished_rows, format_predictions, summary
 from musicgen_cls.callbacks.report import format_report
 from musicgen_cls.formats.records import seal
 
@@ -63,8 +63,8 @@ class TestResuming:
         error = {"file": "b.wav", "error": "b.wav: silent"}
         lines = [seal({"run": "r", "key": f"k{n}", "row": row}) for n, row in enumerate((self.ROW, error))]
         (tmp_path / "j").write_bytes(b"".join(lines) + seal({"run": "other", "key": "k2", "row": self.ROW}))
-        assert answered(tmp_path / "j", "r") == {"k0": self.ROW, "k1": error}
-        assert answered(tmp_path / "gone", "r") == {}
+        assert finished_rows(tmp_path / "j", "r") == {"k0": self.ROW, "k1": error}
+        assert finished_rows(tmp_path / "gone", "r") == {}
 
     @pytest.mark.parametrize(
         "damage",
@@ -81,4 +81,4 @@ class TestResuming:
     )
     def test_a_damaged_line_costs_its_own_file_only(self, tmp_path: Path, damage: bytes) -> None:
         (tmp_path / "j").write_bytes(damage + b"\n" + seal({"run": "r", "key": "k0", "row": self.ROW}))
-        assert answered(tmp_path / "j", "r") == {"k0": self.ROW}
+        assert finished_rows(tmp_path / "j", "r") == {"k0": self.ROW}

@@ -132,7 +132,7 @@ class TestCollections:
 
     @pytest.mark.parametrize("fold", ["0 of 5", "6 of 5", "1 of 2", "first"])
     def test_folds_that_are_none(self, fails: Fails, songs: Path, fold: str) -> None:
-        assert f"fold '{fold}': write it as '1 of 5'" in fails(*from_folder(songs, "--data.fold", fold))
+        assert f"fold '{fold}': write it like '1 of 5'" in fails(*from_folder(songs, "--data.fold", fold))
 
     @pytest.mark.parametrize("fractions", ["[0.5, 0.5]", "[0.9, 0.2, 0.1]", "[1.0, 0.0, 0.0]"])
     def test_fractions_that_are_none(self, fails: Fails, songs: Path, fractions: str) -> None:
@@ -313,7 +313,7 @@ class TestCheckpoints:
     def test_corrupt(self, fails: Fails, checkpoint: Path, tmp_path: Path) -> None:
         whole = checkpoint.read_bytes()
         (tmp_path / "cut.ckpt").write_bytes(whole[: len(whole) // 2])
-        assert "cut.ckpt: not a checkpoint that can be read" in fails("test", "--ckpt_path", tmp_path / "cut.ckpt")
+        assert "cut.ckpt: not a readable checkpoint" in fails("test", "--ckpt_path", tmp_path / "cut.ckpt")
 
     def test_of_something_else(self, fails: Fails, tmp_path: Path) -> None:
         torch.save({"state_dict": {}, "epoch": 3}, tmp_path / "other.ckpt")
@@ -405,7 +405,7 @@ class TestFoldersThatCannotBeWritten:
         assert "--out DIR" in said
 
     def test_logs(self, fails: Fails, songs: Path, blocked: Path) -> None:
-        assert "cannot write there" in fails(*from_folder(songs, "--trainer.logger.save_dir", blocked))
+        assert "cannot be written" in fails(*from_folder(songs, "--trainer.logger.save_dir", blocked))
 
     def test_full_disk_while_preparing(
         self, fails: Fails, songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -439,7 +439,7 @@ def test_a_prediction_that_was_stopped_is_resumed(
     assert not Path("predictions/predictions.csv").exists()
     read.clear()
     monkeypatch.setattr(files, "batches", lambda path, *args: read.append(path.name) or batches(path, *args))
-    assert "files answered already" in run(*predict)
+    assert "files already predicted" in run(*predict)
     assert 3 <= len(read) < 6  # the loader is a file ahead of the network
     assert len(pd.read_csv("predictions/predictions.csv")) == 6
     resumed = Path("predictions/predictions.json").read_text()

@@ -127,7 +127,7 @@ class TestFit:
         stamp = (folder / "jazz" / "checkpoints/last.ckpt").stat().st_mtime_ns
         status, _, err = run("fit-genres", "--run", "r", *fit_args(songs))
         assert status == 0, err
-        assert "jazz: finished before" in err
+        assert "jazz: already finished" in err
         assert (folder / "jazz" / "checkpoints/last.ckpt").stat().st_mtime_ns == stamp
 
     def test_fit_genres_trains_generators(self, run, songs):
@@ -201,11 +201,11 @@ class TestPredict:
         for line in lines:
             y, rate = soundfile.read(Path("generated") / line["file"])
             assert (rate, len(y)) == (RATE, 2.5 * RATE)
-            seed = soundfile.read(line["seed"])[0][:3600]
+            seed = soundfile.read(line["prompt"])[0][:3600]
             np.testing.assert_allclose(y[:3600], seed, atol=2 / 32768)
             levels = [20 * np.log10(np.sqrt(np.mean(y[s : s + RATE] ** 2))) for s in (0, RATE, 2 * RATE)]
             np.testing.assert_allclose(line["loudness_db"], levels, atol=0.02)
-            assert Path(line["seed"]).parent.name == line["genre"]
+            assert Path(line["prompt"]).parent.name == line["genre"]
             assert line["checkpoint"] == str(checkpoint)
             assert (line["steps"], line["epochs"]) == (known.steps, known.epoch + 1)
             for picture in (".mel.png", ".waveform.png"):
@@ -280,7 +280,7 @@ class TestPredict:
         assert len(before) == 2
         status, out, err = run(*args)
         assert status == 0, err
-        assert "2 recordings made already" in out
+        assert "2 recordings already written" in out
         assert out.splitlines()[-1] == "Listen:      generated/index.html"
         assert Path("generated/index.html").read_text().count("<audio") == 4
         assert wavs(Path("generated")) == wavs(Path("whole"))
@@ -301,7 +301,7 @@ class TestPredict:
             patch.setattr(continuations, "to_pcm", fill)
             status, _, err = run(*args)
         assert status == 2
-        assert "musiccli: error: generated: cannot write there (No space left" in err.splitlines()[-1]
+        assert "musiccli: error: generated: cannot be written (No space left" in err.splitlines()[-1]
         assert len(wavs(Path("generated"))) == 2
         assert not list(Path("generated").rglob(".*"))
         assert run(*args)[0] == 0
@@ -419,7 +419,7 @@ class TestBadInput:
         import musicgen_cls
         from musicgen_cls.errors import CheckpointError
 
-        with pytest.raises(CheckpointError, match="a generator's, not a classifier's"):
+        with pytest.raises(CheckpointError, match="a generator, not a classifier"):
             musicgen_cls.load(checkpoint)
 
     def test_out_is_a_file(self, run, checkpoint):

@@ -178,7 +178,7 @@ def test_markdown_lines_up():
         (["VGG=[ab]"], "RUN VGG=[ab]: tests of several kinds (songs, split artist; songs, split track)"),
         (["broken.json"], "RUN broken.json: not the report"),
         (["generator.json"], "RUN generator.json: not the report"),
-        (["a", "--out", "broken.json"], "broken.json: cannot write there"),
+        (["a", "--out", "broken.json"], "broken.json: cannot be written"),
         (["a", "--outt", "x"], "did you mean"),
         (["strange"], "strange/tracks.csv: has no column 'track'"),
         (["binary"], "binary/tracks.csv: not UTF-8 at byte 0; test again"),

@@ -277,7 +277,7 @@ def card_of(checkpoint: Path) -> str:
 class TestCard:
     def test_without_a_report(self, vgg: Path) -> None:
         card = card_of(vgg)
-        assert "Beware: not tested." in card
+        assert "Warning: not tested." in card
         assert "0.5 / 0.25 / 0.25 for training, validation and test" in card
         assert "after Xu, Pulappadi, Li and Peacock, \"What's in the noise?" in card
         assert "In order: `blues`, `jazz`, `metal`." in card
@@ -287,12 +287,12 @@ class TestCard:
         write_report(vgg)
         write_report(vgg, "test-others-external", source="others", split="external", level_offset_db=-9.0)
         card = card_of(vgg)
-        assert "Beware: not tested" not in card
+        assert "Warning: not tested" not in card
         assert "| track accuracy | 50.0 % [25.0, 75.0] |" in card
         assert "| `blues` | 2 | - | 50.0 % [25.0, 75.0] | 40.0 |" in card
         assert "| `metal` | 2 | - | 50.0 % [25.0, 75.0] | - |" in card
-        assert card.count("Beware") == 1
-        assert "### Test on `others`, split `external`\n\n> **Beware:** these windows were 9 dB quieter" in card
+        assert card.count("Warning") == 1
+        assert "### Test on `others`, split `external`\n\n> **Warning:** these windows were 9 dB quieter" in card
 
     def test_leaks(self, vgg: Path) -> None:
         write_report(vgg, "test-music-segment", split="segment", can_leak=True)
@@ -301,8 +301,8 @@ class TestCard:
         saved["datamodule_hyper_parameters"]["split"] = "segment"
         torch.save(saved, vgg)
         card = card_of(vgg)
-        assert "> **Beware: trained with a split that leaks.**" in card
-        assert "Beware:** split 'segment' puts windows of one track on both sides" in card
+        assert "> **Warning: trained with a split that leaks.**" in card
+        assert "Warning:** split 'segment' puts windows of one track on both sides" in card
         assert "was trained or selected on 3 tracks of this test" in card
         assert "this report is older than the checkpoint" in card
 
@@ -374,7 +374,7 @@ class TestRefused:
 
     def test_damaged(self, capsys: pytest.CaptureFixture[str], vgg: Path) -> None:
         vgg.write_bytes(vgg.read_bytes()[:5000])
-        assert "not a checkpoint that can be read" in self.fails(capsys, vgg)
+        assert "not a readable checkpoint" in self.fails(capsys, vgg)
 
     def test_a_generator(self, capsys: pytest.CaptureFixture[str], vgg: Path) -> None:
         saved = torch.load(vgg, weights_only=True)
@@ -396,7 +396,7 @@ class TestRefused:
     def test_what_is_there_stays(self, capsys: pytest.CaptureFixture[str], vgg: Path, there: str) -> None:
         vgg.with_name(there).write_text("mine")
         said = self.fails(capsys, vgg)
-        assert f"{there}: is there already" in said
+        assert f"{there}: exists" in said
         assert "--overwrite true" in said
         assert vgg.with_name(there).read_text() == "mine"
 
@@ -456,7 +456,7 @@ class TestRefused:
     def test_overwrite(self, vgg: Path) -> None:
         vgg.with_name("best.pt2").write_text("mine")
         vgg.with_name("best.pt2.md").write_text("mine")
-        with pytest.raises(UsageError, match="is there already"):
+        with pytest.raises(UsageError, match="exists"):
             exporting.export(str(vgg), "torch_export")
         exporting.export(str(vgg), "torch_export", overwrite=True)
         assert "## Limits" in vgg.with_name("best.pt2.md").read_text()

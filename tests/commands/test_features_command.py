@@ -133,7 +133,7 @@ def test_a_config_names_the_arguments(songs, tmp_path, monkeypatch, capsys):
 def test_what_is_refused(songs, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["musiccli"])
     (tmp_path / "there.csv").write_text("mine")
-    with pytest.raises(UsageError, match=r"there\.csv: is there already"):
+    with pytest.raises(UsageError, match=r"there\.csv: exists"):
         extract.features(Folder(str(songs)), str(tmp_path / "there.csv"))
     assert (tmp_path / "there.csv").read_text() == "mine"
     for seconds, said in ((0, "must be more than 0"), (0.05, r"must be 0\.093 or more, the 2048 samples of a frame")):

@@ -68,9 +68,9 @@ def test_student_is_scipys():
     assert student([3.0]) == student([3.0, 3.0])
 
 
-def test_sheets_of_files_and_folders(music, tmp_path, capsys):
+def test_figures_of_files_and_folders(music, tmp_path, capsys):
     assert main(["plot", str(music / "jazz" / "0.wav"), "--out", str(tmp_path)]) == 0
-    assert capsys.readouterr().out == f"Sheets:      {tmp_path / '0.wav.png'}\n"
+    assert capsys.readouterr().out == f"Figures:      {tmp_path / '0.wav.png'}\n"
     height, width = imread(tmp_path / "0.wav.png").shape[:2]
     assert (round(height, -1), width) == (1200, 1440)
     bad = tmp_path / "bad.wav"
@@ -95,7 +95,7 @@ def test_what_a_folder_holds_besides_is_named(music, tmp_path, capsys):
     assert [line.split(": ")[1] for line in left_out] == [str(folder / "a.m4a"), str(folder / "notes.txt")]
 
 
-def test_sheets_and_genres_for_print(music, tmp_path, capsys):
+def test_figures_of_files_and_genres_for_print(music, tmp_path, capsys):
     out = ["--out", str(tmp_path), "--jobs", "1", "--figure_format"]
     assert main(["plot", str(music / "jazz" / "0.wav"), *out, "svg"]) == 0
     assert "0.wav.svg" in capsys.readouterr().out
@@ -135,7 +135,7 @@ def test_genres_of_a_collection(tmp_path, capsys):
     plot(source=Folder(str(tmp_path / "music")), out=str(tmp_path / "out"), jobs=1)
     printed = capsys.readouterr().out
     assert "2 files left out:" in printed
-    assert "astray.wav: in no genre's sub-folder" in printed
+    assert "astray.wav: not in the sub-folder of a genre" in printed
     assert "(4 tracks)" in printed
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "mel.png", "spectrum.png", "sound.png", "genres.csv", "tracks.csv",
@@ -149,7 +149,7 @@ def test_genres_of_a_collection(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "message"),
     [
         ([], "name recordings, or a collection with --source"),
         (["a.wav", "--source", "Folder", "--source.root", "."], "one of both"),
@@ -164,7 +164,7 @@ def test_genres_of_a_collection(tmp_path, capsys):
         (["bad.wav", "--jobs", "-7"], "--jobs -7: must be from 1 to 256"),
         (["bad.wav", "--out", ""], "--out: the value is empty"),
         (["bad.mp3"], "bad.mp3: not audio that can be read (damaged, cut short, or of another format)"),
-        (["bad.wav", "--out", "bad.wav"], "bad.wav: cannot write there"),
+        (["bad.wav", "--out", "bad.wav"], "bad.wav: cannot be written"),
         (["--source", "Folders", "--source.root", "."], "did you mean 'Folder'?"),
         (["--source", "Folder", "--source.root", "missing"], "missing"),
         (["bad.wav", "--outt", "x"], "did you mean"),
@@ -173,7 +173,7 @@ def test_genres_of_a_collection(tmp_path, capsys):
         (["--source", "Folder", "--source.root", ".", "--ckpt_path", "none.ckpt"], "leave it out with --source"),
     ],
 )
-def test_what_it_refuses(args, told, tmp_path, monkeypatch, capsys):
+def test_what_it_refuses(args, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.wav").write_bytes(b"no audio")
     (tmp_path / "bad.mp3").write_bytes(b"no audio")
@@ -182,7 +182,7 @@ def test_what_it_refuses(args, told, tmp_path, monkeypatch, capsys):
     (tmp_path / "taken" / "tone.wav.png").mkdir(parents=True)
     assert main(["plot", *args]) == 2
     said = capsys.readouterr().err.strip().splitlines()
-    assert told in said[-1]
+    assert message in said[-1]
     assert said[-1].startswith("musiccli: error: ")
     assert not [path for path in tmp_path.rglob("*.png") if path.is_file()]
 
@@ -194,7 +194,7 @@ def test_names_in_letters_that_the_font_lacks(tmp_path, recwarn):
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
-def test_sheets_lie_below_their_folder_however_files_are_spelt(music, tmp_path, monkeypatch, capsys):
+def test_figures_are_in_the_sub_folders_of_their_files(music, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(music)
     out = tmp_path / "out"
     files = ["jazz/0.wav", "blues/../jazz/0.wav", "blues/../blues/0.wav"]

@@ -420,7 +420,7 @@ def test_files_need_no_source(music):
 
 
 def test_predicting_needs_files(data):
-    with pytest.raises(UsageError, match="predict needs files"):
+    with pytest.raises(UsageError, match="--data.files: not set, and --data\.files: not set, and predict needs files"):
         data.predict_dataloader()
 
 
@@ -450,7 +450,7 @@ def test_a_window_longer_than_every_track(music):
 
 
 def test_no_source():
-    with pytest.raises(UsageError, match=r"data\.source is not set"):
+    with pytest.raises(UsageError, match=r"--data\.source: not set"):
         MelSlices()
 
 

@@ -99,7 +99,7 @@ def test_genres_are_spelt_as_the_checkpoint_has_them():
     collection = numbers(("Hip-Hop", 3), ("rock", 3))
     assert [t.genre for t in division.match_genres(collection, ["hiphop", "rock"], HERE).tracks] == ["hiphop", "rock"]
     assert division.match_genres(collection, ["Hip-Hop", "rock"], HERE) is collection
-    with pytest.raises(SourceError, match=r"music: genre .*write one of them in another way"):
+    with pytest.raises(SourceError, match=r"music: genre .*rename one of them"):
         division.match_genres(numbers(("hip hop", 3), ("hip-hop", 3)), ["hiphop"], HERE)
 
 

@@ -191,7 +191,7 @@ def put(row, column, value):
         (put(3, "rms_mean", "1e300"), "line 5: rms_mean is '1e300', not a finite number"),
         (put(0, "mfcc1_mean", "nan"), "line 2: mfcc1_mean is 'nan'"),
         (put(7, "label", ""), "line 9: no label"),
-        (put(7, "label", "bl\0ues"), r"line 9: label 'bl\\x00ues' is no plain text"),
+        (put(7, "label", "bl\0ues"), r"line 9: label 'bl\\x00ues' is has unprintable characters"),
         (put(7, "length", "0"), "line 9: length is '0', but samples count from 1"),
         (put(7, "length", -5), "line 9: length is '-5', but"),
         (put(7, "filename", " "), "line 9: no filename"),
@@ -208,7 +208,7 @@ def test_tables_that_are_not_right(table, spoil, said):
 def test_a_row_of_a_track_that_is_not_in_the_source(table):
     changed = put(7, "filename", "blues.00100.0.wav")(pd.read_csv(table))
     changed.to_csv(table, index=False)
-    with pytest.raises(SourceError, match=r"blues\.00100\.0\.wav is of no track of nowhere; take the row away"):
+    with pytest.raises(SourceError, match=r"blues\.00100\.0\.wav is not a track of nowhere; delete the row"):
         make(table, source=GTZAN("nowhere"))
 
 
@@ -224,10 +224,10 @@ def test_a_table_that_is_not_there_or_none(tmp_path):
     with pytest.raises(SourceError, match=r"gone\.csv: no such table; make one with musiccli features"):
         FeatureTable(str(tmp_path / "gone.csv"))
     (tmp_path / "binary.csv").write_bytes(bytes(range(256)))
-    with pytest.raises(SourceError, match=r"binary\.csv: not a table that can be read"):
+    with pytest.raises(SourceError, match=r"binary\.csv: not a readable table"):
         read_table(tmp_path / "binary.csv")
     (tmp_path / "empty.csv").write_text("")
-    with pytest.raises(SourceError, match=r"empty\.csv: not a table that can be read"):
+    with pytest.raises(SourceError, match=r"empty\.csv: not a readable table"):
         read_table(tmp_path / "empty.csv")
 
 
@@ -294,8 +294,8 @@ def spoil_line(number: int, change):
         (lambda lines: [f"{line}," for line in lines], "columns extra one without a name; it needs"),
         (spoil_line(7, lambda line: line.rpartition(",")[0]), "line 7: 59 values for 60 columns"),
         (spoil_line(7, lambda line: f'"{line}'), "line 7: not a row that can be read"),
-        (lambda lines: [line.replace(",", ";") for line in lines], "its columns are separated by semicolons; save it"),
-        (lambda lines: [line.replace(",", "\t") for line in lines], "its columns are separated by tabs; save it"),
+        (lambda lines: [line.replace(",", ";") for line in lines], "the columns are separated by semicolons; save it"),
+        (lambda lines: [line.replace(",", "\t") for line in lines], "the columns are separated by tabs; save it"),
         (
             lambda lines: [lines[0], "", "  ", *lines[1:3], "", lines[3].replace("66150", "long"), *lines[4:]],
             "line 7: length is 'long', not a finite number",
@@ -331,7 +331,7 @@ def test_what_must_not_be_negative(table, name):
 
 
 def test_predict_takes_audio(table):
-    with pytest.raises(UsageError, match="predict takes audio, and this checkpoint was trained on FeatureTable"):
+    with pytest.raises(UsageError, match="predict: takes audio files, and this checkpoint was trained on FeatureTable"):
         make(table, files=["x.wav"]).predict_dataloader()
 
 

@@ -170,7 +170,7 @@ def test_a_file_that_is_no_spectrogram(tmp_path, spoil, said):
     data = make(tmp_path)
     assert [str(problem) for problem in data.collection.problems] == [f"{tmp_path}/a/2.png: {said}"]
     assert len(data.collection.tracks) == 9
-    with pytest.raises(SourceError, match=rf"a/2\.png: {said}.*--data.strict false goes on without it"):
+    with pytest.raises(SourceError, match=rf"a/2\.png: {said}.*--data.strict false leaves out it"):
         make(tmp_path, strict=True)
 
 

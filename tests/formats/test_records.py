@@ -76,9 +76,9 @@ def check_all(file: Path, read: Callable[[], Any], record: Any, seed: int, numbe
         (b'{"name": "a", "x": -1}', "x: expected `float` >= 0.0"),
         (b'{"name": "a", "x": 1, "tags": ["b", 5]}', "tags[1]: expected `str`, got `int`"),
         (b'{"name": "a", "x": 1, "twice": {"name": "b", "x": []}}', "twice.x: expected `float`, got `array`"),
-        (b'{"name": "a", "x": NaN}', "NaN is no finite number"),
-        (b'{"name": "a", "x": -Infinity}', "-Infinity is no finite number"),
-        (b'{"name": "a", "x": 1e999}', "1e999 is no finite number"),
+        (b'{"name": "a", "x": NaN}', "NaN is not a finite number"),
+        (b'{"name": "a", "x": -Infinity}', "-Infinity is not a finite number"),
+        (b'{"name": "a", "x": 1e999}', "1e999 is not a finite number"),
         (b'{"name": "a", "x": %s}' % (b"9" * 400), "x: number out of range"),
         (b'{"name": "a", "x": %s}' % (b"9" * 5000), "Exceeds the limit (4300 digits)"),
         (b'{"name": "a", "x": "\\ud800"}', "x: expected `float`, got `str`|text that is not UTF-8"),
@@ -116,7 +116,7 @@ def test_files_that_cannot_be_read(tmp_path, monkeypatch):
         records.read(tmp_path, Point, "")
     monkeypatch.setattr(records, "FILE_BYTES", 100)
     (tmp_path / "long.json").write_bytes(b" " * 101)
-    with pytest.raises(RecordError, match=r"long\.json: longer than 0 MiB, which no such file is"):
+    with pytest.raises(RecordError, match=r"long\.json: longer than 0 MiB, so musicgen_cls did not write it"):
         records.read(tmp_path / "long.json", Point, "")
     (tmp_path / "long.jsonl").write_bytes(b'{"name": "a", "x": 1}\n' + b" " * 250 + b"\n")
     assert [line.value is None for line in records.lines(tmp_path / "long.jsonl", Point)] == [False, True, True, True]
@@ -148,10 +148,10 @@ class Row(Struct):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"", "has no column 'name'"),
-        (b"name,m\na,1\n", "has no column 'n'"),
+        (b"", "no column 'name'"),
+        (b"name,m\na,1\n", "no column 'n'"),
         (b"name,n\na,1\nb,x\n", "line 3: n: expected `int`, got `str`"),
-        (b"name,n\na,1\nb\n", "line 3: 1 cells, the head has 2"),
+        (b"name,n\na,1\nb\n", "line 3: 1 cells, but the header has 2"),
         (b"name,n\na,1\nb,2,3\n", "line 3: 3 cells"),
         (b'name,n\n"a,1\n', "line 2: unexpected end of data"),
         (b"name,n\n\xff,1\n", "not UTF-8 at byte 7"),
@@ -273,7 +273,12 @@ def generated(folder: Path) -> list[dict[str, Any]]:
         file = Path(genre) / f"{genre}.{position:05d}.wav"
         (folder / genre).mkdir(parents=True, exist_ok=True)
         soundfile.write(folder / file, np.sin(np.arange(900) * (position + 1) / 9) / 2, 1000)
-        about = {"file": file.as_posix(), "genre": genre, "seed": f"/songs/{position}.wav", "seed_id": f"{position}"}
+        about = {
+            "file": file.as_posix(),
+            "genre": genre,
+            "prompt": f"/songs/{position}.wav",
+            "prompt_id": f"{position}",
+        }
         about |= {"position": position, "generation": "0123", "checkpoint": "best.ckpt", "sample_rate": 1000}
         lines.append(about | {"context_seconds": 0.5, "seconds": 0.9, "loudness_db": [-9.0, -8.5]})
     (folder / generations.LINES).write_bytes(b"".join(as_json(line) + b"\n" for line in lines))
@@ -310,8 +315,8 @@ class TestContinuations:
     def test_the_last_line_about_a_file_counts(self, tmp_path):
         lines = generated(tmp_path)
         with (tmp_path / generations.LINES).open("ab") as journal:
-            journal.write(as_json(lines[0] | {"seed": "other.wav"}))
-        assert {line.file: line.seed for line in resumed(tmp_path)}[lines[0]["file"]] == "other.wav"
+            journal.write(as_json(lines[0] | {"prompt": "other.wav"}))
+        assert {line.file: line.prompt for line in resumed(tmp_path)}[lines[0]["file"]] == "other.wav"
         assert (tmp_path / generations.LINES).read_bytes().endswith(b"}\n")
 
     def test_settings(self, tmp_path):
@@ -337,7 +342,7 @@ def resumed(folder: Path) -> list[generations.Continuation]:
 
 
 def test_the_journal_of_features(tmp_path):
-    what = extract.Begun("/songs", 3.0)
+    what = extract.RunHeader("/songs", 3.0)
     rows = {
         f"{n}.wav": [{"filename": f"{n}.wav", **dict.fromkeys(COLUMNS, n + 0.5), "length": 900, "label": "jazz"}]
         for n in range(4)
@@ -348,20 +353,20 @@ def test_the_journal_of_features(tmp_path):
     file = tmp_path / "table.csv.partial"
     for seed in range(150):
         file.write_bytes(damaged(whole, np.random.default_rng(seed)))
-        begun = check(lambda: extract._begun(file, what))
-        if isinstance(begun, UsageError):
-            assert str(begun).startswith(f"{file}: ")
+        kept = check(lambda: extract._finished_rows(file, what))
+        if isinstance(kept, UsageError):
+            assert str(kept).startswith(f"{file}: ")
         else:
-            assert begun.items() <= found.items()
+            assert kept.items() <= found.items()
     for changed in some(changed_fields({"track": "0.wav", "found": rows["0.wav"]}), 100, seed=0):
         try:
             line = records.seal(changed)
         except ValueError:
             continue
         file.write_bytes(records.seal({"location": "/songs", "seconds": 3.0}) + line)
-        check(lambda: extract._begun(file, what))
+        check(lambda: extract._finished_rows(file, what))
     file.write_bytes(whole)
-    assert extract._begun(file, what) == found
+    assert extract._finished_rows(file, what) == found
 
 
 def test_notes(tmp_path):

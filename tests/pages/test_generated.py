@@ -31,7 +31,7 @@ def generated(folder: Path, counts: dict[str, int], steps: int | None = 5000) ->
             soundfile.write(folder / file, sound, RATE)
             lines.append(
                 Continuation(
-                    file=file, genre=genre, seed=f"songs/{genre}/{n // 2}.mp3", seed_id=f"{n // 2}",
+                    file=file, genre=genre, prompt=f"songs/{genre}/{n // 2}.mp3", prompt_id=f"{n // 2}",
                     position=len(lines), generation="g", checkpoint="runs/best.ckpt", steps=steps, epochs=12,
                     sample_rate=RATE, context_seconds=0.9, seconds=SECONDS, loudness_db=[-20.0, -30.0, -70.0],
                 )

@@ -140,5 +140,5 @@ def test_nothing_wrong_is_said(music: Path, tmp_path: Path) -> None:
     environment.globals["counted"] = counted
     template = environment.get_template("report.html")
     page = template.render(report=report, notes=["<b>loud</b>"], mistakes=[], wrong=0)
-    assert "None: the prediction is right for every track" in page
+    assert "None: the prediction is correct for every track" in page
     assert "&lt;b&gt;loud" in page

@@ -55,7 +55,7 @@ def test_what_a_folder_holds_besides_is_named(folder):
     named = {problem.path.name: problem.reason for problem in skipped_files([".", "x"])}
     assert named.keys() == {"notes.txt", "f.m4a", "g.WMA"}
     assert named["f.m4a"].startswith("m4a cannot be decoded; convert it")
-    assert named["notes.txt"] == "not audio by its name"
+    assert named["notes.txt"] == "not audio, by its suffix"
     (folder / "apple").mkdir()
     (folder / "apple" / "a.m4a").touch()
     with pytest.raises(UsageError, match=r"m4a cannot be decoded, convert them to flac"):

@@ -92,7 +92,7 @@ def test_tracks(tree):
     assert Counter(track.genre for track in tracks) == {"Hip-Hop": 6, "Rock": 6}
     assert len({track.artist for track in tracks}) == 6
     assert [str(problem) for problem in source.problems()] == [
-        f"{tree}/fma_small/020/020002.mp3: in tracks.csv, but not there"
+        f"{tree}/fma_small/020/020002.mp3: in tracks.csv, but the file is missing"
     ]
 
 
@@ -141,13 +141,11 @@ def test_8000_tracks_by_name(tmp_path):
 
 
 def test_not_there(tmp_path):
-    with pytest.raises(
-        SourceError, match=r"tracks\.csv does not exist; point --data.source.root at a copy, let it down"
-    ):
+    with pytest.raises(SourceError, match=r"tracks\.csv does not exist; set --data.source.root to a copy, let it down"):
         FMA(str(tmp_path)).tracks()
     metadata(tmp_path, [row(2, "Rock", 1)])
     with pytest.raises(
-        SourceError, match=r"fma_small does not exist, the folder of FMA small: looked for 000/000002\.mp3"
+        SourceError, match=r"fma_small does not exist, the folder of FMA small: expected files like 000/000002\.mp3"
     ):
         FMA(str(tmp_path)).tracks()
     (tmp_path / "fma_small").mkdir()
@@ -162,10 +160,10 @@ def test_not_there(tmp_path):
     [
         (
             "track_id,genre\n2,Rock\n",
-            "no column 'set split' under its two rows of headings: not the version of May 2017",
+            "no column 'set split' in its two header rows: not the version of May 2017",
         ),
-        ("", "not a table that can be read"),
-        (",a,a\n,b,c\n1,2\n3,4,5,6,7,8\n", "not a table that can be read|no column 'set split'"),
+        ("", "not a readable table"),
+        (",a,a\n,b,c\n1,2\n3,4,5,6,7,8\n", "not a readable table|no column 'set split'"),
     ],
 )
 def test_metadata_of_another_version(tmp_path, text, said):
@@ -178,20 +176,20 @@ def test_metadata_of_another_version(tmp_path, text, said):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda text: text.replace("\n2,", "\nabc,"), r"track_id 'abc' is no number: not the version of May 2017"),
+        (lambda text: text.replace("\n2,", "\nabc,"), r"track_id 'abc' is not a number: not the version of May 2017"),
         (
             lambda text: text.replace(",small,", ",medium,"),
-            "no track of the subset 'small' that has a genre; name another",
+            "no track of the subset 'small' has a genre; name another",
         ),
         (lambda text: text.replace("\n3,", "\n2,"), "track_id 2 twice: not the version of May 2017"),
-        (lambda text: text.replace("Rock", " "), "no track of the subset 'small' that has a genre"),
-        (lambda text: text[: len(text) // 2], "ends in the middle of a line|not a table that can be read"),
+        (lambda text: text.replace("Rock", " "), "no track of the subset 'small' has a genre"),
+        (lambda text: text[: len(text) // 2], "ends in the middle of a line|not a readable table"),
     ],
 )
 def test_metadata_that_is_spoilt(tmp_path, change, said):
     path = metadata(tmp_path, [row(n, "Rock", n) for n in range(2, 9)])
     path.write_text(change(path.read_text()))
-    with pytest.raises(SourceError, match=rf"tracks\.csv: ({said}).*point --data\.source\.root at a copy"):
+    with pytest.raises(SourceError, match=rf"tracks\.csv: ({said}).*set --data\.source\.root to a copy"):
         MelSlices(FMA(str(tmp_path)))
 
 
@@ -205,7 +203,9 @@ def test_an_artist_on_two_sides_is_not_the_official_split(tmp_path):
 
     assert divide(tracks) == ["train", "validation", "test"] * 2
     assert divide([replace(track, artist=None) for track in tracks]) == ["train", "validation", "test"] * 2
-    with pytest.raises(SplitError, match=r"puts artist '7' on 3 sides; choose another split, as --data\.split artist"):
+    with pytest.raises(
+        SplitError, match=r"puts artist '7' on 3 sides; choose another split, such as --data\.split artist"
+    ):
         divide([replace(track, artist="7") for track in tracks])
 
 
@@ -284,7 +284,7 @@ def test_download_that_fails_tells_the_ways_on(tmp_path, monkeypatch):
 
     monkeypatch.setattr("musicgen_cls.sources.fma.fetch", fetch)
     with pytest.raises(
-        SourceError, match=r"FMA small could not be downloaded; point --data\.source\.root at a copy, get it"
+        SourceError, match=r"FMA small could not be downloaded; set --data\.source\.root to a copy, download it"
     ):
         FMA(str(tmp_path), download=True).prepare()
     (name, [(url, checksum)], folder), _ = asked

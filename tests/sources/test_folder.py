@@ -86,9 +86,9 @@ def test_other_files_are_reported(tmp_path):
     )
     source = Folder(str(tmp_path))
     assert {problem.path.name: problem.reason for problem in source.problems()} == {
-        **dict.fromkeys(("notes", "a.m3u"), "not audio by its name"),  # a picture is nobody's mistake
+        **dict.fromkeys(("notes", "a.m3u"), "not audio, by its suffix"),  # a picture is nobody's mistake
         "b.m4a": "m4a cannot be decoded; convert it, as with ffmpeg -i 'b.m4a' 'b.flac'",
-        "top.wav": "in no genre's sub-folder",
+        "top.wav": "not in the sub-folder of a genre",
     }
     assert source.genres == ("rock",)
 
@@ -143,7 +143,7 @@ def test_artists_csv(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("file,genre\nrock/a.wav,rock\n", "no column artist; it needs file,genre,artist"),
+        ("file,genre\nrock/a.wav,rock\n", "no column artist; it needs the columns file,genre,artist"),
         ("path,name\n", "no column artist, file"),
         ("file;genre;artist\nrock/a.wav;rock;X\n", "no column artist, file"),
         ("", "no column artist, file"),
@@ -222,7 +222,7 @@ def test_files_in_artists_csv_are_found_by_the_rule_for_names(tmp_path):
     assert [problem.path.name for problem in source.problems()] == ["gone.wav"]
     with (tmp_path / "artists.csv").open("a", encoding="utf-8") as file:
         file.write("rock/x.WAV,E\n")
-    with pytest.raises(SourceError, match=r"artists\.csv line 6: 'rock/x\.WAV' may be 'rock/X\.wav' or 'rock/x\.wav'"):
+    with pytest.raises(SourceError, match=r"artists\.csv line 6: 'rock/x\.WAV' can be 'rock/X\.wav' or 'rock/x\.wav'"):
         Folder(str(tmp_path)).tracks()
 
 

@@ -107,7 +107,7 @@ def test_absence_is_told_in_one_line_with_three_ways_on(tmp_path, present):
         GTZAN(str(root)).tracks()
     message = str(caught.value)
     assert "\n" not in message
-    assert message.startswith(f"{root} {'holds no GTZAN' if present else 'does not exist'}")
+    assert message.startswith(f"{root} {'no GTZAN in it' if present else 'does not exist'}")
     for part in (
         "genres_original",
         "--data.source.root DIR",

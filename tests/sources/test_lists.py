@@ -99,10 +99,15 @@ def test_the_digest_is_of_what_the_list_says(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "head", "error", "said"),
     [
-        ([], "file,side", SourceError, "l.csv: no column subset; it needs subset, and file or id"),
-        (["train"], "subset", SourceError, "l.csv: no column file or id; it needs"),
+        ([], "file,side", SourceError, "l.csv: no column subset; it needs the columns subset, and file or id"),
+        (["train"], "subset", SourceError, "l.csv: no column file, and no column id; it needs"),
         (["b.wav;train"], "file;subset", SourceError, "separated by semicolons, save it with commas"),
-        (["e.wav,train", "e.wav,tset"], "file,subset", SourceError, "l.csv line 3: the subset 'tset' is none of train"),
+        (
+            ["e.wav,train", "e.wav,tset"],
+            "file,subset",
+            SourceError,
+            "l.csv line 3: the subset 'tset' is not one of train",
+        ),
         ([",train"], "file,subset", SourceError, "l.csv line 2: no file and no id"),
         (
             ["e.wav,train", "rock/e.wav,test"],
@@ -110,9 +115,14 @@ def test_the_digest_is_of_what_the_list_says(tmp_path):
             SplitError,
             "line 3: rock/e.wav is in test here and in train",
         ),
-        (["b.wav,train"], "file,subset", SplitError, "line 2: 'b.wav' may be 'jazz/b.wav' or 'rock/b.wav'; write its"),
-        (["e.wav,train"], "file,subset", SplitError, "l.csv: no validation tracks of /music; give rows the subset"),
-        (["x.wav,train"], "file,subset", SplitError, "no train tracks of /music.*; 1 of 1 rows match no track, x.wav"),
+        (["b.wav,train"], "file,subset", SplitError, "line 2: 'b.wav' can be 'jazz/b.wav' or 'rock/b.wav'; write its"),
+        (["e.wav,train"], "file,subset", SplitError, "l.csv: no validation tracks of /music; add rows with the subset"),
+        (
+            ["x.wav,train"],
+            "file,subset",
+            SplitError,
+            "no train tracks of /music.*; 1 of 1 rows match no track, first x.wav",
+        ),
     ],
 )
 def test_lists_that_are_not_right(tmp_path, rows, head, error, said):
@@ -121,7 +131,7 @@ def test_lists_that_are_not_right(tmp_path, rows, head, error, said):
 
 
 def test_a_list_that_is_not_there(tmp_path):
-    with pytest.raises(SourceError, match=r"gone\.csv: no such file; it needs subset"):
+    with pytest.raises(SourceError, match=r"gone\.csv: no such file; it needs the columns subset"):
         sides(str(tmp_path / "gone.csv"))
 
 
@@ -180,7 +190,7 @@ def test_a_list_is_read_only_where_it_is_used():
 
 
 def test_names_of_splits():
-    with pytest.raises(UsageError, match=r"--data\.split 'trakc' is not one of track, .*did you mean 'track'\?"):
+    with pytest.raises(UsageError, match=r"--data\.split 'trakc': not one of track, .*did you mean 'track'\?"):
         MelSlices(Folder("nowhere"), split="trakc", genres=["a", "b"])
     with pytest.raises(UsageError, match=r"split 'own\.csv' has no folds"):
         MelSlices(Folder("nowhere"), split="own.csv", fold="1 of 3", genres=["a", "b"])

@@ -69,8 +69,8 @@ def test_leaks_of_a_list_are_in_the_heading(folder, songs, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "own.csv: no such file; it needs subset, and file or id"),
-        ("file,subset\njazz/0.wav,tset\n", "own.csv line 2: the subset 'tset' is none of train, validation, test"),
+        (None, "own.csv: no such file; it needs the columns subset, and file or id"),
+        ("file,subset\njazz/0.wav,tset\n", "own.csv line 2: the subset 'tset' is not one of train, validation, test"),
         ("file,part\njazz/0.wav,test\n", "own.csv: no column subset"),
         ("file,subset\njazz/0.wav,train\njazz/1.wav,val\n", "own.csv: no test tracks of "),
     ],

@@ -157,7 +157,7 @@ def test_parse_fold(text, value):
 
 @pytest.mark.parametrize("text", ["", "1", "of", "0 of 5", "6 of 5", "1 of 2", "-1 of 5", "1.5 of 5", "a of b", "1 of"])
 def test_parse_fold_refuses(text):
-    with pytest.raises(UsageError, match="write it as '1 of 5'") as caught:
+    with pytest.raises(UsageError, match="write it like '1 of 5'") as caught:
         parse_fold(text)
     assert f"'{text}'" in str(caught.value)
 
@@ -262,6 +262,6 @@ def test_one_artist_in_several_spellings_is_on_one_side():
     for track, side in zip(tracks, sides, strict=True):
         found.setdefault(folded(track.artist), set()).add(side)
     assert {name: len(own) for name, own in found.items()} == {"björk": 1, "aha": 1, "p!nk": 1, "pnk": 1}
-    said = "artists who are spelt in several ways and taken for one: 2, as 'Björk' and 'BJÖRK'"
+    said = "artists with several spellings, treated as one artist each:  2, as 'Björk' and 'BJÖRK'"
     assert spellings(tracks) == said
     assert spellings(tracks[:2]) is None  # composed and decomposed are one spelling

@@ -11,8 +11,8 @@ to resume after a kill, and to notice an added or changed file are therefore one
 no line. A damaged line, or a line whose samples have another hash, does not count, so that only its track is decoded
 again.
 
-To hash all samples takes about a second for 8 hours of audio. It is done when the two files have changed since the
-store was last verified; `verified.json` has their sizes and times of change of that moment.
+To hash all samples takes about a second for 8 hours of audio. It is done if the two files have changed since they
+were last verified; `verified.json` has the sizes and times of change that they had then.
 """
 
 from __future__ import annotations

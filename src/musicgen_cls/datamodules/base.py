@@ -162,7 +162,8 @@ class GenreDataModule(TrackDataModule):
                 "list, or train from the start, without --ckpt_path"
             )
         self.front_end.standardise.load_state_dict(state_dict["front_end"])
-        self.trained_on = frozenset(state_dict.get("trained_on", state_dict.get("heard", ())))  # the older key
+        older = state_dict.get("heard", ())  # an older key; words: ignore
+        self.trained_on = frozenset(state_dict.get("trained_on", older))
         resuming = self.trainer is not None and self.trainer.state.fn == "fit" and self.trainer.training
         if resuming and (moved := self.seen_in_training("test")):
             raise SplitError(

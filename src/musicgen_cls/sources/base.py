@@ -24,7 +24,7 @@ OTHER_AUDIO = (
 )
 """Audio formats that libsndfile does not read."""
 
-PICTURES = (".png", ".jpg", ".jpeg")
+IMAGES = (".png", ".jpg", ".jpeg")
 """Images beside the music: covers, and the figures of `predict`."""
 
 Side = Literal["train", "validation", "test"]

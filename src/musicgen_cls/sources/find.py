@@ -9,7 +9,7 @@ from pathlib import Path
 
 from musicgen_cls.errors import UsageError
 from musicgen_cls.files import as_path
-from musicgen_cls.sources.base import AUDIO_SUFFIXES, OTHER_AUDIO, PICTURES, Problem, other_format
+from musicgen_cls.sources.base import AUDIO_SUFFIXES, OTHER_AUDIO, IMAGES, Problem, other_format
 
 
 def find_files(names: Sequence[str] | str, option: str = "--data.files") -> list[Path]:
@@ -52,7 +52,7 @@ def skipped_files(names: Sequence[str] | str, option: str = "--data.files") -> l
     for name in [names] if isinstance(names, str) else names:
         for file in _within(as_path(name, option)):
             suffix = file.suffix.lower()
-            if suffix not in AUDIO_SUFFIXES and suffix not in PICTURES:
+            if suffix not in AUDIO_SUFFIXES and suffix not in IMAGES:
                 reason = other_format(file) if suffix in OTHER_AUDIO else "not audio, by its suffix"
                 found.setdefault(normpath(file.absolute()), Problem(file, reason))
     return list(found.values())

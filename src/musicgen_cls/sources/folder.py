@@ -7,7 +7,7 @@ from pathlib import Path
 
 from musicgen_cls.errors import SourceError
 from musicgen_cls.files import as_path, shown
-from musicgen_cls.sources.base import AUDIO_SUFFIXES, OTHER_AUDIO, PICTURES, Problem, Source, Track, other_format
+from musicgen_cls.sources.base import AUDIO_SUFFIXES, OTHER_AUDIO, IMAGES, Problem, Source, Track, other_format
 from musicgen_cls.sources.names import AmbiguousName, Names, composed
 from musicgen_cls.tables import read_csv
 
@@ -50,7 +50,7 @@ class Folder(Source):
 
     def problems(self) -> list[Problem]:
         """Files without an audio suffix, audio outside of the sub-folders, and missing files of `artists.csv`."""
-        known = (*self.suffixes, *PICTURES)
+        known = (*self.suffixes, *IMAGES)
         odd = [Problem(f, self._why_not(f)) for f in self._files if f.suffix.lower() not in known]
         music = (*self.suffixes, *OTHER_AUDIO)
         loose = [f for f in sorted(self.location.iterdir()) if f.suffix.lower() in music and f.is_file()]
