@@ -402,7 +402,7 @@ def test_min_seconds(root, stores):
     assert all(track.seconds >= 0.75 for track in found.tracks)
     assert len(found.tracks) == 4
     reasons = [p.reason for p in found.problems]
-    assert "too short: 0.30 s, 0.75 s are needed" in reasons
+    assert "too short: 0.30 s, but 0.75 s are needed" in reasons
     assert sum(reason.startswith("too short") for reason in reasons) == 5
     with pytest.raises(SourceError, match="too short"):
         gather(root, stores, min_seconds=100)

@@ -202,7 +202,7 @@ def test_external_leaves_unknown_genres_out_by_name(music, caplog):
     [{"genres": ["jazz", "metal"]}, {"genres": ["rock", "pop"]}, {"genres": ["rock", "pop"], "split": "external"}],
 )
 def test_genres_that_are_not_those_of_the_checkpoint(music, options):
-    with pytest.raises(SourceError, match=r"its genres \(blues, jazz, metal\) are not those of the checkpoint"):
+    with pytest.raises(SourceError, match=r"has the genres blues, jazz, metal, but the checkpoint or"):
         make(music, **options)
 
 
@@ -401,7 +401,7 @@ def test_unusable_files_are_told_and_listed(small, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         data = make(root, sample_rate=8000, seconds=0.5)
     assert "2 files left out" in caplog.text
-    assert "too short: 0.10 s, 0.5 s are needed" in caplog.text
+    assert "too short: 0.10 s, but 0.5 s are needed" in caplog.text
     table = pd.read_csv(data.collection.folder / "integrity.csv")
     assert {Path(path).name for path in table["path"]} == {"bad.wav", "short.wav"}
     with pytest.raises(SourceError, match=r"--data\.strict false"):
@@ -420,7 +420,7 @@ def test_files_need_no_source(music):
 
 
 def test_predicting_needs_files(data):
-    with pytest.raises(UsageError, match="--data.files: not set, and --data\.files: not set, and predict needs files"):
+    with pytest.raises(UsageError, match=r"--data\.files: not set, and predict needs files"):
         data.predict_dataloader()
 
 
@@ -444,7 +444,7 @@ def test_a_window_of_no_samples(music):
 
 def test_a_window_longer_than_every_track(music):
     with pytest.raises(
-        SourceError, match=r"none of 18 tracks can be used; the first: .*too short.*less: --data.seconds"
+        SourceError, match=r"none of 18 tracks can be used; the first: .*too short.*lower --data.seconds"
     ):
         make(music, seconds=60.0)
 

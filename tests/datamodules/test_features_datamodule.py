@@ -182,7 +182,7 @@ def put(row, column, value):
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda t: t.drop(columns="tempo"), "columns missing tempo; it needs those of"),
+        (lambda t: t.drop(columns="tempo"), "columns missing tempo; use those of"),
         (lambda t: t.assign(loudness=1), "columns extra loudness"),
         (lambda t: t.rename(columns={"tempo": "bpm"}), "columns missing tempo; extra bpm"),
         (put(3, "rms_mean", "loud"), "line 5: rms_mean is 'loud', not a finite number"),
@@ -191,11 +191,11 @@ def put(row, column, value):
         (put(3, "rms_mean", "1e300"), "line 5: rms_mean is '1e300', not a finite number"),
         (put(0, "mfcc1_mean", "nan"), "line 2: mfcc1_mean is 'nan'"),
         (put(7, "label", ""), "line 9: no label"),
-        (put(7, "label", "bl\0ues"), r"line 9: label 'bl\\x00ues' is has unprintable characters"),
-        (put(7, "length", "0"), "line 9: length is '0', but samples count from 1"),
+        (put(7, "label", "bl\0ues"), r"line 9: label 'bl\\x00ues' has unprintable characters"),
+        (put(7, "length", "0"), "line 9: length is '0', but must be 1 or more"),
         (put(7, "length", -5), "line 9: length is '-5', but"),
         (put(7, "filename", " "), "line 9: no filename"),
-        (put(7, "label", "rock"), "line 9: blues.00000.7.wav has the label 'rock', but its track is 'blues'"),
+        (put(7, "label", "rock"), "line 9: blues.00000.7.wav has the label 'rock', but its track has 'blues'"),
         (lambda t: t.head(0), "no rows"),
     ],
 )
@@ -232,14 +232,12 @@ def test_a_table_that_is_not_there_or_none(tmp_path):
 
 
 def test_a_window_longer_than_the_track(table):
-    with pytest.raises(
-        UsageError, match=r"--data\.look_back 10: longer than any track, which have up to 10 rows; take 9"
-    ):
+    with pytest.raises(UsageError, match=r"--data\.look_back 10: tracks have at most 10 rows; set it to 9"):
         make(table, look_back=10)
 
 
 def test_a_window_longer_than_the_table(table):
-    with pytest.raises(UsageError, match=r"look_back 500: longer than the table, which has 160 rows; take 159 or less"):
+    with pytest.raises(UsageError, match=r"longer than the table, which has 160 rows; set it to 159 or less"):
         make(table, look_back=500, across_tracks=True, split="segment")
     with pytest.raises(SplitError, match=r"split 'segment' leaves genre 'blues' without train windows"):
         make(table, look_back=150, across_tracks=True, split="segment")
@@ -247,7 +245,7 @@ def test_a_window_longer_than_the_table(table):
 
 def test_windows_on_whole_tracks(tmp_path):
     rows(parts=1).to_csv(tmp_path / "whole.csv", index=False)
-    with pytest.raises(UsageError, match=r"tracks have one row each; give a table of their parts.*FeatureMLP"):
+    with pytest.raises(UsageError, match=r"each track has one row; use a table with rows of parts.*FeatureMLP"):
         make(tmp_path / "whole.csv", look_back=5)
 
 
@@ -291,16 +289,19 @@ def spoil_line(number: int, change):
             lambda lines: [lines[0], *(f"{line}," for line in lines[1:])],
             "line 2: 61 values for 60 columns; fix the row",
         ),
-        (lambda lines: [f"{line}," for line in lines], "columns extra one without a name; it needs"),
+        (lambda lines: [f"{line}," for line in lines], "columns extra one without a name; use those"),
         (spoil_line(7, lambda line: line.rpartition(",")[0]), "line 7: 59 values for 60 columns"),
-        (spoil_line(7, lambda line: f'"{line}'), "line 7: not a row that can be read"),
+        (spoil_line(7, lambda line: f'"{line}'), "line 7: not a readable row"),
         (lambda lines: [line.replace(",", ";") for line in lines], "the columns are separated by semicolons; save it"),
         (lambda lines: [line.replace(",", "\t") for line in lines], "the columns are separated by tabs; save it"),
         (
             lambda lines: [lines[0], "", "  ", *lines[1:3], "", lines[3].replace("66150", "long"), *lines[4:]],
             "line 7: length is 'long', not a finite number",
         ),
-        (lambda lines: [*lines, lines[2]], "line 162: blues.00000.1.wav is the part of its track that line 3 is; take"),
+        (
+            lambda lines: [*lines, lines[2]],
+            "line 162: blues.00000.1.wav is the same part of its track as line 3",
+        ),
         (spoil_line(3, lambda line: line.replace(",blues", ",Blues")), "line 3: the label 'Blues' is 'blues' above"),
         (
             lambda lines: [*lines[:-10], *(line.replace(",rock", ",rok") for line in lines[-10:])],
@@ -331,7 +332,7 @@ def test_what_must_not_be_negative(table, name):
 
 
 def test_predict_takes_audio(table):
-    with pytest.raises(UsageError, match="predict: takes audio files, and this checkpoint was trained on FeatureTable"):
+    with pytest.raises(UsageError, match="predict: takes audio files, but this checkpoint was trained on FeatureTable"):
         make(table, files=["x.wav"]).predict_dataloader()
 
 

@@ -163,7 +163,7 @@ def test_it_predicts_files_if_it_reads_audio(trained: tuple[str, Path], call: Ca
         assert {genre: pytest.approx(row[genre], abs=1e-4) for genre in ("jazz", "metal")} == probabilities
     else:
         assert status == 2
-        assert "predict: takes audio files, and this checkpoint was trained on Envelopes" in err
+        assert "predict: takes audio files, but this checkpoint was trained on Envelopes" in err
         with pytest.raises(CheckpointError, match="trained on Envelopes, not on audio; use musiccli test"):
             musicgen_cls.load(checkpoint, trust=["own_data"])
 

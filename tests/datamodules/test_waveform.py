@@ -114,7 +114,7 @@ class TestGenres:
             make(tmp_path, genre="metal")
 
 
-class TestSeeds:
+class TestPrompts:
     def test_beginnings_of_held_out_tracks(self, tracks):
         data = make(tracks)
         batch = next(iter(data.predict_dataloader()))
@@ -146,13 +146,13 @@ class TestSeeds:
         want = 0.25 * np.sin(2 * np.pi * 440 * np.arange(3600) / RATE)
         assert np.abs(batch["context"][0].numpy() - want)[100:-100].max() < 0.002
 
-    def test_genre_of_a_file_is_its_folder_else_to_be_said(self, tracks, tmp_path):
+    def test_the_genre_of_a_file_is_its_folder_or_an_option(self, tracks, tmp_path):
         file = next((tracks / "b").glob("*.wav"))
         batch = next(iter(make(tracks, files=str(file)).predict_dataloader()))
         assert batch["genre"].tolist() == [1]
         soundfile.write(tmp_path / "x.wav", np.sin(np.arange(9000)), RATE)
         with pytest.raises(
-            UsageError, match=r"x\.wav: its folder is not named after a genre.*--data\.genre, one of a, b"
+            UsageError, match=r"x\.wav: the name of its folder is not a genre.*set --data\.genre .*, one of a, b"
         ):
             next(iter(make(tracks, files=str(tmp_path / "x.wav")).predict_dataloader()))
 

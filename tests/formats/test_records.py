@@ -299,7 +299,7 @@ class TestContinuations:
             found = check(lambda: load_generated(tmp_path) if kind == "judge" else resumed(tmp_path))
             if isinstance(found, MusicClsError):
                 assert f"{file}: line " in str(found)
-                assert "delete that line, and predict makes its recording again" in str(found)
+                assert "delete that line, and predict generates its recording again" in str(found)
 
     def test_a_line_that_a_kill_cut_short_is_left_out_and_no_line_is_written_behind_it(self, tmp_path):
         lines = generated(tmp_path)

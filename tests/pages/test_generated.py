@@ -92,7 +92,7 @@ def test_long_recordings_are_played_from_their_start_and_lost_ones_are_left_out(
     assert "the first part of 3 s" in text
     assert "width: 45.00%" in text
     assert '<rect width="30.00"' in text
-    assert "not known" in text
+    assert "unknown" in text
 
 
 def test_silence_and_sound_at_full_scale(tmp_path: Path) -> None:

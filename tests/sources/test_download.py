@@ -189,7 +189,7 @@ def test_gtzan_offline_says_it_in_one_line(site, tmp_path, monkeypatch):
     for part in (
         f"{addresses[0][0]} (no connection)",
         f"{addresses[1][0]} (HTTP status 404)",
-        "--data.source.root DIR",
+        "--data.source.root",
         gtzan.PAGES["full"],
         "--data.source SyntheticGenres",
     ):

@@ -101,16 +101,16 @@ def test_tracks_know_artist_and_group(tmp_path):
 
 
 @pytest.mark.parametrize("present", [True, False])
-def test_absence_is_told_in_one_line_with_three_ways_on(tmp_path, present):
+def test_absence_is_one_line_with_three_remedies(tmp_path, present):
     root = tmp_path if present else tmp_path / "missing"
     with pytest.raises(SourceError) as caught:
         GTZAN(str(root)).tracks()
     message = str(caught.value)
     assert "\n" not in message
-    assert message.startswith(f"{root} {'no GTZAN in it' if present else 'does not exist'}")
+    assert message.startswith(f"{root}: {'no GTZAN in it' if present else 'no such folder'}")
     for part in (
         "genres_original",
-        "--data.source.root DIR",
+        "--data.source.root",
         "--data.source.download true",
         "https://huggingface.co/datasets/marsyas/gtzan",
         "--data.source SyntheticGenres",

@@ -262,6 +262,6 @@ def test_one_artist_in_several_spellings_is_on_one_side():
     for track, side in zip(tracks, sides, strict=True):
         found.setdefault(folded(track.artist), set()).add(side)
     assert {name: len(own) for name, own in found.items()} == {"björk": 1, "aha": 1, "p!nk": 1, "pnk": 1}
-    said = "artists with several spellings, treated as one artist each:  2, as 'Björk' and 'BJÖRK'"
+    said = "artists with several spellings, treated as one artist each: 2, as 'Björk' and 'BJÖRK'"
     assert spellings(tracks) == said
     assert spellings(tracks[:2]) is None  # composed and decomposed are one spelling

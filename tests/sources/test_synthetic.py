@@ -129,7 +129,7 @@ def test_root_that_is_a_file(tmp_path: Path) -> None:
 def test_a_folder_of_other_arguments_is_refused(tmp_path: Path) -> None:
     small(tmp_path).prepare()
     before = files(tmp_path)
-    with pytest.raises(SourceError, match=r"'seed': 0.*'seed': 7.*set --data\.source\.folder to a new folder"):
+    with pytest.raises(SourceError, match=r"'seed': 0.*'seed': 7.*change --data\.source\.folder"):
         small(tmp_path, seed=7).prepare()
     assert files(tmp_path) == before
 

@@ -36,7 +36,7 @@ from msgspec.structs import asdict, replace
 
 from musicgen_cls.audio.io import Pcm, read_pcm
 from musicgen_cls.collection.journal import Contents, Entry, Key, Verified, read_contents, state_of, with_wrong_hash
-from musicgen_cls.errors import AudioError, RecordError, StoreError, UnreachableError
+from musicgen_cls.errors import AudioError, RecordError, StoreError, UnreachableError, counted
 from musicgen_cls.files import as_path, cache_root, safe_name, writing
 from musicgen_cls.formats.records import read, seal
 from musicgen_cls.sources.base import Source
@@ -132,7 +132,7 @@ class Store:
         contents = self._contents()
         damaged = self._damaged(contents.entries.values())
         if damaged:
-            log.warning("%s: %d damaged tracks are decoded again", self.audio_file, len(damaged))
+            log.warning("%s: %s; decoding again", self.audio_file, counted(len(damaged), "damaged track"))
         contents = contents.without(damaged)
         found = contents.entries
         missing = [key for key in wanted if key not in found]

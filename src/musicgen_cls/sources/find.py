@@ -9,7 +9,7 @@ from pathlib import Path
 
 from musicgen_cls.errors import UsageError
 from musicgen_cls.files import as_path
-from musicgen_cls.sources.base import AUDIO_SUFFIXES, OTHER_AUDIO, IMAGES, Problem, other_format
+from musicgen_cls.sources.base import AUDIO_SUFFIXES, IMAGES, OTHER_AUDIO, Problem, other_format
 
 
 def find_files(names: Sequence[str] | str, option: str = "--data.files") -> list[Path]:

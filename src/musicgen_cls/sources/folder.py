@@ -7,7 +7,7 @@ from pathlib import Path
 
 from musicgen_cls.errors import SourceError
 from musicgen_cls.files import as_path, shown
-from musicgen_cls.sources.base import AUDIO_SUFFIXES, OTHER_AUDIO, IMAGES, Problem, Source, Track, other_format
+from musicgen_cls.sources.base import AUDIO_SUFFIXES, IMAGES, OTHER_AUDIO, Problem, Source, Track, other_format
 from musicgen_cls.sources.names import AmbiguousName, Names, composed
 from musicgen_cls.tables import read_csv
 

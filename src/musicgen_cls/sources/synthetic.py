@@ -118,13 +118,10 @@ class SyntheticGenres(Source):
             found = read(note, Recipe, "delete it and the folder genres beside it, and the tracks are rendered again")
             if found != recipe:
                 raise SourceError(
-                    f"{self.location}: has synthetic tracks of {asdict(found)}, not of {asdict(recipe)}; set "
-                    "--data.source.folder to a new folder"
+                    f"{self.location}: tracks of {asdict(found)}, not of {asdict(recipe)}; change --data.source.folder"
                 )
         elif (self.location / "genres").exists():
-            raise SourceError(
-                f"{self.location}: has genres that are not synthetic; set --data.source.folder to a new folder"
-            )
+            raise SourceError(f"{self.location}: has genres that are not synthetic; change --data.source.folder")
         else:
             write_whole(note, json.dumps(asdict(recipe)).encode())
 
