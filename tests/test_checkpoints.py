@@ -29,7 +29,7 @@ def changed(part: str, **arguments: object) -> dict:
     return OURS | {part: OURS[part] | arguments}  # type: ignore[operator]
 
 
-def test_what_it_says(tmp_path):
+def test_the_facts_of_a_checkpoint(tmp_path):
     said = read_checkpoint(str(save(tmp_path / "a.ckpt", OURS)))
     assert said.path == tmp_path / "a.ckpt"
     assert said.epoch == 4

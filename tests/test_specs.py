@@ -12,7 +12,7 @@ from musicgen_cls.models.classifiers.cnn5 import CNN5
 from musicgen_cls.models.classifiers.vgg import VGG
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.synthetic import SyntheticGenres
-from musicgen_cls.specs import arguments_of, class_path, init_arguments, plain
+from musicgen_cls.specs import arguments_of, class_path, current, init_arguments, plain
 from musicgen_cls.trust import check_described, make
 
 
@@ -188,3 +188,19 @@ def test_positional_arguments_of_a_partial_are_not_lost_in_silence():
     """`partial(Pair, 1)` is called as `Pair(1, num_classes)`: a checkpoint that forgot the 1 would rebuild another."""
     with pytest.raises(UsageError, match="partial"):
         plain(partial(Pair, 1))
+
+
+@pytest.mark.parametrize("path", ["WaveformWindows", "musicgen_cls.datamodules.waveform.WaveformWindows"])
+def test_older_names_of_arguments(path):
+    older = {"data": {"class_path": path, "init_args": {"takes": 3, "genre": "jazz"}}}
+    assert current(older)["data"]["init_args"] == {"samples_per_prompt": 3, "genre": "jazz"}
+
+
+def test_arguments_of_other_classes_keep_their_names():
+    own = {"class_path": "mine.Windows", "init_args": {"takes": 3, "source": {"class_path": "Folder"}}}
+    assert current(own) == own
+    assert current({"takes": 3, "class_path": None, "init_args": [1]}) == {
+        "takes": 3,
+        "class_path": None,
+        "init_args": [1],
+    }

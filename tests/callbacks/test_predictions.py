@@ -35,7 +35,7 @@ def test_predictions_table_has_minutes_and_the_three_most_probable() -> None:
 
 
 @pytest.mark.parametrize("leaks", [True, False])
-def test_report_says_whether_it_can_leak(leaks: bool) -> None:
+def test_the_report_has_a_warning_if_it_can_leak(leaks: bool) -> None:
     share = {"value": 0.5, "low": 0.25, "high": 0.75}
     report = {
         "tracks": 4, "windows": 8, "source": "gtzan", "split": "segment", "fold": "1 of 5", "can_leak": leaks,

@@ -83,7 +83,7 @@ class TestCollections:
         assert "nowhere: no such folder" in said
         assert "--data.source.root" in said
 
-    def test_no_gtzan_names_the_three_ways_on(self, fails: Fails) -> None:
+    def test_no_gtzan_names_three_remedies(self, fails: Fails) -> None:
         said = fails(*fit())
         assert all(way in said for way in ("data/gtzan", "--data.source.root", "download true", "SyntheticGenres"))
 

@@ -147,7 +147,7 @@ def test_each_config_on_tables(config: Path, leaking: bool, table: Path, run: Ru
     assert main(["predict", "--ckpt_path", str(best), "--data.files", str(table)]) == 2
 
 
-def test_networks_on_pictures_take_ready_spectrograms(tmp_path: Path, run: Run) -> None:
+def test_networks_train_on_precomputed_spectrograms(tmp_path: Path, run: Run) -> None:
     rng = np.random.default_rng(0)
     for label, genre in enumerate(("a", "b")):
         (tmp_path / "pictures" / genre).mkdir(parents=True)
@@ -228,9 +228,7 @@ def test_a_logger_that_is_not_installed(logger: str, music: Path, run: Run, caps
 
 
 @pytest.mark.parametrize(("name", "epoch"), [("SIGTERM", 1), ("SIGINT", 1), ("SIGINT", 0)])
-def test_a_training_that_is_told_to_stop_says_how_it_is_resumed(
-    name: str, epoch: int, music: Path, tmp_path: Path
-) -> None:
+def test_a_stopped_training_prints_how_to_resume(name: str, epoch: int, music: Path, tmp_path: Path) -> None:
     """Lightning alone would end with status 0 for the one, as if all had been done, and say nothing for either."""
     code = f"""if True:
         import os, signal, sys
@@ -448,7 +446,7 @@ def test_a_prediction_that_was_stopped_is_resumed(
     assert Path("predictions/predictions.json").read_text() == resumed
 
 
-def test_every_file_that_is_not_answered_is_listed(trained: Path, music: Path, tmp_path: Path, run: Run) -> None:
+def test_every_file_without_a_prediction_is_listed(trained: Path, music: Path, tmp_path: Path, run: Run) -> None:
     songs = tmp_path / "songs"
     shutil.copytree(music / "metal", songs)
     for name in ("a.m4a", "b.wma", "notes.txt", "cover.jpg"):
@@ -513,7 +511,7 @@ def test_training_tracks_are_recognised_wherever_they_are(trained: Path, music: 
     assert f"trained or selected on {18 - tests} tracks of this test" in printed
 
 
-def test_a_resumed_run_leaves_a_config_that_starts_afresh(music: Path, run: Run) -> None:
+def test_the_config_of_a_resumed_run_trains_from_the_start(music: Path, run: Run) -> None:
     settings = ["--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *QUIET, "--test_after_fit", "false"]
     run("fit", *settings)
     run("fit", *settings, "--ckpt_path", "last", "--trainer.max_epochs", "2")
@@ -537,7 +535,7 @@ def test_folds_are_left_behind_in_external(music: Path, run: Run) -> None:
     assert report_of(Path("report"))["tracks"] == 18
 
 
-def test_networks_of_ones_own(music: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_networks(music: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(
         "import torch\n"
         "class Mean(torch.nn.Module):\n"

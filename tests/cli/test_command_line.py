@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from musicgen_cls.cli.command_line import option, split
+from musicgen_cls.cli.command_line import option, split, with_present_names
 from musicgen_cls.errors import UsageError
 
 FLAGS = {"overwrite", "download", "strict"}
@@ -41,3 +41,13 @@ def test_an_option_without_a_value(args):
 def test_the_last_value_of_an_option_counts():
     assert option(["--out", "a", "--out=b"], "out") == "b"
     assert option(["--out"], "out") is None
+
+
+def test_older_names_of_options():
+    assert with_present_names(["--data.takes", "3"]) == ["--data.samples_per_prompt", "3"]
+    assert with_present_names(["--data.takes=3", "--data.takesx", "a=b=c", "--out="]) == [
+        "--data.samples_per_prompt=3",
+        "--data.takesx",
+        "a=b=c",
+        "--out=",
+    ]

@@ -42,7 +42,7 @@ class TestStreams:
         assert (tmp_path / "d").exists()
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-    def test_a_full_disk_is_told(self, tmp_path):
+    def test_a_full_disk_is_reported(self, tmp_path):
         done = command(f"print('x'), Path('{tmp_path}/done').touch()", shell="{} > /dev/full")
         assert done.returncode == 2
         assert done.stderr.startswith("musiccli: error: standard output: cannot be written (No space left")

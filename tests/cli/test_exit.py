@@ -21,7 +21,7 @@ def raised(error: BaseException, cause: BaseException | None = None) -> BaseExce
         return caught
 
 
-def test_the_innermost_of_our_errors_is_told() -> None:
+def test_the_innermost_of_our_errors_is_printed() -> None:
     inner = AudioError("a.wav: silent")
     outer = raised(ValueError("Does not validate"), raised(UsageError("wrapped"), raised(TypeError("x"), inner)))
     assert user_error(outer) is inner
@@ -32,7 +32,7 @@ def test_errors_of_our_own_making_are_not_hidden() -> None:
     assert user_error(OSError(errno.EIO, "the disk is broken")) is None
 
 
-def test_folders_that_cannot_be_written_are_told_with_their_name() -> None:
+def test_folders_that_cannot_be_written_are_named() -> None:
     told = user_error(raised(RuntimeError("saving"), OSError(errno.ENOSPC, "No space left on device", "/full/x.ckpt")))
     assert "/full/x.ckpt: cannot be written (No space left on device)" in str(told)
 
@@ -90,7 +90,7 @@ def test_a_signal_ends_a_command_with_its_number(
     assert capsys.readouterr().err == "musiccli: stopped; begin anew\n"
 
 
-def test_leaving_of_ones_own_accord_is_left_alone() -> None:
+def test_an_exit_of_the_command_is_kept() -> None:
     with pytest.raises(SystemExit):
         exit_status(lambda: sys.exit(0))
 

@@ -83,7 +83,7 @@ def test_the_search_leaves_no_trace_in_the_training(
     assert all(torch.equal(told[name], after_search[name]) for name in told)
 
 
-def test_a_run_that_goes_on_searches_no_more(
+def test_a_resumed_run_does_not_search(
     found: Path, songs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(found.parents[2])

@@ -86,7 +86,7 @@ def wavs(folder: Path) -> dict[str, bytes]:
 
 
 class TestFit:
-    def test_leaves_a_loss_report_and_pictures_for_tensorboard(self, checkpoint):
+    def test_writes_a_loss_report_and_figures_for_tensorboard(self, checkpoint):
         run_folder = checkpoint.parents[1]
         (report,) = run_folder.rglob("report.json")
         loss = json.loads(report.read_text())["loss"]
@@ -212,7 +212,7 @@ class TestPredict:
                 assert (Path("generated") / line["file"]).with_suffix(picture).read_bytes()[:4] == b"\x89PNG"
             assert line["file"] in out
 
-    def test_a_file_of_ones_own(self, run, checkpoint, songs):
+    def test_an_own_file(self, run, checkpoint, songs):
         file = songs / "jazz" / "0.wav"
         args = ["--data.files", file, "--data.genre", "metal", "--figure_format", "svg"]
         status, out, err = run("predict", "--ckpt_path", checkpoint, *args)

@@ -146,7 +146,7 @@ def test_each_place_and_rate_has_its_own_store(root, stores, tmp_path):
     assert folders[0].parent == stores
 
 
-def test_stores_lie_in_the_cache_unless_told(root, cache):
+def test_stores_are_in_the_cache_by_default(root, cache):
     assert Store.of(Folder(str(root)), RATE).folder.parent == cache / "stores"
 
 
@@ -279,7 +279,7 @@ def test_a_removed_file_is_gone_though_its_samples_stay(root, stores):
     assert_sound(found)
 
 
-def test_a_mended_file_is_taken_in(root, stores):
+def test_a_repaired_file_is_decoded(root, stores):
     gather(root, stores)
     write(root / "b" / "9.wav", 5)
     found = gather(root, stores)
@@ -439,7 +439,7 @@ def test_relatives_of_a_dropped_copy_stay_together(root, stores):
     assert [(track.id, track.group) for track in found.tracks] == [("9", "known"), ("0", "known")]
 
 
-def test_a_file_written_anew_meanwhile_does_no_harm(root, stores, monkeypatch):
+def test_a_file_that_is_rewritten_meanwhile(root, stores, monkeypatch):
     """As when two processes render the same synthetic set."""
     fill = Store.fill
 

@@ -206,7 +206,7 @@ def assert_says(said: dict[str, float], checkpoint: Path, song: Path) -> None:
     assert said == pytest.approx(want, abs=6e-4)  # printed with three digits
 
 
-def test_what_the_file_says(vgg: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_facts_in_the_file(vgg: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_report(vgg)
     place = tmp_path / "out" / "model.onnx"
     assert main(["export", str(vgg), "--out", str(place)]) == 0

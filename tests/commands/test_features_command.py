@@ -63,7 +63,7 @@ def test_a_track_of_less_than_two_parts_is_one_whole(songs, tmp_path):
     assert table["length"].between(1.29 * RATE, 1.31 * RATE).all()
 
 
-def test_goes_on_where_it_was_stopped(songs, tmp_path, monkeypatch):
+def test_a_stopped_run_is_resumed(songs, tmp_path, monkeypatch):
     whole = extract.features(Folder(str(songs)), str(tmp_path / "whole.csv"), seconds=0.5, jobs=1)
     partial, asked, compute = tmp_path / "table.csv.partial", [], extract._rows
 

@@ -106,7 +106,7 @@ def test_figures_of_files_and_genres_for_print(music, tmp_path, capsys):
     assert not list(tmp_path.rglob("*.png"))
 
 
-def test_what_a_network_says_stands_below(music, tmp_path):
+def test_predicted_probabilities_are_drawn(music, tmp_path):
     checkpoint = tmp_path / "made.ckpt"
     data = MelSlices(Folder(str(music)), windows_per_track=1, fractions=(0.5, 0.25, 0.25), batch_size=9)
     task = GenreClassifier(partial(VGG, width=2), num_classes=3)

@@ -34,7 +34,7 @@ def test_results_come_in_order_and_as_they_come(jobs):
     assert list(in_processes(double, [], jobs)) == []
 
 
-def test_a_dead_process_is_told_in_one_line():
+def test_a_dead_process_is_one_line():
     with pytest.raises(UsageError, match=r"a worker process died.*--jobs 1"):
         list(in_processes(die, range(4), 2))
     assert list(in_processes(double, range(3), 2)) == [0, 2, 4]
@@ -45,7 +45,7 @@ def test_errors_of_the_work_stay_what_they_are():
         list(in_processes(fail, range(4), 2))
 
 
-def test_nobody_goes_on_where_the_results_are_no_longer_wanted(tmp_path: Path):
+def test_processes_end_when_results_are_no_longer_used(tmp_path: Path):
     with closing(in_processes(double, range(200), 2)) as results:
         assert next(results) == 0
     with pytest.raises(StopIteration):

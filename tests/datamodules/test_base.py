@@ -90,7 +90,7 @@ def test_batches_keep_the_contract(data):
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_a_batch_holds_what_it_says(data, side):
+def test_the_content_of_a_batch(data, side):
     found = joined(data._loader(side))
     assert found["index"].tolist() == list(range(len(data.windows[side])))
     for x, y, track, start_s in zip(found["x"], found["y"], found["track"], found["start_s"], strict=True):
@@ -99,7 +99,7 @@ def test_a_batch_holds_what_it_says(data, side):
         assert data.collection.tracks[track].genre == data.genres[y]
 
 
-def test_training_pictures_are_standardised(data):
+def test_training_spectrograms_are_standardised(data):
     batch = data.on_after_batch_transfer(joined(data._loader("train")), 0)
     np.testing.assert_allclose(batch["x"].mean(dim=(0, 2)), 0, atol=1e-3)
     moving = data.front_end.standardise.std.squeeze() > 1
@@ -111,7 +111,7 @@ def test_worker_processes_give_the_same_batches(music, data):
     torch.testing.assert_close(joined(make(music, num_workers=1).val_dataloader()), joined(data.val_dataloader()))
 
 
-def test_training_is_shuffled_anew_each_epoch_the_same_each_time(data):
+def test_training_is_shuffled_in_each_epoch_reproducibly(data):
     def order(epoch: int) -> list[int]:
         loader = data.train_dataloader()
         loader.sampler.set_epoch(epoch)
@@ -126,7 +126,7 @@ def at_epoch(epoch):
     return SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=epoch)))
 
 
-def test_a_resumed_run_goes_on_with_its_epoch(data, monkeypatch):
+def test_a_resumed_run_continues_its_epoch(data, monkeypatch):
     trainer = SimpleNamespace(global_rank=0, world_size=1, fit_loop=at_epoch(7))
     monkeypatch.setattr(data, "trainer", trainer)
     assert data.train_dataloader().sampler.epoch == 7
@@ -168,7 +168,7 @@ def test_windows_do_not_overlap_and_stay_in_their_track(data):
             assert (np.diff(starts) >= RATE).all()
 
 
-def test_segment_leaks_and_says_so(music, caplog):
+def test_segment_leaks_and_warns(music, caplog):
     with caplog.at_level(logging.WARNING):
         data = make(music, split="segment")
     assert data.leaks
@@ -366,7 +366,7 @@ def test_augmentation_in_training_only(music, data, training, change):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_pictures_are_masked_in_training_only(music, data, training):
+def test_spectrograms_are_masked_in_training_only(music, data, training):
     from torchaudio.transforms import SpecAugment
 
     torch.manual_seed(0)
@@ -385,7 +385,7 @@ def test_pictures_are_masked_in_training_only(music, data, training):
         assert torch.equal(got, want)
 
 
-def test_batches_without_a_picture_pass_through(data):
+def test_batches_without_input_are_unchanged(data):
     batch = {"file": "a.wav", "error": "a.wav: no such file", "last": True}
     assert data.on_after_batch_transfer(dict(batch), 0) == batch
 
@@ -393,7 +393,7 @@ def test_batches_without_a_picture_pass_through(data):
 # What is left out, and files of one's own
 
 
-def test_unusable_files_are_told_and_listed(small, tmp_path, caplog):
+def test_unusable_files_are_logged_and_listed(small, tmp_path, caplog):
     root = tmp_path / "small"
     shutil.copytree(small, root)
     (root / "a" / "bad.wav").write_text("no audio")

@@ -111,7 +111,7 @@ def test_tracks_of_known_genres(caplog):
     assert "left out: c (2 tracks)" in caplog.text
     with pytest.raises(SourceError, match=r"music: has the genres a, b, c, but .* has a, b"):
         division.known_tracks(collection, ["a", "b"], "track", HERE)
-    with pytest.raises(SourceError, match="are not those of"):
+    with pytest.raises(SourceError, match="but the checkpoint or --data"):
         division.known_tracks(collection, ["d"], "external", HERE)
 
 

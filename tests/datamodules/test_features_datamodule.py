@@ -110,7 +110,7 @@ def test_windows_foretell_the_row_after_and_stay_within_a_track(table):
     assert windows.start_s[:2].tolist() == [0, 3]
 
 
-def test_across_tracks_runs_on_and_says_that_it_leaks(table):
+def test_windows_across_tracks_and_their_leak(table):
     data = make(table, look_back=50, across_tracks=True, split="segment")
     assert sum(len(windows) for windows in data.windows.values()) == 160 - 50
     assert data.leaks
@@ -363,7 +363,7 @@ def test_numbered_works_are_tracks(tmp_path):
     assert data.grouped(data.collection) == []
 
 
-def test_parts_are_told(table):
+def test_parts_are_reported(table):
     data = make(table)
     assert data.grouped(data.collection) == [
         "160 rows are parts of 16 tracks by their names, as blues.00000.0.wav; they stay on one side"

@@ -12,7 +12,7 @@ from musicgen_cls.specs import arguments_of
     ("seconds", "n_fft", "hop_length", "n_mels", "shape"),
     [(2.0, 512, 256, 64, (64, 173)), (2.0, 2048, 512, 128, (128, 87)), (3.0, 2048, 1024, 128, (128, 65))],
 )
-def test_pictures(music, seconds, n_fft, hop_length, n_mels, shape):
+def test_spectrograms(music, seconds, n_fft, hop_length, n_mels, shape):
     data = MelSlices(Folder(str(music)), seconds, 2, None, n_fft, hop_length, n_mels, batch_size=4)
     data.prepare_data()
     data.setup("fit")

@@ -47,7 +47,7 @@ def make(root: Path, **options) -> Spectrograms:
     return data
 
 
-def test_a_picture_comes_back_as_decibels_low_bands_first(pictures):
+def test_an_image_becomes_decibels_with_the_lowest_band_first(pictures):
     data = make(pictures, frames=FRAMES)
     batch = next(iter(data.val_dataloader()))
     assert batch["x"].dtype == torch.uint8
@@ -97,7 +97,7 @@ def test_no_track_is_on_two_sides_and_copies_stay_together(tmp_path):
     assert not sides["train"] & sides["test"]
 
 
-def test_gtzans_lists_hold_for_pictures_too(tmp_path):
+def test_gtzans_lists_apply_to_images(tmp_path):
     for number, track in enumerate(GTZAN(str(tmp_path)).all_tracks()[::2]):
         picture(tmp_path / track.genre / f"{track.id}.png", decibels(number))
     data = Spectrograms(GTZAN(str(tmp_path)), n_mels=N_MELS, frames=16, split="fault_filtered_dev")
@@ -192,7 +192,7 @@ def test_an_array_that_is_no_spectrogram(tmp_path, array, said):
         make(tmp_path)
 
 
-def test_a_picture_of_too_many_pixels(pictures, monkeypatch):
+def test_an_image_with_too_many_pixels(pictures, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", N_MELS * FRAMES // 2 - 1)
     with pytest.raises(SourceError, match=r"a/0\.png: an image with too many pixels for a spectrogram"):
         make(pictures)

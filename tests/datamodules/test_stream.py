@@ -84,7 +84,7 @@ def test_windows_come_while_the_file_is_read(tmp_path, monkeypatch):
         list(windows)
 
 
-def test_silence_is_told_with_the_length_of_the_file(tmp_path, monkeypatch):
+def test_silence_is_reported_with_the_length_of_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(io, "_BLOCK", 1000)
     soundfile.write(tmp_path / "a.wav", np.zeros(20_000), RATE)
     with pytest.raises(AudioError, match="silent throughout, 20000 samples"):
@@ -122,7 +122,7 @@ def test_a_short_file_tells_its_own_length(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no audio"])
-def test_a_bad_file_gives_one_batch_that_says_so(tmp_path, content):
+def test_a_bad_file_gives_one_batch_with_the_reason(tmp_path, content):
     path = tmp_path / "a.wav"
     path.write_bytes(content)
     (batch,) = batches(path, RATE, 1000, 2)

@@ -104,7 +104,7 @@ class TestGenres:
         assert len(held_out()) == 10
         assert held_out(genres=["a"]) | held_out(genres=["b"]) == held_out()
 
-    def test_an_unknown_one_is_told_with_the_nearest(self, tmp_path):
+    def test_an_unknown_genre_is_named_with_the_nearest(self, tmp_path):
         for genre, pitch in (("reggae", 1.0), ("jazz", 0.5)):
             (tmp_path / genre).mkdir()
             soundfile.write(tmp_path / genre / "0.wav", np.sin(pitch * np.arange(9000)), RATE)

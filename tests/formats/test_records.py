@@ -244,7 +244,7 @@ def test_compare_reads_minutes(tmp_path):
 
 
 @pytest.mark.parametrize("text", ODD_TEXTS, ids=lambda text: repr(text[:8]))
-def test_compare_says_so_in_one_line(tmp_path, capsys, text):
+def test_compare_reports_damage_in_one_line(tmp_path, capsys, text):
     report_folder(tmp_path / "run")
     (tmp_path / "run" / "report.json").write_bytes(text)
     assert main(["compare", str(tmp_path / "run" / "report.json"), "--out", str(tmp_path / "out")]) == 2
@@ -318,6 +318,19 @@ class TestContinuations:
             journal.write(as_json(lines[0] | {"prompt": "other.wav"}))
         assert {line.file: line.prompt for line in resumed(tmp_path)}[lines[0]["file"]] == "other.wav"
         assert (tmp_path / generations.LINES).read_bytes().endswith(b"}\n")
+
+    def test_lines_and_settings_with_older_keys(self, tmp_path):
+        lines = generated(tmp_path)
+        older = {"prompt": "seed", "prompt_id": "seed_id"}
+        texts = (as_json({older.get(key, key): value for key, value in line.items()}) + b"\n" for line in lines)
+        (tmp_path / generations.LINES).write_bytes(b"".join(texts))
+        assert [line.prompt for line in resumed(tmp_path)] == [line["prompt"] for line in lines]
+        assert [line.prompt for line in generations.read_lines(tmp_path, generations.Recording)] == [
+            line["prompt"] for line in lines
+        ]
+        (tmp_path / generations.SETTINGS).write_bytes(as_json({"takes": 2, "finished": False}))
+        assert generations.was_stopped(tmp_path, {"samples_per_prompt": 2})
+        assert not generations.was_stopped(tmp_path, {"samples_per_prompt": 3})
 
     def test_settings(self, tmp_path):
         settings = {"checkpoint": "best.ckpt", "seconds": 4.0, "files": ["a.wav"], "genre": None}

@@ -69,7 +69,7 @@ def test_the_prompt_and_the_loudness_stand_where_they_belong(tmp_path: Path) -> 
     assert "1 recording</p>" in text
 
 
-def test_a_page_is_bounded_and_says_what_it_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_has_limits_and_names_what_it_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = generated(tmp_path, {"jazz": 4, "rock": 2}, steps=999)
     monkeypatch.setattr(generated_page, "SHOWN", 3)
     text = write_generated_page(tmp_path, lines, SETTINGS).read_text()

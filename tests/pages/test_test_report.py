@@ -132,7 +132,7 @@ def test_tables_open_in_spreadsheets(report: Path, name: str) -> None:
     assert len(pd.read_csv(report / name)) == (9 if name == "tracks.csv" else 3)
 
 
-def test_nothing_wrong_is_said(music: Path, tmp_path: Path) -> None:
+def test_no_mistakes(music: Path, tmp_path: Path) -> None:
     summary = {"value": 1.0, "low": 0.9, "high": 1.0}
     report = {"source": "s", "split": "track", "tracks": 3, "windows": 3, "per_genre": {}, "majority_baseline": 0.5}
     report |= {"track_accuracy": summary, "segment_accuracy": summary, "macro_f1": summary}

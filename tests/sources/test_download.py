@@ -119,7 +119,7 @@ def test_second_address_serves_when_the_first_does_not(site, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"not an archive", GENRES[: len(GENRES) // 2], b"PK\x03\x04"])
-def test_unsound_archive_with_the_right_sum(site, tmp_path, content):
+def test_a_damaged_archive_with_the_right_checksum(site, tmp_path, content):
     address = site.add("/genres.tar.gz", content)
     assert f"{address[0]} (the archive is damaged)" in failure(tmp_path, [address])
 
@@ -179,7 +179,7 @@ def test_gtzan_mini_with_a_git_lfs_pointer_for_its_archive(site, tmp_path, monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_gtzan_offline_says_it_in_one_line(site, tmp_path, monkeypatch):
+def test_gtzan_offline_is_one_line(site, tmp_path, monkeypatch):
     addresses = ((closed_port(), "md5:0"), (site.url + "/genres.tar.gz", "md5:0"))
     monkeypatch.setitem(gtzan.ADDRESSES, "full", addresses)
     with pytest.raises(SourceError) as caught:

@@ -147,9 +147,9 @@ def test_not_there(tmp_path):
     with pytest.raises(SourceError, match=r"fma_small: no such folder \(expected files like 000/000002\.mp3"):
         FMA(str(tmp_path)).tracks()
     (tmp_path / "fma_small").mkdir()
-    with pytest.raises(SourceError, match="fma_small holds no track of FMA small"):
+    with pytest.raises(SourceError, match="fma_small: no track of FMA small in it"):
         FMA(str(tmp_path)).tracks()
-    with pytest.raises(SourceError, match="subset 'tiny' of FMA is unknown: small, medium, large"):
+    with pytest.raises(SourceError, match="subset 'tiny': FMA has small, medium, large"):
         FMA(str(tmp_path), "tiny")
 
 
@@ -184,7 +184,7 @@ def test_metadata_of_another_version(tmp_path, text, said):
         (lambda text: text[: len(text) // 2], "incomplete, it ends in the middle of a line|not a readable table"),
     ],
 )
-def test_metadata_that_is_spoilt(tmp_path, change, said):
+def test_damaged_metadata(tmp_path, change, said):
     path = metadata(tmp_path, [row(n, "Rock", n) for n in range(2, 9)])
     path.write_text(change(path.read_text()))
     with pytest.raises(SourceError, match=rf"tracks\.csv: ({said}).*set --data\.source\.root to a copy"):
@@ -272,7 +272,7 @@ def test_sides_of_another_name(tmp_path):
         FMA(str(tmp_path)).tracks()
 
 
-def test_download_that_fails_tells_the_ways_on(tmp_path, monkeypatch):
+def test_a_failed_download_names_the_remedies(tmp_path, monkeypatch):
     asked = []
 
     def fetch(name, addresses, folder):

@@ -63,7 +63,7 @@ def test_subsets(tmp_path, subset, side):
     assert sides(table(tmp_path / "l.csv", f"e.wav,{subset}")).sides == [None] * 4 + [side]
 
 
-def test_numbers_that_a_spreadsheet_has_shortened(tmp_path):
+def test_numbers_without_leading_zeros(tmp_path):
     tracks = [
         Track("000002", Path("/fma/000/000002.mp3"), "Rock"),
         Track("000020", Path("/fma/000/000020.mp3"), "Rock"),
@@ -71,7 +71,7 @@ def test_numbers_that_a_spreadsheet_has_shortened(tmp_path):
     assert sides(table(tmp_path / "l.csv", "2,train", "20,test", head="id,subset"), tracks).sides == ["train", "test"]
 
 
-def test_what_does_not_fit_is_told(tmp_path):
+def test_unmatched_rows_and_tracks_are_reported(tmp_path):
     found = sides(table(tmp_path / "l.csv", "jazz/b.wav,train", "x1,train", "x2,train", "x3,test", "x4,test"))
     assert found.notes == [
         "4 of 5 rows of l.csv match no track: x1, x2, x3 and 1 more",
@@ -89,7 +89,7 @@ def test_what_leaks_is_named(tmp_path):
     ]
 
 
-def test_the_digest_is_of_what_the_list_says(tmp_path):
+def test_the_digest_is_of_the_content_of_the_list(tmp_path):
     first = sides(table(tmp_path / "l.csv", "jazz/b.wav,train", "e.wav,test")).digest
     again = sides(table(tmp_path / "m.csv", "e.wav,test,x", "jazz/b.wav,training,y", head="file,subset,note")).digest
     assert first == again

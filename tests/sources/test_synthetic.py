@@ -107,7 +107,7 @@ def test_leftovers_of_a_killed_process_are_no_tracks(tmp_path: Path) -> None:
     assert soundfile.info(folder / "blues.00000.wav").frames == 2400
 
 
-def test_a_full_disk_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: Path, data: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -67,7 +67,7 @@ class TestWholeSweep:
         assert all(torch.equal(again[name], best[name]) for name in best)
         assert list(Path("lightning_logs/tiny").rglob("report.json"))  # fit tests, as the config says
 
-    def test_trials_that_fail_are_told_and_the_others_go_on(self, call: Called, undrawn: None, table: Table) -> None:
+    def test_failed_trials_are_reported_and_the_others_run(self, call: Called, undrawn: None, table: Table) -> None:
         space = "{data.seconds: [0.5, 60.0], model.lr: [0.001, 1.0e+36]}"
         more = ["--trials", 5, "--sampler", "random", "--seed", 1, "--trainer.max_epochs", 1]
         status, _, err = call("sweep", "--config", "search.yaml", "--space", space, *more)
