@@ -1,4 +1,4 @@
-"""Classes that a stranger's data names, as a checkpoint's: nothing is imported that the user does not trust."""
+"""Classes that a checkpoint names: nothing is imported that the user does not trust."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LIBRARIES = ("musicgen_cls", "torch.nn", "torchaudio.transforms", "torchmetrics
 
 
 def find_class(path: Any, trust: Collection[str] = ()) -> type:
-    """The class that a stranger's data names; a module outside this package is imported only if it is trusted.
+    """The class that a checkpoint names; a module outside this package is imported only if it is trusted.
 
     Args:
         path: dotted path of the class.
@@ -52,7 +52,7 @@ def check_trusted(path: str, trust: Collection[str] = ()) -> None:
 
 
 def check_described(described: Any, base: type, trust: Collection[str] = ()) -> type:
-    """Check what a stranger describes, `{"class_path": ..., "init_args": {...}}`, and every class in its arguments.
+    """Check what a checkpoint describes, `{"class_path": ..., "init_args": {...}}`, and every class in its arguments.
 
     Returns:
         The class.

@@ -71,7 +71,7 @@ def test_names_that_are_too_long(
     [
         (["fit", "--config", "/dev/zero"], "--config /dev/zero: a device or a pipe, not a file"),
         ([*MLP, "--data.table", "/dev/zero"], "--data.table /dev/zero: a device or a pipe, not a file"),
-        (["test", "--ckpt_path", "/dev/zero"], "/dev/zero: no such checkpoint"),
+        (["test", "--ckpt_path", "/dev/zero"], "/dev/zero: no such file"),
         (["features", "--source", "Folder", "--source.root", "MUSIC", "--out", "/dev/null"], "exists"),
     ],
 )

@@ -73,7 +73,7 @@ def test_aliases_within_reason_are_fine(tmp_path):
         (".", "a folder, not a file"),
         ("/dev/zero", "a device or a pipe, not a file"),
         ("/proc/self/mem", "cannot be read|not text|MB"),
-        ("a" * 300, "one name in it has 300 bytes"),
+        ("a" * 300, "a name in it has 300 bytes"),
     ],
 )
 def test_files_that_are_none(name, said):
@@ -84,7 +84,7 @@ def test_files_that_are_none(name, said):
 def test_a_file_too_large_is_not_read(tmp_path):
     with (tmp_path / "large.yaml").open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(UsageError, match=r"at most 1 MB are read"):
+    with pytest.raises(UsageError, match=r"1 MB is the limit"):
         checked(["--config", str(tmp_path / "large.yaml")])
 
 

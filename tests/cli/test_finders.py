@@ -108,7 +108,7 @@ def test_a_resumed_run_does_not_search(
     ("args", "said"),
     [
         (["--trainer.callbacks+=LearningRateFinder", "--trainer.callbacks.num_training_steps=8"], "num_training_steps"),
-        (["--trainer.callbacks+=LearningRateFinder", "--trainer.callbacks.min_lr=5"], "min_lr 5.0 is not between"),
+        (["--trainer.callbacks+=LearningRateFinder", "--trainer.callbacks.min_lr=5"], "min_lr 5.0 must be above 0"),
         (["--trainer.callbacks+=LearningRateFinder", "--trainer.devices=2"], "one device"),
         (["--trainer.callbacks+=LearningRateFindr"], "LearningRateFindr"),
     ],

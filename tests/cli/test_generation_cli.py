@@ -134,7 +134,7 @@ class TestFit:
         source = ["--data.source", "Folder", "--data.source.root", songs]
         status, _, err = run("fit-genres", "--config", CONFIGS / "vgg.yaml", *source)
         assert status == 2
-        assert "fit-genres trains generators" in err
+        assert "fit-genres: trains generators" in err
 
     def test_fit_genres_without_validation(self, run, songs):
         no_validation = ["--trainer.limit_val_batches", "0", "--test_after_fit", "false"]

@@ -82,9 +82,9 @@ def test_what_works(fit, options: list[str], said: str) -> None:
         (["--trainer.gradient_clip_algorithm", "x"], "check the --trainer options"),
         (
             ["--early_stopping.monitor", "val_los"],
-            "--early_stopping.monitor val_los: no such metric; the metrics are",
+            "--early_stopping.monitor val_los: no such metric; use one of",
         ),
-        (["--checkpoint.monitor", "val_los"], "--checkpoint.monitor val_los: no such metric; the metrics are"),
+        (["--checkpoint.monitor", "val_los"], "--checkpoint.monitor val_los: no such metric; use one of"),
         (["--trainer.precision", "transformer-engine"], "not met"),
         (["--model.network.width", "1000000000"], "memory"),
     ],

@@ -180,7 +180,7 @@ def test_markdown_lines_up():
         (["generator.json"], "RUN generator.json: not the report"),
         (["a", "--out", "broken.json"], "broken.json: cannot be written"),
         (["a", "--outt", "x"], "did you mean"),
-        (["strange"], "strange/tracks.csv: has no column 'track'"),
+        (["strange"], "strange/tracks.csv: no column 'track'"),
         (["binary"], "binary/tracks.csv: not UTF-8 at byte 0; test again"),
         (["cut"], "cut/tracks.csv: holds 2 tracks, but report.json beside it has 4: cut short"),
         (

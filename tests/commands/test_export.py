@@ -223,7 +223,7 @@ def test_the_facts_in_the_file(vgg: Path, tmp_path: Path, capsys: pytest.Capture
     about = {entry.key: entry.value for entry in model.metadata_props}
     assert json.loads(about["labels"]) == ["blues", "jazz", "metal"]
     assert (about["sample_rate"], about["seconds"], about["window_samples"]) == ("22050", "0.8", "17640")
-    assert (about["format_version"], about["musicgen_cls_version"]) == ("1", musicgen_cls.__version__)
+    assert (about["format_version"], about["musicgen_cls_version"]) == ("2", musicgen_cls.__version__)
     assert json.loads(about["network"])["class_path"] == "musicgen_cls.models.VGG"
     assert json.loads(about["trained_on"]) == {
         **{"source": "music", "split": "track", "fold": None, "split_seed": 0, "fractions": [0.5, 0.25, 0.25]}
@@ -314,7 +314,7 @@ class TestCard:
 
     def test_a_report_of_another_checkpoint(self, vgg: Path) -> None:
         write_report(vgg, genres=["blues", "pop"])
-        with pytest.raises(CheckpointError, match=r"report\.json: of other genres"):
+        with pytest.raises(CheckpointError, match=r"report\.json: has other genres"):
             card_of(vgg)
 
 
@@ -368,7 +368,7 @@ class TestRefused:
         return err.removeprefix("musiccli: error: ")
 
     def test_no_checkpoint(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-        assert "gone.ckpt: no such checkpoint" in self.fails(capsys, tmp_path / "nowhere" / "gone.ckpt")
+        assert "gone.ckpt: no such file" in self.fails(capsys, tmp_path / "nowhere" / "gone.ckpt")
         assert not (tmp_path / "nowhere").exists()
         assert "missing: checkpoint" in self.fails(capsys)
 
@@ -382,7 +382,7 @@ class TestRefused:
         saved["hyper_parameters"] = arguments
         torch.save(saved, vgg)
         said = self.fails(capsys, vgg)
-        assert "generators are not exported, since" in said
+        assert "generators cannot be exported, since" in said
         assert "musiccli predict" in said
 
     def test_words(self, capsys: pytest.CaptureFixture[str], vgg: Path) -> None:
@@ -402,7 +402,7 @@ class TestRefused:
 
     def test_a_folder_is_there(self, capsys: pytest.CaptureFixture[str], vgg: Path) -> None:
         vgg.with_name("best.onnx").mkdir()
-        assert "best.onnx: a folder is there" in self.fails(capsys, vgg, "--overwrite", "true")
+        assert "best.onnx: a folder" in self.fails(capsys, vgg, "--overwrite", "true")
 
     def test_folder_that_cannot_be_written(self, capsys: pytest.CaptureFixture[str], vgg: Path) -> None:
         vgg.with_name("file").write_text("in the way")
@@ -414,7 +414,7 @@ class TestRefused:
     ) -> None:
         monkeypatch.setattr(exporting, "find_spec", lambda name: None if name == "onnxscript" else name)
         said = self.fails(capsys, vgg)
-        assert "needs onnxscript: python -m pip install 'musicgen_cls[export]'" in said
+        assert "needs onnxscript; run python -m pip install 'musicgen_cls[export]'" in said
 
     def test_what_does_not_equal_the_checkpoint(
         self, capsys: pytest.CaptureFixture[str], vgg: Path, monkeypatch: pytest.MonkeyPatch
@@ -423,7 +423,7 @@ class TestRefused:
         load = exporting._RUNNERS["torch_export"]
         monkeypatch.setitem(exporting._RUNNERS, "torch_export", lambda path: lambda x: load(path)(x) + 2e-4)
         said = self.fails(capsys, vgg, "--format", "torch_export", "--overwrite", "true")
-        assert "not exported: a probability is 2.0e-04 from the checkpoint's, 0.0001 is allowed" in said
+        assert "not exported: a probability differs from the checkpoint's by 2.0e-04, but 0.0001 is the limit" in said
         assert vgg.with_suffix(".pt2").read_text() == "mine"
         assert sorted(file.name for file in vgg.parent.iterdir()) == ["best.ckpt", "best.pt2"]
 
@@ -439,7 +439,7 @@ class TestRefused:
         saved["datamodule_hyper_parameters"]["n_fft"] = 5000
         torch.save(saved, vgg)
         said = self.fails(capsys, vgg)
-        assert "n_fft 5000: onnxruntime is exact for powers of 2 and up to 4096 only" in said
+        assert "n_fft 5000: ONNX files support powers of 2, and other values up to 4096" in said
         assert "--format torch_export" in said
         assert [file.name for file in vgg.parent.iterdir()] == ["best.ckpt"]
 

@@ -113,7 +113,7 @@ def test_rows_of_another_kind_are_not_taken_over_nor_lost(songs, tmp_path):
     partial = tmp_path / "table.csv.partial"
     left = seal({"location": str(songs), "seconds": 3.0}) + seal({"track": "blues/0.wav", "found": []})
     partial.write_bytes(left)
-    with pytest.raises(UsageError, match=r"table\.csv\.partial: left by a stopped run on .*--seconds 3, not "):
+    with pytest.raises(UsageError, match=r"table\.csv\.partial: of a stopped run on .*--seconds 3, not "):
         extract.features(Folder(str(songs)), str(tmp_path / "table.csv"), seconds=0.5, jobs=1)
     assert partial.read_bytes() == left
 

@@ -179,7 +179,7 @@ class TestBadInput:
             (("empty", places["real"]), "empty: no wav files"),
             ((places["good"], "nowhere"), "nowhere: no such folder"),
             ((places["good"], "empty"), "empty: no audio"),
-            ((places["good"], places["real"], "--judge", "no.ckpt"), "no.ckpt: no such checkpoint"),
+            ((places["good"], places["real"], "--judge", "no.ckpt"), "no.ckpt: no such file"),
             ((places["good"], places["real"], "--seconds", 0.5), "at least 1 s"),
             ((places["good"], places["real"], "--context_seconds", 4.5), "at least 1 s"),
             ((places["good"], places["real"], "--sed", 1), "sed"),

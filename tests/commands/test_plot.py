@@ -70,7 +70,7 @@ def test_student_is_scipys():
 
 def test_figures_of_files_and_folders(music, tmp_path, capsys):
     assert main(["plot", str(music / "jazz" / "0.wav"), "--out", str(tmp_path)]) == 0
-    assert capsys.readouterr().out == f"Figures:      {tmp_path / '0.wav.png'}\n"
+    assert capsys.readouterr().out == f"Figures:     {tmp_path / '0.wav.png'}\n"
     height, width = imread(tmp_path / "0.wav.png").shape[:2]
     assert (round(height, -1), width) == (1200, 1440)
     bad = tmp_path / "bad.wav"
@@ -151,13 +151,13 @@ def test_genres_of_a_collection(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([], "name recordings, or a collection with --source"),
-        (["a.wav", "--source", "Folder", "--source.root", "."], "one of both"),
+        ([], "needs either files or --source"),
+        (["a.wav", "--source", "Folder", "--source.root", "."], "needs either files or --source"),
         (["missing.wav"], "FILE missing.wav: no such file"),
         (["bad.wav"], "bad.wav: not audio"),
         (["bad.wav", "silent.wav"], "(2 files, none of them usable)"),
         (["bad.wav", "--sample_rate", "0"], "--sample_rate 0: "),
-        (["bad.wav", "--sample_rate", "4000000"], "must be 4000 to 96000"),
+        (["bad.wav", "--sample_rate", "4000000"], "must be from 4000 to 96000"),
         (["tone.wav", "--out", "taken"], "tone.wav.png: a folder; name a file to write"),
         (["bad.wav", "--sample_rate", "fast"], "'fast' is not of type int"),
         (["bad.wav", "--jobs", "0"], "--jobs 0: must be from 1 to 256"),
@@ -169,7 +169,7 @@ def test_genres_of_a_collection(tmp_path, capsys):
         (["--source", "Folder", "--source.root", "missing"], "missing"),
         (["bad.wav", "--outt", "x"], "did you mean"),
         (["bad.wav", "--figure_format", "jpg"], "figure_format: 'jpg' is not one of png, svg, pdf"),
-        (["bad.wav", "--ckpt_path", "none.ckpt"], "none.ckpt: no such checkpoint"),
+        (["bad.wav", "--ckpt_path", "none.ckpt"], "none.ckpt: no such file"),
         (["--source", "Folder", "--source.root", ".", "--ckpt_path", "none.ckpt"], "leave it out with --source"),
     ],
 )

@@ -88,7 +88,7 @@ def check_trusted(args: Sequence[str], settings: Sequence[dict[str, Any]], check
     """The modules that a user trusts when a command reads a checkpoint: those that the command line names.
 
     So do configs, but for those that lie beside the checkpoint, in its folder or the one above: they may have come with
-    it, and are a stranger's data like the checkpoint itself.
+    it, and are no more trusted than the checkpoint itself.
 
     Raises:
         UsageError: a config beside the checkpoint names a class of a module that is not trusted.

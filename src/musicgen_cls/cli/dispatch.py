@@ -61,10 +61,10 @@ class _Parser(ArgumentParser):
         """Raise `UsageError`."""
         added = ("help", "config", "print_shtab")
         own = sorted(a.dest for a in self._actions if a.dest not in added and not a.dest.endswith(".help"))
-        said = explain(message, own, [name for name in sources.__all__ if name not in ("Source", "Track")])
-        if said.startswith(("no option 'model", "no option 'data", "no option 'trainer")):  # in a file
-            said = f"--config: a config of fit; {self.prog.split()[-1]} takes {', '.join(own)} only"
-        raise UsageError(said) from ex
+        reason = explain(message, own, [name for name in sources.__all__ if name not in ("Source", "Track")])
+        if reason.startswith(("no option 'model", "no option 'data", "no option 'trainer")):  # in a file
+            reason = f"--config: a config of fit; {self.prog.split()[-1]} takes {', '.join(own)} only"
+        raise UsageError(reason) from ex
 
     def instantiate(self, namespace: Any, *args: Any, **options: Any) -> Any:
         """Make the objects, if a parameter takes a class; a class named within another value stays as it is written."""

@@ -14,17 +14,14 @@ Group = tuple[str, tuple[tuple[str, str], ...]]
 
 _CONFIG = (
     "--config FILE",
-    "settings in YAML: a file, a name from musiccli configs, or - for standard input; later ones override",
+    "settings in YAML: a file, a name from musiccli configs, or -; later ones override",
 )
 _TRUST = ("--trust MODULE", "allow a checkpoint to import your own module; several are separated by commas")
 _MORE: Group = (
     "More",
     (
         ("--print_config", "print the settings as YAML and stop"),
-        (
-            "--data.help CLASS",
-            "explain the arguments of a class, such as MelSlices; also --model.help and --data.source.help",
-        ),
+        ("--data.help CLASS", "explain a class, such as MelSlices; also --model.help, --data.source.help"),
         ("--help-all", "print all options, including those of Lightning"),
     ),
 )

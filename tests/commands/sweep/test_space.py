@@ -16,9 +16,9 @@ from musicgen_cls.errors import UsageError
     [
         ("{}", "space: empty"),
         ("{model.lr: []}", 'model.lr: {"choices": []}: no choices'),
-        ("{model.lr: 3}", "say low and high"),
-        ("{model.lr: {low: 1}}", "say low and high"),
-        ("{model.lr: {low: 1, high: 2, steps: 3}}", "say low and high"),
+        ("{model.lr: 3}", "give low and high"),
+        ("{model.lr: {low: 1}}", "give low and high"),
+        ("{model.lr: {low: 1, high: 2, steps: 3}}", "give low and high"),
         ("{model.lr: {low: 0.1, high: 0.01}}", "low is above high"),
         ("{model.lr: {low: 0, high: 0.01, log: true}}", "low above 0"),
         ("{model.lr: {low: a, high: 0.01}}", "low must be a finite number"),

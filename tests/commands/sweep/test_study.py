@@ -21,7 +21,7 @@ def test_foreign_files_as_database(fails: Callable[..., str]) -> None:
     assert "text.db: not a SQLite database" in fails("--storage", "text.db")
     with sqlite3.connect("cats.db") as cats:
         cats.execute("CREATE TABLE cats (name)")
-    assert "cats.db: a database of something else (tables cats)" in fails("--storage", "cats.db")
+    assert "cats.db: a database of another program (tables cats)" in fails("--storage", "cats.db")
     optuna.create_study(study_name="sweep-search", storage="sqlite:///other.db").ask()
     assert "not of musiccli" in fails("--storage", "other.db")
     Path("folder.db").mkdir()
@@ -127,8 +127,8 @@ def test_another_search_under_the_same_name(call: Called, quick: list[list[str]]
         assert status == 2
         return err.splitlines()[-1]
 
-    assert 'metric "val_loss", this command "val_accuracy"' in refused("--metric", "val_accuracy")
-    assert "trainer.max_epochs 2, this command 5" in refused("--trainer.max_epochs", 5)
+    assert 'metric "val_loss", but this command has "val_accuracy"' in refused("--metric", "val_accuracy")
+    assert "trainer.max_epochs 2, but this command has 5" in refused("--trainer.max_epochs", 5)
     assert "space model.lr" in refused("--space", "{model.lr: [0.1, 0.2], data.batch_size: [8, 16]}")
     assert len(quick) == 2
     shutil.copy("lightning_logs/sweep-search/study.db", "elsewhere.db")

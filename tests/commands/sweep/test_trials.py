@@ -150,7 +150,7 @@ class TestGoingOn:
         with FileLock(f"lightning_logs/sweep-search/.trial-{number:04d}.lock"):
             status, out, _ = call("sweep", "--config", "search.yaml", "--trials", 3)
         assert status == 0
-        assert "In other processes 1 still going on" in out
+        assert "Running:     1 in other processes" in out
         assert states() == ["complete", "complete", "running"]
         assert call("sweep", "--config", "search.yaml", "--trials", 3)[0] == 0
         assert states() == ["complete"] * 3
@@ -231,7 +231,7 @@ class TestRefuses:
         assert "did you mean 'batch_size'?" in said
         assert "model.lr much" in fails("--space", "{model.lr: [0.1, much]}")
         assert "did you mean 'VGG'?" in fails("--space", "{model.network: [VGG, VGGG]}")
-        assert "searched in space, and given" in fails("--model.lr", "0.1")
+        assert "is in space, and also an argument" in fails("--model.lr", "0.1")
         assert "did you mean 'max_epochs'?" in fails("--trainer.max_epoochs", "3")
 
     def test_what_is_no_sweep(self, fails: Callable[..., str], call: Called) -> None:

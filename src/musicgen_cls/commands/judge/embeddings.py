@@ -20,7 +20,7 @@ Embedding = Callable[[Waveform], Floats]
 """From a waveform `[samples]` to a vector for each of its windows, `[windows, features]`."""
 
 _DITHER = 2e-4
-_FLOOR_DB = -60.0  # of power in a mel band, so that what cannot be heard makes no distance
+_FLOOR_DB = -60.0  # of power in a mel band, so that inaudible sound has no effect on distances
 
 
 def cut(waveform: Waveform, window: int, hop: int) -> Tensor:
@@ -72,8 +72,8 @@ class RandomNetwork:
     def __call__(self, waveform: Waveform) -> Floats:
         """Embed: mean and spread over time and frequency of each of 128 channels."""
         power = self.mel.power(cut(waveform, self.window, self.window // 2))
-        pictures = (10 * torch.log10(power.clamp_min(10 ** (_FLOOR_DB / 10))) + 20) / 20
-        maps = self.network(pictures[:, None]).flatten(2)
+        levels = (10 * torch.log10(power.clamp_min(10 ** (_FLOOR_DB / 10))) + 20) / 20
+        maps = self.network(levels[:, None]).flatten(2)
         features: Floats = torch.cat([maps.mean(dim=2), maps.std(dim=2)], dim=1).double().numpy()
         return features
 

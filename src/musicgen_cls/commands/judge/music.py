@@ -108,9 +108,9 @@ def load_generated(folder: Path, context_seconds: float | None = None) -> Genera
     files = sorted(folder.glob("*/*.wav")) if folder.is_dir() else []
     if not files:
         raise UsageError(f"{folder}: no wav files in genre folders; name a folder that predict wrote with a generator")
-    told = {line.file: line for line in read_lines(folder, Recording)}
+    lines = {line.file: line for line in read_lines(folder, Recording)}
     names = [file.relative_to(folder).as_posix() for file in files]
-    facts = [told.get(name, Recording(file=name)) for name in names]
+    facts = [lines.get(name, Recording(file=name)) for name in names]
     rates = [_rate(file) for file in files]
     for file, rate in zip(files, rates, strict=True):
         if rate != rates[0]:

@@ -95,7 +95,7 @@ class MelFlow(Continuation):
         self.statistics = GenreStatistics(num_genres, n_mels, min_std=0.1)
         self.prior = AutoregressivePrior(num_genres, n_mels, order, torch.arange(n_mels) * 4 // n_mels)
         self.denoiser = Denoiser(n_mels, num_genres, patch, width, blocks)
-        load_old_names(self, moments="statistics", persistence="prior", network="denoiser")
+        load_old_names(self, moments="statistics", persistence="prior", network="denoiser")  # words: ignore
 
     def loss(self, context: Tensor, target: Tensor, genre: Tensor) -> Tensor:
         """Mean squared error of the velocity in the unknown frames. Coefficients are weighted by their variance."""

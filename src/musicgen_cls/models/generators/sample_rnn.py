@@ -98,7 +98,7 @@ class SampleRNN(Continuation):
         self.out = nn.Linear(width, BASIS)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
-        load_old_names(self, told="from_state", heard="from_excitation")
+        load_old_names(self, told="from_state", heard="from_excitation")  # words: ignore
         self.window: Tensor
         self.register_buffer("window", _asymmetric_window(look_back), persistent=False)
         hz = torch.arange(look_back + 1) * sample_rate / (2 * look_back)
