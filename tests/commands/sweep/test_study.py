@@ -10,7 +10,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from musicgen_cls.commands.sweep import study
+from musicgen_cls.commands.sweep import database, study
 
 Called = Callable[..., tuple[int, str, str]]
 Table = Callable[..., list[dict[str, str]]]
@@ -23,7 +23,7 @@ def test_foreign_files_as_database(fails: Callable[..., str]) -> None:
         cats.execute("CREATE TABLE cats (name)")
     assert "cats.db: a database of another program (tables cats)" in fails("--storage", "cats.db")
     optuna.create_study(study_name="sweep-search", storage="sqlite:///other.db").ask()
-    assert "not of musiccli" in fails("--storage", "other.db")
+    assert "musiccli did not create the study" in fails("--storage", "other.db")
     Path("folder.db").mkdir()
     assert "folder.db: a folder" in fails("--storage", "folder.db")
     assert "a SQLite file is wanted" in fails("--storage", "mysql://localhost/x")
@@ -58,8 +58,8 @@ def test_a_database_is_never_there_in_part(
         in_place.append(database.name == "study.db" and not (database.exists() and database.stat().st_size))
         return real(database)
 
-    real = study._storage
-    monkeypatch.setattr(study, "_storage", make)
+    real = study.storage_in
+    monkeypatch.setattr(study, "storage_in", make)
     Path("study.db").touch()  # as mktemp leaves it
     assert call("sweep", "--config", "search.yaml")[0] == 0
     assert in_place == [False, False]
@@ -107,7 +107,8 @@ def test_trials_of_one_database_lie_in_one_place(call: Called, quick: list[list[
 
 def test_a_locked_database(call: Called, quick: list[list[str]], monkeypatch: pytest.MonkeyPatch, table: Table) -> None:
     assert call("sweep", "--config", "search.yaml", "--trials", 1)[0] == 0
-    monkeypatch.setattr(study, "LOCKED_S", 0.5)
+    for module in (database, study):
+        monkeypatch.setattr(module, "LOCKED_S", 0.5)
     holder = sqlite3.connect("lightning_logs/sweep-search/study.db", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     status, _, err = call("sweep", "--config", "search.yaml")
@@ -134,5 +135,5 @@ def test_another_search_under_the_same_name(call: Called, quick: list[list[str]]
     shutil.copy("lightning_logs/sweep-search/study.db", "elsewhere.db")
     Path("lightning_logs/sweep-search/study.db").unlink()
     (Path("lightning_logs/sweep-search/trial-0000") / "checkpoints").mkdir()
-    assert "left by a sweep whose database is gone" in refused()
+    assert "the database of this sweep is gone" in refused()
     assert call("sweep", "--config", "search.yaml", "--storage", "elsewhere.db")[0] == 0

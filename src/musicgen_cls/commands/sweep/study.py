@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,6 +13,14 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 from msgspec import Struct
 
+from musicgen_cls.commands.sweep.database import (
+    LOCKED_S,
+    StudyError,
+    check_database,
+    has_database,
+    sqlite_error,
+    storage_in,
+)
 from musicgen_cls.commands.sweep.space import Dimension
 from musicgen_cls.errors import UsageError, one_line
 from musicgen_cls.files import as_path, writing
@@ -21,15 +28,7 @@ from musicgen_cls.formats.records import Damage, convert
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
-    from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
-
-LOCKED_S = 30.0
-"""Time to wait for a database that another program has locked, s."""
-
-
-class StudyError(UsageError):
-    """A study cannot be used, so that no trial can run."""
 
 
 class MetricError(StudyError):
@@ -122,14 +121,14 @@ class SharedStudy:
         """
         import optuna
 
-        if self._has_database():
-            self._check_database()
+        if has_database(self.database):
+            check_database(self.database)
         with self._alone():
             try:
-                if not self._has_database():
+                if not has_database(self.database):
                     with writing(self.database) as empty:  # whole or not at all, since others check it without a lock
-                        _storage(empty).engine.dispose()
-                storage = _storage(self.database)
+                        storage_in(empty).engine.dispose()
+                storage = storage_in(self.database)
             except RuntimeError as error:
                 raise StudyError(
                     f"{self.database}: written by another version of Optuna ({one_line(error)}); give another --name"
@@ -212,26 +211,6 @@ class SharedStudy:
                 f"{self.database}.lock: locked by another process for too long; end that process"
             ) from None
 
-    def _has_database(self) -> bool:
-        return self.database.exists() and (self.database.is_dir() or self.database.stat().st_size > 0)
-
-    def _check_database(self) -> None:
-        if self.database.is_dir():
-            raise StudyError(f"--storage {self.database}: a folder; name a file in it")
-        try:
-            with sqlite3.connect(f"{self.database.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCKED_S) as found:
-                tables = {row[0] for row in found.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            found.close()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise
-            raise StudyError(f"{self.database}: not a SQLite database; name another file with --storage") from error
-        if tables and not {"studies", "trials"} <= tables:
-            raise StudyError(
-                f"{self.database}: a database of another program (tables {', '.join(sorted(tables)[:4])}); name "
-                "another file with --storage"
-            )
-
     def _identify(self, study: Study) -> None:
         """Write the settings into a new study; refuse a study with other settings."""
         theirs = study.user_attrs.get("sweep")
@@ -291,17 +270,6 @@ class SharedStudy:
         return samplers.TPESampler(seed=seed, n_startup_trials=5, constant_liar=True)
 
 
-def _storage(database: Path) -> RDBStorage:
-    """Optuna's storage in a SQLite file; missing tables are created."""
-    import optuna
-
-    def connect() -> sqlite3.Connection:
-        """Open the file by its path, since a `?`, `%` or `{` in a path has a meaning in a URL."""
-        return sqlite3.connect(database.absolute(), timeout=LOCKED_S, check_same_thread=False)
-
-    return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
-
-
 def name_of(number: int) -> str:
     """The name of a trial and its folder."""
     return f"trial-{number:04d}"
@@ -318,12 +286,3 @@ def notes_of(trial: Trial | FrozenTrial) -> TrialNotes:
 def state(trial: FrozenTrial) -> str:
     """The state of a trial: `complete`, `pruned`, `failed` or `running`."""
     return {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}.get(trial.state.name, "running")
-
-
-def sqlite_error(error: BaseException | None) -> sqlite3.Error | None:
-    """The error of SQLite in a chain of errors; None if there is none."""
-    while error is not None:
-        if isinstance(error, sqlite3.Error):
-            return error
-        error = error.__cause__ or error.__context__
-    return None

@@ -15,9 +15,10 @@ from musicgen_cls.cli.lightning import start
 from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.cli.messages import user_error
 from musicgen_cls.commands.sweep import findings
+from musicgen_cls.commands.sweep.database import StudyError, sqlite_error
 from musicgen_cls.commands.sweep.settings import FitSettings, argument
 from musicgen_cls.commands.sweep.space import read_space, shown
-from musicgen_cls.commands.sweep.study import MetricError, SharedStudy, StudyError, name_of, notes_of, sqlite_error
+from musicgen_cls.commands.sweep.study import MetricError, SharedStudy, name_of, notes_of
 from musicgen_cls.commands.sweep.watch import Watch
 from musicgen_cls.errors import UsageError, check_not_negative, check_positive, one_line
 from musicgen_cls.files import check_writable
