@@ -136,10 +136,7 @@ def search(finder: Callback, model: Any, datamodule: Any, settings: dict[str, An
         UsageError: the finder cannot find a value.
     """
     name = type(finder).__name__
-    if isinstance(finder, LearningRateFinder) and not 0 < finder._min_lr < finder._max_lr:
-        raise UsageError(
-            f"--trainer.callbacks {name}: min_lr {finder._min_lr} must be above 0 and below max_lr {finder._max_lr}"
-        )
+    _check_rates(finder)
     with TemporaryDirectory() as folder:  # finders write a checkpoint
         ours = {
             "callbacks": [finder],
@@ -160,12 +157,7 @@ def search(finder: Callback, model: Any, datamodule: Any, settings: dict[str, An
             )
         before = float(model.lr), int(datamodule.batch_size)
         if isinstance(finder, BatchSizeFinder):
-            datamodule.prepare_data()
-            datamodule.setup("fit")
-            if datamodule.train_dataloader().batch_size is None:
-                raise UsageError(
-                    f"--trainer.callbacks {name}: with --data.batch track, a batch is a track; leave the finder out"
-                )
+            _check_batches(datamodule)
         finder._early_exit = True  # type: ignore[attr-defined]  # stop before the training, as Lightning's Tuner does
         trainer.fit(model, datamodule=datamodule)
     if isinstance(finder, BatchSizeFinder):
@@ -179,6 +171,25 @@ def search(finder: Callback, model: Any, datamodule: Any, settings: dict[str, An
     line = f"Learning rate: {lr:.3g}, found by {name} in {span}; it was {before[0]:.3g}"
     skip = _SKIPPED[0]
     return Found(lr, line, plots.learning_rate_curve(lrs[skip:], losses[skip:], lr, before[0]))
+
+
+def _check_rates(finder: Callback) -> None:
+    """Raise `UsageError` for a range of learning rates that is none."""
+    if isinstance(finder, LearningRateFinder) and not 0 < finder._min_lr < finder._max_lr:
+        raise UsageError(
+            f"--trainer.callbacks LearningRateFinder: min_lr {finder._min_lr} must be above 0 and below max_lr "
+            f"{finder._max_lr}"
+        )
+
+
+def _check_batches(datamodule: Any) -> None:
+    """Raise `UsageError` for data whose batches have no size."""
+    datamodule.prepare_data()
+    datamodule.setup("fit")
+    if datamodule.train_dataloader().batch_size is None:
+        raise UsageError(
+            "--trainer.callbacks BatchSizeFinder: with --data.batch track, a batch is a track; leave the finder out"
+        )
 
 
 def steepest(lrs: Sequence[float], losses: Sequence[float]) -> float:

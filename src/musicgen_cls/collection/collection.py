@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from musicgen_cls.audio.io import Waveform, from_pcm
 from musicgen_cls.collection.fingerprints import near_keys
-from musicgen_cls.collection.grouping import groups_of, reasons, sharing, ties_between, wholes
+from musicgen_cls.collection.grouping import Ties, groups_of, reasons, sharing, ties_between, wholes
 from musicgen_cls.collection.journal import Entry
 from musicgen_cls.collection.store import Store, file_keys
 from musicgen_cls.errors import SourceError, StoreError, counted
@@ -105,8 +105,6 @@ def collect(
     store = Store.of(source, sample_rate, cache_dir)
     keys = file_keys(track.path for track in listed)  # once: another process may be rewriting a file
     entries = store.fill(keys, workers)
-    problems, notes = source.problems(), source.notes()
-    by_name = len(problems)
     decoded = [entries[key] for key in keys]
     usable = [entry.error is None for entry in decoded]
     digests = [entry.digest if right else None for entry, right in zip(decoded, usable, strict=True)]
@@ -114,34 +112,30 @@ def collect(
     near = near_keys(store.folder, store.audio_file, decoded, sample_rate) if duplicates == "near" else None
     ties = ties_between(listed, digests, lengths, source.parts_by_name, near)
     groups = groups_of(ties)
-    tracks: list[Track] = []
-    rows: list[Entry] = []
-    kept: list[int] = []
-    first: dict[str, Track] = {}
-    for row, (track, entry, group) in enumerate(zip(listed, decoded, groups, strict=True)):
-        seconds = entry.samples / sample_rate
-        twin = first.setdefault(entry.digest, track) if entry.error is None else track
-        if entry.error is not None:
-            note = f" (known: {notes[track.id]})" if track.id in notes else ""
-            problems.append(Problem(track.path, entry.error + note))
-        elif seconds < min_seconds:
-            problems.append(Problem(track.path, f"too short: {seconds:.2f} s, but {min_seconds:g} s are needed"))
-        elif twin is not track and duplicates == "drop":
-            problems.append(Problem(track.path, f"an exact copy of {twin.path}"))
-        else:
-            tracks.append(replace(track, seconds=seconds, artist=track.artist or entry.artist, group=group))
-            rows.append(entry)
-            kept.append(row)
-    if strict and len(problems) > by_name:
-        raise SourceError(
-            f"{problems[by_name]} ({len(problems) - by_name} such files; --data.strict false leaves them out)"
-        )
-    if not tracks:
+    reasons_out = _reasons_to_leave_out(listed, decoded, lengths, min_seconds, duplicates, source.notes())
+    found = [Problem(track.path, reason) for track, reason in zip(listed, reasons_out, strict=True) if reason]
+    problems = [*source.problems(), *found]
+    if strict and found:
+        raise SourceError(f"{found[0]} ({len(found)} such files; --data.strict false leaves them out)")
+    kept = [row for row, reason in enumerate(reasons_out) if not reason]
+    if not kept:
         why = f"; the first: {problems[0]}" if problems else ""
         too_short = shorter and any(0 < entry.samples < min_seconds * sample_rate for entry in decoded)
         remedy = f"; use shorter windows: lower {shorter}" if too_short else ""
         raise SourceError(f"{source.location}: none of {len(listed)} tracks can be used{why}{remedy}")
-    ties, samples = ties[kept], np.array([entry.samples for entry in rows])
+    rows = [decoded[row] for row in kept]
+    tracks = [
+        replace(listed[row], seconds=lengths[row], artist=listed[row].artist or decoded[row].artist, group=groups[row])
+        for row in kept
+    ]
+    return _opened(store, tracks, rows, ties[kept], problems, sample_rate)
+
+
+def _opened(
+    store: Store, tracks: list[Track], rows: Sequence[Entry], ties: Ties, problems: list[Problem], sample_rate: int
+) -> Collection:
+    """The tracks of a store with their samples as a memory map."""
+    samples = np.array([entry.samples for entry in rows])
     whole, before = wholes(ties, samples)
     return Collection(
         tracks=tracks,
@@ -150,7 +144,7 @@ def collect(
             store.audio_file,
             dtype=np.int16,
             mode="r",
-            shape=(max(entry.offset + entry.samples for entry in rows),),  # another process may write behind this
+            shape=(max(entry.end for entry in rows),),  # another process may write behind this
         ),
         offset=np.array([entry.offset for entry in rows]),
         lengths=samples,
@@ -162,6 +156,39 @@ def collect(
         grouped=reasons(ties, tracks),
         near=sharing(ties.keys["near"], tracks),
     )
+
+
+def _reasons_to_leave_out(
+    listed: Sequence[Track],
+    decoded: Sequence[Entry],
+    lengths: Sequence[float | None],
+    min_seconds: float,
+    duplicates: Duplicates,
+    notes: Mapping[str, str],
+) -> list[str]:
+    """Why each track is not used; an empty text for those that are.
+
+    Args:
+        listed: the tracks.
+        decoded: the entry of each in the store.
+        lengths: length of each, s; None for a file that cannot be used.
+        min_seconds: least length.
+        duplicates: whether exact copies of earlier tracks are left out.
+        notes: known damages of files, by track id.
+    """
+    reasons: list[str] = []
+    first: dict[str, Track] = {}
+    for track, entry, seconds in zip(listed, decoded, lengths, strict=True):
+        twin = first.setdefault(entry.digest, track) if entry.error is None else track
+        reason = ""
+        if entry.error is not None or seconds is None:
+            reason = f"{entry.error}" + (f" (known: {notes[track.id]})" if track.id in notes else "")
+        elif seconds < min_seconds:
+            reason = f"too short: {seconds:.2f} s, but {min_seconds:g} s are needed"
+        elif twin is not track and duplicates == "drop":
+            reason = f"an exact copy of {twin.path}"
+        reasons.append(reason)
+    return reasons
 
 
 def join(

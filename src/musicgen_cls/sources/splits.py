@@ -75,21 +75,28 @@ def assign(
     elif split == "fault_filtered_dev":
         sides = _development(source, tracks, fractions, seed)
     else:
-        divided = _with_artists(tracks) if split == "artist" else tracks
-        groups = _groups(divided, by_artist=split == "artist")
-        if fold is None:
-            order = SIDES
-            parts = _divide(divided, groups, shares(fractions), seed)
-        else:
-            i, n = parse_fold(fold)
-            order = tuple("test" if p == i else "validation" if p == (i + 1) % n else "train" for p in range(n))
-            parts = _divide(divided, groups, [1 / n] * n, seed)
-        side_of = {track.id: order[part] for track, part in zip(divided, parts, strict=True)}
-        sides = [side_of.get(track.id) for track in tracks]
+        sides = _divided(tracks, split == "artist", fractions, fold, seed)
     no_validation = split in ("track", "artist") and fold is None and not shares(fractions)[1]
     needed = [side for side in SIDES if not (no_validation and side == "validation")]
     _check(tracks, sides, split, needed, {t.genre for t in tracks if genres is None or t.genre in genres})
     return sides
+
+
+def _divided(
+    tracks: Sequence[Track], by_artist: bool, fractions: Sequence[float], fold: str | None, seed: int
+) -> list[Side | None]:
+    """Sides of tracks, or of artists, by fractions or as a fold; None for a track without the artist that it needs."""
+    divided = _with_artists(tracks) if by_artist else tracks
+    groups = _groups(divided, by_artist=by_artist)
+    order: tuple[Side, ...] = SIDES
+    if fold is None:
+        parts = _divide(divided, groups, shares(fractions), seed)
+    else:
+        i, n = parse_fold(fold)
+        order = tuple("test" if p == i else "validation" if p == (i + 1) % n else "train" for p in range(n))
+        parts = _divide(divided, groups, [1 / n] * n, seed)
+    side_of = {track.id: order[part] for track, part in zip(divided, parts, strict=True)}
+    return [side_of.get(track.id) for track in tracks]
 
 
 def shares(fractions: Sequence[float]) -> list[float]:

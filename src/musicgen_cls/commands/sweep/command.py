@@ -58,29 +58,15 @@ def sweep(
     Raises:
         UsageError: an option is wrong, or Optuna is not installed.
     """
+    options: dict[str, Any] = dict(locals())
     _check_installed()
     for owned in ("ckpt_path", "trainer.logger.version"):
         if option(fit_options, owned):
             raise UsageError(f"--{owned}: the sweep sets it for each trial; leave it out")
-    Sweep(
-        SimpleNamespace(
-            fit=fit,
-            space=plain(space),
-            arguments=plain(arguments),
-            trials=trials,
-            name=name or (f"sweep-{Path(config).stem}" if config else "sweep"),
-            metric=metric,
-            direction=direction,
-            sampler=sampler,
-            seed=seed,
-            pruner=pruner,
-            prune_after=prune_after,
-            storage=storage,
-            retry_failed=retry_failed,
-            home=str(Path(config).parent) if config else ".",
-            passed=list(fit_options),
-        )
-    ).run()
+    options |= {"space": plain(space), "arguments": plain(arguments), "passed": list(fit_options)}
+    options["name"] = name or (f"sweep-{Path(config).stem}" if config else "sweep")
+    options["home"] = str(Path(config).parent) if config else "."
+    Sweep(SimpleNamespace(**options)).run()
 
 
 def plain(value: Any) -> Any:
