@@ -26,7 +26,7 @@ def test_foreign_files_as_database(fails: Callable[..., str]) -> None:
     assert "musiccli did not create the study" in fails("--storage", "other.db")
     Path("folder.db").mkdir()
     assert "folder.db: a folder" in fails("--storage", "folder.db")
-    assert "a SQLite file is wanted" in fails("--storage", "mysql://localhost/x")
+    assert "must be a SQLite file" in fails("--storage", "mysql://localhost/x")
 
 
 @pytest.mark.parametrize(
