@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -137,3 +138,13 @@ def test_another_search_under_the_same_name(call: Called, quick: list[list[str]]
     (Path("lightning_logs/sweep-search/trial-0000") / "checkpoints").mkdir()
     assert "the database of this sweep is gone" in refused()
     assert call("sweep", "--config", "search.yaml", "--storage", "elsewhere.db")[0] == 0
+
+
+def test_a_study_of_version_0_1_has_the_paths_of_that_version() -> None:
+    old = {"model.network.class_path": "musicgen_cls.models.vgg.VGG", "model.lr": 0.1}
+    theirs = study.Identity("val_loss", "minimize", {}, old)
+    ours = {"metric": "val_loss", "direction": "minimize", "space": {}, "folder": None}
+    ours["config"] = {"model.network.class_path": "musicgen_cls.models.VGG", "model.lr": 0.1, "model.metrics": None}
+    pairs = list(study.SharedStudy._pairs(SimpleNamespace(identity=ours), theirs))
+    assert ("model.network.class_path", "musicgen_cls.models.VGG", "musicgen_cls.models.VGG") in pairs
+    assert all(there == here for _, there, here in pairs)

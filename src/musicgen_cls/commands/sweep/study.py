@@ -25,6 +25,7 @@ from musicgen_cls.commands.sweep.space import Dimension
 from musicgen_cls.errors import UsageError, one_line
 from musicgen_cls.files import as_path, writing
 from musicgen_cls.formats.records import Damage, convert
+from musicgen_cls.specs import current_path
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -247,7 +248,9 @@ class SharedStudy:
         for name in sorted(theirs.space.keys() | ours["space"].keys()):
             yield f"space {name}", theirs.space.get(name), ours["space"].get(name)
         for name in sorted(theirs.config.keys() & ours["config"].keys()):  # other versions have other settings
-            yield name, theirs.config[name], ours["config"][name]
+            there = theirs.config[name]
+            is_path = name.endswith("class_path") and isinstance(there, str)
+            yield name, current_path(there) if is_path else there, ours["config"][name]
 
     def _pruner(self) -> Any:
         from optuna import pruners
