@@ -126,7 +126,7 @@ def _foreign(error: BaseException) -> MusicClsError | None:
             "them with --ckpt_path last"
         )
     if found := _MONITOR.search(str(error)):
-        return UsageError(f"--checkpoint.monitor {found[1]}: no such metric; the metrics are {found[2]}")
+        return UsageError(f"--checkpoint.monitor {found[1]}: no such metric; use one of {found[2]}")
     if isinstance(error, ModuleNotFoundError) and "not met" in str(error):  # an optional package of Lightning's
         return UsageError(one_line(error))
     if type(error).__name__ == "MisconfigurationException":
