@@ -123,7 +123,7 @@ def test_of_something_else(tmp_path, content, said):
 @pytest.mark.parametrize("name", ["musicgen_cls.datamodules.gone.MelSlices", "musicgen_cls.datamodules.mel.Gone"])
 def test_of_a_class_that_is_not_here(tmp_path, part, name):
     """As one written by another version of this package."""
-    with pytest.raises(CheckpointError, match=r"a\.ckpt: names '.*', but there is no such class here"):
+    with pytest.raises(CheckpointError, match=r"a\.ckpt: names '.*', but there is no such class"):
         read_checkpoint(save(tmp_path / "a.ckpt", changed(part, _class_path=name)))
 
 
@@ -152,7 +152,7 @@ class TestStrangers:
             ("datamodule_hyper_parameters", {"augment": {"class_path": "stranger.Net"}}, "add --trust stranger"),
             ("datamodule_hyper_parameters", {"source": {"class_path": "stranger.Net"}}, "add --trust stranger"),
             ("hyper_parameters", {"network": {"class_path": "subprocess.Popen"}}, "add --trust subprocess"),
-            ("hyper_parameters", {"network": {"class_path": "musicgen_cls.files.os.system"}}, "no such class here"),
+            ("hyper_parameters", {"network": {"class_path": "musicgen_cls.files.os.system"}}, "no such class"),
             ("hyper_parameters", {"network": {"class_path": "musicgen_cls.files.Path"}}, "which is no Module"),
             ("hyper_parameters", {"_class_path": "torch.nn.Linear"}, "which is no LightningModule"),
             ("hyper_parameters", {"_class_path": ["a"]}, "names no class"),

@@ -53,8 +53,8 @@ def test_timeline_covers_the_recording(recogniser: GenreRecogniser, music: Path)
 def test_more_windows_than_a_batch_and_fewer_than_one(recogniser: GenreRecogniser) -> None:
     rng = np.random.default_rng(0)
     long = rng.normal(0, 0.1, 25 * recogniser.sample_rate)
-    assert len(recogniser.timeline(long)[0]) == 13
-    assert len(recogniser.timeline(long[:5000])[0]) == 1
+    assert len(recogniser.timeline(long).start_s) == 13
+    assert len(recogniser.timeline(long[:5000]).start_s) == 1
 
 
 def test_bad_waveforms(recogniser: GenreRecogniser) -> None:

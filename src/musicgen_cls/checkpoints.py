@@ -94,6 +94,8 @@ def read_checkpoint(path: str | PathLike[str], option: str = "--ckpt_path", trus
             module that is not trusted.
     """
     path = as_path(path, option)
+    if path.is_dir() and (inside := sorted(path.rglob("best.ckpt"))):
+        raise CheckpointError(f"{path}: a folder; name the checkpoint in it, {inside[0]}")
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; name a .ckpt file that fit wrote")
     content = load_content(path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -109,27 +110,30 @@ class GenreRecogniser:
         Raises:
             AudioError: the file or waveform has no usable audio.
         """
-        mean = self.timeline(audio)[1].mean(axis=0)
-        return dict(zip(self.genres, mean.tolist(), strict=True))
+        return dict(zip(self.genres, self.timeline(audio).mean.tolist(), strict=True))
 
-    def timeline(
-        self, audio: str | PathLike[str] | npt.ArrayLike | Tensor
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """The start of each window `[windows]`, s, and its probabilities `[windows, genres]`."""
-        parts = self._files(as_path(audio, "audio")) if isinstance(audio, str | PathLike) else self._waveform(audio)
-        starts, probabilities = zip(*((start, self._probabilities(x)) for start, x in parts), strict=True)
-        return np.concatenate(starts).astype(np.float64), np.concatenate(probabilities)
+    def timeline(self, audio: str | PathLike[str] | npt.ArrayLike | Tensor) -> Timeline:
+        """The probabilities of each window. It unpacks as start of each window, s, and probabilities."""
+        return self._joined(audio, self._windows)
 
     def steps(self, audio: str | PathLike[str] | npt.ArrayLike | Tensor) -> Timeline:
         """The probabilities of each step of a network that has steps, or of each window."""
+        return self._joined(audio, partial(timeline, self.task))
+
+    def _joined(
+        self,
+        audio: str | PathLike[str] | npt.ArrayLike | Tensor,
+        predict: Callable[[Tensor, npt.NDArray[Any], float], Timeline],
+    ) -> Timeline:
+        """The predictions for all windows of a file or a waveform.
+
+        Args:
+            audio: as `__call__` takes it.
+            predict: from network input `[batch, ...]`, start of each window, s, and length of windows, s.
+        """
         parts = self._files(as_path(audio, "audio")) if isinstance(audio, str | PathLike) else self._waveform(audio)
         seconds = self.data.window_length / self.sample_rate
-        timelines = [timeline(self.task, self._input(x), start, seconds) for start, x in parts]
-        return Timeline(
-            np.concatenate([part.start_s for part in timelines]),
-            np.concatenate([part.end_s for part in timelines]),
-            np.concatenate([part.probabilities for part in timelines]),
-        )
+        return Timeline.joined([predict(self._input(x), start, seconds) for start, x in parts])
 
     def _files(self, path: Path) -> Iterator[tuple[npt.NDArray[Any], Tensor]]:
         for batch in batches(path, self.sample_rate, self.data.window_length, self.data.batch_size):
@@ -151,10 +155,11 @@ class GenreRecogniser:
             yield at / self.sample_rate, torch.from_numpy(np.stack([pcm[i : i + window] for i in at]))
 
     @torch.inference_mode()
-    def _probabilities(self, x: Tensor) -> npt.NDArray[np.float64]:
-        logits = self.task(self._input(x))
-        probabilities: npt.NDArray[np.float64] = functional.softmax(logits.float(), dim=1).double().cpu().numpy()
-        return probabilities
+    def _windows(self, x: Tensor, start_s: npt.NDArray[Any], seconds: float) -> Timeline:
+        """The predictions for a batch of windows."""
+        probabilities = functional.softmax(self.task(x).float(), dim=1).double().cpu().numpy()
+        starts = np.asarray(start_s, dtype=np.float64)
+        return Timeline(starts, starts + seconds, probabilities)
 
     @torch.inference_mode()
     def _input(self, x: Tensor) -> Tensor:

@@ -34,7 +34,10 @@ def find_class(path: Any, trust: Collection[str] = ()) -> type:
     try:
         found = resolve(path)
     except (ImportError, AttributeError) as error:
-        raise UsageError(f"names '{path}', but there is no such class here") from error
+        raise UsageError(
+            f"names '{path}', but there is no such class ({error}); a module of your own must be in the current "
+            "folder or on PYTHONPATH"
+        ) from error
     if not isinstance(found, type):
         raise UsageError(f"names '{path}', which is no class")
     return found

@@ -2,18 +2,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 
 from musicgen_cls.callbacks.predictions import finished_rows, format_predictions, summary
 from musicgen_cls.callbacks.report import format_report
 from musicgen_cls.formats.records import seal
+from musicgen_cls.tasks.timeline import Timeline
 
 
 def test_summary_is_the_mean_over_all_windows_not_over_batches() -> None:
-    first = torch.tensor([0.0, 2.0]), torch.tensor([[0.9, 0.1], [0.7, 0.3]])
-    second = torch.tensor([4.0]), torch.tensor([[0.2, 0.8]])
-    row = summary([first, second], ["jazz", "rock"])
+    first = Timeline(np.array([0.0, 2.0]), np.array([2.0, 4.0]), np.array([[0.9, 0.1], [0.7, 0.3]]))
+    second = Timeline(np.array([4.0]), np.array([6.0]), np.array([[0.2, 0.8]]))
+    row = summary(Timeline.joined([first, second]), ["jazz", "rock"])
     assert row["genre"] == "jazz"
     assert row["probabilities"] == pytest.approx({"jazz": 0.6, "rock": 0.4})
     assert row["probability"] == pytest.approx(0.6)

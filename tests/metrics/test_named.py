@@ -16,14 +16,14 @@ from musicgen_cls.metrics.scores import Scores
 
 @pytest.fixture
 def scores():
-    """Ten windows of five tracks in three classes."""
+    """Twelve windows of six tracks in three classes."""
     rng = np.random.default_rng(0)
-    probs = rng.dirichlet(np.ones(3), 10).astype(np.float32)
+    probs = rng.dirichlet(np.ones(3), 12).astype(np.float32)
     probs[:4, 0] += 1
     probs /= probs.sum(axis=1, keepdims=True)
-    track = np.repeat(np.arange(5), 2)
-    y = np.array([0, 1, 2, 0, 1])[track]
-    return Scores(np.arange(10), track, np.zeros(10, np.float32), y, np.log(probs))
+    track = np.repeat(np.arange(6), 2)
+    y = np.array([0, 1, 2, 0, 1, 2])[track]
+    return Scores(np.arange(12), track, np.zeros(12, np.float32), y, np.log(probs))
 
 
 def test_values_are_those_of_torchmetrics_over_tracks(scores):
@@ -43,6 +43,13 @@ def test_intervals_hold_the_value_and_are_the_same_again(scores):
     assert first == again
     assert first.low <= first.value <= first.high
     assert first.low < first.high
+
+
+def test_a_class_of_one_track_leaves_no_interval(scores):
+    one = Scores(*(getattr(scores, name)[:8] for name in ("index", "track", "start_s", "y", "log_probs")))
+    found = metric_intervals(named_metrics({"auroc": MulticlassAUROC}, 3), one)["auroc"]
+    assert np.isfinite(found.value)
+    assert np.isnan([found.low, found.high]).all()
 
 
 def test_no_metric_costs_nothing(scores):

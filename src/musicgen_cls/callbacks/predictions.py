@@ -21,6 +21,7 @@ from musicgen_cls.files import as_path, check_writable, writing
 from musicgen_cls.formats import records
 from musicgen_cls.sources.find import skipped_files
 from musicgen_cls.tables import write_csv
+from musicgen_cls.tasks.timeline import Timeline
 
 JOURNAL = "predictions.partial.jsonl"
 
@@ -60,7 +61,7 @@ class PredictionWriter(Callback):
         """Open the journal; each process has its own."""
         from tqdm import tqdm
 
-        self._windows: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        self._windows: dict[str, list[Timeline]] = defaultdict(list)
         self._files = list(self._done.values()) if trainer.is_global_zero else []
         name = JOURNAL if trainer.is_global_zero else f"{trainer.global_rank}.{JOURNAL}"
         with writing(self.out / name) as temporary:
@@ -83,7 +84,9 @@ class PredictionWriter(Callback):
         """Keep the probabilities of a batch; after the last batch of a file, write its row."""
         file = batch["file"]
         if outputs is not None:
-            self._windows[file].append((batch["start_s"].cpu(), outputs.cpu()))
+            starts = batch["start_s"].double().cpu().numpy()
+            end_s = starts + _datamodule(trainer).window_seconds
+            self._windows[file].append(Timeline(starts, end_s, outputs.double().cpu().numpy()))
         if not batch["last"]:
             return
         row: dict[str, Any] = {"file": file}
@@ -91,7 +94,7 @@ class PredictionWriter(Callback):
         if "error" in batch:
             row |= {"error": batch["error"]}
         else:
-            row |= {"seconds": batch["seconds"], **summary(windows, _datamodule(trainer).genres)}
+            row |= {"seconds": batch["seconds"], **summary(Timeline.joined(windows), _datamodule(trainer).genres)}
         self._files.append(row)
         self._bar.update()
         try:
@@ -182,16 +185,14 @@ def finished_rows(journal: Path, run: str) -> dict[str, dict[str, Any]]:
     return {line.key: line.row for line in found if line.run == run}
 
 
-def summary(windows: list[tuple[Tensor, Tensor]], genres: list[str]) -> dict[str, Any]:
+def summary(timeline: Timeline, genres: list[str]) -> dict[str, Any]:
     """The prediction for a file: the mean probability of each genre, the most probable genre, and every window.
 
     Args:
-        windows: pairs of start times `[batch]`, s, and probabilities `[batch, num_classes]`.
+        timeline: the predictions for the windows of the file.
         genres: names of the classes.
     """
-    starts = torch.cat([start for start, _ in windows])
-    probabilities = torch.cat([p for _, p in windows]).double()
-    mean = probabilities.mean(dim=0)
+    mean = timeline.mean
     top = int(mean.argmax())
     return {
         "genre": genres[top],
@@ -203,7 +204,7 @@ def summary(windows: list[tuple[Tensor, Tensor]], genres: list[str]) -> dict[str
                 "genre": genres[int(p.argmax())],
                 "probabilities": [round(value, 4) for value in p.tolist()],
             }
-            for start, p in zip(starts, probabilities, strict=True)
+            for start, p in zip(timeline.start_s, timeline.probabilities, strict=True)
         ],
     }
 

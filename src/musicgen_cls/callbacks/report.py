@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -243,6 +244,8 @@ def _percent(interval: dict[str, float] | None) -> str:
 
 
 def _number(interval: dict[str, float]) -> str:
+    if math.isnan(interval["low"]):
+        return f"{interval['value']:.3f} (no interval: a genre has one test track)"
     return "{value:.3f} [{low:.3f}, {high:.3f}]".format(**interval)
 
 

@@ -17,9 +17,13 @@ from musicgen_cls.errors import MusicClsError, UsageError, one_line
 _NOT_WRITABLE = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 
 _KEY = re.compile(r'Parser key "([^"]+)"')
-_OPTION = re.compile(r"Option '([^']+)' is not accepted|recognized arguments: (\S+)|Key '([^']+)' is not expected")
+_OPTION = re.compile(
+    r"Option '([^']+)' is not accepted|does not accept option '([^']+)'|recognized arguments: (\S+)"
+    r"|Key '([^']+)' is not expected"
+)
 _NO_VALUE = re.compile(r"argument (?:-\w/)?(--\S+): expected one argument")
 _REQUIRED = re.compile(r"following arguments are required: (.*)|option \"(.*)\" is required|Key \"(.*)\" is required")
+_IMPORT = re.compile(r"expects a function or a callable class: (.*?)\.? Got value: (\S+)", re.DOTALL)
 _CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 _LITERAL = re.compile(r"Literal\[(.*?)\].*?Got value: (\S*)", re.DOTALL)
 _UNION = re.compile(r"Union subtypes\s+Subtypes: \[(.*)\]\s+Errors:.*Given value: (.*)", re.DOTALL)
@@ -57,6 +61,8 @@ def explain(message: str, options: Collection[str] = (), classes: Iterable[str] 
     if found := _REQUIRED.search(message):
         where = f" of --{keys[-1]}" if keys else ""
         return f"missing: {_group(found)}{where}; musiccli COMMAND --help explains it"
+    if found := _IMPORT.search(message):
+        return f"{key}no class '{found[2]}' ({found[1]})"
     if found := _CLASS.search(message):
         return f"{key}no class '{found[1]}'{nearest(found[1], classes)}"
     if found := _LITERAL.search(message):
@@ -84,8 +90,14 @@ def _unknown(name: str, options: Collection[str]) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message that suggests the nearest of the known names, or nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    by_lower = {word.lower(): word for word in known}
+    wanted = _USUAL.get(name.lower(), name.lower())
+    near = difflib.get_close_matches(wanted, by_lower, n=1, cutoff=0.5)
+    return f"; did you mean '{by_lower[near[0]]}'?" if near else ""
+
+
+_USUAL = {"epochs": "max_epochs", "epoch": "max_epochs", "learning_rate": "lr"}
+"""Names that other programs use, and those of this one."""
 
 
 def user_error(error: BaseException) -> MusicClsError | None:

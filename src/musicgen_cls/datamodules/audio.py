@@ -65,6 +65,11 @@ class AudioDataModule(GenreDataModule):
 
     window_length = window_samples
 
+    @property
+    def window_seconds(self) -> float:
+        """Length of a window, s; known without a collection."""
+        return self.window_length / self.sample_rate
+
     def first_seconds(self, row: int, seconds: float) -> Waveform:
         """The first seconds of a track of the collection, `[samples]`."""
         assert self.collection is not None

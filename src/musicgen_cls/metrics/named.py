@@ -67,7 +67,7 @@ def metric_intervals(metrics: MetricCollection, scores: Scores, seed: int = 0) -
     """Each metric over tracks, with its 95 % percentile bootstrap interval.
 
     A resample has as many tracks of each class as the test set, drawn with replacement: a metric such as the AUROC has
-    no value for a class without tracks.
+    no value for a class without tracks. With a single track of a class the interval has no ends (NaN).
 
     Reference:
         B. Efron and R. J. Tibshirani (1993), An Introduction to the Bootstrap, Chapman & Hall, chapter 13.
@@ -77,13 +77,14 @@ def metric_intervals(metrics: MetricCollection, scores: Scores, seed: int = 0) -
     probabilities, y = _tracks(metrics, scores)
     rng = np.random.default_rng(seed)
     classes = [np.flatnonzero(scores.track_y == label) for label in np.unique(scores.track_y)]
+    nothing = (float("nan"), float("nan"))
     drawn: list[dict[str, float]] = []
-    for _ in range(_RESAMPLES):
+    for _ in range(_RESAMPLES if min(map(len, classes)) > 1 else 0):
         rows = torch.from_numpy(np.concatenate([rng.choice(members, len(members)) for members in classes])).to(y.device)
         drawn.append(values_of(metrics, probabilities[rows], y[rows]))
     intervals = {}
     for name, value in values_of(metrics, probabilities, y).items():
-        low, high = np.nanquantile([sample[name] for sample in drawn], (0.025, 0.975)).tolist()
+        low, high = np.nanquantile([sample[name] for sample in drawn], (0.025, 0.975)).tolist() if drawn else nothing
         intervals[name] = Interval(value, low, high)
     return intervals
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,22 @@ class Timeline:
     start_s: npt.NDArray[np.float64]
     end_s: npt.NDArray[np.float64]
     probabilities: npt.NDArray[np.float64]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Timeline]) -> Timeline:
+        """The predictions of several parts of a recording, one after another."""
+        names = ("start_s", "end_s", "probabilities")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    @property
+    def mean(self) -> npt.NDArray[np.float64]:
+        """Mean probability of each genre, `[genres]`."""
+        mean: npt.NDArray[np.float64] = self.probabilities.mean(axis=0)
+        return mean
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.float64]]:
+        """The starts, and the probabilities."""
+        return iter((self.start_s, self.probabilities))
 
 
 @torch.inference_mode()
