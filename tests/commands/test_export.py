@@ -131,7 +131,8 @@ def odd_windows(length: int) -> np.ndarray:
 
 def probabilities(recognise: GenreRecogniser, windows: np.ndarray) -> np.ndarray:
     """What the checkpoint says of windows, silent ones among them, as of audio from a file."""
-    return recognise._probabilities(torch.from_numpy(to_pcm(windows)))
+    x = recognise._input(torch.from_numpy(to_pcm(windows)))
+    return recognise._windows(x, np.zeros(len(windows)), 1.0).probabilities
 
 
 @pytest.mark.parametrize("name", NETWORKS)
