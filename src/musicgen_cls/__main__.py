@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from musicgen_cls import __version__
@@ -13,6 +12,7 @@ from musicgen_cls.cli.command import Command
 from musicgen_cls.cli.command_line import trusting, with_present_names
 from musicgen_cls.cli.exit import exit_status, leaving_at_once
 from musicgen_cls.commands import COMMANDS
+from musicgen_cls.errors import nearest
 
 _FIRST = ("fit", "test", "predict", "judge", "export")  # the general help shows their examples
 
@@ -38,9 +38,8 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"musiccli {__version__}")
         return 0
     if name not in COMMANDS:
-        near = get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
-        print(f"musiccli: error: no command '{name}'; {hint}", file=sys.stderr)
+        near = nearest(name, COMMANDS) or f"; the commands are {', '.join(COMMANDS)}"
+        print(f"musiccli: error: no command '{name}'{near}", file=sys.stderr)
         return 2
     if name in help.COMMANDS and not {"-h", "--help"}.isdisjoint(rest):
         print(help.command_help(name), end="")

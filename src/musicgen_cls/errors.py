@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 _LINE = 600  # characters; the middle of a longer message is left out
 
@@ -77,6 +77,18 @@ MOST: dict[str, float] = {
 
 RATES_HZ = (1_000, 768_000)
 """The lowest and the highest sample rate of audio."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a message that suggests the known name nearest to a misspelt one; empty if none is near.
+
+    Upper and lower case count as equal.
+    """
+    from difflib import get_close_matches
+
+    by_lower = {word.lower(): word for word in known}
+    near = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return f"; did you mean '{by_lower[near[0]]}'?" if near else ""
 
 
 def check_positive(part: str, **arguments: float) -> None:

@@ -193,6 +193,8 @@ class TestWords:
             (["--model.network.widht", "3"], "'widht'", "'width'"),
             (["--data.split", "artists"], "'artists'", "'artist'"),
             (["--confg", "x.yaml"], "'--confg'", "'config'"),
+            (["--model.network", "vgg"], "'vgg'", "'VGG'"),
+            (["--trainer.epochs", "3"], "'--trainer.epochs'", "'max_epochs'"),
         ],
     )
     def test_misspelt(self, fails: Fails, args: list[str], wrong: str, meant: str) -> None:
@@ -201,7 +203,7 @@ class TestWords:
         assert f"did you mean {meant}?" in said
 
     def test_unknown_command(self, fails: Fails) -> None:
-        assert "no command 'fti'; did you mean fit?" in fails("fti")
+        assert "no command 'fti'; did you mean 'fit'?" in fails("fti")
 
     def test_words_without_an_option(self, fails: Fails, checkpoint: Path) -> None:
         assert "song.mp3: no such file" in fails("predict", "--ckpt_path", checkpoint, "song.mp3")
@@ -290,9 +292,9 @@ class TestWords:
             (b"model: [1\n", "not YAML, line 2: "),
             (b"model:\n\tlr: 1\n", "not YAML, line 2: "),
             (b"\xff\xfe\x00", "not text"),
-            (b"hello", "holds no settings"),
-            (b"- a\n- b\n", "holds no settings"),
-            (b"", "holds no settings"),
+            (b"hello", "has no settings"),
+            (b"- a\n- b\n", "has no settings"),
+            (b"", "has no settings"),
         ],
     )
     def test_config_that_is_none(self, fails: Fails, tmp_path: Path, command: str, content: bytes, said: str) -> None:

@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from musicgen_cls.cli.configs import checked, dumped, named_modules
+from musicgen_cls.cli.configs import Config, checked, dumped, named_modules, trusted_modules
 from musicgen_cls.errors import UsageError
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -19,17 +19,18 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 def test_sound_ones_are_left_as_they_are(tmp_path):
     (tmp_path / "a.yaml").write_text("model: {lr: 1}\n")
     for args in (["--config", str(tmp_path / "a.yaml")], [f"-c={tmp_path / 'a.yaml'}"]):
-        found, settings = checked([*args, "--data.seconds", "2"])
+        found, configs = checked([*args, "--data.seconds", "2"])
         assert found == [*args, "--data.seconds", "2"]
-        assert settings == [{"model": {"lr": 1}}]
-    assert checked(["--config", "{model: {lr: 2}}"])[1] == [{"model": {"lr": 2}}]
+        assert configs == [Config(tmp_path / "a.yaml", {"model": {"lr": 1}})]
+    assert checked(["--config", "{model: {lr: 2}}"])[1] == [Config(None, {"model": {"lr": 2}})]
 
 
 def test_standard_input(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("data: {root: '🎵'}\n"))
-    (_, text), settings = checked(["--config", "-"])
-    assert settings == [{"data": {"root": "🎵"}}]
-    assert yaml.safe_load(text) == settings[0]
+    (_, text), configs = checked(["--config", "-"])
+    assert [config.settings for config in configs] == [{"data": {"root": "🎵"}}]
+    assert yaml.safe_load(text) == configs[0].settings
+    assert configs[0].path is None
     assert text.isascii()
 
 
@@ -44,14 +45,14 @@ def test_dumped_values_come_back(value):
     ("text", "said"),
     [
         (BOMB, "over 100000 values"),
-        ("a: &a [*a]\n", "'a' holds itself"),
-        ("a: &a {b: [1, {c: *a}]}\n", "'a' holds itself"),
+        ("a: &a [*a]\n", "'a' contains itself"),
+        ("a: &a {b: [1, {c: *a}]}\n", "'a' contains itself"),
         ("[" * 5000 + "]" * 5000, "over 100000 values or 60 levels|not YAML"),
         ("a: *gone\n", "not YAML"),
         ("a: [1\n", "not YAML, line 2"),
         ("a: !!python/object/apply:os.system [ls]\n", "not YAML"),
-        ("words", "holds no settings"),
-        ("", "holds no settings"),
+        ("words", "has no settings"),
+        ("", "has no settings"),
     ],
 )
 def test_texts_that_are_none(tmp_path, text, said):
@@ -63,7 +64,8 @@ def test_texts_that_are_none(tmp_path, text, said):
 
 def test_aliases_within_reason_are_fine(tmp_path):
     (tmp_path / "a.yaml").write_text("a: &a {x: 1}\nb: [*a, *a]\n")
-    assert checked(["--config", str(tmp_path / "a.yaml")])[1] == [{"a": {"x": 1}, "b": [{"x": 1}, {"x": 1}]}]
+    (config,) = checked(["--config", str(tmp_path / "a.yaml")])[1]
+    assert config.settings == {"a": {"x": 1}, "b": [{"x": 1}, {"x": 1}]}
 
 
 @pytest.mark.parametrize(
@@ -93,3 +95,61 @@ def test_modules_that_the_user_names():
     settings = [{"data": {"augment": {"class_path": "other.Noise"}}, "ckpt_path": "x/y.ckpt"}]
     assert named_modules(args, settings) == {"mine", "my.own", "other"}
     assert named_modules([], []) == set()
+
+
+class TestTrust:
+    """Of configs beside a checkpoint, which may come from an unknown person, and of others."""
+
+    @pytest.fixture
+    def folder(self, tmp_path, monkeypatch):
+        """A current folder with a module that can be imported, and a folder with a checkpoint below it."""
+        (tmp_path / "evil.py").write_text("raise AssertionError('imported')\n")
+        (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        return tmp_path / "run"
+
+    def trusted(self, folder, place, settings):
+        place.write_text(yaml.safe_dump(settings))
+        args, configs = checked(["--config", str(place)])
+        return trusted_modules(args, configs, folder / "checkpoints" / "best.ckpt")
+
+    @pytest.mark.parametrize("place", ["config.yaml", "checkpoints/mine.yaml", "checkpoints/deep.yaml"])
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"model": {"class_path": "evil.Net"}},
+            {"model": {"init_args": {"network": "evil.Net"}}},
+            {"model": {"init_args": {"metrics": {"f1": "evil.F1"}}}},
+            {"model": {"class_path": "musicgen_cls.tasks.classification.GenreClassifier"}, "data": "evil.Data"},
+            {"trainer": {"callbacks": [{"class_path": "evil.sub.Callback"}]}},
+            {"trainer": {"callbacks": "os.system"}},
+        ],
+    )
+    def test_a_config_beside_the_checkpoint_makes_no_module_trusted(self, folder, place, settings):
+        with pytest.raises(UsageError, match=r"names '(evil|os)\..*add --trust"):
+            self.trusted(folder, folder / place, settings)
+
+    def test_neither_does_a_link_to_one(self, folder):
+        (folder / "config.yaml").write_text("model: evil.Net\n")
+        other = folder.parent / "elsewhere"
+        other.mkdir()
+        (other / "link.yaml").symlink_to(folder / "config.yaml")
+        with pytest.raises(UsageError, match=r"names 'evil\.Net'"):
+            trusted_modules([], checked(["--config", str(other / "link.yaml")])[1], folder / "checkpoints/best.ckpt")
+
+    def test_names_of_files_and_of_lightnings_classes_are_no_fault(self, folder):
+        settings = {"trainer": {"logger": {"class_path": "lightning.pytorch.loggers.CSVLogger"}}}
+        settings |= {"data": {"init_args": {"split": "own.csv", "table": "features_3_sec.csv"}}}
+        settings |= {"model": {"init_args": {"network": {"class_path": "musicgen_cls.models.VGG"}}}}
+        assert self.trusted(folder, folder / "config.yaml", settings) == set()
+
+    def test_a_config_elsewhere_does(self, folder):
+        place = folder.parent.parent / f"{folder.parent.name}.yaml"
+        assert self.trusted(folder, place, {"model": {"class_path": "evil.Net"}}) == {"evil"}
+        place.unlink()
+
+    def test_the_command_line_does(self, folder):
+        (folder / "config.yaml").write_text("model: evil.Net\n")
+        args, configs = checked(["--model", "evil.Net", "--config", str(folder / "config.yaml")])
+        assert trusted_modules(args, configs, folder / "checkpoints" / "best.ckpt") == {"evil"}

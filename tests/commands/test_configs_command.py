@@ -49,7 +49,7 @@ def test_a_file_goes_before_a_config_of_its_name():
 
 @pytest.mark.parametrize("name", ["configs/vgg.yaml", "vgg.yaml", "vg"])
 def test_a_name_that_is_nearly_right(name):
-    with pytest.raises(UsageError, match="did you mean vgg\\?"):
+    with pytest.raises(UsageError, match="did you mean 'vgg'\\?"):
         find_config(name)
 
 

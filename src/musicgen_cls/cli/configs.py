@@ -4,35 +4,38 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from musicgen_cls.errors import UsageError
+from musicgen_cls.errors import UsageError, nearest
 from musicgen_cls.files import as_path, check_regular
 from musicgen_cls.specs import DOTTED, current
-from musicgen_cls.trust import check_trusted as check_class_trusted
+from musicgen_cls.trust import check_trusted
 
 _BYTES, _DEPTH, _VALUES = 1_000_000, 60, 100_000
-"""The most that a config may hold: bytes, levels, and values once its aliases are written out."""
+"""Limits of a config: bytes, levels, and values once its aliases are expanded."""
 
 SHIPPED = Path(__file__).parents[1] / "configs"
 """The folder of the configs that come with the package."""
 
 _NAMES = ("--config", "-c")
+_OF_LIGHTNING = ("lightning.pytorch", "lightning.fabric", "pytorch_lightning", "torch.optim")
+"""Modules that the config of every run names."""
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def shipped() -> dict[str, Path]:
-    """The configs that come with the package, by the names that `--config` takes, as `vgg` and `sweeps/vgg`."""
+    """The configs that come with the package, by their names for `--config`, such as `vgg` and `sweeps/vgg`."""
     files = sorted(SHIPPED.rglob("*.yaml"), key=lambda file: (len(file.parts), file))
     return {file.relative_to(SHIPPED).with_suffix("").as_posix(): file for file in files}
 
 
 def find_config(name: str, option: str = "--config") -> Path:
-    """The file of that name, or the config that comes with the package where there is no such file.
+    """The file of that name; without such a file, the config of the package.
 
     Raises:
         UsageError: there is neither.
@@ -43,86 +46,79 @@ def find_config(name: str, option: str = "--config") -> Path:
     stem = name.replace("\\", "/").removeprefix("configs/").removesuffix(".yaml")
     if name in known:
         return known[name]
-    near = [stem] if stem in known else get_close_matches(stem, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else "name a YAML file, or one of those that musiccli configs lists"
-    raise UsageError(f"{option} {name}: no such file or config; {hint}")
+    near = nearest(stem, known) or "; name a YAML file, or a config that musiccli configs lists"
+    raise UsageError(f"{option} {name}: no such file or config{near}")
 
 
 def hint(word: str) -> str:
-    """The part of a message that suggests `--config` for a word that is the name of a config."""
+    """The end of a message that suggests `--config`, if the word is the name of a config."""
     return f"; did you mean --config {word}?" if word in shipped() or word.endswith((".yaml", ".yml")) else ""
 
 
-def checked(args: Sequence[str]) -> tuple[list[str], list[dict[str, Any]]]:
-    """A command line with the paths of valid configs, and the settings in each.
+@dataclass(frozen=True)
+class Config:
+    """A config of a command line: its settings and its file; None for settings that are no file."""
 
-    The settings themselves take the place of `-`, which stands for standard input, and of a config of an older version,
-    whose classes have other paths now.
+    path: Path | None
+    settings: dict[str, Any]
+
+
+def checked(args: Sequence[str]) -> tuple[list[str], list[Config]]:
+    """A command line with the paths of valid configs, and the configs.
+
+    Settings replace two kinds of configs in the command line: `-`, which is standard input, and a config of an older
+    version, whose classes have other paths now.
 
     Raises:
-        UsageError: a config cannot be read, is not YAML, holds no settings, or is too large once its aliases are
-            written out. The error does not show its content.
+        UsageError: a config cannot be read, is not YAML, has no settings, or is too large once its aliases are
+            expanded. The error does not show the content of the file.
     """
-    found, settings, following = [], [], False
+    found, configs, following = [], [], False
     for arg in args:
         name, equals, value = arg.partition("=")
         if following or (equals and name in _NAMES):
-            text, content = _checked(arg if following else value)
+            text, config = _checked(arg if following else value)
             found.append(text if following else f"{name}={text}")
-            settings.append(content)
+            configs.append(config)
         else:
             found.append(arg)
         following = not following and arg in _NAMES
-    return found, settings
+    return found, configs
 
 
-_CLASS_KEYS = {
-    *("class_path", "model", "data", "network", "source", "augment", "mask", "beside"),
-    *("callbacks", "logger", "strategy", "plugins", "profiler", "accelerator"),
-}
-"""Settings whose value can be the path of a class."""
-_WITH_LIGHTNING = ("lightning.pytorch", "lightning.fabric", "pytorch_lightning", "torch.optim")
+def trusted_modules(args: Sequence[str], configs: Sequence[Config], checkpoint: Path | None = None) -> set[str]:
+    """The modules that a user trusts: those of the classes that the command line and the configs name.
 
+    A config in the folder of the checkpoint, or in the folder above it, makes no module trusted: it may come from the
+    same unknown person.
 
-def check_trusted(args: Sequence[str], settings: Sequence[dict[str, Any]], checkpoint: Path) -> set[str]:
-    """The modules that a user trusts when a command reads a checkpoint: those that the command line names.
-
-    So do configs, but for those that lie beside the checkpoint, in its folder or the one above: they may have come with
-    it, and are no more trusted than the checkpoint itself.
+    Args:
+        args: the command line.
+        configs: of the command line.
+        checkpoint: the file that a command reads; None for a command that only trains.
 
     Raises:
-        UsageError: a config beside the checkpoint names a class of a module that is not trusted.
+        UsageError: a config beside the checkpoint names a module that can be imported and is not trusted.
     """
-    folder = checkpoint.absolute().parent
-    beside = {folder, folder.parent}
-    named = [value for arg, after in zip(args, (*args[1:], ""), strict=False) for value in _config_option(arg, after)]
-    foreign = [beside.isdisjoint(Path(name).absolute().parents) for name in named]
-    trust = named_modules(args, [part for part, theirs in zip(settings, foreign, strict=True) if theirs])
-    for name, part in zip(named, settings, strict=True):
-        for path in _class_paths(part):
-            try:
-                check_class_trusted(path, {*trust, *_WITH_LIGHTNING})
-            except UsageError as error:
-                raise UsageError(f"--config {name}: {error}") from None
+    foreign = [config for config in configs if checkpoint is not None and _is_beside(config, checkpoint)]
+    trust = named_modules(args, [config.settings for config in configs if config not in foreign])
+    for config in foreign:
+        for text in filter(DOTTED.fullmatch, _texts(config.settings)):
+            if find_spec(text.partition(".")[0]) is not None:  # else it is no module: the name of a file, as a.csv
+                try:
+                    check_trusted(text, {*trust, *_OF_LIGHTNING})
+                except UsageError as error:
+                    raise UsageError(f"--config {config.path}: {error}") from None
     return trust
 
 
-def _config_option(arg: str, after: str) -> list[str]:
-    """The value of an option that names a config."""
-    name, equals, value = arg.partition("=")
-    return [value if equals else after] if name in _NAMES else []
-
-
-def _class_paths(value: Any, key: str = "") -> Iterator[str]:
-    """The dotted paths in settings where a class can be named."""
-    if isinstance(value, dict):
-        for name, part in value.items():
-            yield from _class_paths(part, str(name).rpartition(".")[2])
-    elif isinstance(value, list):
-        for part in value:
-            yield from _class_paths(part, key)
-    elif key in _CLASS_KEYS and isinstance(value, str) and DOTTED.fullmatch(value):
-        yield value
+def _is_beside(config: Config, checkpoint: Path) -> bool:
+    """Whether a config is in the folder of a checkpoint or in the folder above it, also through links."""
+    if config.path is None:
+        return False
+    files = (checkpoint.absolute(), checkpoint.resolve())
+    folders = {folder for file in files for folder in (file.parent, file.parent.parent)}
+    return not folders.isdisjoint({*config.path.absolute().parents, *config.path.resolve().parents})
 
 
 def named_modules(args: Sequence[str], settings: Sequence[Any]) -> set[str]:
@@ -154,13 +150,13 @@ def dumped(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True, allow_unicode=False, width=float("inf")).strip()
 
 
-def _checked(config: str) -> tuple[str, dict[str, Any]]:
-    """What to hand to the parser for one config, and the settings in it."""
+def _checked(config: str) -> tuple[str, Config]:
+    """The text for the parser for one config, and the config."""
     if config == "-":
         settings = _settings(_standard_input(), "standard input")
-        return dumped(settings), settings
+        return dumped(settings), Config(None, settings)
     if config.lstrip().startswith("{") and not as_path(config, "--config").exists():  # settings, not a file's name
-        return config, _settings(config, config)
+        return config, Config(None, _settings(config, config))
     path = find_config(config)
     check_regular(path, "--config", _BYTES)
     try:
@@ -170,7 +166,7 @@ def _checked(config: str) -> tuple[str, dict[str, Any]]:
     except OSError as error:
         raise UsageError(f"--config {config}: cannot be read ({error.strerror}); name another") from error
     now: dict[str, Any] = current(settings)
-    return (str(path) if now == settings else dumped(now)), now
+    return (str(path) if now == settings else dumped(now)), Config(path, now)
 
 
 def _standard_input() -> str:
@@ -182,7 +178,7 @@ def _standard_input() -> str:
 
 
 def _settings(text: str, name: str) -> dict[str, Any]:
-    """The settings in a text, which do not grow beyond reason."""
+    """The settings in a text; raises `UsageError` if they are too large."""
     try:
         _check_growth(text, name)
         settings = yaml.load(text, Loader=_LOADER)
@@ -193,15 +189,15 @@ def _settings(text: str, name: str) -> dict[str, Any]:
         reason = str(error).splitlines()[0]
         raise UsageError(f"--config {name}: not YAML: {reason}; fix it, or name another") from None
     if not isinstance(settings, dict):
-        raise UsageError(f"--config {name}: holds no settings, as model: and data:; fix it, or name another")
+        raise UsageError(f"--config {name}: has no settings, such as model: and data:; fix it, or name another")
     return settings
 
 
 def _check_growth(text: str, name: str) -> None:
-    """Raise `UsageError` for settings that nest too deeply, or grow too large when their aliases are written out.
+    """Raise `UsageError` for settings that nest too deeply, or grow too large when their aliases are expanded.
 
     An alias counts as all values below its anchor. One pass over the parser's events finds the size of every anchor
-    before anything is built.
+    before any value is made.
     """
     sizes: dict[str, int] = {}
     open_: list[tuple[str | None, int]] = [(None, 0)]  # anchor and size of each collection that is not closed yet
@@ -215,7 +211,7 @@ def _check_growth(text: str, name: str) -> None:
             anchor, size = event.anchor, 1
         elif isinstance(event, yaml.AliasEvent):
             if any(event.anchor == anchor for anchor, _ in open_):
-                raise UsageError(f"--config {name}: '{event.anchor}' holds itself; write it without that alias")
+                raise UsageError(f"--config {name}: '{event.anchor}' contains itself; write it without that alias")
             anchor, size = None, sizes.get(event.anchor or "", 1)
         else:
             continue
@@ -225,5 +221,5 @@ def _check_growth(text: str, name: str) -> None:
         open_.append((above, total + size))
         if total + size > _VALUES or len(open_) > _DEPTH:
             raise UsageError(
-                f"--config {name}: over {_VALUES} values or {_DEPTH} levels, its aliases written out; make it smaller"
+                f"--config {name}: over {_VALUES} values or {_DEPTH} levels, with its aliases expanded; make it smaller"
             )

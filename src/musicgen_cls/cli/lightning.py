@@ -25,13 +25,7 @@ from musicgen_cls.cli.command_line import check_text, is_help, option, split, ta
 from musicgen_cls.cli.finders import Found, settings_found, take_finders
 from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.cli.patches import patched
-from musicgen_cls.cli.runs import (
-    LAST,
-    check_folders,
-    resume_last,
-    saved_last,
-    settings_of,
-)
+from musicgen_cls.cli.runs import LAST, check_folders, resume_last, saved_last, settings_of
 from musicgen_cls.cli.trainer import MusicTrainer
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError, counted, one_line
@@ -118,14 +112,14 @@ class MusicCLI(LightningCLI):
         rest, files = take_files(args[1:])
         rest, alone = split(rest, flag_names())
         check_text(rest)
-        rest, settings = configs.checked(rest)
-        self.trust = trust = configs.named_modules(rest, settings)
+        rest, given = configs.checked(rest)
+        self.trust = configs.trusted_modules(rest, given)
         if command in WITH_CHECKPOINT and not is_help(rest):
-            path = checkpoint_of(command, rest, alone, settings)
-            self.trust = trust = configs.check_trusted(rest, settings, as_path(path, "--ckpt_path"))
-            self.checkpoint = read_checkpoint(path, trust=trust)
+            path = checkpoint_of(command, rest, alone, [config.settings for config in given])
+            self.trust = configs.trusted_modules(rest, given, as_path(path, "--ckpt_path"))
+            self.checkpoint = read_checkpoint(path, trust=self.trust)
             rest = ["--config", configs.dumped(settings_of(self.checkpoint)), *rest]
-        elif not (settings or alone or is_help(rest) or option(rest, "model") or option(rest, "data")):
+        elif not (given or alone or is_help(rest) or option(rest, "model") or option(rest, "data")):
             raise UsageError(
                 f"{command} has no model and data: name a config, as --config quickstart, or the classes, as --model "
                 "GenreClassifier --data MelSlices"
@@ -142,7 +136,7 @@ class MusicCLI(LightningCLI):
             config.ckpt_path = str(self.checkpoint.path)
             config.data.init_args.genres = self.checkpoint.genres
         elif command == "fit" and config.ckpt_path not in (None, LAST):
-            self.checkpoint = read_checkpoint(config.ckpt_path, trust=trust)
+            self.checkpoint = read_checkpoint(config.ckpt_path, trust=self.trust)
 
     def _parse_ckpt_path(self) -> None:
         """Nothing, since `parse_arguments` does it: Lightning lets the checkpoint override the command line."""

@@ -6,13 +6,12 @@ the texts of the version that pyproject.toml pins; tests/cli/test_pinned.py make
 
 from __future__ import annotations
 
-import difflib
 import errno
 import re
 from collections.abc import Collection, Iterable
 from re import Match
 
-from musicgen_cls.errors import MusicClsError, UsageError, one_line
+from musicgen_cls.errors import MusicClsError, UsageError, nearest, one_line
 
 _NOT_WRITABLE = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 
@@ -85,19 +84,11 @@ def _unknown(name: str, options: Collection[str]) -> str:
     last = name.lstrip("-").split("=")[0].rpartition(".")[2]
     if last in options:
         return f"no option '{name}' here: the class or command does not take it"
-    return f"no option '{name}'{nearest(last, options)}"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message that suggests the nearest of the known names, or nothing."""
-    by_lower = {word.lower(): word for word in known}
-    wanted = _USUAL.get(name.lower(), name.lower())
-    near = difflib.get_close_matches(wanted, by_lower, n=1, cutoff=0.5)
-    return f"; did you mean '{by_lower[near[0]]}'?" if near else ""
+    return f"no option '{name}'{nearest(_USUAL.get(last, last), options)}"
 
 
 _USUAL = {"epochs": "max_epochs", "epoch": "max_epochs", "learning_rate": "lr"}
-"""Names that other programs use, and those of this one."""
+"""Common names of options in other programs, with the names here."""
 
 
 def user_error(error: BaseException) -> MusicClsError | None:

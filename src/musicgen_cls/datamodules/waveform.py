@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -20,7 +19,7 @@ from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.dataset import Batch, TrackSampler, WindowDataset, WindowSampler, rank_of
 from musicgen_cls.datamodules.division import Starts
 from musicgen_cls.datamodules.front_end import FrontEnd, full_scale
-from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive
+from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive, nearest
 from musicgen_cls.files import safe_name
 from musicgen_cls.sources.base import Side, Source
 from musicgen_cls.sources.find import find_files, skipped_files
@@ -253,6 +252,5 @@ def _batch_of(prompts: list[dict[str, Any]]) -> Batch:
 
 
 def _not_among(genre: str, known: Sequence[str]) -> str:
-    near = get_close_matches(genre, known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"the genres are {', '.join(known)}"
-    return f"no such genre; {hint}"
+    hint = nearest(genre, known) or f"; the genres are {', '.join(known)}"
+    return f"no such genre{hint}"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Sequence
-from difflib import get_close_matches
 from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from musicgen_cls.errors import SplitError, UsageError
+from musicgen_cls.errors import SplitError, UsageError, nearest
 from musicgen_cls.sources.base import SIDES, Side, Source, Track, connected
 from musicgen_cls.sources.lists import is_list
 from musicgen_cls.sources.names import composed, folded
@@ -30,11 +29,9 @@ LEAK_WARNING = (
 def check_name(split: str) -> None:
     """Raise `UsageError`, with the nearest name, unless `split` is the name of a split or of a list."""
     if split not in NAMES and not is_list(split):
-        near = get_close_matches(split, NAMES, n=1, cutoff=0.5)
-        more = f"; did you mean '{near[0]}'?" if near else ""
         raise UsageError(
             f"--data.split '{split}': not one of {', '.join(NAMES)}, and not a list of your own, a file that ends in "
-            f".csv; use one of these{more}"
+            f".csv; use one of these{nearest(split, NAMES)}"
         )
 
 

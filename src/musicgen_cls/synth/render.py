@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from math import isfinite
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from musicgen_cls.errors import UsageError
+from musicgen_cls.errors import UsageError, nearest
 from musicgen_cls.synth.instruments import mix, play, play_drums
 from musicgen_cls.synth.song import bass_notes, comp_notes, draw_band, draw_song, lead_notes
 from musicgen_cls.synth.styles import GENRES, STYLES
@@ -63,9 +62,7 @@ def generator(genre: str, seed: int, role: str, number: int) -> np.random.Genera
 def check(genre: str, index: int, seed: int, seconds: float, sample_rate: int) -> None:
     """Raise `UsageError` for an argument that is out of range."""
     if genre not in STYLES:
-        near = get_close_matches(genre, GENRES, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"genre {genre!r} is not one of {', '.join(GENRES)}.{hint}")
+        raise UsageError(f"genre {genre!r} is not one of {', '.join(GENRES)}{nearest(genre, GENRES)}")
     for name, value, least in (("index", index, 0), ("seed", seed, 0), ("sample_rate", sample_rate, 4000)):
         if value < least:
             raise UsageError(f"{name}={value} is too small: give an integer of {least} or more.")
