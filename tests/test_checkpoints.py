@@ -102,11 +102,11 @@ def test_a_flipped_byte_is_noticed_or_changes_nothing(tmp_path):
         (OURS | {"epoch": -1}, "'epoch' is missing, or has another type"),
         (OURS | {"state_dict": {"w": 3}}, "'state_dict' is missing, or has another type"),
         ({k: v for k, v in OURS.items() if k != "pytorch-lightning_version"}, "'pytorch-lightning_version' is missing"),
-        (OURS | {"hyper_parameters": {"lr": 0.1}}, "None names no class"),
-        (OURS | {"datamodule_hyper_parameters": {"genres": ["a", "b"]}}, "None names no class"),
+        (OURS | {"hyper_parameters": {"lr": 0.1}}, "None is not the path of a class"),
+        (OURS | {"datamodule_hyper_parameters": {"genres": ["a", "b"]}}, "None is not the path of a class"),
         (changed("datamodule_hyper_parameters", genres=[]), "a checkpoint without genres"),
         (changed("datamodule_hyper_parameters", genres="ab"), "a checkpoint without genres"),
-        (changed("hyper_parameters", widht=3), "GenreClassifier takes no argument widht"),
+        (changed("hyper_parameters", widht=3), "GenreClassifier has no argument widht"),
         (OURS | {"MelSlices": {"trained_on": 3}}, "'trained_on' is not a list of strings"),
         (OURS | {"MelSlices": {"heard": 3}}, "'trained_on' is not a list of strings"),
         (OURS | {"MelSlices": {"leaks": [3]}}, "'leaks' is not a list of strings"),
@@ -123,7 +123,7 @@ def test_of_something_else(tmp_path, content, said):
 @pytest.mark.parametrize("name", ["musicgen_cls.datamodules.gone.MelSlices", "musicgen_cls.datamodules.mel.Gone"])
 def test_of_a_class_that_is_not_here(tmp_path, part, name):
     """As one written by another version of this package."""
-    with pytest.raises(CheckpointError, match=r"a\.ckpt: names '.*', but there is no such class"):
+    with pytest.raises(CheckpointError, match=r"a\.ckpt: names '.*', but it cannot be imported"):
         read_checkpoint(save(tmp_path / "a.ckpt", changed(part, _class_path=name)))
 
 
@@ -146,16 +146,16 @@ class TestStrangers:
             ("hyper_parameters", {"_class_path": "stranger.Net"}, "add --trust stranger"),
             ("datamodule_hyper_parameters", {"_class_path": "stranger.Net"}, "add --trust stranger"),
             ("hyper_parameters", {"network": {"class_path": "stranger.Net"}}, "add --trust stranger"),
-            ("hyper_parameters", {"network": "stranger.Net"}, "describes no class"),
+            ("hyper_parameters", {"network": "stranger.Net"}, "is not the description of a class"),
             ("hyper_parameters", {"lr": {"class_path": "stranger.Net"}}, "argument lr is a dict"),
             ("hyper_parameters", {"lr": ["x", {"class_path": "stranger.Net"}]}, "argument lr is a dict"),
             ("datamodule_hyper_parameters", {"augment": {"class_path": "stranger.Net"}}, "add --trust stranger"),
             ("datamodule_hyper_parameters", {"source": {"class_path": "stranger.Net"}}, "add --trust stranger"),
             ("hyper_parameters", {"network": {"class_path": "subprocess.Popen"}}, "add --trust subprocess"),
-            ("hyper_parameters", {"network": {"class_path": "musicgen_cls.files.os.system"}}, "no such class"),
-            ("hyper_parameters", {"network": {"class_path": "musicgen_cls.files.Path"}}, "which is no Module"),
-            ("hyper_parameters", {"_class_path": "torch.nn.Linear"}, "which is no LightningModule"),
-            ("hyper_parameters", {"_class_path": ["a"]}, "names no class"),
+            ("hyper_parameters", {"network": {"class_path": "musicgen_cls.files.os.system"}}, "cannot be imported"),
+            ("hyper_parameters", {"network": {"class_path": "musicgen_cls.files.Path"}}, "which is not a Module"),
+            ("hyper_parameters", {"_class_path": "torch.nn.Linear"}, "which is not a LightningModule"),
+            ("hyper_parameters", {"_class_path": ["a"]}, "is not the path of a class"),
         ],
     )
     def test_is_not_imported(self, tmp_path, ran, part, arguments, said):

@@ -1,4 +1,4 @@
-"""Objects as class paths and values: the form in which checkpoints remember how they were made."""
+"""Objects as class paths and plain arguments: the form in which checkpoints store them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from typing import Any
 from musicgen_cls.errors import UsageError
 
 DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
-"""A dotted path, as `package.module.Class`."""
+"""A dotted path, such as `package.module.Class`."""
 
 
 def plain(value: Any) -> Any:
-    """A value in primitives only, as a config file would hold it.
+    """A value as primitives, as in a config file.
 
-    Classes, partial classes and instances become `{"class_path": ..., "init_args": {...}}`; instances must keep every
-    argument of their `__init__` under its own name.
+    Classes, partial classes and instances become `{"class_path": ..., "init_args": {...}}`. An instance must have an
+    attribute for each argument of its `__init__`, with the same name.
+
+    Raises:
+        UsageError: the value is a function, or an instance lacks an attribute.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -36,41 +39,39 @@ def plain(value: Any) -> Any:
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, type):
         return _described(value, {})
-    if isinstance(value, partial):  # jsonargparse hides the class among the positional arguments
+    if isinstance(value, partial):  # jsonargparse puts the class among the positional arguments
         cls = (value.func, *value.args)[-1]
         if isinstance(cls, type):
             return _described(cls, value.keywords)
     if inspect.isfunction(value) or isinstance(value, partial):
-        raise UsageError(
-            f"{value}: give a class or a functools.partial of one; a function cannot be kept in checkpoints"
-        )
+        raise UsageError(f"{value}: give a class or a functools.partial of one; a checkpoint cannot store a function")
     return _described(type(value), init_arguments(value))
 
 
 def init_arguments(instance: Any, known: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
-    """The arguments an instance was made with, in plain form.
+    """The arguments with which an instance was made, in plain form.
 
     Args:
-        instance: of any class.
-        known: values of arguments; the others are read from the attributes of the same names.
+        instance: an instance of any class.
+        known: values of arguments; all others are read from the attributes of the same names.
 
     Raises:
-        UsageError: there is no attribute of that name.
+        UsageError: there is no attribute with the name of an argument.
     """
     names = list(arguments_of(type(instance)))
     if missing := [name for name in names if name not in known and not hasattr(instance, name)]:
         raise UsageError(
-            f"{type(instance).__name__}: has no attribute named as its argument '{missing[0]}', so that a checkpoint "
-            f"could not rebuild it; set self.{missing[0]} before super().__init__()"
+            f"{type(instance).__name__}: has no attribute with the name of its argument '{missing[0]}', which "
+            f"checkpoints need; set self.{missing[0]} before super().__init__()"
         )
     return {name: plain(known[name] if name in known else getattr(instance, name)) for name in names}
 
 
 def arguments_of(cls: type) -> Mapping[str, inspect.Parameter]:
-    """Every argument that a class can be made with: those of its `__init__`, and those that its `**kwargs` stand for.
+    """All arguments of a class: those of its `__init__`, and those that its `**kwargs` pass on.
 
-    They stand for the arguments of the next `__init__` in the order of inheritance, except for those that the call of
-    it gives already.
+    `**kwargs` pass on the arguments of the next `__init__` in the method resolution order, except for those that the
+    call of `super().__init__` sets itself.
     """
     found: dict[str, inspect.Parameter] = {}
     taken, count = set[str](), 0
@@ -95,29 +96,30 @@ def _parameters(init: Any) -> list[inspect.Parameter]:
 
 
 def _given(init: Any) -> tuple[set[str], int] | None:
-    """What an `__init__` gives to the next one beside `**kwargs`: names, and how many without a name.
+    """The arguments that an `__init__` sets when it passes `**kwargs` on: names, and the number of positional ones.
 
-    None if it does not hand `**kwargs` on.
+    None if it does not pass `**kwargs` on.
     """
     try:
         tree = ast.parse(dedent(inspect.getsource(init)))
     except (OSError, TypeError, SyntaxError):  # no source, as in an interactive session
         return set(), 0
-    if not (
-        isinstance(tree.body[0], ast.FunctionDef) and tree.body[0].name == "__init__"
-    ):  # the file has changed since
+    if getattr(tree.body[0], "name", "") != "__init__":  # the file has changed after its import
         return set(), 0
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and any(keyword.arg is None for keyword in call.keywords):
             function = ast.unparse(call.func)
             if function.endswith(".__init__"):
-                unnamed = len(call.args) - (not function.startswith("super("))  # else `self` is among them
+                unnamed = len(call.args) - (not function.startswith("super("))  # without super(), `self` is one of them
                 return {keyword.arg for keyword in call.keywords if keyword.arg}, unnamed
     return None
 
 
 def class_path(cls: type) -> str:
-    """The shortest path that a class is imported from, as `musicgen_cls.models.VGG`; files may move below it."""
+    """The shortest path from which a class can be imported, such as `musicgen_cls.models.VGG`.
+
+    It stays the same when files below that package move.
+    """
     parts = cls.__module__.split(".")
     packages = (".".join(parts[: count + 1]) for count in range(len(parts)))
     shortest = next((p for p in packages if getattr(sys.modules.get(p), cls.__qualname__, None) is cls), cls.__module__)
@@ -125,7 +127,7 @@ def class_path(cls: type) -> str:
 
 
 def resolve(path: str) -> Any:
-    """The class that `class_path` named, in this version or an older one."""
+    """Import a class by a path that this version or an older one wrote."""
     module, _, name = current_path(path).rpartition(".")
     return getattr(import_module(module), name)
 
@@ -143,7 +145,7 @@ _MOVED = {
     }.items()
     for module in modules
 }
-"""Modules that checkpoints and configs of version 0.1 name, and the packages that export their classes now."""
+"""Modules in checkpoints and configs of version 0.1, with the packages that export their classes now."""
 _RENAMED = dict.fromkeys(
     ("AddNoise", "musicgen_cls.audio.augment.AddNoise"), "musicgen_cls.audio.augment.AddWhiteNoise"
 )  # torchaudio has an AddNoise too
@@ -152,7 +154,7 @@ _RENAMED_ARGUMENTS = {"musicgen_cls.datamodules.WaveformWindows": {"takes": "sam
 
 
 def current_path(path: str) -> str:
-    """The path of a class in this version, for one that an older version wrote."""
+    """The path of a class in this version, for a path that an older version wrote."""
     module, _, name = path.rpartition(".")
     return f"{_MOVED[module]}.{name}" if module in _MOVED else _RENAMED.get(path, path)
 

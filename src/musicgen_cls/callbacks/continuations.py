@@ -37,6 +37,7 @@ from musicgen_cls.formats.generations import (
 )
 from musicgen_cls.metrics.by_second import loudness
 from musicgen_cls.pages.generated import write_generated_page
+from musicgen_cls.tables import as_text
 from musicgen_cls.tasks.generation import GenreGenerator
 
 _DRAWN_SECONDS = 60
@@ -234,15 +235,11 @@ def describe(trainer: Trainer, task: GenreGenerator) -> dict[str, Any]:
 
 def format_lines(lines: list[Continuation]) -> str:
     """A table for a terminal: file, loudness of the first, middle and last second, and prompt."""
-    width = max(len(line.file) for line in lines)
     last = min(len(line.loudness_db) for line in lines)
     seconds = sorted({0, last // 2, last - 1})
-    head = "".join(f"{f'second {second + 1}':>12}" for second in seconds)
-    rows = ["", f"  {'file':<{width}}{head}   continues"]
-    for line in lines:
-        levels = "".join(f"{line.loudness_db[second]:>9.1f} dB" for second in seconds)
-        rows.append(f"  {line.file:<{width}}{levels}   {line.prompt}")
-    return "\n".join([*rows, ""])
+    head = ["file", *(f"second {second + 1}" for second in seconds), "continues"]
+    rows = [[line.file, *(f"{line.loudness_db[second]:.1f} dB" for second in seconds), line.prompt] for line in lines]
+    return f"\n{as_text(head, rows, left=['continues'])}\n"
 
 
 def _announce(count: int, task: GenreGenerator, folder: Path) -> None:

@@ -20,7 +20,7 @@ from musicgen_cls.errors import AudioError, UsageError, counted
 from musicgen_cls.files import as_path, check_writable, writing
 from musicgen_cls.formats import records
 from musicgen_cls.sources.find import skipped_files
-from musicgen_cls.tables import write_csv
+from musicgen_cls.tables import as_text, write_csv
 from musicgen_cls.tasks.timeline import Timeline
 
 JOURNAL = "predictions.partial.jsonl"
@@ -211,19 +211,18 @@ def summary(timeline: Timeline, genres: list[str]) -> dict[str, Any]:
 
 def format_predictions(rows: list[dict[str, Any]]) -> str:
     """A table for a terminal: file, length, and the three most probable genres."""
-    names = _shortened([row["file"] for row in rows])
-    width = max(len(name) for name in names)
-    lines = ["", f"  {'file':<{width}}  {'length':>8}   most probable genres"]
-    for name, row in zip(names, rows, strict=True):
+    table = []
+    for row in rows:
         top = sorted(row["probabilities"].items(), key=lambda item: -item[1])[:3]
         genres = "   ".join(f"{genre} {100 * p:.0f} %" for genre, p in top)
         minutes, seconds = divmod(round(row["seconds"]), 60)
-        lines.append(f"  {name:<{width}}  {minutes:>5}:{seconds:02d}   {genres}")
-    return "\n".join([*lines, ""])
+        table.append([_shortened(row["file"]), f"{minutes}:{seconds:02d}", genres])
+    last = "most probable genres"
+    return f"\n{as_text(['file', 'length', last], table, left=[last])}\n"
 
 
-def _shortened(files: list[str], width: int = 60) -> list[str]:
-    return [file if len(file) <= width else "..." + file[3 - width :] for file in files]
+def _shortened(file: str, width: int = 60) -> str:
+    return file if len(file) <= width else "..." + file[3 - width :]
 
 
 def _datamodule(trainer: Trainer) -> GenreDataModule:

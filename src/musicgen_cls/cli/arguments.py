@@ -1,4 +1,4 @@
-"""The arguments of fit, validate, test, predict and prepare: their parser, and what is read before it."""
+"""The arguments of fit, validate, test, predict and prepare: their parser, and the parts that are read before it."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def _classes() -> tuple[type, ...]:
 
 
 def option_names() -> set[str]:
-    """Every argument of the trainer, of all classes, and of the CLI, to find the one that a misspelt name means."""
+    """All arguments of the trainer, of the classes and of the CLI: suggestions for a misspelt name."""
     return _OWN.union(*(arguments_of(cls) for cls in _classes()))
 
 
 @cache
 def flag_names() -> frozenset[str]:
-    """The arguments that are on or off, in every class that has an argument of that name."""
+    """The boolean arguments; a name that is boolean in one class only is left out."""
     kinds: dict[str, set[bool]] = {}
     for cls in _classes():
         for name, parameter in arguments_of(cls).items():
@@ -51,9 +51,9 @@ def flag_names() -> frozenset[str]:
 
 
 def checkpoint_of(command: str, args: Sequence[str], alone: list[str], settings: Sequence[dict[str, Any]]) -> str:
-    """The checkpoint that a command line names without an option, or with `--ckpt_path`, or in a config.
+    """The checkpoint of a command line: an argument without an option, `--ckpt_path`, or a setting of a config.
 
-    It is taken out of `alone`, the words without an option. `predict` takes it from there only if it is a .ckpt file.
+    It is removed from `alone`, the arguments without an option. For `predict` only a .ckpt file counts there.
 
     Raises:
         UsageError: there is none.
@@ -90,7 +90,7 @@ def _own_class(path: str, option: str) -> type:
 
 
 def asked_class(args: Sequence[str]) -> str | None:
-    """The help that a command line asks for with `--data.help CLASS` and the like; None for any other command line."""
+    """The help for `--data.help CLASS` and similar options; None if the command line has no such option."""
     for arg, after in zip(args, (*args[1:], ""), strict=False):
         name, equals, value = arg.partition("=")
         place = name.removeprefix("--").removesuffix(".help")

@@ -21,6 +21,7 @@ from musicgen_cls.errors import UsageError
 from musicgen_cls.files import check_writable, safe_name, writing
 from musicgen_cls.formats.records import finite, read
 from musicgen_cls.specs import resolve
+from musicgen_cls.tables import as_text
 from musicgen_cls.tasks.generation import GenreGenerator
 
 FINISHED = "finished.json"
@@ -98,12 +99,13 @@ def fit_genres(run: str = "genres", fit_options: Sequence[str] = ()) -> None:
     genres = _genres(config)
     for genre in genres:
         _fit(genre, place / safe_name(genre), f"{name}/{safe_name(genre)}", rest)
-    print(f"\n  {'genre':<14}{'epochs':>7}{'val loss':>12}{'minutes':>9}   checkpoint")
+    rows = []
     for genre in genres:
-        row = _finished(place / safe_name(genre))
-        best = place / safe_name(genre) / "checkpoints" / "best.ckpt"
+        folder = place / safe_name(genre)
+        row = _finished(folder)
         loss = "-" if row.val_loss is None else f"{row.val_loss:.5g}"
-        print(f"  {genre:<14}{row.epochs:>7}{loss:>12}{row.minutes:>9.1f}   {best}")
+        rows.append([genre, str(row.epochs), loss, f"{row.minutes:.1f}", str(folder / "checkpoints" / "best.ckpt")])
+    print(f"\n{as_text(['genre', 'epochs', 'val loss', 'minutes', 'checkpoint'], rows, left=['checkpoint'])}")
 
 
 def _fit(genre: str, folder: Path, version: str, args: list[str]) -> None:

@@ -101,9 +101,9 @@ def format_judgement(report: dict[str, Any]) -> str:
         lines.append(f"Generator of {made['name']}: {made['checkpoint']}, {training}.")
     lines += [f"Note: {note}." for note in report["notes"]]
     lines += ["", "Targets:"]
-    width = max(len(row["verdict"]) for row in report["targets"])
-    for row in report["targets"]:
-        lines.append(f"  {row['verdict']:<{width}}  {row['what']}: {row['reached']} ({row['wanted']})")
+    head = ["verdict", "measure", "value", "target"]
+    rows_of_targets = [[row["verdict"], row["what"], row["reached"], row["wanted"]] for row in report["targets"]]
+    lines.append(as_text(head, rows_of_targets, left=head))
     return "\n".join([*lines, ""])
 
 
