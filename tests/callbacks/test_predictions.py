@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,11 @@ def test_the_report_has_a_warning_if_it_can_leak(leaks: bool) -> None:
     assert "fold 1 of 5" in text
     assert ("LEAKS" in text) is leaks
     assert ("Warning" in text) is leaks
+    named = {"auroc": None, "kappa": {"value": 0.5, "low": math.nan, "high": math.nan}, "f1": share}
+    text = format_report(report | {"metrics": named})
+    assert "  auroc             -  (a genre has no test track)" in text
+    assert "  kappa             0.500 (no interval: a genre has one test track)" in text
+    assert "  f1                0.500 [0.250, 0.750]" in text
 
 
 class TestResuming:

@@ -52,6 +52,14 @@ def test_a_class_of_one_track_leaves_no_interval(scores):
     assert np.isnan([found.low, found.high]).all()
 
 
+def test_a_class_without_tracks_leaves_no_value(scores):
+    two = scores.y < 2
+    some = Scores(*(getattr(scores, name)[two] for name in ("index", "track", "start_s", "y", "log_probs")))
+    metrics = named_metrics({"auroc": MulticlassAUROC}, 3)
+    assert np.isnan(metric_values(metrics, some)["auroc"])
+    assert np.isnan(metric_intervals(metrics, some)["auroc"].value)
+
+
 def test_no_metric_costs_nothing(scores):
     assert metric_values(named_metrics({}, 3), scores) == {}
     assert metric_intervals(named_metrics({}, 3), scores) == {}

@@ -59,7 +59,8 @@ class TestReport(Callback):
         assert isinstance(pl_module, GenreClassifier)
         assert isinstance(datamodule, GenreDataModule)
         scores = pl_module.results["test"]
-        own = {name: asdict(interval) for name, interval in metric_intervals(pl_module.metrics, scores).items()}
+        found = metric_intervals(pl_module.metrics, scores)
+        own = {name: None if math.isnan(figure.value) else asdict(figure) for name, figure in found.items()}
         report = describe_test(trainer, datamodule) | summarise(scores, datamodule.genres) | {"metrics": own}
         print(format_report(report))
         self.folder = folder = Path(self.out) if self.out else _folder(trainer, report)
@@ -243,7 +244,9 @@ def _percent(interval: dict[str, float] | None) -> str:
     return "-" if interval is None else str(Interval(**interval))
 
 
-def _number(interval: dict[str, float]) -> str:
+def _number(interval: dict[str, float] | None) -> str:
+    if interval is None:
+        return "-  (a genre has no test track)"
     if math.isnan(interval["low"]):
         return f"{interval['value']:.3f} (no interval: a genre has one test track)"
     return "{value:.3f} [{low:.3f}, {high:.3f}]".format(**interval)

@@ -29,7 +29,7 @@ class Figure(Struct, frozen=True):
 
 
 class Number(Struct, frozen=True):
-    """A value with its interval."""
+    """A value with the ends of its interval, if it has one."""
 
     value: float
     low: float | None = None
@@ -58,7 +58,7 @@ class Report(Struct, frozen=True, kw_only=True):
     checkpoint: str | None = None
     majority_baseline: Share | None = None
     """Accuracy of always predicting the most frequent genre."""
-    metrics: dict[str, Number] = {}
+    metrics: dict[str, Number | None] = {}
 
     def figure(self, name: str) -> Figure | Number | None:
         """One of the three figures, or of the metrics that the config named."""

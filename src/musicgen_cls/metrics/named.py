@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -59,32 +60,40 @@ def values_of(metrics: MetricCollection, probabilities: Tensor, y: Tensor) -> di
 
 
 def metric_values(metrics: MetricCollection, scores: Scores) -> dict[str, float]:
-    """The value of each metric over the tracks of an evaluation set."""
-    return values_of(metrics, *_tracks(metrics, scores)) if len(metrics) else {}
+    """The value of each metric over the tracks of an evaluation set; NaN if a class has no track.
+
+    torchmetrics gives such a class a 0: an average over classes would be too low.
+    """
+    if not len(metrics):
+        return {}
+    if len(np.unique(scores.track_y)) < scores.num_classes:
+        return dict.fromkeys(map(str, metrics), math.nan)
+    return values_of(metrics, *_tracks(metrics, scores))
 
 
 def metric_intervals(metrics: MetricCollection, scores: Scores, seed: int = 0) -> dict[str, Interval]:
     """Each metric over tracks, with its 95 % percentile bootstrap interval.
 
-    A resample has as many tracks of each class as the test set, drawn with replacement: a metric such as the AUROC has
-    no value for a class without tracks. With a single track of a class the interval has no ends (NaN).
+    A resample has as many tracks of each class as the evaluation set, drawn with replacement. The interval is NaN if a
+    class has fewer than two tracks, and the value too if a class has none.
 
     Reference:
         B. Efron and R. J. Tibshirani (1993), An Introduction to the Bootstrap, Chapman & Hall, chapter 13.
     """
-    if not len(metrics):
-        return {}
+    values = metric_values(metrics, scores)
+    sizes = np.bincount(scores.track_y, minlength=scores.num_classes)
+    if not values or sizes.min() < 2:
+        return {name: Interval(value, math.nan, math.nan) for name, value in values.items()}
     probabilities, y = _tracks(metrics, scores)
     rng = np.random.default_rng(seed)
-    classes = [np.flatnonzero(scores.track_y == label) for label in np.unique(scores.track_y)]
-    nothing = (float("nan"), float("nan"))
+    classes = [np.flatnonzero(scores.track_y == label) for label in range(scores.num_classes)]
     drawn: list[dict[str, float]] = []
-    for _ in range(_RESAMPLES if min(map(len, classes)) > 1 else 0):
+    for _ in range(_RESAMPLES):
         rows = torch.from_numpy(np.concatenate([rng.choice(members, len(members)) for members in classes])).to(y.device)
         drawn.append(values_of(metrics, probabilities[rows], y[rows]))
     intervals = {}
-    for name, value in values_of(metrics, probabilities, y).items():
-        low, high = np.nanquantile([sample[name] for sample in drawn], (0.025, 0.975)).tolist() if drawn else nothing
+    for name, value in values.items():
+        low, high = np.quantile([sample[name] for sample in drawn], (0.025, 0.975)).tolist()
         intervals[name] = Interval(value, low, high)
     return intervals
 
