@@ -150,7 +150,8 @@ def describe_test(trainer: Trainer, datamodule: GenreDataModule) -> dict[str, An
         "level_offset_db": None if (offset := datamodule.level_offset()) is None else round(offset, 2),
         "left_out": len(datamodule.collection.problems) if datamodule.collection else 0,
         "genres": datamodule.genres,
-        "interval": "95 %: Wilson over tracks, its effective-sample-size form over windows, bootstrap for F1",
+        "interval": "95 %: Wilson over tracks, its effective-sample-size form over windows, bootstrap for F1 and for the "
+        "metrics of the config",
     }
 
 
@@ -166,7 +167,7 @@ def format_report(report: dict[str, Any]) -> str:
         f"split '{report['split']}'{fold} ({leak})",
         f"  track accuracy    {_percent(report['track_accuracy'])}   "
         f"baseline {100 * report['majority_baseline']:.1f} %",
-        f"  segment accuracy  {_percent(report['segment_accuracy'])}",
+        f"  window accuracy   {_percent(report['segment_accuracy'])}",
         f"  macro F1          {_percent(report['macro_f1'])}",
         *(f"  {name:<18}{_number(interval)}" for name, interval in report.get("metrics", {}).items()),
         "",
