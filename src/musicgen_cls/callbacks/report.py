@@ -150,8 +150,8 @@ def describe_test(trainer: Trainer, datamodule: GenreDataModule) -> dict[str, An
         "level_offset_db": None if (offset := datamodule.level_offset()) is None else round(offset, 2),
         "left_out": len(datamodule.collection.problems) if datamodule.collection else 0,
         "genres": datamodule.genres,
-        "interval": "95 %: Wilson over tracks, its effective-sample-size form over windows, bootstrap for F1 and for the "
-        "metrics of the config",
+        "interval": "95 %: Wilson over tracks, its effective-sample-size form over windows, bootstrap for F1 and "
+        "for the metrics of the config",
     }
 
 
