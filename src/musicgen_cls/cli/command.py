@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-FROM_START = "the same command starts again from the start"
+FROM_START = "the same command runs again from the start"
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class MusicCLI(LightningCLI):
         last = saved_last(getattr(self, "trainer", None))
         of_before = last is not None and self.checkpoint is None and last.stat().st_mtime < self.began
         if last is None or of_before:
-            return "nothing is saved yet, since no epoch has ended; the same command starts again from the start"
+            return "nothing is saved yet, since no epoch has ended; the same command runs again from the start"
         return f"the same command with --ckpt_path {last} resumes it"
 
     @staticmethod
