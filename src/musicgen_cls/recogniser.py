@@ -17,6 +17,7 @@ from torch.nn import functional
 from musicgen_cls.audio.io import check_sound, from_array, to_pcm
 from musicgen_cls.audio.windows import sliding_starts
 from musicgen_cls.checkpoints import Checkpoint, load_content, read_checkpoint
+from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.stream import batches
 from musicgen_cls.errors import AudioError, CheckpointError, UsageError, one_line
@@ -89,7 +90,7 @@ class GenreRecogniser:
         self.checkpoint = read_checkpoint(path, "checkpoint", trust)
         self.device = torch.device(device)
         self.task, data = load_classifier(self.checkpoint, self.device)
-        if data.sample_rate is None:
+        if not isinstance(data, AudioDataModule):
             raise CheckpointError(f"{path}: trained on {type(data).__name__}, not on audio; use musiccli test")
         self.data = data
         self.sample_rate: int = data.sample_rate
@@ -132,11 +133,11 @@ class GenreRecogniser:
             predict: from network input `[batch, ...]`, start of each window, s, and length of windows, s.
         """
         parts = self._files(as_path(audio, "audio")) if isinstance(audio, str | PathLike) else self._waveform(audio)
-        seconds = self.data.window_length / self.sample_rate
+        seconds = self.data.window_samples / self.sample_rate
         return Timeline.joined([predict(self._input(x), start, seconds) for start, x in parts])
 
     def _files(self, path: Path) -> Iterator[tuple[npt.NDArray[Any], Tensor]]:
-        for batch in batches(path, self.sample_rate, self.data.window_length, self.data.batch_size):
+        for batch in batches(path, self.sample_rate, self.data.window_samples, self.data.batch_size):
             if "error" in batch:
                 raise AudioError(batch["error"])
             yield batch["start_s"].numpy(), batch["x"]
@@ -148,7 +149,7 @@ class GenreRecogniser:
                 f"waveform of shape {waveform.shape}: give one channel, [samples], at {self.sample_rate} Hz"
             )
         check_sound("waveform", waveform)
-        window = self.data.window_length
+        window = self.data.window_samples
         starts = sliding_starts(len(waveform), window, window)
         pcm = to_pcm(np.resize(waveform, max(window, len(waveform))))
         for at in np.array_split(starts, -(-len(starts) // self.data.batch_size)):

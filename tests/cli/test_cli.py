@@ -582,7 +582,7 @@ def test_prepare_verifies_what_was_decoded(songs: Path, tmp_path: Path, run: Run
     with audio.open("r+b") as file:
         file.write(b"damage")
     assert "Verified:    the samples of 8 tracks have the right hashes" in run(*command)
-    assert "audio.i16: 1 damaged track; decoding again" in caplog.text
+    assert "audio.i16: 1 damaged track; made again" in caplog.text
 
 
 def test_two_processes_give_the_same_figures_as_one(trained: Path, music: Path, tmp_path: Path) -> None:

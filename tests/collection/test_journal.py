@@ -143,7 +143,7 @@ class TestWhatDamageCosts:
         with caplog.at_level(logging.WARNING, "musicgen_cls.collection.store"):
             assert_right(root, tmp_path)
         assert decoded == ["2.wav"]
-        assert "audio.i16: 1 damaged track; decoding again" in caplog.text
+        assert "audio.i16: 1 damaged track; made again" in caplog.text
         decoded.clear()
         assert_right(root, tmp_path)
         assert decoded == []

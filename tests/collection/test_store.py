@@ -212,7 +212,7 @@ def test_killed_at_any_moment_no_line_vouches_for_missing_samples(root, tmp_path
             gather(root, stores)
         except KeyboardInterrupt:
             (folder,) = stores.iterdir()
-            found, journal_bytes, audio_bytes = Store(folder, RATE).entries()
+            found, journal_bytes, audio_bytes = Store(folder).entries()
             stored.append(sum(entry.error is None for entry in found.values()))
             assert journal_bytes == (folder / "journal.jsonl").stat().st_size
             assert audio_bytes <= (folder / "audio.i16").stat().st_size
@@ -380,7 +380,7 @@ def test_writes_that_fail_half_way(root, stores):
 
 def test_a_place_that_cannot_be_written(root, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="cannot write decoded audio") as caught:
+    with pytest.raises(StoreError, match="cannot write the tracks") as caught:
         gather(root, tmp_path / "file" / "stores")
     assert str(caught.value).startswith(f"{tmp_path / 'file' / 'stores'}")
 

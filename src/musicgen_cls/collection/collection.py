@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from musicgen_cls.audio.io import Waveform, from_pcm
 from musicgen_cls.collection.fingerprints import near_keys
 from musicgen_cls.collection.grouping import Ties, groups_of, reasons, sharing, ties_between, wholes
 from musicgen_cls.collection.journal import Entry
-from musicgen_cls.collection.store import Store, file_keys
+from musicgen_cls.collection.store import Store, decode_all, file_keys
 from musicgen_cls.errors import SourceError, StoreError, counted
 from musicgen_cls.files import shown
 from musicgen_cls.sources.base import Problem, Source, Track
@@ -104,7 +104,7 @@ def collect(
     listed = source.tracks()
     store = Store.of(source, sample_rate, cache_dir)
     keys = file_keys(track.path for track in listed)  # once: another process may be rewriting a file
-    entries = store.fill(keys, workers)
+    entries = store.fill(keys, partial(decode_all, sample_rate=sample_rate, workers=workers))
     decoded = [entries[key] for key in keys]
     usable = [entry.error is None for entry in decoded]
     digests = [entry.digest if right else None for entry, right in zip(decoded, usable, strict=True)]

@@ -67,6 +67,7 @@ class Contents:
 
     lines: dict[Key, tuple[Entry, bytes]]
     whole: bool
+    item_bytes: int = 2
 
     @property
     def entries(self) -> dict[Key, Entry]:
@@ -81,23 +82,23 @@ class Contents:
     @property
     def audio_bytes(self) -> int:
         """The end of the last track in the audio file, bytes."""
-        return 2 * max((entry.end for entry, _ in self.lines.values()), default=0)
+        return self.item_bytes * max((entry.end for entry, _ in self.lines.values()), default=0)
 
     def without(self, damaged: Iterable[Key]) -> Contents:
         """The contents without damaged entries."""
         gone = set(damaged)
         left = {key: line for key, line in self.lines.items() if key not in gone}
-        return Contents(left, self.whole and len(left) == len(self.lines))
+        return Contents(left, self.whole and len(left) == len(self.lines), self.item_bytes)
 
 
-def read_contents(journal_file: Path, audio_file: Path) -> Contents:
+def read_contents(journal_file: Path, audio_file: Path, item_bytes: int = 2) -> Contents:
     """The entries of a journal, without lines that are damaged, superseded, or beyond the end of the audio file.
 
     Raises:
         RecordError: the journal cannot be read.
     """
     state = state_of(audio_file)
-    available = state.size // 2 if state else 0
+    available = state.size // item_bytes if state else 0
     found: dict[Key, tuple[Entry, bytes]] = {}
     number = 0
     for line in lines(journal_file, Entry, sealed=True) if state else ():
@@ -106,7 +107,7 @@ def read_contents(journal_file: Path, audio_file: Path) -> Contents:
             found.pop(line.value.key, None)  # the newest line is the last one
             found[line.value.key] = line.value, line.raw
     whole = len(found) == number if state else not journal_file.is_file()
-    contents = Contents(found, whole)
+    contents = Contents(found, whole, item_bytes)
     return contents.without(_overlapping(contents.entries.values()))
 
 
@@ -118,13 +119,13 @@ def state_of(path: Path) -> State | None:
     return State(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
-def with_wrong_hash(audio_file: Path, entries: Iterable[Entry]) -> list[Key]:
+def with_wrong_hash(audio_file: Path, entries: Iterable[Entry], item_bytes: int = 2) -> list[Key]:
     """The tracks whose samples do not have the hash in the journal."""
     from tqdm import tqdm
 
     tracks = [entry for entry in entries if entry.error is None]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # hashing releases the interpreter lock
-        digests = pool.map(lambda entry: _digest(audio_file, entry), tracks)
+        digests = pool.map(lambda entry: _digest(audio_file, entry, item_bytes), tracks)
         bar = tqdm(zip(tracks, digests, strict=True), "Verifying", len(tracks), unit="track", delay=2)
         return [entry.key for entry, digest in bar if digest != entry.digest]
 
@@ -141,12 +142,12 @@ def _overlapping(entries: Iterable[Entry]) -> list[Key]:
     return found
 
 
-def _digest(audio_file: Path, entry: Entry) -> str:
+def _digest(audio_file: Path, entry: Entry, item_bytes: int) -> str:
     """The hash of a track's samples; an empty string if the disk cannot be read."""
-    found, left = hashlib.sha1(usedforsecurity=False), 2 * entry.samples
+    found, left = hashlib.sha1(usedforsecurity=False), item_bytes * entry.samples
     try:
         with audio_file.open("rb", buffering=0) as file:
-            file.seek(2 * entry.offset)
+            file.seek(item_bytes * entry.offset)
             while left and (block := file.read(min(left, _BLOCK))):
                 found.update(block)
                 left -= len(block)

@@ -6,6 +6,9 @@ A store is a folder with two files to which tracks are appended:
 - `journal.jsonl`: a line for each file that was decoded or found unusable. It has the size and modification time of the
   file, and the position and hash of its samples. A line is written after its samples are on disk, and has a checksum.
 
+A store can also hold other items of tracks, such as embeddings (`musicgen_cls.collection.embeddings`): its data file
+then has another name, and its items are larger.
+
 There is no mark for a finished store: a track is in the store if its journal line is complete. To prepare a collection,
 to resume after a kill, and to notice an added or changed file are therefore one operation: decode every file that has
 no line. A damaged line, or a line whose samples have another hash, does not count, so that only its track is decoded
@@ -24,13 +27,14 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 from msgspec import to_builtins
 from msgspec.structs import asdict, replace
 
@@ -46,17 +50,27 @@ log = logging.getLogger(__name__)
 VERIFIED = "verified.json"
 
 _FORMAT = 2  # raise when decoding or the journal changes, so that older stores are not used
-_SYNC_BYTES = 1 << 26
+_SYNC_BYTES, _SYNC_S = 1 << 26, 20.0  # a killed process loses at most so much
 _TICK_S = 0.02  # the resolution of times of change on a file system
 
 
-class Store:
-    """Decoded audio of one source at one rate, in a folder of the cache."""
+Produced = Iterator[tuple[Entry, npt.NDArray[Any]]]
+"""Entries of tracks, still without positions, and their items (none if a file is unusable)."""
 
-    def __init__(self, folder: Path, sample_rate: int) -> None:
+
+class Store:
+    """Items of tracks in a folder of the cache; by default, the decoded audio of one source at one rate.
+
+    Args:
+        folder: the folder.
+        data_file: name of the file with the items.
+        item_bytes: size of an item.
+    """
+
+    def __init__(self, folder: Path, data_file: str = "audio.i16", item_bytes: int = 2) -> None:
         self.folder = folder
-        self.sample_rate = sample_rate
-        self.audio_file = folder / "audio.i16"
+        self.item_bytes = item_bytes
+        self.audio_file = folder / data_file
         self.journal_file = folder / "journal.jsonl"
         self.verified_file = folder / VERIFIED
 
@@ -66,18 +80,22 @@ class Store:
         identity = f"{type(source).__name__}|{source.location.resolve()}|{sample_rate}|{_FORMAT}"
         digest = hashlib.blake2b(os.fsencode(identity), digest_size=6).hexdigest()
         root = as_path(cache_dir, "--data.cache_dir") if cache_dir else cache_root() / "stores"
-        return cls(root / f"{safe_name(source.name)}-{sample_rate}-{digest}", sample_rate)
+        return cls(root / f"{safe_name(source.name)}-{sample_rate}-{digest}")
 
     def entries(self) -> tuple[dict[Key, Entry], int, int]:
         """The valid entries, and the lengths in bytes of the valid parts of journal and audio file."""
         contents = self._contents()
         return contents.entries, len(contents.journal), contents.audio_bytes
 
-    def fill(self, wanted: Sequence[Key], workers: int | None = None) -> dict[Key, Entry]:
-        """Decode the files that have no entry, on all cores, and return all entries.
+    def fill(self, wanted: Sequence[Key], produce: Callable[[Sequence[Key]], Produced]) -> dict[Key, Entry]:
+        """Add the tracks that have no entry, and return all entries.
 
-        A track whose samples or line are damaged is decoded again. One process writes at a time; others wait, and then
+        A track whose items or line are damaged is made again. One process writes at a time; others wait, and then
         find the finished store.
+
+        Args:
+            wanted: the tracks.
+            produce: makes the items of those that are missing, in order.
 
         Raises:
             StoreError: the disk is full or the folder cannot be written. What this call wrote is removed.
@@ -91,7 +109,7 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / "lock"):
                 try:
-                    return self._append(wanted, workers)
+                    return self._append(wanted, produce)
                 except OSError:
                     self._discard_if_empty()
                     raise
@@ -99,12 +117,12 @@ class Store:
             raise StoreError(str(error)) from error
         except OSError as error:
             raise StoreError(
-                f"{self.folder}: cannot write decoded audio ({error.strerror or error}); free space, or set "
+                f"{self.folder}: cannot write the tracks ({error.strerror or error}); free space, or set "
                 "--data.cache_dir or the variable MUSICGEN_CLS_CACHE to a folder that can be written"
             ) from error
 
     def _contents(self) -> Contents:
-        return read_contents(self.journal_file, self.audio_file)
+        return read_contents(self.journal_file, self.audio_file, self.item_bytes)
 
     def _damaged(self, entries: Iterable[Entry]) -> list[Key]:
         """The tracks whose samples have another hash. Nothing is hashed if both files have not changed."""
@@ -112,7 +130,7 @@ class Store:
         with suppress(RecordError):  # the file is missing, for example after a kill
             if state is None or read(self.verified_file, Verified, "") == state:
                 return []
-        damaged = with_wrong_hash(self.audio_file, entries)
+        damaged = with_wrong_hash(self.audio_file, entries, self.item_bytes)
         if state is not None and not damaged:
             self._note(state)
         return damaged
@@ -128,11 +146,11 @@ class Store:
         with suppress(OSError), writing(self.verified_file) as temporary:  # a read-only store is hashed every time
             temporary.write_text(json.dumps(to_builtins(state)) + "\n")
 
-    def _append(self, wanted: Sequence[Key], workers: int | None) -> dict[Key, Entry]:
+    def _append(self, wanted: Sequence[Key], produce: Callable[[Sequence[Key]], Produced]) -> dict[Key, Entry]:
         contents = self._contents()
         damaged = self._damaged(contents.entries.values())
         if damaged:
-            log.warning("%s: %s; decoding again", self.audio_file, counted(len(damaged), "damaged track"))
+            log.warning("%s: %s; made again", self.audio_file, counted(len(damaged), "damaged track"))
         contents = contents.without(damaged)
         found = contents.entries
         missing = [key for key in wanted if key not in found]
@@ -145,7 +163,7 @@ class Store:
         try:
             with self.audio_file.open("ab") as audio, self.journal_file.open("ab") as journal:
                 audio.truncate(audio_bytes)  # removes what a killed process wrote without a journal line
-                for entry in _write(_decode_all(missing, self.sample_rate, workers), audio, journal, audio_bytes):
+                for entry in _write(produce(missing), audio, journal, audio_bytes, self.item_bytes):
                     found[entry.key] = entry
             state = self._state()
         except OSError:
@@ -209,8 +227,8 @@ def _artist_tag(path: Path) -> str | None:
         return None
 
 
-def _decode_all(keys: Sequence[Key], sample_rate: int, workers: int | None) -> Iterator[tuple[Entry, Pcm]]:
-    """Decode in threads, in order, a few files ahead; soundfile, soxr and numpy release the interpreter lock."""
+def decode_all(keys: Sequence[Key], sample_rate: int, workers: int | None = None) -> Produced:
+    """Decode files in threads, in order, a few files ahead; soundfile, soxr and numpy release the interpreter lock."""
     from tqdm import tqdm
 
     workers = workers or os.cpu_count() or 1
@@ -230,19 +248,18 @@ def _decode_all(keys: Sequence[Key], sample_rate: int, workers: int | None) -> I
                 future.cancel()
 
 
-def _write(decoded: Iterator[tuple[Entry, Pcm]], audio: BinaryIO, journal: BinaryIO, end: int) -> Iterator[Entry]:
-    """Append samples; once they are on disk, append their journal lines."""
+def _write(produced: Produced, data: BinaryIO, journal: BinaryIO, end: int, item_bytes: int) -> Iterator[Entry]:
+    """Append items; once they are on disk, append their journal lines."""
     waiting: list[Entry] = []
-    synced = end
-    for entry, pcm in decoded:
-        audio.write(pcm.data)
-        waiting.append(replace(entry, offset=end // 2))
-        end += pcm.nbytes
-        if end - synced >= _SYNC_BYTES:
-            synced = end
-            yield from _commit(waiting, audio, journal)
-            waiting = []
-    yield from _commit(waiting, audio, journal)
+    synced, at_s = end, time.monotonic()
+    for entry, items in produced:
+        data.write(items.data)
+        waiting.append(replace(entry, offset=end // item_bytes))
+        end += items.nbytes
+        if end - synced >= _SYNC_BYTES or time.monotonic() - at_s > _SYNC_S:
+            yield from _commit(waiting, data, journal)
+            synced, at_s, waiting = end, time.monotonic(), []
+    yield from _commit(waiting, data, journal)
 
 
 def _commit(entries: list[Entry], audio: BinaryIO, journal: BinaryIO) -> list[Entry]:

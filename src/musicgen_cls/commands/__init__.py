@@ -27,6 +27,12 @@ COMMANDS = {
         "fetch, check and decode a collection; fit does this itself",
         "musiccli prepare --config vgg --data.source Folder --data.source.root music",
     ),
+    "pretrained": Command(
+        "list the pretrained networks, or fetch their weights",
+        "musiccli pretrained fetch yamnet msd_musicnn",
+        "musicgen_cls.commands.pretrained:pretrained",
+        positional=("action", "names..."),
+    ),
     "configs": Command(
         "list the configs that come with the package, or copy one",
         "musiccli configs vgg",

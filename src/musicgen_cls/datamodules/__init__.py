@@ -2,6 +2,7 @@
 
 from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.base import GenreDataModule
+from musicgen_cls.datamodules.embeddings import Embeddings
 from musicgen_cls.datamodules.feature_table import FeatureTable
 from musicgen_cls.datamodules.front_end import FrontEnd
 from musicgen_cls.datamodules.mel import MelSlices
@@ -11,6 +12,7 @@ from musicgen_cls.datamodules.waveform import WaveformWindows
 
 __all__ = [
     "AudioDataModule",
+    "Embeddings",
     "FeatureTable",
     "FrontEnd",
     "GenreDataModule",

@@ -68,7 +68,7 @@ class AudioDataModule(GenreDataModule):
     @property
     def window_seconds(self) -> float:
         """Length of a window, s; known without a collection."""
-        return self.window_length / self.sample_rate
+        return self.window_samples / self.sample_rate
 
     def first_seconds(self, row: int, seconds: float) -> Waveform:
         """The first seconds of a track of the collection, `[samples]`."""
@@ -82,17 +82,21 @@ class AudioDataModule(GenreDataModule):
     def predict_dataloader(self) -> DataLoader[Any]:
         """Windows of the `files`, which do not need a source; they are read in constant memory."""
         files = own_files(self.files, self.finished_files, *rank_of(self.trainer))
-        return DataLoader(FileWindows(files, self.sample_rate, self.window_length, self.batch_size), batch_size=None)
+        return DataLoader(FileWindows(files, self.sample_rate, self.window_samples, self.batch_size), batch_size=None)
 
     def read_tracks(self) -> Collection:
         """Decode the files of the source that are not in its store yet."""
+        return self.collect_audio(self.seconds)
+
+    def collect_audio(self, min_seconds: float) -> Collection:
+        """The tracks of the source that have at least `min_seconds`, with their audio."""
         source = self._source()
         source.prepare()
         return collect(
             source,
             self.sample_rate,
             cache_dir=self.cache_dir,
-            min_seconds=self.seconds,
+            min_seconds=min_seconds,
             shorter=" or ".join(f"--data.{name}" for name in self.INPUT_ARGUMENTS if name.endswith("seconds")),
             duplicates=self.duplicates,
             strict=self.strict,

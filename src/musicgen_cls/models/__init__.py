@@ -11,14 +11,20 @@ from musicgen_cls.models.classifiers.vgg import VGG
 from musicgen_cls.models.generators.mel_flow import MelFlow
 from musicgen_cls.models.generators.sample_rnn import SampleRNN
 from musicgen_cls.models.generators.waveform_rnn import WaveformRNN
+from musicgen_cls.models.heads.attention_pool import AttentionPool
+from musicgen_cls.models.heads.linear_probe import LinearProbe
+from musicgen_cls.models.heads.mlp import MLP
 
 __all__ = [
     "CNN",
     "CNN5",
+    "MLP",
     "VGG",
+    "AttentionPool",
     "ConvLSTM",
     "FeatureLSTM",
     "FeatureMLP",
+    "LinearProbe",
     "MelFlow",
     "Recurrent",
     "SampleRNN",

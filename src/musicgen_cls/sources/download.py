@@ -68,6 +68,22 @@ def _fetch(name: str, addresses: Sequence[tuple[str, str]], folder: Path, unpack
     raise SourceError(f"{name} could not be downloaded: {', '.join(failures)}")
 
 
+def download(urls: Sequence[str], checksum: str, folder: Path) -> tuple[Path | None, str]:
+    """Download a file into `folder` from the first of `urls` that has it with this checksum.
+
+    Returns:
+        The file, or None; and the addresses that failed, with the reasons.
+    """
+    failures: list[str] = []
+    for url in urls:
+        print(f"downloading {url}", file=sys.stderr)
+        try:
+            return _download(url, checksum, folder), ", ".join(failures)
+        except _Failure as failure:
+            failures.append(f"{url} ({failure})")
+    return None, ", ".join(failures)
+
+
 def _remove_empty(folders: Sequence[Path]) -> None:
     """Remove the empty ones of the folders, which are ordered from the innermost."""
     with suppress(OSError):

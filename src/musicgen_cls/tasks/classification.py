@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,21 @@ from musicgen_cls.metrics.named import metric_values, named_metrics
 from musicgen_cls.metrics.scores import Scores, TrackScores
 from musicgen_cls.models.classifiers.blocks import apply_memory_format
 from musicgen_cls.tasks.base import Task
+
+
+class SeveralClassifiers(Protocol):
+    """A network that is several classifiers, such as `LinearProbe`. After each epoch the best one is chosen."""
+
+    candidate_count: int
+
+    def candidates(self, x: Tensor) -> Tensor:
+        """Network input to logits of each classifier, `[batch, candidates, num_classes]`."""
+
+    def choose(self, number: int) -> None:
+        """Choose a classifier, whose logits `forward` returns."""
+
+    def loss(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of the chosen classifier, and the loss of all."""
 
 
 class GenreClassifier(Task):
@@ -50,6 +65,8 @@ class GenreClassifier(Task):
         self.network = apply_memory_format(network(num_classes))
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.scores = nn.ModuleDict({stage: TrackScores() for stage in ("val", "test")})
+        self.candidates = nn.ModuleList(TrackScores() for _ in range(getattr(self.network, "candidate_count", 0)))
+        """The validation scores of each classifier, for a network that is several ones."""
         self.metrics = named_metrics(metrics or {}, num_classes)
         self.results: dict[str, Scores] = {}
 
@@ -69,6 +86,8 @@ class GenreClassifier(Task):
         """Cross-entropy of a batch, with mixup if it is on."""
         if self.mixup:
             logits, loss = self._mixed(batch["x"], batch["y"])
+        elif self.candidates:
+            logits, loss = cast(SeveralClassifiers, self.network).loss(batch["x"].to(self.dtype), batch["y"])
         else:
             logits = self(batch["x"])
             loss = functional.cross_entropy(logits.float(), batch["y"])
@@ -88,7 +107,11 @@ class GenreClassifier(Task):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Collect the predictions of a batch."""
-        self._collect("val", batch)
+        if not self.candidates:
+            return self._collect("val", batch)
+        logits = cast(SeveralClassifiers, self.network).candidates(batch["x"].to(self.dtype))
+        for metric, log_probs in zip(self.candidates, logits.float().log_softmax(2).unbind(1), strict=True):
+            metric.update(*(batch[name] for name in ("index", "track", "start_s", "y")), log_probs)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Collect the predictions of a batch."""
@@ -99,8 +122,18 @@ class GenreClassifier(Task):
         return functional.softmax(self(batch["x"]).float(), dim=1) if "x" in batch else None
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics over all windows; a window that a sampler repeated counts once."""
+        """Log the metrics over all windows; a window that a sampler repeated counts once.
+
+        Of a network that is several networks, such as `LinearProbe`, the best one is chosen before.
+        """
+        if self.candidates:
+            losses = [float(metric.compute().loss) for metric in self.candidates]
+            best = min(range(len(losses)), key=losses.__getitem__)
+            cast(SeveralClassifiers, self.network).choose(best)
+            self.scores["val"] = self.candidates[best]
         self._log_scores("val")
+        for metric in self.candidates:
+            metric.reset()
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics over all windows; a window that a sampler repeated counts once."""

@@ -1,0 +1,142 @@
+"""Embeddings of a collection: every track is embedded once, and kept in a store beside its audio."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from musicgen_cls.audio.io import Pcm
+from musicgen_cls.collection.collection import Collection
+from musicgen_cls.collection.journal import Entry, Key
+from musicgen_cls.collection.store import Produced, Store
+from musicgen_cls.files import safe_name
+
+Rows = npt.NDArray[np.float32]
+Embed = Callable[[Pcm], Rows]
+"""From windows of audio, int16 `[windows, samples]`, to rows `[windows, dim]`."""
+
+_AT_ONCE = 64  # windows
+
+
+def embed_collection(audio: Collection, window: int, embedders: Sequence[tuple[str, int, Embed]]) -> Collection:
+    """A collection whose items are the embeddings of consecutive windows, of several networks side by side.
+
+    The end of a track that does not fill a window is left out. A track that is shorter than a window is repeated until
+    it fills one.
+
+    Args:
+        audio: tracks with their decoded audio.
+        window: length of a window, samples.
+        embedders: for each network a name with the digest of its weights, the length of its rows, and the network.
+    """
+    keys = [(digest, int(length), window) for digest, length in zip(audio.digests, audio.lengths, strict=True)]
+    lengths = np.maximum(audio.lengths // window, 1)
+    offset = np.cumsum(lengths) - lengths
+    stores = [_rows(audio, keys, window, offset, *embedder) for embedder in embedders]
+    items: Any = stores[0] if len(stores) == 1 else SideBySide(stores)
+    return replace(
+        audio,
+        items=items,
+        offset=offset,
+        lengths=lengths,
+        before=_before(audio, lengths),
+        rate=audio.rate / window,
+    )
+
+
+class StoredRows:
+    """The rows of all tracks in the order of a collection, in a memory map whose order can be another.
+
+    Args:
+        rows: all rows of a store, `[rows, dim]`.
+        place: for each track its first row in the store.
+        offset: for each track its first row in the collection.
+    """
+
+    def __init__(self, rows: Rows, place: npt.NDArray[np.int64], offset: npt.NDArray[np.int64]) -> None:
+        self.rows, self.place, self.offset = rows, place, offset
+
+    def __getitem__(self, wanted: slice) -> Rows:
+        """Rows of one track."""
+        track = int(np.searchsorted(self.offset, wanted.start, side="right")) - 1
+        shift = int(self.place[track] - self.offset[track])
+        found: Rows = self.rows[wanted.start + shift : wanted.stop + shift]
+        return found
+
+
+class SideBySide:
+    """Rows of several stores, each row beside those of the other stores, `[rows, sum of dims]`."""
+
+    def __init__(self, stores: Sequence[StoredRows]) -> None:
+        self.stores = stores
+
+    def __getitem__(self, wanted: slice) -> Rows:
+        """Rows of one track."""
+        return np.concatenate([store[wanted] for store in self.stores], axis=1)
+
+
+def _rows(
+    audio: Collection, keys: list[Key], window: int, offset: npt.NDArray[np.int64], name: str, dim: int, embed: Embed
+) -> StoredRows:
+    """The rows of one network; tracks that are not in its store yet are embedded."""
+    assert audio.folder is not None
+    store = Store(audio.folder / safe_name(f"{name}-{window}"), "rows.f32", 4 * dim)
+    of_key = {key: row for row, key in enumerate(keys)}
+
+    def produce(missing: Sequence[Key]) -> Produced:
+        return _embedded(audio, [of_key[key] for key in missing], keys, window, name, embed)
+
+    entries = store.fill(list(of_key), produce)
+    place = np.array([entries[key].offset for key in keys])
+    end = max(entries[key].end for key in keys)
+    rows = np.memmap(store.audio_file, dtype=np.float32, mode="r", shape=(end, dim))
+    return StoredRows(rows, place, offset)
+
+
+def _embedded(
+    audio: Collection, tracks: Sequence[int], keys: Sequence[Key], window: int, name: str, embed: Embed
+) -> Produced:
+    """Entries and rows of tracks; windows of several short tracks go through the network together."""
+    from tqdm import tqdm
+
+    with tqdm(total=len(tracks), desc=f"Embedding with {name.partition('-')[0]}", unit="track") as bar:
+        for group in _groups(audio, tracks, window):
+            rows = embed(np.concatenate([windows for _, windows in group]))
+            ends = np.cumsum([len(windows) for _, windows in group])
+            for (track, _), own in zip(group, np.split(rows, ends[:-1]), strict=True):
+                own = np.ascontiguousarray(own, dtype=np.float32)
+                digest = hashlib.sha1(own.data, usedforsecurity=False).hexdigest()
+                yield Entry(*keys[track], samples=len(own), digest=digest), own
+                bar.update()
+
+
+def _groups(audio: Collection, tracks: Sequence[int], window: int) -> Iterator[list[tuple[int, Pcm]]]:
+    """Windows of tracks in groups of about `_AT_ONCE`; a longer track is a group of its own."""
+    group: list[tuple[int, Pcm]] = []
+    for track in tracks:
+        start, length = int(audio.offset[track]), int(audio.lengths[track])
+        count = max(length // window, 1)
+        pcm = audio.items[start : start + min(length, count * window)]
+        windows = np.resize(pcm, (count, window))
+        if group and sum(len(own) for _, own in group) + count > _AT_ONCE:
+            yield group
+            group = []
+        group.append((track, windows))
+    if group:
+        yield group
+
+
+def _before(audio: Collection, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """For each part of a track, the number of items in its earlier parts."""
+    before = np.zeros_like(lengths)
+    order = np.lexsort((audio.before, audio.whole))
+    for earlier, later in pairwise(order):
+        if audio.whole[earlier] == audio.whole[later]:
+            before[later] = before[earlier] + lengths[earlier]
+    return before

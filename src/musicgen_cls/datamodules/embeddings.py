@@ -1,0 +1,185 @@
+"""Embeddings of pretrained networks, computed once for each track."""
+
+from __future__ import annotations
+
+from functools import cached_property, partial
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from musicgen_cls.audio.io import Pcm, Waveform
+from musicgen_cls.audio.mel import Standardise
+from musicgen_cls.audio.windows import to_samples
+from musicgen_cls.collection.collection import Collection
+from musicgen_cls.collection.embeddings import embed_collection
+from musicgen_cls.datamodules.audio import AudioDataModule
+from musicgen_cls.datamodules.front_end import FrontEnd
+from musicgen_cls.errors import CheckpointError, UsageError, check_positive
+from musicgen_cls.models.backbones import Backbone
+from musicgen_cls.pretrained.embedder import Embedder, Part, width
+from musicgen_cls.pretrained.load import digest_of, load
+from musicgen_cls.pretrained.table import WEIGHTS
+from musicgen_cls.sources.base import Source
+
+SHORTEST_S = 0.5  # a shorter clip, repeated, is a tone
+
+
+class EmbeddingFrontEnd(FrontEnd):
+    """Rows of embeddings `[batch, rows, dim]` to z-scores with mean and standard deviation of the training rows.
+
+    Windows of audio, int16 `[batch, samples]`, are embedded first.
+
+    Args:
+        dim: numbers in a row.
+        data: gives the network that embeds audio.
+        standardise: whether to compute z-scores.
+    """
+
+    def __init__(self, dim: int, data: Embeddings, standardise: bool) -> None:
+        swap = partial(torch.transpose, dim0=1, dim1=2)
+        super().__init__(None, swap, Standardise(dim, min_std=0.0) if standardise else None)
+        self._data = (data,)  # in a tuple, so that its networks are no part of this module
+
+    def forward(self, items: Tensor) -> Tensor:
+        """The input of the network from stored rows, or from audio."""
+        return super().forward(self._data[0].embed_windows(items) if items.dtype == torch.int16 else items)
+
+    def represent(self, x: Tensor) -> Tensor:
+        """Standardise; the last axis is the embedding."""
+        return super().represent(x).transpose(1, 2)
+
+
+class Embeddings(AudioDataModule):
+    """Rows of embeddings, one for each window of `seconds`, that pretrained networks computed once for each track.
+
+    The rows are kept beside the decoded audio, under the name of each network with the digest of its weights. The
+    networks stay as they are; a checkpoint keeps their names and digests, not their weights. A track shorter than
+    a window is repeated until it fills one.
+
+    Batches: `x` `[batch, rows, dim]`, as z-scores with mean and standard deviation of the training rows; `y`, `track`,
+    `index` `[batch]` int64; `start_s` `[batch]` s.
+
+    Further arguments are those of `AudioDataModule`, `GenreDataModule` and `TrackDataModule`.
+
+    Args:
+        source: the tracks: `Folder`, `GTZAN`, `FMA` or `SyntheticGenres`. Not needed to predict files.
+        backbones: names of pretrained networks, see `musiccli pretrained`, such as `yamnet` or `[yamnet, msd_musicnn]`,
+            whose rows are then side by side; `random_yamnet` for the same network with random weights; `NAME:LAYER` for
+            another layer; or the path of your own class, such as `my_file.MyBackbone`.
+        seconds: length of the audio for one row, s.
+        rows: number of consecutive rows in a window.
+        windows_per_track: maximum number of windows of a track, evenly spaced, without overlap; all if not set.
+        part: `embeddings`; or `tags`, the logits of the networks' tags, which are not standardised.
+        batch_size: windows in a batch.
+    """
+
+    INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("backbones", "seconds", "rows", "part")
+
+    def __init__(
+        self,
+        source: Source | None = None,
+        backbones: list[str] | str = ("yamnet", "msd_musicnn"),  # type: ignore[assignment]
+        seconds: float = 3.0,
+        rows: int = 1,
+        windows_per_track: int | None = None,
+        part: Part = "embeddings",
+        batch_size: int = 64,
+        **kwargs: Any,
+    ) -> None:
+        check_positive("--data.", rows=rows)
+        check_positive("--data.", windows_per_track=1 if windows_per_track is None else windows_per_track)
+        self.backbones = [backbones] if isinstance(backbones, str) else list(backbones)
+        if not self.backbones:
+            raise UsageError("--data.backbones: empty; name one, such as yamnet")
+        self.rows, self.windows_per_track, self.part = rows, windows_per_track, part
+        shapes = [load(name, weights=False) for name in self.backbones]
+        self.dims = [width(shape, part) for shape in shapes]
+        rate = max(shape.sample_rate for shape in shapes)
+        self.audio: Collection | None = None
+        """The tracks with their audio."""
+        super().__init__(source=source, sample_rate=rate, seconds=seconds, batch_size=batch_size, **kwargs)
+        self.front_end = EmbeddingFrontEnd(sum(self.dims), self, standardise=part == "embeddings")
+
+    @property
+    def window_samples(self) -> int:
+        """Length of the audio of a window, samples."""
+        return self.rows * to_samples(self.seconds, self.sample_rate)
+
+    @property
+    def window_length(self) -> int:
+        """Length of a window, rows."""
+        return self.rows
+
+    @cached_property
+    def networks(self) -> list[Backbone]:
+        """The backbones with their weights."""
+        return [load(name) for name in self.backbones]
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """The digest of the weights of each backbone."""
+        published = {name: WEIGHTS.get(name.partition(":")[0]) for name in self.backbones}
+        return {
+            name: facts.digest if facts else digest_of(self.networks[number])
+            for number, (name, facts) in enumerate(published.items())
+        }
+
+    def embed_windows(self, pcm: Tensor) -> Tensor:
+        """Windows of audio, int16 `[batch, samples]`, to rows `[batch, rows, dim]`."""
+        embedder = Embedder(self.networks, self.sample_rate, self.part).to(pcm.device)
+        rows: Tensor = embedder(pcm.reshape(len(pcm) * self.rows, -1))
+        return rows.reshape(len(pcm), self.rows, -1)
+
+    def first_seconds(self, row: int, seconds: float) -> Waveform:
+        """The first seconds of a track of the collection, `[samples]`."""
+        assert self.audio is not None
+        return self.audio.waveform(row, to_samples(seconds, self.sample_rate))
+
+    def blank_window(self) -> Tensor:
+        """Rows of zeros, `[1, rows, dim]`."""
+        return torch.zeros(1, self.rows, sum(self.dims))
+
+    def fit_front_end(self) -> None:
+        """Fit mean and standard deviation on training rows."""
+        self.front_end.fit(self.sample_windows(self.windows["train"], 8192))
+
+    def read_tracks(self) -> Collection:
+        """Decode and embed the files of the source that are not in the stores yet."""
+        self.audio = self.collect_audio(SHORTEST_S)
+        window = to_samples(self.seconds, self.sample_rate)
+        return embed_collection(
+            self.audio, window, [self._embedder(number, name) for number, name in enumerate(self.backbones)]
+        )
+
+    def _embedder(self, number: int, name: str) -> tuple[str, int, Any]:
+        """Name with digest, length of a row, and function of a backbone."""
+
+        def embed(pcm: Pcm) -> npt.NDArray[np.float32]:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            embedder = Embedder([self.networks[number]], self.sample_rate, self.part).to(device)
+            rows: npt.NDArray[np.float32] = embedder(torch.from_numpy(pcm).to(device)).cpu().numpy()
+            embedder.to("cpu")
+            return rows
+
+        return f"{self.part}-{name}-{self.digests[name]}", self.dims[number], embed
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of all datamodules, and the digests of the backbones."""
+        return {**super().state_dict(), "backbones": self.digests}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load the state that `state_dict` returned.
+
+        Raises:
+            CheckpointError: the weights of a backbone differ from those in training.
+        """
+        for name, digest in state_dict["backbones"].items():
+            if self.digests.get(name) != digest:
+                raise CheckpointError(
+                    f"--ckpt_path: trained on embeddings of {name} with the digest {digest}, but its weights here have "
+                    f"{self.digests.get(name)}; use those weights, or train again"
+                )
+        super().load_state_dict(state_dict)

@@ -1,0 +1,104 @@
+"""The interface of backbones: networks that turn a waveform into embeddings, and into tags where they have some."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Self
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from musicgen_cls.errors import UsageError
+
+
+class Backbone(nn.Module, ABC):
+    """A network from waveforms to embeddings. It knows nothing of files and genres.
+
+    It can be frozen or fine-tuned. Batch norm stays in evaluation mode, so that small batches do not change it.
+    A subclass sets the attributes below, and defines `embed`; and `tags` if it has tags.
+    """
+
+    sample_rate: int
+    """Sample rate of the waveforms, Hz."""
+
+    dim: int
+    """Numbers in an embedding."""
+
+    hop_seconds: float
+    """Time from one embedding to the next, s."""
+
+    window_seconds: float = 0.0
+    """Length of a waveform from which one embedding can be computed, s. Shorter ones are repeated."""
+
+    tag_names: tuple[str, ...] = ()
+    """Names of the tags; empty for a network without tags."""
+
+    licence: str = "unknown"
+    """Licence of the weights."""
+
+    source: str = "unknown"
+    """The authors and the publication."""
+
+    trained_on: str = "unknown"
+    """The data that trained the weights."""
+
+    known_overlaps: str = ""
+    """Known or probable overlaps of that data with test sets, as a sentence."""
+
+    @abstractmethod
+    def embed(self, waveform: Tensor) -> Tensor:
+        """Waveforms `[batch, samples]` at `sample_rate`, full scale 1, to embeddings `[batch, time, dim]`."""
+
+    def tags(self, waveform: Tensor) -> Tensor:
+        """Waveforms `[batch, samples]` to logits of tags `[batch, time, tags]`.
+
+        Raises:
+            UsageError: the network has no tags.
+        """
+        raise UsageError(f"{type(self).__name__}: has no tags; use its embeddings with a trained head")
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """The same as `embed`."""
+        return self.embed(waveform)
+
+    def train(self, mode: bool = True) -> Self:
+        """Turn training mode on or off; batch norm stays in evaluation mode."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+        return self
+
+    def filled(self, waveform: Tensor) -> Tensor:
+        """The waveforms; those shorter than `window_seconds` are repeated until they fill it."""
+        missing = -(-round(self.window_seconds * self.sample_rate) // max(waveform.shape[-1], 1))
+        if missing <= 1:
+            return waveform
+        return waveform.repeat(1, missing)[:, : round(self.window_seconds * self.sample_rate)]
+
+
+def patches(frames: Tensor, length: int, hop: int) -> Tensor:
+    """Patches of spectrograms, all of one length; what remains at the end is left out.
+
+    Args:
+        frames: `[batch, bands, frames]`, at least `length` frames.
+        length: frames in a patch.
+        hop: frames from one patch to the next.
+
+    Returns:
+        `[batch, time, bands, length]`.
+    """
+    return frames.unfold(2, length, hop).transpose(1, 2)
+
+
+def per_patch(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """A function of single patches, `[patches, ...]` to `[patches, features]`, for `[batch, time, ...]`."""
+    features = network(x.flatten(0, 1))
+    return features.reshape(*x.shape[:2], *features.shape[1:])
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's padding `same` of one axis: an odd number of zeros has the larger part behind."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2

@@ -1,0 +1,37 @@
+"""Random weights: the baseline for pretrained ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from musicgen_cls.models.backbones.base import Backbone
+
+
+class RandomBackbone(Backbone):
+    """A backbone with random weights. It shows how much of an accuracy comes from the shape of the network alone.
+
+    Args:
+        like: the backbone whose weights are replaced. Its class, settings and shapes stay.
+        seed: random seed of the weights.
+    """
+
+    licence = "none"
+    source = "random weights"
+    trained_on = "nothing"
+    known_overlaps = ""
+
+    def __init__(self, like: Backbone, seed: int = 0) -> None:
+        super().__init__()
+        self.like, self.seed = like, seed
+        self.sample_rate, self.dim, self.hop_seconds = like.sample_rate, like.dim, like.hop_seconds
+        self.window_seconds = like.window_seconds
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed)
+            for module in like.modules():
+                if callable(reset := getattr(module, "reset_parameters", None)):
+                    reset()
+
+    def embed(self, waveform: Tensor) -> Tensor:
+        """The embeddings of the network with random weights, `[batch, time, dim]`."""
+        return self.like.embed(waveform)

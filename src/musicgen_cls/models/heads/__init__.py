@@ -1,0 +1,1 @@
+"""Small networks on embeddings and tags of pretrained networks."""

@@ -1,0 +1,6 @@
+"""Pretrained networks: where their weights come from, and how they are loaded."""
+
+from musicgen_cls.pretrained.load import load
+from musicgen_cls.pretrained.table import WEIGHTS, Weights
+
+__all__ = ["WEIGHTS", "Weights", "load"]
