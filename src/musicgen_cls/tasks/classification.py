@@ -111,7 +111,7 @@ class GenreClassifier(Task):
             return self._collect("val", batch)
         logits = cast(SeveralClassifiers, self.network).candidates(batch["x"].to(self.dtype))
         for metric, log_probs in zip(self.candidates, logits.float().log_softmax(2).unbind(1), strict=True):
-            metric.update(*(batch[name] for name in ("index", "track", "start_s", "y")), log_probs)
+            cast(TrackScores, metric).update(*(batch[name] for name in ("index", "track", "start_s", "y")), log_probs)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Collect the predictions of a batch."""
@@ -127,13 +127,13 @@ class GenreClassifier(Task):
         Of a network that is several networks, such as `LinearProbe`, the best one is chosen before.
         """
         if self.candidates:
-            losses = [float(metric.compute().loss) for metric in self.candidates]
+            losses = [float(cast(TrackScores, metric).compute().loss) for metric in self.candidates]
             best = min(range(len(losses)), key=losses.__getitem__)
             cast(SeveralClassifiers, self.network).choose(best)
             self.scores["val"] = self.candidates[best]
         self._log_scores("val")
         for metric in self.candidates:
-            metric.reset()
+            cast(TrackScores, metric).reset()
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics over all windows; a window that a sampler repeated counts once."""
