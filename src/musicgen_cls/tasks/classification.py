@@ -111,7 +111,7 @@ class GenreClassifier(Task):
             return self._collect("val", batch)
         logits = cast(SeveralClassifiers, self.network).candidates(batch["x"].to(self.dtype))
         for metric, log_probs in zip(self.candidates, logits.float().log_softmax(2).unbind(1), strict=True):
-            cast(TrackScores, metric).update(*(batch[name] for name in ("index", "track", "start_s", "y")), log_probs)
+            _add(metric, batch, log_probs)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Collect the predictions of a batch."""
@@ -152,7 +152,7 @@ class GenreClassifier(Task):
                 "the network's predictions are not finite, since its training diverged; train it with a smaller "
                 "--model.lr or with --trainer.precision 32-true, or use another checkpoint"
             )
-        self._metric(stage).update(batch["index"], batch["track"], batch["start_s"], batch["y"], log_probs)
+        _add(self.scores[stage], batch, log_probs)
 
     def _metric(self, stage: str) -> TrackScores:
         metric = self.scores[stage]
@@ -172,3 +172,8 @@ class GenreClassifier(Task):
             **{f"{stage}_{name}": value for name, value in metric_values(self.metrics, scores).items()},
         }
         self.log_dict(figures, prog_bar=stage == "val", sync_dist=True)  # equal on all processes already
+
+
+def _add(metric: nn.Module, batch: dict[str, Any], log_probs: Tensor) -> None:
+    """Add the predictions for a batch to scores."""
+    cast(TrackScores, metric).update(batch["index"], batch["track"], batch["start_s"], batch["y"], log_probs)
