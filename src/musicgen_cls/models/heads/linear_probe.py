@@ -30,7 +30,7 @@ class LinearProbe(nn.Module):
     strength: Tensor
 
     def __init__(
-        self, num_classes: int, decays: Sequence[float] = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
+        self, num_classes: int, decays: Sequence[float] = (0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
     ) -> None:
         super().__init__()
         check_sizes(num_classes=num_classes)
