@@ -11,6 +11,7 @@ import musicgen_cls
 from musicgen_cls.audio.io import read
 from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.errors import AudioError, CheckpointError, UsageError
+from musicgen_cls.metrics.threshold import THRESHOLD
 from musicgen_cls.models.classifiers.vgg import VGG
 from musicgen_cls.recogniser import GenreRecogniser
 from musicgen_cls.sources.folder import Folder
@@ -38,6 +39,24 @@ def test_file_and_waveform_agree(recogniser: GenreRecogniser, music: Path) -> No
     assert sum(from_file.values()) == pytest.approx(1)
     assert recogniser(str(file)) == from_file
     assert recogniser(read(file, recogniser.sample_rate)) == pytest.approx(from_file, abs=1e-5)
+
+
+def test_below_the_threshold_no_genre_is_given(
+    recogniser: GenreRecogniser, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = music / "jazz" / "1.flac"
+    probabilities = recogniser(file)
+    best = max(probabilities, key=probabilities.__getitem__)
+    assert recogniser.threshold == THRESHOLD
+    for threshold, genre in ((0.0, best), (probabilities[best], best), (1.0, None)):
+        monkeypatch.setattr(recogniser, "threshold", threshold)
+        assert recogniser.genre(file) == genre
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan")])
+def test_a_threshold_is_a_probability(recogniser: GenreRecogniser, threshold: float) -> None:
+    with pytest.raises(UsageError, match=f"threshold {threshold}: must be a probability from 0 to 1"):
+        musicgen_cls.load(recogniser.checkpoint.path, threshold=threshold)
 
 
 def test_timeline_covers_the_recording(recogniser: GenreRecogniser, music: Path) -> None:

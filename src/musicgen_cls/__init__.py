@@ -31,7 +31,9 @@ def _name_user() -> None:
 _name_user()
 
 
-def load(checkpoint: str | PathLike[str], device: str = "cpu", trust: Collection[str] = ()) -> GenreRecogniser:
+def load(
+    checkpoint: str | PathLike[str], device: str = "cpu", trust: Collection[str] = (), threshold: float = 0.5
+) -> GenreRecogniser:
     """A trained classifier: `load("best.ckpt")("song.mp3")` gives the probability of each genre.
 
     On Linux with glibc, this function changes the calling process: freed memory stays in the process for its next
@@ -44,14 +46,15 @@ def load(checkpoint: str | PathLike[str], device: str = "cpu", trust: Collection
         device: where to compute, such as `cuda`.
         trust: modules outside of this package whose classes the checkpoint may name, such as the module of your own
             network. They are imported, which runs their code. Other modules in a checkpoint are not imported.
+        threshold: `load(...).genre(...)` gives None if the most probable genre has a lower probability; 0 turns it off.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged or another file, or names a class that is not trusted.
-        UsageError: `MUSICGEN_CLS_KEEP_MEMORY` is neither 0 nor 1.
+        UsageError: the threshold is not from 0 to 1, or `MUSICGEN_CLS_KEEP_MEMORY` is neither 0 nor 1.
     """
     from musicgen_cls.recogniser import GenreRecogniser
 
-    return GenreRecogniser(checkpoint, device, trust)
+    return GenreRecogniser(checkpoint, device, trust, threshold)
 
 
 def report(

@@ -23,6 +23,7 @@ from musicgen_cls.datamodules.stream import batches
 from musicgen_cls.errors import AudioError, CheckpointError, UsageError, one_line
 from musicgen_cls.files import as_path
 from musicgen_cls.memory import keep_memory
+from musicgen_cls.metrics.threshold import THRESHOLD, check_threshold, is_sure
 from musicgen_cls.tasks.base import Task
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.timeline import Timeline, timeline
@@ -77,15 +78,21 @@ class GenreRecogniser:
         device: where to compute.
         trust: modules outside of this package whose classes the checkpoint may name, such as the module of your own
             network. They are imported, which runs their code.
+        threshold: `genre` gives None if the most probable genre has a lower probability; 0 turns it off.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged or another file.
-        UsageError: `MUSICGEN_CLS_KEEP_MEMORY` is neither 0 nor 1.
+        UsageError: the threshold is not from 0 to 1, or `MUSICGEN_CLS_KEEP_MEMORY` is neither 0 nor 1.
     """
 
     def __init__(
-        self, path: str | PathLike[str], device: str | torch.device = "cpu", trust: Collection[str] = ()
+        self,
+        path: str | PathLike[str],
+        device: str | torch.device = "cpu",
+        trust: Collection[str] = (),
+        threshold: float = THRESHOLD,
     ) -> None:
+        self.threshold = check_threshold(threshold, "threshold")
         keep_memory()
         self.checkpoint = read_checkpoint(path, "checkpoint", trust)
         self.device = torch.device(device)
@@ -112,6 +119,12 @@ class GenreRecogniser:
             AudioError: the file or waveform has no usable audio.
         """
         return dict(zip(self.genres, self.timeline(audio).mean.tolist(), strict=True))
+
+    def genre(self, audio: str | PathLike[str] | npt.ArrayLike | Tensor) -> str | None:
+        """The most probable genre; None if its probability is below `threshold`. Raises as a call does."""
+        probabilities = self(audio)
+        best = max(probabilities, key=probabilities.__getitem__)
+        return best if is_sure(probabilities[best], self.threshold) else None
 
     def timeline(self, audio: str | PathLike[str] | npt.ArrayLike | Tensor) -> Timeline:
         """The probabilities of each window. It unpacks as start of each window, s, and probabilities."""

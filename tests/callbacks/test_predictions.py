@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musicgen_cls.callbacks.predictions import finished_rows, format_predictions, summary
+from musicgen_cls.callbacks.predictions import finished_rows, format_predictions, summary, with_sure
 from musicgen_cls.callbacks.report import format_report
 from musicgen_cls.formats.records import seal
 from musicgen_cls.tasks.timeline import Timeline
@@ -34,6 +34,22 @@ def test_predictions_table_has_minutes_and_the_three_most_probable() -> None:
     assert "1:01" in table
     assert ".../" not in table.replace("...x", "")
     assert "a.mp3" in table
+
+
+@pytest.mark.parametrize(("threshold", "sure"), [(0.0, True), (0.41, True), (0.42, False), (1.0, False)])
+def test_a_row_below_the_threshold_is_unsure(threshold: float, sure: bool) -> None:
+    probabilities = {"jazz": 0.3, "pop": 0.29, "rock": 0.41}
+    row = {"file": "a.wav", "seconds": 5.0, "genre": "rock", "probability": 0.41, "probabilities": probabilities}
+    marked = with_sure(row, threshold)
+    assert marked == row | {"sure": sure}
+    top = "rock 41 %   jazz 30 %   pop 29 %"
+    assert (top if sure else f"unsure ({top})") in format_predictions([marked])
+    assert ("unsure" in format_predictions([marked])) is not sure
+
+
+def test_a_row_without_a_prediction_is_neither_sure_nor_unsure() -> None:
+    row = {"file": "a.wav", "error": "a.wav: silent"}
+    assert with_sure(row, 0.5) == row
 
 
 @pytest.mark.parametrize("leaks", [True, False])

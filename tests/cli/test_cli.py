@@ -413,6 +413,7 @@ def test_predict_needs_no_collection_and_agrees_with_python(
         assert alone == pytest.approx(row["probabilities"], abs=1e-5)
         assert row["genre"] == max(alone, key=alone.get)
         assert sum(row["probabilities"].values()) == pytest.approx(1)
+        assert row["sure"] is (row["probability"] >= 0.5)
         assert row["timeline"][0]["start_s"] == 0
         assert row["timeline"][-1]["start_s"] + 2 == pytest.approx(row["seconds"], abs=0.01)
 

@@ -19,6 +19,7 @@ from musicgen_cls.datamodules.stream import named_files, own_files, version_of
 from musicgen_cls.errors import AudioError, UsageError, counted
 from musicgen_cls.files import as_path, check_writable, writing
 from musicgen_cls.formats import records
+from musicgen_cls.metrics.threshold import THRESHOLD, check_threshold, is_sure
 from musicgen_cls.sources.find import skipped_files
 from musicgen_cls.tables import as_text, write_csv
 from musicgen_cls.tasks.timeline import Timeline
@@ -34,10 +35,15 @@ class PredictionWriter(Callback):
 
     Args:
         out: folder for the results; it is created if it does not exist.
+        threshold: the network is unsure of a file whose most probable genre has a lower probability; 0 turns it off.
+
+    Raises:
+        UsageError: the threshold is not from 0 to 1.
     """
 
-    def __init__(self, out: str = "predictions") -> None:
+    def __init__(self, out: str = "predictions", threshold: float = THRESHOLD) -> None:
         self.out = as_path(out, "--out")
+        self.threshold = check_threshold(threshold)
         self._done: dict[str, dict[str, Any]] = {}
 
     def resume(self, datamodule: GenreDataModule, checkpoint: Path) -> None:
@@ -120,7 +126,7 @@ class PredictionWriter(Callback):
         if not trainer.is_global_zero:
             return
         order = {str(path): place for place, path in enumerate(named_files(_datamodule(trainer).files))}
-        rows = [row for part in gathered for row in part if row["file"] in order]
+        rows = [with_sure(row, self.threshold) for part in gathered for row in part if row["file"] in order]
         rows.sort(key=lambda row: order[row["file"]])
         good = [row for row in rows if "error" not in row]
         left_out = [row["error"] for row in rows if "error" in row]
@@ -141,7 +147,7 @@ class PredictionWriter(Callback):
         print(f"Written:     {self.out / 'predictions.csv'}, and predictions.json with the timeline of each file")
 
     def _write(self, rows: list[dict[str, Any]], good: list[dict[str, Any]], genres: list[str]) -> None:
-        columns = ["file", "genre", "probability", "seconds", *genres]
+        columns = ["file", "genre", "probability", "seconds", *genres, "sure"]
         write_csv(self.out / "predictions.csv", columns, ({**row["probabilities"], **row} for row in good))
         with writing(self.out / "predictions.json") as temporary:
             temporary.write_text(json.dumps(rows, indent=1) + "\n")
@@ -209,12 +215,22 @@ def summary(timeline: Timeline, genres: list[str]) -> dict[str, Any]:
     }
 
 
+def with_sure(row: dict[str, Any], threshold: float) -> dict[str, Any]:
+    """A row with the field `sure`: whether its genre reaches the threshold. A row of an error stays as it is."""
+    if "error" in row:
+        return row
+    first = {name: row[name] for name in ("file", "seconds", "genre")}
+    probability = max(row["probabilities"].values())
+    return {**first, "probability": probability, "sure": is_sure(probability, threshold), **row}
+
+
 def format_predictions(rows: list[dict[str, Any]]) -> str:
-    """A table for a terminal: file, length, and the three most probable genres."""
+    """A table for a terminal: file, length, and the three most probable genres, as `unsure (...)` if it is unsure."""
     table = []
     for row in rows:
         top = sorted(row["probabilities"].items(), key=lambda item: -item[1])[:3]
         genres = "   ".join(f"{genre} {100 * p:.0f} %" for genre, p in top)
+        genres = genres if row.get("sure", True) else f"unsure ({genres})"
         minutes, seconds = divmod(round(row["seconds"]), 60)
         table.append([_shortened(row["file"]), f"{minutes}:{seconds:02d}", genres])
     last = "most probable genres"

@@ -45,7 +45,7 @@ def prediction_writer(config: Any, checkpoint: Checkpoint | None) -> Callback:
     """The callback that writes the results of predict: rows for a classifier, sound for a generator."""
     if _generates(config):
         return ContinuationWriter(config.out or "generated", config.overwrite, checkpoint, config.figure_format)
-    return PredictionWriter(config.out or "predictions")
+    return PredictionWriter(config.out or "predictions", config.threshold)
 
 
 def test_report(config: Any) -> Callback:

@@ -51,6 +51,7 @@ _COMPUTE: Group = (
     ),
 )
 _OUT = ("--out DIR", "folder for the results")
+_THRESHOLD = ("--threshold P", "a genre with a lower probability is shown as unsure (0.5); 0 turns it off")
 _FIGURES = ("--figure_format NAME", "format of figures: png, svg or pdf")
 _CHECKPOINT = ("FILE.ckpt", "the checkpoint that fit wrote; also --ckpt_path FILE")
 
@@ -140,6 +141,7 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
                         "files, folders and patterns; any length, sample rate and format; also --data.files NAME ...",
                     ),
                     ("--out DIR", "folder for the results (predictions, or generated)"),
+                    _THRESHOLD,
                     _CONFIG,
                     _TRUST,
                 ),

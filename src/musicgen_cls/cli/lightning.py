@@ -31,6 +31,7 @@ from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError, counted, one_line
 from musicgen_cls.files import as_path
 from musicgen_cls.memory import keep_memory
+from musicgen_cls.metrics.threshold import THRESHOLD, check_threshold
 from musicgen_cls.plots import FigureFormat
 from musicgen_cls.sources.base import Source
 
@@ -86,6 +87,9 @@ class MusicCLI(LightningCLI):
             }
         )
         parser.add_argument("--out", type=str | None, help="Folder for the report of test or what predict writes.")
+        parser.add_argument(
+            "--threshold", type=float, default=THRESHOLD, help="A less probable genre is unsure; 0 turns it off."
+        )
         parser.add_argument("--overwrite", type=bool, default=False, help="Let predict overwrite generated audio.")
         parser.add_argument(
             "--beside",
@@ -132,6 +136,7 @@ class MusicCLI(LightningCLI):
         self.config = parser.parse_args([command, *rest])
         config = self.config[command]
         check_seed(config.seed_everything)
+        check_threshold(config.threshold)
         if self.checkpoint is not None:  # a run's own config.yaml has null for these
             config.ckpt_path = str(self.checkpoint.path)
             config.data.init_args.genres = self.checkpoint.genres
