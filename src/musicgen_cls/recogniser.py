@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from musicgen_cls.audio.io import check_sound, from_array, to_pcm
 from musicgen_cls.audio.windows import sliding_starts
@@ -171,7 +170,7 @@ class GenreRecogniser:
     @torch.inference_mode()
     def _windows(self, x: Tensor, start_s: npt.NDArray[Any], seconds: float) -> Timeline:
         """The predictions for a batch of windows."""
-        probabilities = functional.softmax(self.task(x).float(), dim=1).double().cpu().numpy()
+        probabilities = self.task.probabilities(x).double().cpu().numpy()
         starts = np.asarray(start_s, dtype=np.float64)
         return Timeline(starts, starts + seconds, probabilities)
 

@@ -271,7 +271,7 @@ def card_of(checkpoint: Path) -> str:
     """The card, without exporting anything."""
     saved = read_checkpoint(checkpoint)
     task, data = load_parts(saved, torch.device("cpu"))
-    whole = Exported(data, task.network).eval()
+    whole = Exported(data, task).eval()
     return model_card.card(model_card.facts(saved, data, whole.input.facts), whole.input.name, Path("model.onnx"), 1e-7)
 
 

@@ -200,9 +200,9 @@ def test_export_asks_the_datamodule(trained: tuple[str, Path], home: Path) -> No
     task, data = load_parts(read_checkpoint(checkpoint, trust=["own_data"]), torch.device("cpu"))
     if name == "Envelopes":
         with pytest.raises(CheckpointError, match=r"Envelopes: `musiccli export` does not know its input"):
-            Exported(data, task.network)
+            Exported(data, task)
         return
-    whole = Exported(data, task.network).eval()
+    whole = Exported(data, task).eval()
     items = whole.input.trials()
     want = task(data.network_input(items)).softmax(dim=1)
     torch.testing.assert_close(whole(whole.input.from_items(items)), want)

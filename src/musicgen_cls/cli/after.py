@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from musicgen_cls.callbacks.report import TestReport, write_pair
+from musicgen_cls.cli.calibrate import calibrate
 from musicgen_cls.cli.runs import figures_first, hyper_parameters, saved_last
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.sources.base import Source
@@ -37,8 +38,8 @@ def test_beside(trainer: Trainer, model: Any, datamodule: GenreDataModule, sourc
         write_pair(folder / f"beside.{report.figure_format}", pair, other.genres)
 
 
-def close_fit(trainer: Trainer, model: Any, datamodule: Any, test: bool) -> None:
-    """Test the best checkpoint of a training, log its figures, and print where the results are."""
+def close_fit(trainer: Trainer, model: Any, datamodule: Any, config: Any) -> None:
+    """Calibrate and test the best checkpoint of a training, log its figures, and print where the results are."""
     best = getattr(trainer.checkpoint_callback, "best_model_path", "")
     if not best and (last := saved_last(trainer)) is not None:
         rank_zero_only(print)(
@@ -50,14 +51,18 @@ def close_fit(trainer: Trainer, model: Any, datamodule: Any, test: bool) -> None
         if not (trainer.global_step or trainer.fast_dev_run):  # type: ignore[attr-defined]
             rank_zero_only(print)("Nothing was trained (see --trainer.max_epochs, max_steps and limit_train_batches)")
         return
-    if test:
+    logged = dict(trainer.callback_metrics)
+    if config.calibrate:
+        calibrate(trainer, model, datamodule, best)
+    if config.test_after_fit:
         trainer.test(model, datamodule=datamodule, ckpt_path=best, weights_only=True, verbose=False)
+        logged = dict(trainer.callback_metrics)
     if not trainer.is_global_zero:
         return
     print(f"Checkpoint:  {best}")
     logger = trainer.logger
     if isinstance(logger, TensorBoardLogger):
-        figures = {name: float(value) for name, value in trainer.callback_metrics.items() if "_step" not in name}
+        figures = {name: float(value) for name, value in logged.items() if "_step" not in name}
         logger.log_hyperparams(hyper_parameters(model, datamodule), figures_first(figures))
         logger.save()
         print(f"TensorBoard: tensorboard --logdir {logger.save_dir}")

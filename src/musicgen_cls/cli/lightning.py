@@ -101,6 +101,7 @@ class MusicCLI(LightningCLI):
             "--figure_format", type=FigureFormat, default="png", help="Format of figures in files: png, svg or pdf."
         )
         parser.add_argument("--figures_every_n_epochs", type=PositiveInt, default=5, help="For TensorBoard.")
+        parser.add_argument("--calibrate", type=bool, default=True, help="Calibrate the best checkpoint after fit.")
         parser.add_argument("--test_after_fit", type=bool, default=True, help="Test the best checkpoint after fit.")
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
@@ -245,8 +246,8 @@ class MusicCLI(LightningCLI):
             test_beside(self.trainer, self.model, self.datamodule, source)
 
     def after_fit(self) -> None:
-        """Test the best checkpoint and print where the results are."""
-        close_fit(self.trainer, self.model, self.datamodule, self.config["fit"].test_after_fit)
+        """Calibrate and test the best checkpoint, and print where the results are."""
+        close_fit(self.trainer, self.model, self.datamodule, self.config["fit"])
 
 
 def start(args: Sequence[str], cli: type[MusicCLI] = MusicCLI, more_callbacks: Sequence[Callback] = ()) -> MusicCLI:

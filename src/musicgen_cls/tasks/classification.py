@@ -16,6 +16,7 @@ from musicgen_cls.metrics.named import metric_values, named_metrics
 from musicgen_cls.metrics.scores import Scores, TrackScores
 from musicgen_cls.models.classifiers.blocks import apply_memory_format
 from musicgen_cls.tasks.base import Task
+from musicgen_cls.tasks.calibration import Calibration
 
 
 class SeveralClassifiers(Protocol):
@@ -63,6 +64,7 @@ class GenreClassifier(Task):
         super().__init__({"network": network, "metrics": metrics, **hyperparameters})
         self.mixup = mixup
         self.network = apply_memory_format(network(num_classes))
+        self.calibration = Calibration(num_classes)
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.scores = nn.ModuleDict({stage: TrackScores() for stage in ("val", "test")})
         self.candidates = nn.ModuleList(TrackScores() for _ in range(getattr(self.network, "candidate_count", 0)))
@@ -71,16 +73,23 @@ class GenreClassifier(Task):
         self.results: dict[str, Scores] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        """Network input to logits `[batch, num_classes]`, in the precision of the weights."""
+        """Network input to logits `[batch, num_classes]`, in the precision of the weights, not calibrated."""
         logits: Tensor = self.network(x.to(self.dtype))
         return logits
 
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Network input to calibrated class probabilities `[batch, num_classes]`, float32."""
+        return self.calibration.probabilities(self(x))
+
     def step_probabilities(self, x: Tensor) -> Tensor:
-        """Class probabilities at each step, `[batch, steps, num_classes]`; without steps, of whole windows."""
+        """Calibrated probabilities at each step, `[batch, steps, num_classes]`; without steps, of whole windows."""
         if hasattr(self.network, "step_probabilities"):
-            steps: Tensor = self.network.step_probabilities(x)  # type: ignore[operator]
-            return steps
-        return functional.softmax(self(x).float(), dim=1)[:, None]
+            return self.calibration.recalibrated(self.network.step_probabilities(x))  # type: ignore[operator]
+        return self.probabilities(x)[:, None]
+
+    def on_fit_start(self) -> None:
+        """Train and validate without the calibration of a checkpoint that is trained further."""
+        self.calibration.reset()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Cross-entropy of a batch, with mixup if it is on."""
@@ -119,7 +128,7 @@ class GenreClassifier(Task):
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
         """Probabilities `[batch, num_classes]` of the windows of a file; None for a file that cannot be read."""
-        return functional.softmax(self(batch["x"]).float(), dim=1) if "x" in batch else None
+        return self.probabilities(batch["x"]) if "x" in batch else None
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics over all windows; a window that a sampler repeated counts once.
@@ -146,7 +155,7 @@ class GenreClassifier(Task):
             raise RuntimeError(f"its output has the shape {list(logits.shape)}, not [windows, classes]")
 
     def _collect(self, stage: str, batch: dict[str, Any]) -> None:
-        log_probs = functional.log_softmax(self(batch["x"]).float(), dim=1)
+        log_probs = self.calibration(self(batch["x"]))
         if stage == "test" and not torch.isfinite(log_probs).all():
             raise UsageError(
                 "the network's predictions are not finite, since its training diverged; train it with a smaller "

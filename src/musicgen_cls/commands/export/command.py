@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.commands.export.card import as_strings, card, facts
@@ -62,7 +61,7 @@ def export(checkpoint: str, format: Format = "onnx", out: str | None = None, ove
     if format == "onnx" and (missing := [name for name in _PACKAGES if find_spec(name) is None]):
         raise UsageError(f"--format onnx: needs {', '.join(missing)}; run python -m pip install 'musicgen_cls[export]'")
     task, data = load_classifier(trained, torch.device("cpu"))
-    whole = Exported(data, task.network).eval()
+    whole = Exported(data, task).eval()
     items = whole.input.trials()
     about = facts(trained, data, whole.input.facts)
     with writing(place) as temporary:
@@ -107,7 +106,7 @@ def check_equal(
     """
     given = whole.input.from_items(items)
     with torch.inference_mode():
-        want = functional.softmax(task(data.network_input(items)).float(), dim=1)
+        want = task.probabilities(data.network_input(items))
         alone = torch.cat([run(row[None]) for row in given])
         difference = float(torch.stack([run(given) - want, alone - want]).abs().max())
     if not want.isfinite().all():

@@ -1,13 +1,13 @@
-"""The exported module: front end, network and softmax."""
+"""The exported module: front end, network and calibrated probabilities."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from musicgen_cls.audio.mel import DirectLogMel, LogMel
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import CheckpointError
+from musicgen_cls.tasks.classification import GenreClassifier
 
 _LONGEST = 4096  # samples of a frame; the table of its sines and cosines has 67 MB
 
@@ -17,18 +17,18 @@ class Exported(nn.Module):
 
     Args:
         data: has the input and the front end, which is copied.
-        network: from the output of the front end to logits.
+        task: from the output of the front end to probabilities.
     """
 
-    def __init__(self, data: GenreDataModule, network: nn.Module) -> None:
+    def __init__(self, data: GenreDataModule, task: GenreClassifier) -> None:
         super().__init__()
         self.input = data.exported_input()
         self.front_end = data.front_end.fixed()
-        self.network = network
+        self.network, self.calibration = task.network, task.calibration
 
     def forward(self, x: Tensor) -> Tensor:
         """Probabilities `[batch, genres]` from the input, float32 `[batch, ...]`."""
-        return functional.softmax(self.network(self.front_end(self.input.to_items(x))).float(), dim=1)
+        return self.calibration.probabilities(self.network(self.front_end(self.input.to_items(x))))
 
     def without_fast_transform(self) -> None:
         """Compute spectra with a table of sines and cosines if n_fft is not a power of 2, which onnxruntime needs.
