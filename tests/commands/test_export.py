@@ -272,7 +272,9 @@ def card_of(checkpoint: Path) -> str:
     saved = read_checkpoint(checkpoint)
     task, data = load_parts(saved, torch.device("cpu"))
     whole = Exported(data, task).eval()
-    return model_card.card(model_card.facts(saved, data, whole.input.facts), whole.input.name, Path("model.onnx"), 1e-7)
+    return model_card.card(
+        model_card.facts(saved, task, data, whole.input.facts), whole.input.name, Path("model.onnx"), 1e-7
+    )
 
 
 class TestCard:

@@ -18,8 +18,10 @@ from musicgen_cls.files import check_writable, safe_name, shortened, shown, writ
 from musicgen_cls.formats.records import finite
 from musicgen_cls.metrics.intervals import Interval, confusion_matrix, student
 from musicgen_cls.metrics.named import metric_intervals
+from musicgen_cls.metrics.reliability import summarise_confidence
 from musicgen_cls.metrics.scores import Scores
 from musicgen_cls.metrics.summary import predictions_table, summarise
+from musicgen_cls.metrics.threshold import THRESHOLD, check_threshold
 from musicgen_cls.pages.test_report import write_report_page
 from musicgen_cls.sources.splits import LEAK_WARNING
 from musicgen_cls.tables import as_text, write_csv
@@ -33,17 +35,24 @@ class TestReport(Callback):
     """Prints one table at the end of a test and writes a report folder.
 
     The folder holds `report.html` (a page), `report.json`, `tracks.csv` (a row a track), `per_genre.csv`,
-    `confusion.csv`, `confusion.png` and `per_genre.png`.
+    `confusion.csv`, `confusion.png`, `per_genre.png` and `reliability.png`.
 
     Args:
         out: the folder; `<checkpoint's name>-test-<source>-<split>` beside the checkpoint if None.
-        figure_format: format of the two figures.
+        figure_format: format of the figures.
+        threshold: the network is unsure of a track whose most probable genre has a lower probability; 0 turns it off.
+
+    Raises:
+        UsageError: the threshold is not from 0 to 1.
     """
 
     __test__ = False  # not pytest's
 
-    def __init__(self, out: str | None = None, figure_format: plots.FigureFormat = "png") -> None:
+    def __init__(
+        self, out: str | None = None, figure_format: plots.FigureFormat = "png", threshold: float = THRESHOLD
+    ) -> None:
         self.out, self.figure_format = out, figure_format
+        self.threshold = check_threshold(threshold)
         self.folder = Path()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -62,6 +71,7 @@ class TestReport(Callback):
         found = metric_intervals(pl_module.metrics, scores)
         own = {name: None if math.isnan(figure.value) else asdict(figure) for name, figure in found.items()}
         report = describe_test(trainer, datamodule) | summarise(scores, datamodule.genres) | {"metrics": own}
+        report |= {"calibration": pl_module.calibration.facts(), **summarise_confidence(scores, self.threshold)}
         print(format_report(report))
         self.folder = folder = Path(self.out) if self.out else _folder(trainer, report)
         try:
@@ -150,8 +160,8 @@ def describe_test(trainer: Trainer, datamodule: GenreDataModule) -> dict[str, An
         "level_offset_db": None if (offset := datamodule.level_offset()) is None else round(offset, 2),
         "left_out": len(datamodule.collection.problems) if datamodule.collection else 0,
         "genres": datamodule.genres,
-        "interval": "95 %: Wilson over tracks, its effective-sample-size form over windows, bootstrap for F1 and "
-        "for the metrics of the config",
+        "interval": "95 %: Wilson over tracks, its effective-sample-size form over windows, bootstrap for F1, "
+        "for the calibration error and for the metrics of the config",
     }
 
 
@@ -169,6 +179,7 @@ def format_report(report: dict[str, Any]) -> str:
         f"baseline {100 * report['majority_baseline']:.1f} %",
         f"  window accuracy   {_percent(report['segment_accuracy'])}",
         f"  macro F1          {_percent(report['macro_f1'])}",
+        *_confidence_lines(report),
         *(f"  {name:<18}{_number(interval)}" for name, interval in report.get("metrics", {}).items()),
         "",
     ]
@@ -187,6 +198,18 @@ def format_report(report: dict[str, Any]) -> str:
     for note in warnings_of(report):
         lines += ["", f"  Warning: {note}."]
     return "\n".join([*lines, ""])
+
+
+def _confidence_lines(report: dict[str, Any]) -> list[str]:
+    """The calibration error, and how many predictions are unsure; nothing for a report of an earlier version."""
+    if "calibration_error" not in report:
+        return []
+    perfect = f"{100 * report['calibration_error_if_perfect']:.1f} % if perfectly calibrated"
+    lines = [f"  calibration error {_percent(report['calibration_error'])}   {perfect}"]
+    if report["threshold"]:
+        below = f"probability below {report['threshold']:g}; accuracy of the others {_percent(report['sure_accuracy'])}"
+        lines.append(f"  unsure            {_percent(report['unsure'])}   {below}")
+    return lines
 
 
 def warnings_of(report: dict[str, Any]) -> list[str]:
@@ -228,6 +251,9 @@ def write_report(
     title = f"{report['source']}, split '{report['split']}': {_percent(report['track_accuracy'])} of tracks"
     plots.save(plots.confusion_matrix(report["confusion"], genres, title), folder / f"confusion.{figure_format}")
     plots.save(plots.track_accuracy_bars(report["per_genre"]), folder / f"per_genre.{figure_format}")
+    confidence = scores.track_probs.max(axis=1)
+    diagram = plots.reliability(report["reliability"], confidence, report["threshold"])
+    plots.save(diagram, folder / f"reliability.{figure_format}")
     with writing(folder / "report.json") as temporary:
         temporary.write_text(json.dumps(finite(report), indent=2) + "\n")
 

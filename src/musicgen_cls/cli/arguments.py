@@ -18,7 +18,17 @@ from musicgen_cls.cli.registry import BY_OPTION, CLASSES
 from musicgen_cls.errors import UsageError
 from musicgen_cls.specs import DOTTED, arguments_of, current_path, resolve
 
-_OWN = {"config", "ckpt_path", "out", "threshold", "calibrate", "test_after_fit", "seed_everything", "checkpoint", "early_stopping"}
+_OWN = {
+    "config",
+    "ckpt_path",
+    "out",
+    "threshold",
+    "calibrate",
+    "test_after_fit",
+    "seed_everything",
+    "checkpoint",
+    "early_stopping",
+}
 _OWN_FLAGS = {"overwrite", "calibrate", "test_after_fit", "verify", "verbose", "weights_only", "return_predictions"}
 _BOOL = ("bool", "bool | None", bool, bool | None)
 

@@ -50,7 +50,9 @@ def prediction_writer(config: Any, checkpoint: Checkpoint | None) -> Callback:
 
 def test_report(config: Any) -> Callback:
     """The callback that reports a test."""
-    return LossReport(config.out) if _generates(config) else TestReport(config.out, config.figure_format)
+    return (
+        LossReport(config.out) if _generates(config) else TestReport(config.out, config.figure_format, config.threshold)
+    )
 
 
 def training_callbacks(config: Any, recipe: Any, parser: Any, found: Sequence[Found]) -> list[Callback]:

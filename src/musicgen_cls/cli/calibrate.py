@@ -68,5 +68,3 @@ def _alone(trainer: Trainer) -> Iterator[None]:
         yield
     finally:
         trainer.callbacks, trainer.loggers = kept  # type: ignore[attr-defined]
-
-

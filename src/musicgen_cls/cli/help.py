@@ -116,6 +116,7 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
                         "--beside CLASS",
                         "also test other tracks, such as --beside Folder --beside.root DIR, and draw both",
                     ),
+                    _THRESHOLD,
                     _FIGURES,
                     _CONFIG,
                     _TRUST,

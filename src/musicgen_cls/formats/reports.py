@@ -52,6 +52,8 @@ class Report(Struct, frozen=True, kw_only=True):
     track_accuracy: Figure
     segment_accuracy: Figure | None = None
     macro_f1: Figure | None = None
+    calibration_error: Figure | None = None
+    """Expected calibration error of tracks; version 0.1 did not measure it."""
     fold: str | None = None
     split_seed: int | None = None
     location: str | None = None
@@ -61,7 +63,7 @@ class Report(Struct, frozen=True, kw_only=True):
     metrics: dict[str, Number | None] = {}
 
     def figure(self, name: str) -> Figure | Number | None:
-        """One of the three figures, or of the metrics that the config named."""
+        """One of the four figures, or of the metrics that the config named."""
         found: Figure | Number | None = getattr(self, name, None) or self.metrics.get(name)
         return found
 

@@ -88,7 +88,9 @@ def fit_calibration(scores: Scores) -> Fit:
     size = 1 + with_bias * scores.num_classes
     low, high = np.full(size, -np.inf), np.full(size, np.inf)
     low[0], high[0] = np.log(TEMPERATURES)
-    found = minimize(penalised_loss, np.zeros(size), args=(scores,), jac=True, method="L-BFGS-B", bounds=Bounds(low, high))
+    found = minimize(
+        penalised_loss, np.zeros(size), args=(scores,), jac=True, method="L-BFGS-B", bounds=Bounds(low, high)
+    )
     best: Vector = found.x
     tracks = len(scores.track_ids)
     bias = best[1:] if with_bias else np.zeros(scores.num_classes)

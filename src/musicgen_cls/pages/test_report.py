@@ -11,6 +11,7 @@ from musicgen_cls import plots
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.files import shown
 from musicgen_cls.metrics.scores import Scores
+from musicgen_cls.metrics.threshold import is_sure
 from musicgen_cls.pages.page import embedded_png, embedded_sound, write_page
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.timeline import timeline
@@ -44,13 +45,20 @@ def write_report_page(
         notes=notes,
         confusion=embedded_png(plots.confusion_matrix(report["confusion"], datamodule.genres, title)),
         recall=embedded_png(plots.track_accuracy_bars(report["per_genre"])),
+        reliability=embedded_png(
+            plots.reliability(report["reliability"], scores.track_probs.max(axis=1), report["threshold"])
+        ),
         wrong=len(scores.mistakes),
-        mistakes=[_mistake(int(place), scores, datamodule, task) for place in scores.mistakes[:_SHOWN]],
+        mistakes=[
+            _mistake(int(place), scores, datamodule, task, report["threshold"]) for place in scores.mistakes[:_SHOWN]
+        ],
         step="step by step" if hasattr(task.network, "step_probabilities") else "window by window",
     )
 
 
-def _mistake(place: int, scores: Scores, datamodule: GenreDataModule, task: GenreClassifier) -> dict[str, str]:
+def _mistake(
+    place: int, scores: Scores, datamodule: GenreDataModule, task: GenreClassifier, threshold: float
+) -> dict[str, str]:
     """A track with a wrong prediction: its names, chart and sound."""
     assert datamodule.collection is not None
     row, genres = int(scores.track_ids[place]), datamodule.genres
@@ -60,7 +68,8 @@ def _mistake(place: int, scores: Scores, datamodule: GenreDataModule, task: Genr
     windows = windows[np.argsort(scores.start_s[windows], kind="stable")]
     batch = datamodule.test_windows(scores.index[windows])
     line = timeline(task, batch["x"].to(task.device), scores.start_s[windows], datamodule.window_seconds)
-    share = f"{100 * scores.track_probs[place].max():.0f} %"
+    confidence = float(scores.track_probs[place].max())
+    share = f"{100 * confidence:.0f} %" + ("" if is_sure(confidence, threshold) else ", unsure")
     chart = plots.timeline(line.start_s, line.end_s, line.probabilities, genres, true=genre)
     return {
         "track": datamodule.collection.name(row),

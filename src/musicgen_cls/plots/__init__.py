@@ -2,6 +2,7 @@
 
 from musicgen_cls.plots.canvas import FigureFormat, pixels, save
 from musicgen_cls.plots.recording import recording
+from musicgen_cls.plots.reliability import reliability
 from musicgen_cls.plots.scores import (
     comparison,
     confusion_matrices,
@@ -36,6 +37,7 @@ __all__ = [
     "pixels",
     "pr_curves",
     "recording",
+    "reliability",
     "save",
     "spectra",
     "spectrogram_page",

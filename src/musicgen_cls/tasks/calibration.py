@@ -28,7 +28,7 @@ class Calibration(nn.Module):
         super().__init__()
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("bias", torch.zeros(num_classes))
-        self.register_load_state_dict_pre_hook(_completed)
+        self.register_load_state_dict_pre_hook(_completed)  # type: ignore[no-untyped-call]
 
     def forward(self, logits: Tensor) -> Tensor:
         """Log-probabilities from logits, or from logarithms of uncalibrated probabilities, `[..., num_classes]`."""

@@ -18,7 +18,12 @@ from musicgen_cls.formats.reports import Minutes, Report, read_answers
 from musicgen_cls.metrics.intervals import Interval, student
 from musicgen_cls.sources.names import composed
 
-FIGURES = {"track_accuracy": "tracks, %", "segment_accuracy": "windows, %", "macro_f1": "macro F1, %"}
+FIGURES = {
+    "track_accuracy": "tracks, %",
+    "segment_accuracy": "windows, %",
+    "macro_f1": "macro F1, %",
+    "calibration_error": "calibration error, %",
+}
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from musicgen_cls.formats.reports import FullReport
 from musicgen_cls.metrics.intervals import Interval
 from musicgen_cls.sources.splits import LEAK_WARNING, LEAKY
 from musicgen_cls.specs import resolve
+from musicgen_cls.tasks.classification import GenreClassifier
 
 FORMAT_VERSION = 2
 """Version of the facts; it grows when a name or a meaning changes."""
@@ -31,7 +32,7 @@ LICENCE = (
     "trained on."
 )
 
-_FIGURES = ("track_accuracy", "segment_accuracy", "macro_f1")
+_FIGURES = ("track_accuracy", "segment_accuracy", "macro_f1", "calibration_error")
 _REPORTED = (
     "source",
     "split",
@@ -48,11 +49,14 @@ _STUDY = re.compile(r'^After (.+?, ".+?")', re.MULTILINE | re.DOTALL)
 _LEVEL_DB = 6.0  # as in the report of a test
 
 
-def facts(checkpoint: Checkpoint, data: GenreDataModule, of_input: dict[str, Any]) -> dict[str, Any]:
+def facts(
+    checkpoint: Checkpoint, task: GenreClassifier, data: GenreDataModule, of_input: dict[str, Any]
+) -> dict[str, Any]:
     """All facts in an exported file, as plain values.
 
     Args:
         checkpoint: the exported checkpoint.
+        task: its classifier.
         data: its datamodule.
         of_input: facts about its input.
 
@@ -75,6 +79,7 @@ def facts(checkpoint: Checkpoint, data: GenreDataModule, of_input: dict[str, Any
         "output": "probabilities: float32 [batch, labels], rows sum to 1",
         "labels": checkpoint.genres,
         "network": checkpoint.model["init_args"]["network"],
+        "calibration": task.calibration.facts(),
         "trained_on": trained,
         "leaks": bool(checkpoint.leaks) or data.split in LEAKY,
         "leak_warning": "; ".join(checkpoint.leaks) or LEAK_WARNING,

@@ -63,7 +63,7 @@ def export(checkpoint: str, format: Format = "onnx", out: str | None = None, ove
     task, data = load_classifier(trained, torch.device("cpu"))
     whole = Exported(data, task).eval()
     items = whole.input.trials()
-    about = facts(trained, data, whole.input.facts)
+    about = facts(trained, task, data, whole.input.facts)
     with writing(place) as temporary:
         with _quiet(), _one_recurrent_step(), _errors_of(path, type(task.network).__name__):
             _WRITERS[format](whole, whole.input.from_items(items[:2]), about, temporary)

@@ -21,7 +21,16 @@ from musicgen_cls.files import as_path
 
 _WITHOUT_EFFECT = (
     *("trainer.logger", "trainer.enable_", "trainer.accelerator", "trainer.devices", "data.num_workers"),
-    *("data.cache_dir", "figures_every_n_epochs", "test_after_fit", "out", "overwrite", "beside", "threshold", "calibrate"),
+    *(
+        "data.cache_dir",
+        "figures_every_n_epochs",
+        "test_after_fit",
+        "out",
+        "overwrite",
+        "beside",
+        "threshold",
+        "calibrate",
+    ),
 )
 
 
