@@ -69,7 +69,7 @@ def test_a_browser_shows_and_plays_it(report: Path, opened: Callable[[Path], dic
     found = opened(report / "report.html")
     assert found["complaints"] == found["fetched"] == []
     assert found["heading"] == "Test on music, split track"
-    assert len(found["pictures"]) == 2 + wrong
+    assert len(found["pictures"]) == 3 + wrong
     assert min(found["pictures"]) > 300
     assert len(found["sounds"]) == wrong
     assert all(3.9 < seconds < 6.2 for seconds in found["sounds"])  # tracks of the fixture: 4 to 6 s, and mp3's padding
@@ -114,9 +114,10 @@ def test_a_report_from_python_is_that_of_the_command(music: Path, tmp_path: Path
     data = MelSlices(Folder(str(music)), windows_per_track=2, fractions=(0.25, 0.25, 0.5), batch_size=5)
     folder = musicgen_cls.report(GenreClassifier(VGG_NARROW, num_classes=3), data, tmp_path / "mine", "svg")
     assert folder == tmp_path / "mine"
-    pictures = {"confusion.png", "per_genre.png"}
+    pictures = {"confusion.png", "per_genre.png", "reliability.png"}
     assert {path.name for path in folder.iterdir()} == {
         *({path.name for path in report.iterdir()} - pictures), "confusion.svg", "per_genre.svg",
+        "reliability.svg",
     }  # fmt: skip
     assert json.loads((folder / "report.json").read_text()) == json.loads((report / "report.json").read_text())
     assert (folder / "confusion.svg").read_text().startswith("<?xml")

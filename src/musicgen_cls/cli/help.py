@@ -83,8 +83,7 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
                     ("--trainer.max_epochs N", "maximum number of epochs"),
                     ("--early_stopping.patience N", "stop after N epochs without a better validation loss"),
                     ("--ckpt_path last", "resume the newest run of this name; or give a checkpoint file"),
-                    ("--calibrate false", "keep the probabilities of the network as they are"),
-                    ("--test_after_fit false", "do not test the best checkpoint"),
+                    ("--calibrate false", "do not calibrate it; --test_after_fit false: do not test it"),
                     (
                         "--trainer.logger.save_dir DIR",
                         "folder of all runs (lightning_logs); .name: sub-folder of the run",

@@ -41,7 +41,7 @@ def reliability_bins(confidence: ArrayLike, correct: ArrayLike) -> list[Bin]:
     """Predictions in bins of equal numbers, the lowest confidence first.
 
     There are `BINS` bins, or fewer so that each has `TRACKS_IN_BIN` tracks; at least one. Bins of equal numbers are
-    less biased than bins of equal width, most of which have a few tracks or none.
+    less biased than bins of equal width, because many of those have only a few tracks.
 
     Args:
         confidence: probability of the predicted class, `[n]`, n > 0.
