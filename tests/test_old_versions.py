@@ -41,6 +41,13 @@ def test_a_checkpoint_predicts_the_same():
     assert found == pytest.approx(expected, abs=2e-6)
 
 
+def test_a_checkpoint_without_calibration_has_the_same_probabilities_bit_for_bit():
+    recognise = musicgen_cls.load(OLD / "vgg.ckpt")
+    x = torch.randn(16, 64, 87, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(recognise.task.probabilities(x), recognise.task(x).softmax(dim=1))
+
+
 def test_its_classes_have_the_paths_of_today():
     checkpoint = read_checkpoint(OLD / "vgg.ckpt")
     assert checkpoint.model["class_path"] == "musicgen_cls.tasks.GenreClassifier"
