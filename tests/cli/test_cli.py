@@ -602,16 +602,24 @@ def test_two_processes_give_the_same_figures_as_one(trained: Path, music: Path, 
     )
     assert tested[1].count("Tested on") == 1
     reports = [report_of(tmp_path / name) for name in ("one", "two")]
-    assert reports[0].pop("loss") == pytest.approx(reports[1].pop("loss"), rel=1e-5)
-    assert reports[0].pop("track_loss") == pytest.approx(reports[1].pop("track_loss"), rel=1e-5)
+    for name in ("loss", "track_loss", "calibration_error_if_perfect"):
+        assert reports[0].pop(name) == pytest.approx(reports[1].pop(name), rel=1e-5)
+    for name in ("calibration_error", "brier"):
+        assert reports[0].pop(name) == pytest.approx(reports[1].pop(name), rel=1e-5)
+    bins = [report.pop("reliability") for report in reports]
+    assert [part["confidence"] for part in bins[0]] == pytest.approx([part["confidence"] for part in bins[1]], rel=1e-5)
     assert reports[0] == reports[1]
 
     musiccli("predict", "--ckpt_path", best, "--data.files", music / "jazz", music / "blues" / "0.wav", *two)
     rows = pd.read_csv(tmp_path / "predictions/predictions.csv")
     assert sorted(rows.file) == sorted(map(str, [*(music / "jazz").iterdir(), music / "blues" / "0.wav"]))
 
-    musiccli("fit", "--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *two)
-    assert len(list((tmp_path / "lightning_logs").rglob("report.json"))) == 1
+    printed = musiccli("fit", "--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *two)
+    assert printed.count("Calibration: temperature") == 1
+    (report,) = (tmp_path / "lightning_logs").rglob("report.json")
+    (best,) = (tmp_path / "lightning_logs").rglob("best.ckpt")
+    written = torch.load(best, weights_only=True)["state_dict"]["calibration.temperature"]
+    assert report_of(report.parent)["calibration"]["temperature"] == float(written) != 1
 
 
 def test_help_and_version_need_no_lightning(capsys: pytest.CaptureFixture[str]) -> None:
