@@ -119,7 +119,7 @@ class GenreClassifier(Task):
         if not self.candidates:
             return self._collect("val", batch)
         logits = cast(SeveralClassifiers, self.network).candidates(batch["x"].to(self.dtype))
-        for metric, log_probs in zip(self.candidates, logits.float().log_softmax(2).unbind(1), strict=True):
+        for metric, log_probs in zip(self.candidates, self.calibration(logits).unbind(1), strict=True):
             _add(metric, batch, log_probs)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
