@@ -34,6 +34,7 @@ from musicgen_cls.datamodules.feature_table import FeatureTable
 from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.datamodules.spectrograms import Spectrograms
 from musicgen_cls.errors import CheckpointError, RecordError, UsageError
+from musicgen_cls.metrics.calibration import Fit
 from musicgen_cls.models.classifiers.cnn import CNN
 from musicgen_cls.models.classifiers.cnn5 import CNN5
 from musicgen_cls.models.classifiers.conv_lstm import ConvLSTM
@@ -61,7 +62,7 @@ Maker = Any
 
 
 def trained(data: Any, network: Any, path: Path) -> Path:
-    """A checkpoint of a network that saw two batches, its say made loud so that differences show."""
+    """A calibrated checkpoint of a network that saw two batches, its weights enlarged so that differences show."""
     torch.manual_seed(0)
     task = GenreClassifier(network, num_classes=len(data.genres))
     options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
@@ -69,6 +70,7 @@ def trained(data: Any, network: Any, path: Path) -> Path:
     trainer.fit(task, data)
     last = [module for module in task.network.modules() if isinstance(module, torch.nn.Linear)][-1]
     last.weight.data.mul_(20)
+    task.calibration.set(Fit(1.5, np.linspace(-0.4, 0.4, len(data.genres)), 30, 1.0, 0.9))
     path.parent.mkdir(parents=True, exist_ok=True)
     trainer.save_checkpoint(path)
     return path
@@ -226,6 +228,10 @@ def test_the_facts_in_the_file(vgg: Path, tmp_path: Path, capsys: pytest.Capture
     assert (about["sample_rate"], about["seconds"], about["window_samples"]) == ("22050", "0.8", "17640")
     assert (about["format_version"], about["musicgen_cls_version"]) == ("2", musicgen_cls.__version__)
     assert json.loads(about["network"])["class_path"] == "musicgen_cls.models.VGG"
+    calibration = json.loads(about["calibration"])
+    assert calibration["temperature"] == 1.5
+    assert calibration["bias"] == pytest.approx([-0.4, 0, 0.4])
+    assert "are calibrated on validation tracks (temperature 1.5, and a bias" in Path(f"{place}.md").read_text()
     assert json.loads(about["trained_on"]) == {
         **{"source": "music", "split": "track", "fold": None, "split_seed": 0, "fractions": [0.5, 0.25, 0.25]}
     }
@@ -338,7 +344,7 @@ def test_rows_of_features(tmp_path: Path, look_back: int) -> None:
     rows = torch.from_numpy(table[list(COLUMNS)].to_numpy("float32"))
     x = torch.stack([rows[i : i + 3] for i in range(len(rows) - 3)]) if look_back else rows
     fed = data.on_after_batch_transfer({"x": x if look_back else x[:, None]}, 0)["x"]
-    want = torch.softmax(task(fed), dim=1).detach().numpy().mean(axis=0)
+    want = task.probabilities(fed).detach().numpy().mean(axis=0)
     said = run_the_card(tmp_path / "best.onnx.md", tmp_path, "torch", "musicgen_cls")
     assert list(said.values()) == pytest.approx(want.tolist(), abs=6e-4)
 
@@ -357,7 +363,7 @@ def test_spectrograms(tmp_path: Path) -> None:
     windows = np.stack([song.T[start : start + 24] for start in (0, 24, 26)])
     task, data = load_parts(read_checkpoint(checkpoint), torch.device("cpu"))
     fed = data.on_after_batch_transfer({"x": torch.from_numpy(windows)}, 0)["x"]
-    want = torch.softmax(task(fed), dim=1).mean(dim=0).tolist()
+    want = task.probabilities(fed).mean(dim=0).tolist()
     said = run_the_card(tmp_path / "best.onnx.md", tmp_path, "torch", "musicgen_cls")
     assert list(said.values()) == pytest.approx(want, abs=6e-4)
 
