@@ -81,9 +81,10 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
                 "Training",
                 (
                     ("--trainer.max_epochs N", "maximum number of epochs"),
-                    ("--early_stopping.patience N", "stop after N epochs without a better validation loss"),
+                    ("--early_stopping.patience N", "stop after N epochs without a better val_loss"),
                     ("--ckpt_path last", "resume the newest run of this name; or give a checkpoint file"),
-                    ("--calibrate false", "do not calibrate it; --test_after_fit false: do not test it"),
+                    ("--calibrate false", "do not calibrate the best checkpoint"),
+                    ("--test_after_fit false", "do not test the best checkpoint"),
                     (
                         "--trainer.logger.save_dir DIR",
                         "folder of all runs (lightning_logs); .name: sub-folder of the run",
