@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -32,9 +32,16 @@ _name_user()
 
 
 def load(
-    checkpoint: str | PathLike[str], device: str = "cpu", trust: Collection[str] = (), threshold: float = 0.5
+    checkpoint: str | PathLike[str] = "untrained",
+    device: str = "cpu",
+    trust: Collection[str] = (),
+    threshold: float = 0.5,
+    genres: Sequence[str] = (),
 ) -> GenreRecogniser:
-    """A trained classifier: `load("best.ckpt")("song.mp3")` gives the probability of each genre.
+    """A classifier: `load()("song.mp3")` and `load("best.ckpt")("song.mp3")` give the probability of each genre.
+
+    Without a checkpoint, genres are read from the tags of pretrained networks, whose weights are fetched once; see
+    `musicgen_cls.untrained`.
 
     On Linux with glibc, this function changes the calling process: freed memory stays in the process for its next
     tensors. Networks are then up to twice as fast, and the size of the process stays at its peak (see
@@ -42,19 +49,21 @@ def load(
     `MUSICGEN_CLS_KEEP_MEMORY=0` in the environment, the function does not change the process.
 
     Args:
-        checkpoint: a file that `fit` wrote.
+        checkpoint: a file that `fit` wrote, or `untrained`.
         device: where to compute, such as `cuda`.
         trust: modules outside of this package whose classes the checkpoint may name, such as the module of your own
             network. They are imported, which runs their code. Other modules in a checkpoint are not imported.
         threshold: `load(...).genre(...)` gives None if the most probable genre has a lower probability; 0 turns it off.
+        genres: of the untrained reading, only these.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged or another file, or names a class that is not trusted.
+        SourceError: the pretrained networks cannot be fetched.
         UsageError: the threshold is not from 0 to 1, or `MUSICGEN_CLS_KEEP_MEMORY` is neither 0 nor 1.
     """
     from musicgen_cls.recogniser import GenreRecogniser
 
-    return GenreRecogniser(checkpoint, device, trust, threshold)
+    return GenreRecogniser(checkpoint, device, trust, threshold, genres)
 
 
 def report(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from musicgen_cls import untrained
 from musicgen_cls.audio.io import check_sound, from_array, to_pcm
 from musicgen_cls.audio.windows import sliding_starts
 from musicgen_cls.checkpoints import Checkpoint, load_content, read_checkpoint
@@ -73,15 +74,19 @@ class GenreRecogniser:
     The process keeps freed memory from then on; see `musicgen_cls.load`.
 
     Args:
-        path: a checkpoint that `fit` wrote; no other file is needed.
+        path: a checkpoint that `fit` wrote, no other file is needed; or `untrained`, see `musicgen_cls.untrained`.
         device: where to compute.
         trust: modules outside of this package whose classes the checkpoint may name, such as the module of your own
             network. They are imported, which runs their code.
         threshold: `genre` gives None if the most probable genre has a lower probability; 0 turns it off.
 
+        genres: of the untrained reading, only these.
+
     Raises:
         CheckpointError: the checkpoint is missing, damaged or another file.
-        UsageError: the threshold is not from 0 to 1, or `MUSICGEN_CLS_KEEP_MEMORY` is neither 0 nor 1.
+        SourceError: the pretrained networks of the untrained reading cannot be fetched.
+        UsageError: genres are named for another checkpoint, the threshold is not from 0 to 1, or
+            `MUSICGEN_CLS_KEEP_MEMORY` is neither 0 nor 1.
     """
 
     def __init__(
@@ -90,9 +95,14 @@ class GenreRecogniser:
         device: str | torch.device = "cpu",
         trust: Collection[str] = (),
         threshold: float = THRESHOLD,
+        genres: Sequence[str] = (),
     ) -> None:
         self.threshold = check_threshold(threshold, "threshold")
         keep_memory()
+        if untrained.is_meant(path):
+            path = untrained.checkpoint(genres)
+        elif genres:
+            raise UsageError("genres: only for the untrained reading; a checkpoint has genres of its own")
         self.checkpoint = read_checkpoint(path, "checkpoint", trust)
         self.device = torch.device(device)
         self.task, data = load_classifier(self.checkpoint, self.device)

@@ -55,6 +55,11 @@ class Calibrated:
     bias: Mapping[str, float] | None = None
 
 
+def is_meant(path: str | PathLike[str]) -> bool:
+    """Whether a name stands for the untrained reading: `untrained`, if there is no such file."""
+    return str(path) == NAME and not Path(path).exists()
+
+
 def checkpoint(genres: Sequence[str] = (), tags: str | PathLike[str] | None = None) -> Path:
     """The file of the untrained reading; it is made if there is none yet.
 
@@ -83,7 +88,9 @@ def checkpoint(genres: Sequence[str] = (), tags: str | PathLike[str] | None = No
 def reading(tags: Tags, networks: Sequence[str], calibrated: Calibrated) -> tuple[GenreClassifier, Embeddings]:
     """Task and datamodule that read genres from tags."""
     by_tags = NETWORKS[0] in networks
-    data = Embeddings(backbones=list(networks), seconds=SECONDS, part="tags" if by_tags else "embeddings", genres=list(tags))
+    data = Embeddings(
+        backbones=list(networks), seconds=SECONDS, part="tags" if by_tags else "embeddings", genres=list(tags)
+    )
     if not by_tags:
         return _with_head(data, list(tags)), data
     names = [load(name).tag_names for name in networks]
@@ -148,7 +155,9 @@ def _own_mapping(path: Path) -> Tags:
             raise UsageError(f"--genre_tags {path}: genre '{genre}' needs tags of networks, as {example}")
         for network, tags in own.items():
             if network not in NETWORKS:
-                raise UsageError(f"--genre_tags {path}: genre '{genre}' names the network '{network}'; use {', '.join(NETWORKS)}")
+                raise UsageError(
+                    f"--genre_tags {path}: genre '{genre}' names the network '{network}'; use {', '.join(NETWORKS)}"
+                )
             known = load(network).tag_names
             for tag in tags:
                 if tag not in known:
@@ -159,7 +168,9 @@ def _own_mapping(path: Path) -> Tags:
 def _restricted(mapping: Tags, genres: Sequence[str]) -> dict[str, Any]:
     for genre in genres:
         if genre not in mapping:
-            raise UsageError(f"--genres {genre}: the mapping has {', '.join(mapping)}; name some of these, or give --genre_tags")
+            raise UsageError(
+                f"--genres {genre}: the mapping has {', '.join(mapping)}; name some of these, or give --genre_tags"
+            )
     if len(genres) == 1:
         raise UsageError(f"--genres {genres[0]}: only one genre; name two or more")
     return {genre: mapping[genre] for genre in (genres or mapping)}

@@ -10,6 +10,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 
+from musicgen_cls import untrained
 from musicgen_cls.callbacks.resuming import LastingStop
 from musicgen_cls.cli.command_line import option
 from musicgen_cls.cli.help import class_help
@@ -63,7 +64,8 @@ def flag_names() -> frozenset[str]:
 def checkpoint_of(command: str, args: Sequence[str], alone: list[str], settings: Sequence[dict[str, Any]]) -> str:
     """The checkpoint of a command line: an argument without an option, `--ckpt_path`, or a setting of a config.
 
-    It is removed from `alone`, the arguments without an option. For `predict` only a .ckpt file counts there.
+    It is removed from `alone`, the arguments without an option. For `predict` only a .ckpt file counts there, and the
+    untrained reading takes the place of a checkpoint that is not named.
 
     Raises:
         UsageError: there is none.
@@ -74,6 +76,8 @@ def checkpoint_of(command: str, args: Sequence[str], alone: list[str], settings:
         alone.remove(named[0])
         return named[0]
     path = given or next((s["ckpt_path"] for s in reversed(settings) if s.get("ckpt_path")), None)
+    if path is None and command == "predict":
+        return untrained.NAME
     if path is None:
         raise UsageError(f"{command} needs a checkpoint, as {_USE[command]}; without one it would use random weights")
     if not isinstance(path, str):
@@ -81,11 +85,7 @@ def checkpoint_of(command: str, args: Sequence[str], alone: list[str], settings:
     return path
 
 
-_USE = {
-    "validate": "musiccli validate best.ckpt",
-    "test": "musiccli test best.ckpt",
-    "predict": "musiccli predict song.mp3 --ckpt_path best.ckpt",
-}
+_USE = {"validate": "musiccli validate best.ckpt", "test": "musiccli test best.ckpt"}
 
 
 def _own_class(path: str, option: str) -> type:
@@ -113,3 +113,20 @@ def asked_class(args: Sequence[str]) -> str | None:
                 return class_help(known[wanted], f"--{place}")
             return f"--{place}.help CLASS explains one of: {', '.join(known)}\n"
     return None
+
+
+def with_untrained(path: str, args: Sequence[str]) -> str:
+    """The file of a checkpoint; for `untrained` the untrained reading, of the genres that the command line names.
+
+    Raises:
+        UsageError: genres are named for another checkpoint, or the reading does not have them.
+        SourceError: no pretrained network can be fetched.
+    """
+    genres, tags = option(args, "genres"), option(args, "genre_tags")
+    if not untrained.is_meant(path):
+        if genres is not None or tags is not None:
+            name = "--genres" if tags is None else "--genre_tags"
+            raise UsageError(f"{name}: only for the untrained reading, but {path} has genres of its own; leave one out")
+        return path
+    chosen = [] if genres is None else [genre.strip() for genre in genres.strip("[] ").split(",")]
+    return str(untrained.checkpoint(chosen, tags))

@@ -18,7 +18,7 @@ from musicgen_cls.callbacks.resuming import LastingStop
 from musicgen_cls.checkpoints import Checkpoint, WholeCheckpoints, read_checkpoint
 from musicgen_cls.cli import configs
 from musicgen_cls.cli.after import close_fit, test_beside
-from musicgen_cls.cli.arguments import MusicParser, asked_class, checkpoint_of, flag_names
+from musicgen_cls.cli.arguments import MusicParser, asked_class, checkpoint_of, flag_names, with_untrained
 from musicgen_cls.cli.attached import prediction_writer, progress_bar, test_report, training_callbacks
 from musicgen_cls.cli.checks import check_agreement, check_changes, check_genres, check_network, check_seed
 from musicgen_cls.cli.command_line import check_text, is_help, option, split, take_files
@@ -28,6 +28,7 @@ from musicgen_cls.cli.patches import patched
 from musicgen_cls.cli.runs import LAST, check_folders, resume_last, saved_last, settings_of
 from musicgen_cls.cli.trainer import MusicTrainer
 from musicgen_cls.datamodules.base import GenreDataModule
+from musicgen_cls.datamodules.stream import named_files
 from musicgen_cls.errors import UsageError, counted, one_line
 from musicgen_cls.files import as_path
 from musicgen_cls.memory import keep_memory
@@ -90,6 +91,10 @@ class MusicCLI(LightningCLI):
         parser.add_argument(
             "--threshold", type=float, default=THRESHOLD, help="A less probable genre is unsure; 0 turns it off."
         )
+        parser.add_argument(
+            "--genres", type=str | list[str] | None, help="Only these, as rock,jazz; without a checkpoint."
+        )
+        parser.add_argument("--genre_tags", type=str | None, help="YAML: tags of your genres; without a checkpoint.")
         parser.add_argument("--overwrite", type=bool, default=False, help="Let predict overwrite generated audio.")
         parser.add_argument(
             "--beside",
@@ -121,6 +126,9 @@ class MusicCLI(LightningCLI):
         self.trust = configs.trusted_modules(rest, given)
         if command in WITH_CHECKPOINT and not is_help(rest):
             path = checkpoint_of(command, rest, alone, [config.settings for config in given])
+            if command == "predict" and not (files or alone or option(rest, "data.files")):
+                named_files(None)
+            path = with_untrained(path, rest)
             self.trust = configs.trusted_modules(rest, given, as_path(path, "--ckpt_path"))
             self.checkpoint = read_checkpoint(path, trust=self.trust)
             rest = ["--config", configs.dumped(settings_of(self.checkpoint)), *rest]

@@ -33,7 +33,7 @@ def embed_collection(audio: Collection, window: int, embedders: Sequence[tuple[s
     Args:
         audio: tracks with their decoded audio.
         window: length of a window, samples.
-        embedders: for each network a name with the digest of its weights, the length of its rows, and the network.
+        embedders: for each network `name-digest` (of its weights), the length of its rows, and the network.
     """
     keys = [(digest, int(length), window) for digest, length in zip(audio.digests, audio.lengths, strict=True)]
     lengths = np.maximum(audio.lengths // window, 1)
@@ -105,7 +105,7 @@ def _embedded(
     """Entries and rows of tracks; windows of several short tracks go through the network together."""
     from tqdm import tqdm
 
-    with tqdm(total=len(tracks), desc=f"Embedding with {name.partition('-')[0]}", unit="track") as bar:
+    with tqdm(total=len(tracks), desc=f"Embedding with {name.rpartition('-')[0]}", unit="track") as bar:
         for group in _groups(audio, tracks, window):
             rows = embed(np.concatenate([windows for _, windows in group]))
             ends = np.cumsum([len(windows) for _, windows in group])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,12 @@ from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.front_end import FrontEnd
 from musicgen_cls.errors import CheckpointError, UsageError, check_positive
 from musicgen_cls.models.backbones import Backbone
-from musicgen_cls.pretrained.embedder import Embedder, Part, width
-from musicgen_cls.pretrained.load import digest_of, load
+from musicgen_cls.pretrained.embedder import Embedder, tags_of
+from musicgen_cls.pretrained.load import digest_of, facts_of, load
 from musicgen_cls.pretrained.table import WEIGHTS
 from musicgen_cls.sources.base import Source
+
+Part = Literal["embeddings", "tags"]
 
 SHORTEST_S = 0.5  # a shorter clip, repeated, is a tone
 
@@ -45,7 +47,9 @@ class EmbeddingFrontEnd(FrontEnd):
 
     def forward(self, items: Tensor) -> Tensor:
         """The input of the network from stored rows, or from audio."""
-        return super().forward(self._data[0].embed_windows(items) if items.dtype == torch.int16 else items)
+        data = self._data[0]
+        rows = data.embed_windows(items) if items.dtype == torch.int16 else items
+        return super().forward(rows if data.part == "embeddings" else tags_of(data.networks, rows))
 
     def represent(self, x: Tensor) -> Tensor:
         """Standardise; the last axis is the embedding."""
@@ -72,7 +76,7 @@ class Embeddings(AudioDataModule):
         seconds: length of the audio for one row, s.
         rows: number of consecutive rows in a window.
         windows_per_track: maximum number of windows of a track, evenly spaced, without overlap; all if not set.
-        part: `embeddings`; or `tags`, the logits of the networks' tags, which are not standardised.
+        part: `embeddings`; or `tags`, the logits of the networks' tags instead, which are not standardised.
         batch_size: windows in a batch.
     """
 
@@ -95,13 +99,12 @@ class Embeddings(AudioDataModule):
         if not self.backbones:
             raise UsageError("--data.backbones: empty; name one, such as yamnet")
         self.rows, self.windows_per_track, self.part = rows, windows_per_track, part
-        shapes = [load(name, weights=False) for name in self.backbones]
-        self.dims = [width(shape, part) for shape in shapes]
-        rate = max(shape.sample_rate for shape in shapes)
+        self._shapes = [load(name, weights=False) for name in self.backbones]
+        rate = max(shape.sample_rate for shape in self._shapes)
         self.audio: Collection | None = None
         """The tracks with their audio."""
         super().__init__(source=source, sample_rate=rate, seconds=seconds, batch_size=batch_size, **kwargs)
-        self.front_end = EmbeddingFrontEnd(sum(self.dims), self, standardise=part == "embeddings")
+        self.front_end = EmbeddingFrontEnd(self.dim, self, standardise=part == "embeddings")
 
     @property
     def window_samples(self) -> int:
@@ -112,6 +115,17 @@ class Embeddings(AudioDataModule):
     def window_length(self) -> int:
         """Length of a window, rows."""
         return self.rows
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a row."""
+        return sum(shape.dim for shape in self._shapes)
+
+    @property
+    def pretrained(self) -> list[dict[str, str]]:
+        """Facts about the backbones, for reports."""
+        pairs = zip(self.backbones, self._shapes, strict=True)
+        return [facts_of(name, shape) | {"digest": self.digests[name]} for name, shape in pairs]
 
     @cached_property
     def networks(self) -> list[Backbone]:
@@ -129,7 +143,7 @@ class Embeddings(AudioDataModule):
 
     def embed_windows(self, pcm: Tensor) -> Tensor:
         """Windows of audio, int16 `[batch, samples]`, to rows `[batch, rows, dim]`."""
-        embedder = Embedder(self.networks, self.sample_rate, self.part).to(pcm.device)
+        embedder = Embedder(self.networks, self.sample_rate).to(pcm.device)
         rows: Tensor = embedder(pcm.reshape(len(pcm) * self.rows, -1))
         return rows.reshape(len(pcm), self.rows, -1)
 
@@ -140,7 +154,7 @@ class Embeddings(AudioDataModule):
 
     def blank_window(self) -> Tensor:
         """Rows of zeros, `[1, rows, dim]`."""
-        return torch.zeros(1, self.rows, sum(self.dims))
+        return torch.zeros(1, self.rows, self.dim)
 
     def fit_front_end(self) -> None:
         """Fit mean and standard deviation on training rows."""
@@ -159,12 +173,12 @@ class Embeddings(AudioDataModule):
 
         def embed(pcm: Pcm) -> npt.NDArray[np.float32]:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-            embedder = Embedder([self.networks[number]], self.sample_rate, self.part).to(device)
+            embedder = Embedder([self.networks[number]], self.sample_rate).to(device)
             rows: npt.NDArray[np.float32] = embedder(torch.from_numpy(pcm).to(device)).cpu().numpy()
             embedder.to("cpu")
             return rows
 
-        return f"{self.part}-{name}-{self.digests[name]}", self.dims[number], embed
+        return f"{name}-{self.digests[name]}", self._shapes[number].dim, embed
 
     def state_dict(self) -> dict[str, Any]:
         """The state of all datamodules, and the digests of the backbones."""

@@ -43,6 +43,11 @@ class DataModuleInterface:
     finished_files: frozenset[str] = frozenset()
     """Versions of the files that a stopped `predict` has finished."""
 
+    @property
+    def pretrained(self) -> list[dict[str, str]]:
+        """Pretrained networks that the windows went through: name, trained_on, licence, source, known_overlaps."""
+        return []
+
     def first_seconds(self, row: int, seconds: float) -> Waveform | None:
         """The first seconds of a track of the collection, to listen to, `[samples]`; None without audio."""
         return None

@@ -1,9 +1,8 @@
-"""Several backbones side by side: windows of int16 audio to rows of embeddings or tags."""
+"""Several backbones side by side: windows of int16 audio to rows of embeddings, and these to tags."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,24 +11,21 @@ from musicgen_cls.audio.io import PCM_SCALE
 from musicgen_cls.errors import UsageError
 from musicgen_cls.models.backbones import Backbone
 
-Part = Literal["embeddings", "tags"]
-
 _AT_ONCE = 8  # windows; their activations then fit into a processor's cache
 
 
 class Embedder(nn.Module):
-    """One row for each window of audio: the mean over time of the embeddings, or of the tags, of each backbone.
+    """One row for each window of audio: the mean over time of the embeddings of each backbone.
 
     Args:
         backbones: the networks. A waveform at another rate than that of a network is resampled for it.
         sample_rate: sample rate of the audio, Hz.
-        part: `embeddings`, or the logits of the `tags`.
     """
 
-    def __init__(self, backbones: Sequence[Backbone], sample_rate: int, part: Part = "embeddings") -> None:
+    def __init__(self, backbones: Sequence[Backbone], sample_rate: int) -> None:
         super().__init__()
         self.backbones = nn.ModuleList(backbones)
-        self.sample_rate, self.part = sample_rate, part
+        self.sample_rate = sample_rate
 
     @torch.no_grad()
     def forward(self, pcm: Tensor) -> Tensor:
@@ -44,7 +40,7 @@ class Embedder(nn.Module):
     def _of(self, backbone: nn.Module, waveform: Tensor) -> Tensor:
         assert isinstance(backbone, Backbone)
         x = resampled(waveform, self.sample_rate, backbone.sample_rate)
-        rows = backbone.tags(x) if self.part == "tags" else backbone.embed(x)
+        rows = backbone.embed(x)
         if rows.ndim != 3 or len(rows) != len(x) or rows.shape[1] == 0:
             raise UsageError(
                 f"--data.backbones: {type(backbone).__name__} gives the shape {list(rows.shape)} for {len(x)} windows; "
@@ -53,15 +49,11 @@ class Embedder(nn.Module):
         return rows.float().mean(1)
 
 
-def width(backbone: Backbone, part: Part) -> int:
-    """Numbers in a row of a backbone.
-
-    Raises:
-        UsageError: tags are wanted, but it has none.
-    """
-    if part == "tags" and not backbone.tag_names:
-        raise UsageError(f"--data.part tags: {type(backbone).__name__} has no tags; use its embeddings")
-    return len(backbone.tag_names) if part == "tags" else backbone.dim
+@torch.no_grad()
+def tags_of(backbones: Sequence[Backbone], rows: Tensor) -> Tensor:
+    """Logits of the tags of each backbone in turn, `[..., tags]`, from rows of embeddings `[..., dim]`."""
+    parts = torch.split(rows, [backbone.dim for backbone in backbones], dim=-1)
+    return torch.cat([backbone.tags_of(part) for backbone, part in zip(backbones, parts, strict=True)], dim=-1)
 
 
 def resampled(waveform: Tensor, sample_rate: int, wanted: int) -> Tensor:

@@ -42,6 +42,12 @@ def load(name: str, weights: bool = True) -> Backbone:
     )
 
 
+def facts_of(name: str, backbone: Backbone) -> dict[str, str]:
+    """What a report says of a pretrained network."""
+    keys = ("trained_on", "licence", "source", "known_overlaps")
+    return {"name": name, **{key: str(getattr(backbone, key)) for key in keys}}
+
+
 def digest_of(backbone: Backbone) -> str:
     """The digest of all weights of a network, by name; 16 hexadecimal digits."""
     digest = hashlib.sha256()

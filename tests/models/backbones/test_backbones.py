@@ -31,7 +31,7 @@ def test_shapes_and_attributes(kind):
     assert embeddings.shape[1] == pytest.approx(span / backbone.hop_seconds + 1, abs=1)
 
 
-@pytest.mark.parametrize("kind", (MusiCNN, MusicVGG, YAMNet, JamendoMusiCNN))
+@pytest.mark.parametrize("kind", [MusiCNN, MusicVGG, YAMNet, JamendoMusiCNN])
 @torch.inference_mode()
 def test_short_clips_are_repeated(kind):
     backbone = kind().eval()
@@ -114,7 +114,7 @@ def reference(shared_data):
     return np.load(file)
 
 
-@pytest.mark.parametrize("name", ("MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"))
+@pytest.mark.parametrize("name", ["MSD_musicnn", "MTT_musicnn", "MSD_vgg", "MTT_vgg"])
 @torch.inference_mode()
 def test_equal_to_tensorflow(name, shared_data, published):
     expected = reference(shared_data)

@@ -16,7 +16,7 @@ class Backbone(nn.Module, ABC):
     """A network from waveforms to embeddings. It knows nothing of files and genres.
 
     It can be frozen or fine-tuned. Batch norm stays in evaluation mode, so that small batches do not change it.
-    A subclass sets the attributes below, and defines `embed`; and `tags` if it has tags.
+    A subclass sets the attributes below, and defines `embed`; and `tags` or `tags_of` if it has tags.
     """
 
     sample_rate: int
@@ -55,6 +55,16 @@ class Backbone(nn.Module, ABC):
 
         Raises:
             UsageError: the network has no tags.
+        """
+        return self.tags_of(self.embed(waveform))
+
+    def tags_of(self, embeddings: Tensor) -> Tensor:
+        """Logits of tags `[..., tags]` from embeddings `[..., dim]`, if one linear layer computes them.
+
+        The logits of a mean of embeddings are then the mean of the logits.
+
+        Raises:
+            UsageError: the network has no tags, or they depend on other layers.
         """
         raise UsageError(f"{type(self).__name__}: has no tags; use its embeddings with a trained head")
 

@@ -60,9 +60,9 @@ class JamendoTagger(Backbone):
         """Waveforms `[batch, samples]` to embeddings `[batch, time, dim]`, one for each patch."""
         return per_patch(self.features, self.spectrogram(waveform))
 
-    def tags(self, waveform: Tensor) -> Tensor:
-        """Waveforms `[batch, samples]` to logits of tags `[batch, time, 50]`, one row for each patch."""
-        logits: Tensor = self.output(self.embed(waveform))
+    def tags_of(self, embeddings: Tensor) -> Tensor:
+        """Logits of the tags `[..., 50]` from embeddings `[..., dim]`."""
+        logits: Tensor = self.output(embeddings)
         return logits
 
     def features(self, x: Tensor) -> Tensor:

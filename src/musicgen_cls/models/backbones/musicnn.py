@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from musicgen_cls.audio.mel import LogMel
+from musicgen_cls.errors import UsageError
 from musicgen_cls.models.backbones.base import Backbone, patches, per_patch, same_padding
 
 SAMPLE_RATE, N_FFT, HOP, BANDS = 16000, 512, 256, 96
@@ -97,6 +98,13 @@ class MusiCNN(PonsTagger):
         """Waveforms `[batch, samples]` to logits of tags `[batch, time, 50]`, one row for 3 s."""
         return per_patch(lambda x: self.layers(x)["logits"], self.spectrogram(waveform))
 
+    def tags_of(self, embeddings: Tensor) -> Tensor:
+        """Logits of the tags `[..., 50]` from embeddings `[..., 200]` of the layer `penultimate`."""
+        if self.layer != "penultimate":
+            raise UsageError(f"MusiCNN: its tags come from the layer penultimate, not from {self.layer}; leave it out")
+        logits: Tensor = self.output(embeddings)
+        return logits
+
     def layers(self, x: Tensor) -> dict[str, Tensor]:
         """The last layers of patches `[patches, frames, bands]`: `[patches, features]` each."""
         x = self.norm(x[:, None])
@@ -142,9 +150,9 @@ class MusicVGG(PonsTagger):
         """Waveforms `[batch, samples]` to the last pooled layer, `[batch, time, 256]`, one row for 3 s."""
         return per_patch(self.pool5, self.spectrogram(waveform))
 
-    def tags(self, waveform: Tensor) -> Tensor:
-        """Waveforms `[batch, samples]` to logits of tags `[batch, time, 50]`, one row for 3 s."""
-        logits: Tensor = self.output(self.embed(waveform))
+    def tags_of(self, embeddings: Tensor) -> Tensor:
+        """Logits of the tags `[..., 50]` from embeddings `[..., 256]`."""
+        logits: Tensor = self.output(embeddings)
         return logits
 
     def pool5(self, x: Tensor) -> Tensor:

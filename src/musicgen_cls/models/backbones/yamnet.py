@@ -63,9 +63,9 @@ class YAMNet(Backbone):
         """Waveforms `[batch, samples]` to embeddings `[batch, time, 1024]`, one for 0.48 s."""
         return per_patch(self.features, self.spectrogram(waveform))
 
-    def tags(self, waveform: Tensor) -> Tensor:
-        """Waveforms `[batch, samples]` to logits of tags `[batch, time, 521]`, one row for 0.48 s."""
-        logits: Tensor = self.output(self.embed(waveform))
+    def tags_of(self, embeddings: Tensor) -> Tensor:
+        """Logits of the tags `[..., 521]` from embeddings `[..., 1024]`."""
+        logits: Tensor = self.output(embeddings)
         return logits
 
     def features(self, x: Tensor) -> Tensor:
