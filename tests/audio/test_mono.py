@@ -10,6 +10,7 @@ from musicgen_cls.audio import io
 from musicgen_cls.audio.io import read, read_pcm, stream, to_pcm
 from musicgen_cls.audio.mono import mix_weights
 from musicgen_cls.datamodules.stream import stream_windows
+from musicgen_cls.synth.render import render
 
 RATE = 22050
 SIX = ("FL", "FR", "FC", "LFE", "BL", "BR")
@@ -37,24 +38,27 @@ def test_weights_of_speakers():
 @pytest.mark.parametrize(("name", "codec"), [("a.flac", "flac"), ("a.alac.m4a", "alac"), ("a.wv", "wavpack")])
 def test_surround_is_weighted_by_its_speakers(tmp_path, encode, name, codec):
     x = np.stack([noise(4096, seed) for seed in range(6)], axis=1)
-    order = [0, 1, 2, 3, 4, 5]
-    path = encode(tmp_path / name, x[:, order], RATE, codec, "5.1")
+    path = encode(tmp_path / name, x, RATE, codec, "5.1")
     np.testing.assert_allclose(read(path, RATE), x @ mix_weights(6, SIX), atol=1e-3)
 
 
-@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3"])  # soundfile's Vorbis has no phases above some frequency
 @pytest.mark.parametrize("gain", [-1.0, -0.9])
 def test_an_inverted_pair_is_read_from_its_louder_channel(tmp_path, caplog, suffix, gain):
     path = tmp_path / f"a.{suffix}"
-    soundfile.write(path, pair(noise(RATE), gain), RATE)
+    soundfile.write(path, pair(render("jazz", 0, seconds=2.0, sample_rate=RATE), gain), RATE)
     left = soundfile.read(path, dtype="float32")[0][:, 0]
-    np.testing.assert_array_equal(read(path, RATE), left)
-    assert caplog.text.count(f"{path}: its channels cancel each other in a mix; read from channel 1") == 1
+    got = read(path, RATE)
+    assert got.std() == pytest.approx(left.std(), rel=0.01)
+    if gain > -1:  # otherwise both are equally loud
+        np.testing.assert_allclose(got, left, atol=1e-6)
+    assert caplog.text.count(f"{path}: its channels cancel each other in a mix; read from channel ") == 1
 
 
 def test_an_inverted_pair_in_an_m4a(tmp_path, encode, caplog):
-    path = encode(tmp_path / "a.m4a", pair(noise(RATE), -1.0)[:, ::-1], RATE, "aac")
-    assert read(path, RATE).std() > 0.2
+    music = render("jazz", 0, seconds=2.0, sample_rate=RATE)
+    path = encode(tmp_path / "a.m4a", pair(music, -1.0), RATE, "aac")
+    assert read(path, RATE).std() == pytest.approx(music.std(), rel=0.1)
     assert "its channels cancel each other" in caplog.text
 
 
