@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -143,6 +144,11 @@ class Container:
         """Length of what was decoded, s."""
         return self.decoded / (self._stream.rate or 1)
 
+    def packets(self) -> Iterator[bytes]:
+        """The compressed audio, packet by packet."""
+        for packet in self._container.demux(self._stream):
+            yield bytes(packet)
+
     def share(self) -> float:
         """Fraction of the length in the header that was decoded; 1 without a length."""
         if self._container.format.name not in _WITH_LENGTH or not self.decoded:
@@ -179,3 +185,21 @@ def recognised(path: Path) -> bool:
             return True
     except AudioError:
         return False
+
+
+def packets_digest(path: Path) -> str:
+    """A hash of the compressed audio in a file, without its tags.
+
+    Raises:
+        AudioError: PyAV cannot read the file.
+    """
+    import av
+
+    total = hashlib.sha256()
+    try:
+        with Container(path) as container:
+            for packet in container.packets():
+                total.update(hashlib.sha256(packet).digest())
+    except av.FFmpegError as error:
+        raise AudioError(f"{path}: damaged ({_reason(error)})") from error
+    return total.hexdigest()
