@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -99,14 +100,24 @@ def _check_writable(path: Path) -> None:
 
 
 def _check_audio(path: Path, copy: Path) -> None:
-    """Raise `TagError` unless a copy has the same audio, byte for byte, and its start can be decoded."""
+    """Raise `TagError` unless a copy has the same audio, byte for byte, and its start can be decoded.
+
+    The packets of some formats end with the tags, as those of ape do; then all decoded samples are compared.
+    """
     try:
-        same = packets_digest(path) == packets_digest(copy)
         next(stream(copy, _RATE))
+        same = packets_digest(path) == packets_digest(copy) or _samples_digest(path) == _samples_digest(copy)
     except (MusicClsError, StopIteration) as error:
         raise TagError(f"{path}: with another tag it cannot be decoded; it is left as it is") from error
     if not same:
         raise TagError(f"{path}: another tag would change its audio; it is left as it is")
+
+
+def _samples_digest(path: Path) -> str:
+    total = hashlib.sha256()
+    for block in stream(path, _RATE):
+        total.update(block.tobytes())
+    return total.hexdigest()
 
 
 def _version(path: Path) -> tuple[int, int]:

@@ -11,13 +11,13 @@ from musicgen_cls.errors import AudioError, UsageError
 
 SUFFIXES = (
     *(".mp3", ".flac", ".ogg", ".oga", ".opus", ".spx", ".m4a", ".m4b", ".mp4", ".aif", ".aiff", ".aifc", ".wav"),
-    *(".wma", ".asf", ".ape", ".wv", ".mpc", ".tta"),
+    *(".wma", ".asf", ".ape", ".wv", ".mpc"),
 )
 """Suffixes of files whose genre tag can be written."""
 
 _CLASSES = {  # of mutagen, by module
     **{"mp3": "MP3", "flac": "FLAC", "oggvorbis": "OggVorbis", "oggopus": "OggOpus", "oggflac": "OggFLAC"},
-    **{"oggspeex": "OggSpeex", "mp4": "MP4", "aiff": "AIFF", "wave": "WAVE", "asf": "ASF", "trueaudio": "TrueAudio"},
+    **{"oggspeex": "OggSpeex", "mp4": "MP4", "aiff": "AIFF", "wave": "WAVE", "asf": "ASF"},
     **{"monkeysaudio": "MonkeysAudio", "wavpack": "WavPack", "musepack": "Musepack"},
 }
 _KEYS = {"VComment": "genre", "MP4Tags": "\xa9gen", "APEv2": "Genre", "ASFTags": "WM/Genre"}

@@ -24,40 +24,62 @@ JOURNAL = "tags.journal.jsonl"
 _CHUNK = 1 << 10
 
 
-class TagChange(Struct, kw_only=True):
-    """A change of a file: the original is its first `start` bytes now, `replaced`, and its last `end` bytes now.
+class Piece(Struct, array_like=True):
+    """`size` bytes of the original: those of the file now from `at`, or else `replaced`, compressed and in base64."""
 
-    `replaced` is compressed, in base64. `before` and `after` are SHA-256 sums of the whole file.
-    """
+    size: int
+    at: int = 0
+    replaced: str | None = None
+
+
+class TagChange(Struct, kw_only=True):
+    """A change of a file; its pieces make the original. `before` and `after` are SHA-256 sums of the whole file."""
 
     file: str
     old: list[str]
     new: str
     before: str
     after: str
-    start: int
-    end: int
-    replaced: str
     mtime_ns: int
+    pieces: list[Piece]
 
 
 def difference(file: Path, changed: Path, old: Sequence[str], new: str) -> TagChange:
     """The change from a file to its changed copy."""
-    with _mapped(file) as a, _mapped(changed) as b:
-        start = _common_start(a, b)
-        end = _common_end(a, b, min(len(a), len(b)) - start)
-        replaced = base64.b64encode(zlib.compress(a[start : len(a) - end])).decode()
+    with _mapped(file) as original, _mapped(changed) as now:
+        pieces = list(_pieces(original, now))
     return TagChange(
         file=str(file),
         old=list(old),
         new=new,
         before=digest(file),
         after=digest(changed),
-        start=start,
-        end=end,
-        replaced=replaced,
         mtime_ns=file.stat().st_mtime_ns,
+        pieces=pieces,
     )
+
+
+def _pieces(original: mmap.mmap, now: mmap.mmap) -> Iterator[Piece]:
+    """The original in terms of what is there now.
+
+    Most bytes are at the same distance from the start, or from the end, as they were.
+    """
+    shifts = (0, len(now) - len(original))
+    at, size, shift = 0, 0, None  # the present piece, and by how much it has moved; None: it was replaced
+    for start in range(0, len(original), _CHUNK):
+        chunk = original[start : start + _CHUNK]
+        found = next((s for s in shifts if start + s >= 0 and now[start + s : start + s + len(chunk)] == chunk), None)
+        if size and found != shift:
+            yield _piece(original, at, size, shift)
+            at, size = start, 0
+        size, shift = size + len(chunk), found
+    yield _piece(original, at, size, shift)
+
+
+def _piece(original: mmap.mmap, at: int, size: int, shift: int | None) -> Piece:
+    if shift is not None:
+        return Piece(size, at + shift)
+    return Piece(size, replaced=base64.b64encode(zlib.compress(original[at : at + size])).decode())
 
 
 def digest(path: Path) -> str:
@@ -130,9 +152,11 @@ def copy_permissions(path: Path, copy: Path) -> None:
 
 def _rebuild(path: Path, change: TagChange, place: Path) -> None:
     with _mapped(path) as now, place.open("wb") as file:
-        file.write(now[: change.start])
-        file.write(zlib.decompress(base64.b64decode(change.replaced)))
-        file.write(now[len(now) - change.end :])
+        for piece in change.pieces:
+            if piece.replaced is None:
+                file.write(now[piece.at : piece.at + piece.size])
+            else:
+                file.write(zlib.decompress(base64.b64decode(piece.replaced)))
     if digest(place) != change.before:
         raise TagError(f"{path}: the journal does not give its original bytes; it is left as it is")
 
@@ -141,19 +165,3 @@ def _rebuild(path: Path, change: TagChange, place: Path) -> None:
 def _mapped(path: Path) -> Iterator[mmap.mmap]:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         yield data
-
-
-def _common_start(a: mmap.mmap, b: mmap.mmap) -> int:
-    """The number of equal bytes at the start of both, to whole chunks."""
-    at, most = 0, min(len(a), len(b))
-    while at < most and a[at : at + _CHUNK] == b[at : at + _CHUNK]:
-        at += _CHUNK
-    return min(at, most)
-
-
-def _common_end(a: mmap.mmap, b: mmap.mmap, most: int) -> int:
-    """The number of equal bytes at the end of both, to whole chunks, `most` at most."""
-    at = 0
-    while at + _CHUNK <= most and a[len(a) - at - _CHUNK : len(a) - at] == b[len(b) - at - _CHUNK : len(b) - at]:
-        at += _CHUNK
-    return at
