@@ -99,6 +99,7 @@ class MusicCLI(LightningCLI):
             default=False,
             help="Let predict write genre tags into the files, after a question.",
         )
+        parser.add_argument("--restore_tags", type=bool, default=False, help="Undo write_tags; predict nothing.")
         parser.add_argument("--yes", type=bool, default=False, help="Write tags without a question.")
         parser.add_argument(
             "--beside",

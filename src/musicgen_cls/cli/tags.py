@@ -17,6 +17,8 @@ from musicgen_cls.tagging.genre import check_mutagen
 
 def check_options(config: Any, generates: bool) -> None:
     """Raise `UsageError` for options on the results of predict that cannot be met, before anything is predicted."""
+    if config.restore_tags:
+        raise UsageError("restore_tags: in a config it has no effect; write --restore_tags on the command line")
     for name in ("playlists", "write_tags"):
         if getattr(config, name) and generates:
             raise UsageError(f"--{name}: a generator predicts no genres; name the checkpoint of a classifier")

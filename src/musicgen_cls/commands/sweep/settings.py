@@ -31,7 +31,7 @@ _WITHOUT_EFFECT = (
         "threshold",
         "calibrate",
     ),
-    *("playlists", "write_tags", "yes"),
+    *("playlists", "write_tags", "restore_tags", "yes"),
 )
 
 
