@@ -180,6 +180,11 @@ def test_the_journal_is_written_first_and_a_torn_line_does_no_harm(tmp_path, wri
     line = journal.read_bytes()
     journal.write_bytes(line + line[:-20])
     assert len(undo.changes(tmp_path)) == 1
+    undo.note(tmp_path, undo.changes(tmp_path)[0])
+    assert journal.read_bytes() == line + line
+    journal.write_bytes(line[:-20])
+    undo.keep(tmp_path, undo.changes(tmp_path))
+    assert not journal.exists()
     journal.write_bytes(line.replace(b"jazz", b"rock"))
     with pytest.raises(RecordError, match=r"tags\.journal\.jsonl line 1: .*; remove this line"):
         undo.changes(tmp_path)

@@ -51,4 +51,4 @@ def restore_tags(
             left.append(change)
     undo.keep(folder, left[::-1])
     print(f"Tags:        restored in {counted(restored, 'file')}")
-    report_refused(refused, "restored")
+    report_refused(list(dict.fromkeys(refused)), "restored")  # a file that changed twice is named once

@@ -89,8 +89,12 @@ def digest(path: Path) -> str:
 
 
 def note(folder: Path, change: TagChange) -> None:
-    """Append a change to the journal in a folder. It is on disk before the file is changed."""
-    with (folder / JOURNAL).open("ab") as journal:
+    """Append a change to the journal in a folder, in place of a torn line. It is on disk before the file is changed."""
+    with (folder / JOURNAL).open("a+b") as journal:
+        journal.seek(max(0, journal.tell() - 1))
+        if journal.read() not in (b"", b"\n"):  # a killed process has left a part of a line
+            journal.seek(0)
+            journal.truncate(journal.read().rfind(b"\n") + 1)
         journal.write(records.seal(to_builtins(change)))
         journal.flush()
         os.fsync(journal.fileno())
