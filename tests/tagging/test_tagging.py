@@ -79,7 +79,7 @@ def test_a_tag_is_written_and_undone_byte_for_byte(tmp_path, write, name):
         assert read_genre(path) == (genre,)
         np.testing.assert_array_equal(samples(path), sound)
         assert path.stat().st_mode & 0o777 == 0o640
-    assert planned(path, genre="ünïcode röck " * 20).unchanged == 1
+    assert planned(path, genre="ÜnïCode röck " * 20).unchanged == 1
     noted = undo.changes(tmp_path)
     assert (noted[0].old, noted[0].new) == ([], "jazz")
     assert sum(len(piece.replaced or "") for change in noted for piece in change.pieces) < 20_000

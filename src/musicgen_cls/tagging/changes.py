@@ -42,6 +42,7 @@ class Plan:
     """Lines on files whose tags cannot be written."""
     unsure: int = 0
     unchanged: int = 0
+    """Files that have the predicted genre already; upper and lower case count as equal."""
 
 
 def plan(rows: Iterable[Mapping[str, Any]], threshold: float) -> Plan:
@@ -57,13 +58,13 @@ def plan(rows: Iterable[Mapping[str, Any]], threshold: float) -> Plan:
             continue
         try:
             old = read_genre(path)
-            if old == (row["genre"],):
+            if [genre.casefold() for genre in old] == [row["genre"].casefold()]:
                 found.unchanged += 1
                 continue
             _check_writable(path)
             change = Change(row["file"], path, old, row["genre"], row["probability"], _version(path))
         except (MusicClsError, OSError) as error:
-            found.refused.append(_line(path, error))
+            found.refused.append(_line(row["file"], error, path))
         else:
             found.changes.append(change)
     return found
@@ -75,7 +76,7 @@ def apply(change: Change, folder: Path) -> str | None:
     Returns:
         The reason why the file is left as it is, in a line that names it; None if it was changed.
     """
-    path = change.path
+    path = copy = change.path
     try:
         with writing(path) as copy:
             shutil.copyfile(path, copy)
@@ -87,7 +88,7 @@ def apply(change: Change, folder: Path) -> str | None:
                 raise TagError(f"{path}: has changed since it was predicted, and is left as it is")
             note(folder, difference_to_copy)
     except (MusicClsError, OSError) as error:
-        return _line(path, error)
+        return _line(change.file, error, path, copy)
     return None
 
 
@@ -125,11 +126,11 @@ def _version(path: Path) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _line(path: Path, error: Exception) -> str:
-    """The reason in one line that names the file, not its temporary copy."""
+def _line(file: str, error: Exception, *paths: Path) -> str:
+    """The reason in one line, with the file as it was named in place of its path or that of its copy."""
     if isinstance(error, OSError):
-        return f"{path}: cannot be written ({error.strerror})"
+        return f"{file}: cannot be read or written ({error.strerror})"
     reason = str(error)
-    if reason.startswith(f"{path}: "):
-        return reason
-    return f"{path}: {reason.partition(': ')[2] or reason}"
+    for path in paths:
+        reason = reason.removeprefix(f"{path}: ")
+    return f"{file}: {reason}"
