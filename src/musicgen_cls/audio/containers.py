@@ -88,11 +88,6 @@ class Container:
         best = streams.best("audio")
         return best if best in readable else readable[0]
 
-    @property
-    def speakers(self) -> tuple[str, ...]:
-        """FFmpeg's names of the speakers; empty if the file does not name them."""
-        return _speakers(self._stream.codec_context.layout)
-
     def blocks(self, size: int) -> Iterator[Block]:
         """All samples in order, at least `size` frames in each block but the last; full scale is 1.
 
