@@ -8,10 +8,13 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 import soundfile
 import soxr
@@ -186,3 +189,36 @@ def _look(browser: Any, path: Path) -> dict[str, Any]:
     page.close()
     fetched = [url for url in asked if not url.startswith(("data:", "file:"))]
     return found | {"fetched": fetched, "complaints": complaints}
+
+
+@pytest.fixture(scope="session")
+def encode() -> Callable[..., Path]:
+    """Writes a file with PyAV: `encode(path, samples [frames, channels], rate, codec)`; `video=True` adds a video."""
+    return _encode
+
+
+def _encode(
+    path: Path, samples: np.ndarray, rate: int, codec: str, layout: str | None = None, video: bool = False
+) -> Path:
+    with av.open(str(path), "w") as container:
+        moving = container.add_stream("mpeg4", rate=5, width=32, height=32, pix_fmt="yuv420p") if video else None
+        layout = layout or {1: "mono", 2: "stereo"}[samples.shape[1]]
+        stream = container.add_stream(codec, rate=rate, layout=layout)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T, np.float32), format="fltp", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+        kinds = {kind.name for kind in stream.codec_context.codec.audio_formats or ()}
+        kind = next((kind for kind in ("fltp", "flt", "s16p", "s16") if kind in kinds), stream.format.name)
+        stream.format, stream.bit_rate = kind, 192000
+        stream.codec_context.open()
+        sizes = stream.codec_context.frame_size or 1024
+        resampler = av.AudioResampler(format=kind, layout=layout, rate=rate, frame_size=sizes)
+        for part in (*resampler.resample(frame), *resampler.resample(None)):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+        for n in range(int(5 * len(samples) / rate) if moving else 0):
+            image = av.VideoFrame.from_ndarray(np.full((48, 32), 40 * n % 255, np.uint8), format="yuv420p")
+            image.pts, image.time_base = n, Fraction(1, 5)
+            container.mux(moving.encode(image))
+        if moving:
+            container.mux(moving.encode(None))
+    return path

@@ -9,9 +9,9 @@ from pathlib import Path
 from musicgen_cls import __version__
 from musicgen_cls.cli import help
 from musicgen_cls.cli.command import Command
-from musicgen_cls.cli.command_line import trusting, with_present_names
+from musicgen_cls.cli.command_line import asks_for, trusting, with_present_names
 from musicgen_cls.cli.exit import exit_status, leaving_at_once
-from musicgen_cls.commands import COMMANDS
+from musicgen_cls.commands import COMMANDS, RESTORE_TAGS
 from musicgen_cls.errors import nearest
 
 _FIRST = ("fit", "test", "predict", "judge", "export")  # the general help shows their examples
@@ -45,7 +45,9 @@ def main(args: Sequence[str] | None = None) -> int:
         print(help.command_help(name), end="")
         return 0
     sys.path.append(str(Path.cwd()))  # for the user's classes in configs; Python leaves it out for console scripts
-    return exit_status(lambda: _run(name, COMMANDS[name], rest), COMMANDS[name].stopped)
+    restores = name == "predict" and asks_for("restore_tags", rest)
+    command = RESTORE_TAGS if restores else COMMANDS[name]
+    return exit_status(lambda: _run(name, command, rest), command.stopped)
 
 
 def _run(name: str, command: Command, args: Sequence[str]) -> None:

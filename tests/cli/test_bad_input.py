@@ -146,6 +146,15 @@ class TestFiles:
         assert not Path("predictions/predictions.csv").exists()
         return said
 
+    def test_a_damaged_m4a(self, fails: Fails, checkpoint: Path, tmp_path: Path, encode: Callable[..., Path]) -> None:
+        path = encode(tmp_path / "cut.m4a", np.ones((22050, 1)) * 0.1, 22050, "aac")
+        path.write_bytes(path.read_bytes()[:1000])
+        assert "damaged, cut short, or of another format" in self.predict(fails, checkpoint, path)
+
+    def test_a_misspelt_option(self, fails: Fails, checkpoint: Path) -> None:
+        said = fails("predict", "--ckpt_path", checkpoint, "--playlist", "a.wav", *QUIET)
+        assert "playlists" in said  # the option's name is suggested
+
     def test_none_named(self, fails: Fails, checkpoint: Path) -> None:
         assert "--data.files" in fails("predict", "--ckpt_path", checkpoint, *QUIET)
 

@@ -450,7 +450,7 @@ def test_a_prediction_that_was_stopped_is_resumed(
 def test_every_file_without_a_prediction_is_listed(trained: Path, music: Path, tmp_path: Path, run: Run) -> None:
     songs = tmp_path / "songs"
     shutil.copytree(music / "metal", songs)
-    for name in ("a.m4a", "b.wma", "notes.txt", "cover.jpg"):
+    for name in ("a.m4a", "b.m4p", "notes.txt", "cover.jpg"):
         (songs / name).write_bytes(b"x")
     (songs / "broken.wav").write_text("not audio")
     shutil.copy(songs / "0.wav", songs / "[live] song.wav")
@@ -458,8 +458,9 @@ def test_every_file_without_a_prediction_is_listed(trained: Path, music: Path, t
     printed = run("predict", "--ckpt_path", trained / "checkpoints/best.ckpt", "--data.files", songs, *QUIET)
     assert len(pd.read_csv("predictions/predictions.csv")) == 8
     left_out = [line for line in printed.splitlines() if line.startswith("left out: ")]
-    assert [Path(line.split(": ")[1]).name for line in left_out] == ["broken.wav", "a.m4a", "b.wma", "notes.txt"]
-    assert "m4a cannot be decoded; convert it" in printed
+    assert [Path(line.split(": ")[1]).name for line in left_out] == ["a.m4a", "broken.wav", "b.m4p", "notes.txt"]
+    assert "a.m4a: not audio that can be read (damaged, cut short, or of another format)" in printed
+    assert "b.m4p: m4p is copy-protected and cannot be decoded; use a copy without protection" in printed
 
 
 def test_a_saved_config_and_a_checkpoint_go_together(trained: Path, music: Path, tmp_path: Path, run: Run) -> None:

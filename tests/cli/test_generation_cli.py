@@ -223,9 +223,9 @@ class TestPredict:
         assert str(file) in out
         Path("mine").mkdir()
         Path("mine/0.wav").write_bytes(file.read_bytes())
-        Path("mine/1.m4a").touch()
+        Path("mine/1.m4p").touch()
         _, _, err = run("predict", "--ckpt_path", checkpoint, "--data.files", "mine", "--data.genre", "metal")
-        assert err.count("left out: mine/1.m4a: m4a cannot be decoded") == 1
+        assert err.count("left out: mine/1.m4p: m4p is copy-protected and cannot be decoded") == 1
 
     def test_a_folder_that_holds_something_is_left_alone(self, run, checkpoint):
         Path("mine").mkdir()

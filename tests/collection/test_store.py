@@ -22,6 +22,7 @@ from musicgen_cls.collection.store import Store
 from musicgen_cls.errors import SourceError, StoreError, UnreachableError
 from musicgen_cls.sources.base import Problem, Source, Track
 from musicgen_cls.sources.folder import Folder
+from musicgen_cls.synth.render import render
 
 RATE = 8000
 TRACKS = 9
@@ -534,3 +535,15 @@ def test_tables_that_cannot_be_written(root, stores, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreError):
         write_tables(replace(gather(root, stores), folder=tmp_path / "file"))
+
+
+def test_other_formats_and_videos_are_tracks(tmp_path, encode):
+    (tmp_path / "jazz").mkdir()
+    for seed, (name, codec) in enumerate((("a.m4a", "aac"), ("b.wma", "wmav2"), ("c.mkv", "aac"))):
+        sound = render("jazz", seed, seconds=3, sample_rate=RATE)[:, None]
+        encode(tmp_path / "jazz" / name, sound, RATE, codec, video=name == "c.mkv")
+    (tmp_path / "jazz" / "d.m4a").write_bytes((tmp_path / "jazz" / "a.m4a").read_bytes()[:500])
+    found = collect(Folder(str(tmp_path)), RATE)
+    assert [track.id for track in found.tracks] == ["jazz/a.m4a", "jazz/b.wma", "jazz/c.mkv"]
+    assert [str(problem.path.name) for problem in found.problems] == ["d.m4a"]
+    assert "damaged, cut short, or of another format" in found.problems[0].reason

@@ -49,16 +49,16 @@ def test_names_that_stand_for_nothing(folder, name):
 
 
 def test_what_a_folder_holds_besides_is_named(folder):
-    for name in ("x/y/f.m4a", "x/g.WMA", "x/h.opus", "x/i.aiff"):
+    for name in ("x/y/f.m4p", "x/g.WMA", "x/h.opus", "x/i.m4a", "x/j.webm"):
         (folder / name).touch()
-    assert [path.name for path in find_files("x")] == ["c.flac", "h.opus", "i.aiff", "d.ogg"]
+    assert [path.name for path in find_files("x")] == ["c.flac", "g.WMA", "h.opus", "i.m4a", "j.webm", "d.ogg"]
     named = {problem.path.name: problem.reason for problem in skipped_files([".", "x"])}
-    assert named.keys() == {"notes.txt", "f.m4a", "g.WMA"}
-    assert named["f.m4a"].startswith("m4a cannot be decoded; convert it")
+    assert named.keys() == {"notes.txt", "f.m4p"}
+    assert named["f.m4p"].startswith("m4p is copy-protected and cannot be decoded; use a copy")
     assert named["notes.txt"] == "not audio, by its suffix"
     (folder / "apple").mkdir()
-    (folder / "apple" / "a.m4a").touch()
-    with pytest.raises(UsageError, match=r"m4a cannot be decoded, convert them to flac"):
+    (folder / "apple" / "a.m4p").touch()
+    with pytest.raises(UsageError, match=r"m4p is copy-protected and cannot be decoded"):
         find_files("apple")
 
 

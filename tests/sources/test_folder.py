@@ -82,12 +82,12 @@ def test_suffixes_of_any_case(tmp_path):
 
 def test_other_files_are_reported(tmp_path):
     touch(
-        tmp_path, "rock/a.wav", "rock/cover.jpg", "rock/x/notes", "lists/a.m3u", "artists.txt", "top.wav", "rock/b.m4a"
+        tmp_path, "rock/a.wav", "rock/cover.jpg", "rock/x/notes", "lists/a.m3u", "artists.txt", "top.wav", "rock/b.m4p"
     )
     source = Folder(str(tmp_path))
     assert {problem.path.name: problem.reason for problem in source.problems()} == {
         **dict.fromkeys(("notes", "a.m3u"), "not audio, by its suffix"),  # a picture is nobody's mistake
-        "b.m4a": "m4a cannot be decoded; convert it, as with ffmpeg -i 'b.m4a' 'b.flac'",
+        "b.m4p": "m4p is copy-protected and cannot be decoded; use a copy without protection",
         "top.wav": "not in the sub-folder of a genre",
     }
     assert source.genres == ("rock",)

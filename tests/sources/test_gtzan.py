@@ -56,11 +56,11 @@ def test_making_one_touches_nothing(tmp_path):
 def test_music_that_is_no_track_is_named(tmp_path):
     blues = tmp_path / "genres" / "blues"
     write(blues / "blues.00000.wav", blues / "blues.00000.au", blues / "song.wav", blues / "._blues.00001.wav")
-    for name in ("blues.00002.m4a", "notes.txt", "blues.00000.mp4"):
+    for name in ("blues.00002.m4p", "notes.txt", "blues.00000.mp4"):
         (blues / name).touch()
     named = {problem.path.name: problem.reason for problem in GTZAN(str(tmp_path)).problems()}
-    assert named.keys() == {"song.wav", "blues.00002.m4a"}
-    assert "cannot be decoded" in named["blues.00002.m4a"]
+    assert named.keys() == {"song.wav", "blues.00002.m4p"}
+    assert "cannot be decoded" in named["blues.00002.m4p"]
 
 
 @pytest.mark.parametrize(

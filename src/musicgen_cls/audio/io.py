@@ -1,22 +1,23 @@
-"""Reading of audio files: any format and sample rate of libsndfile to mono audio at a given sample rate."""
+"""Reading of audio files: any format and sample rate to mono audio at a given sample rate."""
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from musicgen_cls.audio.parts import Part, Slice, ends_in_a_page, parts, present_share
+from musicgen_cls.audio import containers, libsndfile
+from musicgen_cls.audio.containers import Container, UnknownFormat
+from musicgen_cls.audio.libsndfile import TRUNCATED, cut_short
+from musicgen_cls.audio.mono import Block, MonoMix
+from musicgen_cls.audio.mono import Waveform as Waveform
 from musicgen_cls.errors import RATES_HZ, AudioError, UnreachableError
 
 log = logging.getLogger(__name__)
 
-Waveform = npt.NDArray[np.float32]
 Pcm = npt.NDArray[np.int16]
 
 PCM_SCALE = 32768.0
@@ -24,8 +25,6 @@ PCM_SCALE = 32768.0
 
 _BLOCK = 1 << 18  # samples per channel that are read at a time: 12 s at 22050 Hz
 _SILENCE = 4 / PCM_SCALE  # maximum minus minimum of silence or dither: four 16-bit steps
-_SYSTEM_ERROR = 2  # libsndfile's code for errors of the operating system
-_TRUNCATED = 0.95  # a file with less than this fraction of the length in its header counts as cut short
 _LOUD = 4.0  # full scale plus 12 dB: decoders overshoot by less
 _INTEGERS = (256.0, 1.001 * PCM_SCALE)  # range of peaks in float files with 16-bit integer values
 
@@ -35,12 +34,13 @@ _FULL_SCALE = "full scale is 1"
 def stream(path: Path, sample_rate: int) -> Iterator[Waveform]:
     """Decode a file to its end, block by block, in constant memory.
 
-    Channels are averaged. soxr converts other sample rates at its high-quality setting (pass band to 91 % of the
-    Nyquist frequency, aliases below -100 dB). All parts of a joined file are read. A float file with 16-bit integer
-    values is scaled, with a warning.
+    `MonoMix` mixes the channels to one; it averages a stereo pair. soxr converts other sample rates at its high-quality
+    setting (pass band to 91 % of the Nyquist frequency, aliases below -100 dB). All parts of a joined file are read. A
+    float file with 16-bit integer values is scaled, with a warning.
 
     Args:
-        path: a file that libsndfile reads: wav, au, flac, ogg, opus, mp3, aiff and others.
+        path: a file that libsndfile reads (wav, flac, mp3, ogg, opus, aiff and others), or else PyAV (m4a, wma, webm,
+            ape and others, and videos with sound).
         sample_rate: sample rate of the output, Hz.
 
     Yields:
@@ -52,15 +52,15 @@ def stream(path: Path, sample_rate: int) -> Iterator[Waveform]:
     """
     import soxr
 
-    scale = _scale(path)
+    scale, mix = _scale(path), MonoMix(path, _SILENCE)
     resampler, rate_of = None, 0
-    for rate, block in _blocks(path, "float32"):
-        if rate != rate_of:
+    for block in _blocks(path, "float32"):
+        if (rate := block.rate) != rate_of:
             if resampler is not None:
                 yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
             resampler = None if rate == sample_rate else soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
             rate_of = rate
-        mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+        mono = mix(block)
         if not np.isfinite(mono).all():
             raise AudioError(f"{path}: holds values that are not finite (NaN or infinity)")
         mono = mono * np.float32(scale) if scale != 1 else mono
@@ -69,71 +69,48 @@ def stream(path: Path, sample_rate: int) -> Iterator[Waveform]:
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def _blocks(path: Path, dtype: str) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-    """Sample rate in Hz and samples `[frames, channels]`, block by block, of all recordings in a file.
+def _blocks(path: Path, dtype: str) -> Iterator[Block]:
+    """The samples of all recordings in a file, block by block, from libsndfile or else from PyAV.
 
     Raises:
         AudioError: as `stream`.
     """
-    import soundfile
-
     if not path.is_file():
         raise UnreachableError(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise AudioError(f"{path}: empty file (0 bytes)")
-    decoded = rate = 0
+    decoded = 0
     try:
-        found = parts(path)
-        pieces: Sequence[Part | None] = found or [None]
-        for part in pieces:
-            with _open(path, part) as file:
-                rate, declared, before = file.samplerate, file.frames, decoded
-                _check_rate(path, rate)
-                while len(block := file.read(_BLOCK, dtype=dtype, always_2d=True)):
-                    decoded += len(block)
-                    yield rate, block
-                trusted = file.format in ("FLAC", "MP3") and declared < 1 << 60 and not (part and part.head)
-                share = min((decoded - before) / declared, 1.0) if trusted and declared else present_share(path)
-                if decoded > before and share < _TRUNCATED:
-                    seconds = (decoded - before) / rate
-                    raise AudioError(f"{path}: cut short, {seconds:.1f} s of the {seconds / share:.1f} s in its header")
-                if file.format == "OGG" and not found and not ends_in_a_page(path):
-                    raise AudioError(f"{path}: cut short, in the middle of a page, after {decoded / rate:.1f} s")
-    except soundfile.LibsndfileError as error:
-        reason = str(error.error_string).removeprefix("Error : ").strip().rstrip(".")
-        if not reason or "does not exist" in reason:  # libsndfile's message for a file that is not an mp3
-            reason = "damaged, cut short, or of another format"
-        if error.code == _SYSTEM_ERROR:
-            raise UnreachableError(f"{path}: cannot be opened; check its permissions and its disk") from error
-        if decoded:
-            raise AudioError(f"{path}: damaged after {decoded / rate:.1f} s ({reason})") from error
-        raise AudioError(f"{path}: not audio that can be read ({reason})") from error
+        for block in _whole(path, dtype):
+            _check_rate(path, block.rate)
+            decoded += len(block.samples)
+            yield block
     except OSError as error:
         raise UnreachableError(f"{path}: cannot be read ({error.strerror})") from error
     if decoded == 0:
         raise AudioError(f"{path}: holds no audio (0 samples)")
 
 
+def _whole(path: Path, dtype: str) -> Iterator[Block]:
+    """As `_blocks`, for a file that exists."""
+    try:
+        yield from libsndfile.blocks(path, _BLOCK, dtype)
+        return
+    except libsndfile.Refused as refused:  # before the first block
+        try:
+            container = Container(path)
+        except UnknownFormat as unknown:
+            raise (unknown if path.suffix.lower() in containers.SUFFIXES else refused.reason) from refused
+    with container:
+        yield from container.blocks(_BLOCK)
+        if (share := container.share()) < TRUNCATED:
+            raise cut_short(path, container.seconds, share)
+
+
 def _check_rate(path: Path, rate: int) -> None:
     low, high = RATES_HZ
     if not low <= rate <= high:
         raise AudioError(f"{path}: a sample rate of {rate} Hz, not from {low} to {high}; its header may be damaged")
-
-
-def _open(path: Path, part: Part | None) -> Any:
-    """Open a file, or a part of it, for sequential reading.
-
-    soundfile seeks after each read in a seekable file, which fails in a FLAC of unknown length.
-    """
-    import soundfile
-
-    class Sequential(soundfile.SoundFile):  # type: ignore[misc]
-        def seekable(self) -> bool:
-            return False
-
-    if part is not None:
-        return Sequential(Slice(path, part))
-    return Sequential(os.fsencode(path) if os.name == "posix" else path)  # bytes, since a name may not be UTF-8
 
 
 def _begins(path: Path) -> bytes:
@@ -153,12 +130,12 @@ def _scale(path: Path) -> float:
     try:
         if _begins(path).startswith((b"OggS", b"fLaC", b"ID3", b"\xff")):
             return 1.0
-        with _open(path, None) as file:
+        with libsndfile.opened(path) as file:
             if file.subtype not in ("FLOAT", "DOUBLE"):
                 return 1.0
     except (soundfile.LibsndfileError, OSError):
         return 1.0  # `stream` raises the error
-    peak = max((float(np.abs(block).max()) for _, block in _blocks(path, "float32")), default=0.0)
+    peak = max((float(np.abs(block).max()) for _, block, _ in _blocks(path, "float32")), default=0.0)
     if not _LOUD < peak < np.inf:  # `stream` raises the error for values that are not finite
         return 1.0
     if not _INTEGERS[0] <= peak <= _INTEGERS[1]:
@@ -187,9 +164,21 @@ def read_pcm(path: Path, sample_rate: int) -> Pcm:
     A 16-bit mono file at this sample rate is copied, which takes a third of the time.
     """
     if not _is_pcm(path, sample_rate):
-        return to_pcm(read(path, sample_rate))
-    pcm: Pcm = np.concatenate([block[:, 0] for _, block in _blocks(path, "int16")])
+        return _read_pcm(path, sample_rate)
+    pcm: Pcm = np.concatenate([block[:, 0] for _, block, _ in _blocks(path, "int16")])
     check_range(path, pcm.min() / PCM_SCALE, pcm.max() / PCM_SCALE, len(pcm))
+    return pcm
+
+
+def _read_pcm(path: Path, sample_rate: int) -> Pcm:
+    """As `to_pcm(read(...))`, with half of its memory: each block is converted at once."""
+    converted, low, high = [np.empty(0, np.int16)], np.inf, -np.inf
+    for block in stream(path, sample_rate):
+        if block.size:
+            low, high = min(low, float(block.min())), max(high, float(block.max()))
+            converted.append(to_pcm(block))
+    pcm = np.concatenate(converted)
+    check_range(path, low, high, len(pcm))
     return pcm
 
 
@@ -200,7 +189,7 @@ def _is_pcm(path: Path, sample_rate: int) -> bool:
     try:
         if _begins(path).startswith((b"OggS", b"ID3", b"\xff")):
             return False
-        with _open(path, None) as file:
+        with libsndfile.opened(path) as file:
             return (file.subtype, file.channels, file.samplerate) == ("PCM_16", 1, sample_rate)
     except (soundfile.LibsndfileError, OSError):
         return False  # `read` raises the error
@@ -239,7 +228,7 @@ def check_range(path: Path | str, low: float, high: float, samples: int) -> None
         raise AudioError(f"{path}: holds values that are not finite (NaN or infinity)")
     if high - low <= _SILENCE:
         what = "silent" if max(abs(low), abs(high)) <= _SILENCE else f"constant (every sample is about {high:.3f})"
-        raise AudioError(f"{path}: {what} throughout, {samples} samples, as the mean of its channels")
+        raise AudioError(f"{path}: {what} throughout, {samples} samples")
 
 
 def to_pcm(waveform: Waveform) -> Pcm:

@@ -44,6 +44,8 @@ class PredictionWriter(Callback):
     def __init__(self, out: str = "predictions", threshold: float = THRESHOLD) -> None:
         self.out = as_path(out, "--out")
         self.threshold = check_threshold(threshold)
+        self.rows: list[dict[str, Any]] = []
+        """The predictions, once all are written."""
         self._done: dict[str, dict[str, Any]] = {}
 
     def resume(self, datamodule: GenreDataModule, checkpoint: Path) -> None:
@@ -141,6 +143,7 @@ class PredictionWriter(Callback):
         except OSError as error:
             raise self._unwritable(error) from error
         self._remove_journals()
+        self.rows = good
         print(format_predictions(good))
         for reason in left_out:
             print(f"left out: {reason}")

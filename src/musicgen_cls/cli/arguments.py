@@ -30,7 +30,17 @@ _OWN = {
     "checkpoint",
     "early_stopping",
 }
-_OWN_FLAGS = {"overwrite", "calibrate", "test_after_fit", "verify", "verbose", "weights_only", "return_predictions"}
+_TAGGING = {"playlists", "write_tags", "restore_tags", "yes"}
+_OWN_FLAGS = {
+    *_TAGGING,
+    "overwrite",
+    "calibrate",
+    "test_after_fit",
+    "verify",
+    "verbose",
+    "weights_only",
+    "return_predictions",
+}
 _BOOL = ("bool", "bool | None", bool, bool | None)
 
 
@@ -48,7 +58,7 @@ def _classes() -> tuple[type, ...]:
 
 def option_names() -> set[str]:
     """All arguments of the trainer, of the classes and of the CLI: suggestions for a misspelt name."""
-    return _OWN.union(*(arguments_of(cls) for cls in _classes()))
+    return _OWN.union(_TAGGING, *(arguments_of(cls) for cls in _classes()))
 
 
 @cache

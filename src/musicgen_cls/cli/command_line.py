@@ -66,6 +66,15 @@ def option(args: Sequence[str], name: str) -> str | None:
     return found
 
 
+def asks_for(flag: str, args: Sequence[str]) -> bool:
+    """Whether a command line has a flag, and does not turn it off."""
+    for arg, following in zip(args, [*args[1:], ""], strict=True):
+        name, _, value = arg.partition("=")
+        if name == f"--{flag}":
+            return (value or following).lower() not in ("false", "no", "off", "0")
+    return False
+
+
 def is_help(args: Sequence[str]) -> bool:
     """Whether a command line asks for help or for the config, not for a run."""
     names = [arg.partition("=")[0] for arg in args]

@@ -149,6 +149,19 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
                 ),
             ),
             (
+                "With the result",
+                (
+                    ("--playlists", "write a playlist (M3U8) for each genre into the folder"),
+                    (
+                        "--write_tags",
+                        "write the genre into the tags of files whose probability is at or above --threshold (0.5); "
+                        "lists the changes and asks",
+                    ),
+                    ("--yes", "write tags without a question"),
+                    ("--restore_tags", "undo --write_tags, with the journal in --out DIR; predicts nothing"),
+                ),
+            ),
+            (
                 "With a generator",
                 (
                     ("--model.seconds S", "length of each recording, including its prompt, s"),

@@ -26,6 +26,7 @@ from musicgen_cls.cli.finders import Found, settings_found, take_finders
 from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.cli.patches import patched
 from musicgen_cls.cli.runs import LAST, check_folders, resume_last, saved_last, settings_of
+from musicgen_cls.cli.tags import check_options, use_predictions
 from musicgen_cls.cli.trainer import MusicTrainer
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.stream import named_files
@@ -96,6 +97,15 @@ class MusicCLI(LightningCLI):
         )
         parser.add_argument("--genre_tags", type=str | None, help="YAML: tags of your genres; without a checkpoint.")
         parser.add_argument("--overwrite", type=bool, default=False, help="Let predict overwrite generated audio.")
+        parser.add_argument("--playlists", type=bool, default=False, help="Let predict write one M3U8 a genre.")
+        parser.add_argument(
+            "--write_tags",
+            type=bool,
+            default=False,
+            help="Let predict write genre tags into the files, after a question.",
+        )
+        parser.add_argument("--restore_tags", type=bool, default=False, help="Undo write_tags; predict nothing.")
+        parser.add_argument("--yes", type=bool, default=False, help="Write tags without a question.")
         parser.add_argument(
             "--beside",
             type=Source | None,
@@ -189,7 +199,9 @@ class MusicCLI(LightningCLI):
 
     def _callbacks(self, config: Any, recipe: Any) -> list[Any]:
         if self.subcommand == "predict":
-            return [prediction_writer(config, self.checkpoint)]
+            writer = prediction_writer(config, self.checkpoint)
+            check_options(config, generates=not isinstance(writer, PredictionWriter))
+            return [writer]
         if self.subcommand != "fit":
             return [test_report(config)]
         callbacks = training_callbacks(config, recipe, self._parser("fit"), self.found)
@@ -246,6 +258,12 @@ class MusicCLI(LightningCLI):
         for writer in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(writer, PredictionWriter) and self.checkpoint is not None:
                 writer.resume(self.datamodule, self.checkpoint.path)
+
+    def after_predict(self) -> None:
+        """Write the playlists and tags that the options ask for, once all files are predicted."""
+        for writer in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(writer, PredictionWriter) and self.trainer.is_global_zero:
+                use_predictions(self.config["predict"], writer.out, writer.rows, self.datamodule.genres)
 
     def after_test(self) -> None:
         """Test the tracks of `--beside` in the same way, and draw both."""

@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 VERIFIED = "verified.json"
 
-_FORMAT = 2  # raise when decoding or the journal changes, so that older stores are not used
+_FORMAT = 3  # raise when decoding or the journal changes, so that older stores are not used
 _SYNC_BYTES, _SYNC_S = 1 << 26, 20.0  # a killed process loses at most so much
 _TICK_S = 0.02  # the resolution of times of change on a file system
 

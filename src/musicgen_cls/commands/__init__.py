@@ -86,3 +86,11 @@ COMMANDS = {
         stopped=FROM_START,
     ),
 }
+
+RESTORE_TAGS = Command(
+    "undo predict --write_tags",
+    "musiccli predict --restore_tags --out predictions",
+    "musicgen_cls.commands.restore_tags:restore_tags",
+    positional=("files...",),
+)
+"""A form of predict that predicts nothing."""

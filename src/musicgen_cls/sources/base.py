@@ -13,16 +13,16 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-AUDIO_SUFFIXES = (
-    *(".wav", ".au", ".flac", ".ogg", ".mp3", ".opus", ".oga", ".aif", ".aiff", ".aifc", ".snd", ".w64", ".caf"),
-)
-"""Formats that libsndfile reads."""
+from musicgen_cls.audio import containers, libsndfile
 
-OTHER_AUDIO = (
-    *(".m4a", ".mp4", ".aac", ".wma", ".ape", ".wv", ".mpc", ".alac", ".ac3", ".amr", ".dsf", ".dff", ".tta", ".mka"),
-    *(".webm", ".ra", ".mp2", ".spx", ".m4b", ".m4p", ".3gp"),
-)
-"""Audio formats that libsndfile does not read."""
+AUDIO_SUFFIXES = (*libsndfile.SUFFIXES, *containers.SUFFIXES)
+"""Formats that can be read, the preferred ones first."""
+
+COMMON_SUFFIXES = "wav, au, flac, ogg, mp3, opus, aiff, m4a, wma, and others that FFmpeg reads"
+"""`AUDIO_SUFFIXES` in words, for messages."""
+
+PROTECTED = (".m4p", ".aax", ".aaxc")
+"""Audio formats with copy protection, which cannot be read."""
 
 IMAGES = (".png", ".jpg", ".jpeg")
 """Images beside the music: covers, and the figures of `predict`."""
@@ -119,9 +119,9 @@ class Source(ABC):
         return None
 
 
-def other_format(path: Path) -> str:
-    """The reason why audio that libsndfile cannot read is left out, and the remedy."""
-    return f"{path.suffix[1:]} cannot be decoded; convert it, as with ffmpeg -i {path.name!r} {path.stem + '.flac'!r}"
+def protected_format(path: Path) -> str:
+    """The reason why audio with copy protection is left out, and the remedy."""
+    return f"{path.suffix[1:]} is copy-protected and cannot be decoded; use a copy without protection"
 
 
 def connected(ties: Sequence[Sequence[Hashable]]) -> npt.NDArray[np.int64]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from musicgen_cls.errors import UsageError
 from musicgen_cls.files import as_path
-from musicgen_cls.sources.base import AUDIO_SUFFIXES, IMAGES, OTHER_AUDIO, Problem, other_format
+from musicgen_cls.sources.base import AUDIO_SUFFIXES, COMMON_SUFFIXES, IMAGES, PROTECTED, Problem, protected_format
 
 
 def find_files(names: Sequence[str] | str, option: str = "--data.files") -> list[Path]:
@@ -32,12 +32,11 @@ def find_files(names: Sequence[str] | str, option: str = "--data.files") -> list
         else:
             matches = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file())  # noqa: PTH207
         if not matches:
-            wanted = ", ".join(suffix[1:] for suffix in AUDIO_SUFFIXES)
-            others = sorted({f.suffix[1:].lower() for f in _within(path) if f.suffix.lower() in OTHER_AUDIO})
-            more = f"; {', '.join(others)} cannot be decoded, convert them to flac" if others else ""
+            closed = sorted({f.suffix[1:].lower() for f in _within(path) if f.suffix.lower() in PROTECTED})
+            more = f"; {', '.join(closed)} is copy-protected and cannot be decoded" if closed else ""
             raise UsageError(
-                f"{option} {name}: no such file, no folder with audio ({wanted}), and no pattern that matches; check "
-                f"the name{more}"
+                f"{option} {name}: no such file, no folder with audio ({COMMON_SUFFIXES}), and no pattern that "
+                f"matches; check the name{more}"
             )
         found += matches
     once: dict[str, Path] = {}
@@ -53,7 +52,7 @@ def skipped_files(names: Sequence[str] | str, option: str = "--data.files") -> l
         for file in _within(as_path(name, option)):
             suffix = file.suffix.lower()
             if suffix not in AUDIO_SUFFIXES and suffix not in IMAGES:
-                reason = other_format(file) if suffix in OTHER_AUDIO else "not audio, by its suffix"
+                reason = protected_format(file) if suffix in PROTECTED else "not audio, by its suffix"
                 found.setdefault(normpath(file.absolute()), Problem(file, reason))
     return list(found.values())
 

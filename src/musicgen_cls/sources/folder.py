@@ -7,7 +7,16 @@ from pathlib import Path
 
 from musicgen_cls.errors import SourceError
 from musicgen_cls.files import as_path, shown
-from musicgen_cls.sources.base import AUDIO_SUFFIXES, IMAGES, OTHER_AUDIO, Problem, Source, Track, other_format
+from musicgen_cls.sources.base import (
+    AUDIO_SUFFIXES,
+    COMMON_SUFFIXES,
+    IMAGES,
+    PROTECTED,
+    Problem,
+    Source,
+    Track,
+    protected_format,
+)
 from musicgen_cls.sources.names import AmbiguousName, Names, composed
 from musicgen_cls.tables import read_csv
 
@@ -15,10 +24,10 @@ from musicgen_cls.tables import read_csv
 class Folder(Source):
     """A folder with a sub-folder for each genre, which has the genre's name.
 
-    The files may be at any depth in the sub-folders: wav, flac, ogg, opus, mp3, aiff and others, with any sample rate
-    and number of channels. Artists come from `artists.csv` in the folder (columns `file,genre,artist`, files relative
-    to the folder), or else from the files' tags. Files with names like `song.0.wav` and `song.1.wav` can be parts of
-    one track. The genre of a generated recording comes from `continuations.jsonl`.
+    The files may be at any depth in the sub-folders: wav, flac, mp3, m4a, ogg, opus, wma, aiff and others, also videos,
+    with any sample rate and number of channels. Artists come from `artists.csv` in the folder (columns
+    `file,genre,artist`, files relative to the folder), or else from the files' tags. Files with names like `song.0.wav`
+    and `song.1.wav` can be parts of one track. The genre of a generated recording comes from `continuations.jsonl`.
 
     Args:
         root: the folder.
@@ -52,7 +61,7 @@ class Folder(Source):
         """Files without an audio suffix, audio outside of the sub-folders, and missing files of `artists.csv`."""
         known = (*self.suffixes, *IMAGES)
         odd = [Problem(f, self._why_not(f)) for f in self._files if f.suffix.lower() not in known]
-        music = (*self.suffixes, *OTHER_AUDIO)
+        music = (*self.suffixes, *PROTECTED)
         loose = [f for f in sorted(self.location.iterdir()) if f.suffix.lower() in music and f.is_file()]
         missing = [self.location / name for name in self._artists[1]]
         return [
@@ -74,8 +83,8 @@ class Folder(Source):
 
     def _why_not(self, file: Path) -> str:
         """The reason why a file is not a track."""
-        other = self.suffixes == AUDIO_SUFFIXES and file.suffix.lower() in OTHER_AUDIO
-        return other_format(file) if other else f"not {self._kind}, by its suffix"
+        closed = self.suffixes == AUDIO_SUFFIXES and file.suffix.lower() in PROTECTED
+        return protected_format(file) if closed else f"not {self._kind}, by its suffix"
 
     @property
     def _kind(self) -> str:
@@ -98,7 +107,8 @@ class Folder(Source):
         root = self.location
         audio = [file for file in self._files if file.suffix.lower() in self.suffixes]
         if not audio:
-            wanted = ", ".join(suffix[1:] for suffix in self.suffixes)
+            audio_wanted = self.suffixes == AUDIO_SUFFIXES
+            wanted = COMMON_SUFFIXES if audio_wanted else ", ".join(suffix[1:] for suffix in self.suffixes)
             raise SourceError(
                 f"{self.location}: no {self._kind} in sub-folders; put {wanted} files into a sub-folder for each genre"
             )

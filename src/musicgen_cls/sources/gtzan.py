@@ -11,7 +11,14 @@ from typing import Literal, cast, get_args
 
 from musicgen_cls.errors import SourceError
 from musicgen_cls.files import as_path
-from musicgen_cls.sources.base import OTHER_AUDIO, Problem, Side, Source, Track, other_format
+from musicgen_cls.sources.base import (
+    PROTECTED,
+    Problem,
+    Side,
+    Source,
+    Track,
+    protected_format,
+)
 from musicgen_cls.sources.download import fetch, unpack
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
@@ -99,8 +106,8 @@ class GTZAN(Source):
         problems = []
         for file in others:
             suffix, known = file.suffix.lower(), file.name.removesuffix(file.suffix) in paths
-            if suffix in OTHER_AUDIO and not known:
-                problems.append(Problem(file, other_format(file)))
+            if suffix in PROTECTED and not known:
+                problems.append(Problem(file, protected_format(file)))
             elif suffix in self.suffixes and not known:
                 problems.append(Problem(file, "not a name of a GTZAN track, such as blues.00000.wav"))
         return problems
@@ -135,7 +142,7 @@ class GTZAN(Source):
         first, *others = self.suffixes
         return (
             f"{root}: {'no GTZAN in it' if root.exists() else 'no such folder'} (expected files like "
-            f"GENRE/GENRE.00000{first}, or {' '.join(others)}, in it or its folder genres, genres_original or "
+            f"GENRE/GENRE.00000{first}, or {' '.join(others[:6])}, in it or its folder genres, genres_original or "
             "Data/genres_original)"
         )
 

@@ -31,6 +31,7 @@ _WITHOUT_EFFECT = (
         "threshold",
         "calibrate",
     ),
+    *("playlists", "write_tags", "restore_tags", "yes"),
 )
 
 

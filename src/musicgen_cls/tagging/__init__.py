@@ -1,0 +1,1 @@
+"""Genre tags in audio files: read, written safely, and restored byte for byte."""
