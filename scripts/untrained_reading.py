@@ -7,8 +7,8 @@ and biases into src/musicgen_cls/data/untrained.yaml. Each genre must have tags 
 
 1. Reference: the mean logits of the tags of `REFERENCE` tracks, the same number of each genre where there are so many.
    Means and standard deviations of any mapping are computed from them; their labels are not used.
-2. Calibration: temperature and biases by `fit_calibration` on all tracks. They are the only labelled numbers in the
-   reading of tags; the accuracy of tracks in 10 parts, each with the calibration fitted on the other nine, is printed.
+2. Calibration: temperature and biases by `fit_calibration` on the same number of tracks of each genre. Only they depend
+   on labels. The script prints the accuracy of tracks in 10 parts, each calibrated on tracks of the other nine.
 3. Classifier: logistic regression on MusiCNN's embeddings of all tracks, for machines that cannot fetch YAMNet.
 """
 
@@ -92,7 +92,12 @@ def main(folders: list[str]) -> None:
         log_probs = np.concatenate([logits[row] for row in chosen])
         return Scores(np.arange(len(track)), track, np.zeros(len(track), np.float32), labels[chosen][track], log_probs)
 
-    fit = fit_calibration(scores(np.arange(len(labels))))
+    fewest = min(np.bincount(labels))
+
+    def balanced(rows: np.ndarray) -> np.ndarray:
+        return np.array([row for row in rows if turns[row] < fewest])
+
+    fit = fit_calibration(scores(balanced(np.arange(len(labels)))))
     before = text.partition("temperature:")[0].rstrip()
     biases = ", ".join(f"{genre}: {value:.3f}" for genre, value in zip(mapping, fit.bias, strict=True))
     path.write_text(f"{before}\ntemperature: {fit.temperature:.3f}\nbias: {{{biases}}}\n", encoding="utf-8")
@@ -100,7 +105,7 @@ def main(folders: list[str]) -> None:
 
     right = np.zeros(len(labels), bool)
     for others, own in StratifiedKFold(10, shuffle=True, random_state=SEED).split(labels, labels):
-        found = fit_calibration(scores(others))
+        found = fit_calibration(scores(balanced(others)))
         for row in own:
             u = logits[row] / found.temperature + found.bias
             p = np.exp(u - u.max(1, keepdims=True))

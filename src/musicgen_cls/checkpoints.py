@@ -76,7 +76,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 def trained(steps: int, epochs: int) -> str:
     """The length of a training, in words."""
-    return f"trained for {counted(steps, 'step')} in {counted(epochs, 'epoch')}"
+    return f"trained for {counted(steps, 'step')} in {counted(epochs, 'epoch')}" if steps else "not trained"
 
 
 def read_checkpoint(path: str | PathLike[str], option: str = "--ckpt_path", trust: Collection[str] = ()) -> Checkpoint:

@@ -16,7 +16,7 @@ from functools import cache, partial
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,11 +24,16 @@ import yaml
 from torch import Tensor
 
 from musicgen_cls import __version__
+from musicgen_cls.collection.collection import Collection
+from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.embeddings import Embeddings
 from musicgen_cls.errors import SourceError, UsageError, nearest, one_line
 from musicgen_cls.files import as_path, cache_root, writing
+from musicgen_cls.metrics.intervals import Interval, wilson
+from musicgen_cls.metrics.scores import Scores
 from musicgen_cls.models.heads.linear_probe import LinearProbe
 from musicgen_cls.models.heads.tag_reading import TagReading
+from musicgen_cls.pretrained.embedder import tags_of
 from musicgen_cls.pretrained.fetch import fetch
 from musicgen_cls.pretrained.load import load
 from musicgen_cls.tasks.classification import GenreClassifier
@@ -38,6 +43,8 @@ NAME = "untrained"
 
 NETWORKS = ("yamnet", "msd_musicnn")
 SECONDS = 3.0  # of a window
+FEW_TRACKS = 40
+"""With fewer training tracks of a genre, the report of a trained head shows the untrained reading too."""
 MUSIC, MUSIC_AT = "Music", -1.0
 """The tag that says that a sound is music, and the logit at which that is as likely as not."""
 
@@ -105,6 +112,30 @@ def reading(tags: Tags, networks: Sequence[str], calibrated: Calibrated) -> tupl
     task.calibration.temperature.fill_(calibrated.temperature)
     task.calibration.bias.copy_(torch.tensor([bias.get(genre, 0.0) for genre in tags]))
     return task, data
+
+
+def untrained_beside(datamodule: GenreDataModule) -> Interval | None:
+    """Track accuracy of the untrained reading on the test tracks of a datamodule, with its interval.
+
+    None if every genre has `FEW_TRACKS` or more training tracks, if a genre has no tags, or if the datamodule lacks the
+    embeddings of one of the networks.
+    """
+    genres, tags = datamodule.genres, _shipped()["genres"]
+    if not isinstance(datamodule, Embeddings) or datamodule.part == "tags" or datamodule.seconds != SECONDS:
+        return None
+    training = datamodule.windows["train"]
+    counts = np.bincount(training.genre[np.unique(training.track, return_index=True)[1]], minlength=len(genres))
+    if counts.min() >= FEW_TRACKS or not set(genres) <= set(tags) or not set(NETWORKS) <= set(datamodule.backbones):
+        return None
+    task, own = reading({genre: tags[genre] for genre in genres}, NETWORKS, _calibrated(True))
+    places = [datamodule.columns(name) for name in NETWORKS]
+    test = datamodule.windows["test"]
+    rows = datamodule.sample_windows(test, len(test))[..., np.concatenate(places)]
+    with torch.inference_mode():
+        log_probs = task.calibration(task(tags_of(own.networks, rows))).numpy()
+    number, whole = np.arange(len(test)), cast(Collection, datamodule.collection).whole[test.track]
+    scores = Scores(number, whole, test.start_s, test.genre, log_probs)
+    return wilson(int((scores.track_pred == scores.track_y).sum()), len(scores.track_y))
 
 
 def reference(networks: Sequence[str]) -> Tensor:

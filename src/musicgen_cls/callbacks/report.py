@@ -27,6 +27,7 @@ from musicgen_cls.sources.splits import LEAK_WARNING
 from musicgen_cls.tables import as_text, write_csv
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
+from musicgen_cls.untrained import FEW_TRACKS, untrained_beside
 
 _LEVEL_DB = 6.0  # a larger difference in level gets a warning, as between peak-normalised and other files
 
@@ -72,11 +73,21 @@ class TestReport(Callback):
         own = {name: None if math.isnan(figure.value) else asdict(figure) for name, figure in found.items()}
         report = describe_test(trainer, datamodule) | summarise(scores, datamodule.genres) | {"metrics": own}
         report |= {"calibration": pl_module.calibration.facts(), **summarise_confidence(scores, self.threshold)}
+        report |= {"pretrained": [*datamodule.pretrained, *getattr(pl_module.network, "pretrained", [])]}
+        report |= {"untrained_accuracy": asdict(beside) if (beside := untrained_beside(datamodule)) else None}
         print(format_report(report))
         self.folder = folder = Path(self.out) if self.out else _folder(trainer, report)
         try:
             write_report(folder, report, scores, datamodule, self.figure_format)
-            write_report_page(folder / "report.html", report, warnings_of(report), scores, datamodule, pl_module)
+            write_report_page(
+                folder / "report.html",
+                report,
+                warnings_of(report),
+                pretrained_lines(report),
+                scores,
+                datamodule,
+                pl_module,
+            )
         except OSError as error:
             raise UsageError(
                 f"{folder}: cannot write the report there ({error.strerror}); name another folder with --out DIR"
@@ -180,6 +191,7 @@ def format_report(report: dict[str, Any]) -> str:
         f"  window accuracy   {_percent(report['segment_accuracy'])}",
         f"  macro F1          {_percent(report['macro_f1'])}",
         *_confidence_lines(report),
+        *_untrained_line(report),
         *(f"  {name:<18}{_number(interval)}" for name, interval in report.get("metrics", {}).items()),
         "",
     ]
@@ -195,6 +207,7 @@ def format_report(report: dict[str, Any]) -> str:
     ]
     lines.append(as_text(["genre", "tracks", "recall", "precision", "F1"], rows, left=("recall", "precision")))
     lines += ["", *(f"  {line}." for line in grouped)] if (grouped := report.get("grouped")) else []
+    lines += ["", *(f"  {line}." for line in pretrained_lines(report))] if report.get("pretrained") else []
     for note in warnings_of(report):
         lines += ["", f"  Warning: {note}."]
     return "\n".join([*lines, ""])
@@ -210,6 +223,22 @@ def _confidence_lines(report: dict[str, Any]) -> list[str]:
         below = f"probability below {report['threshold']:g}; accuracy of the others {_percent(report['sure_accuracy'])}"
         lines.append(f"  unsure            {_percent(report['unsure'])}   {below}")
     return lines
+
+
+def _untrained_line(report: dict[str, Any]) -> list[str]:
+    """The accuracy of the untrained reading, where a genre has few training tracks."""
+    found = report.get("untrained_accuracy")
+    few = f"tags alone; a genre has fewer than {FEW_TRACKS} training tracks"
+    return [] if found is None else [f"  untrained reading {_percent(found)}   {few}"]
+
+
+def pretrained_lines(report: dict[str, Any]) -> list[str]:
+    """A sentence on each pretrained network of a report."""
+    return [
+        f"{network['name']}: pretrained on {network['trained_on']}, licence {network['licence']}"
+        + (f"; {network['known_overlaps']}" if network["known_overlaps"] else "")
+        for network in report["pretrained"]
+    ]
 
 
 def warnings_of(report: dict[str, Any]) -> list[str]:

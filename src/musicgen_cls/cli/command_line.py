@@ -68,7 +68,7 @@ def option(args: Sequence[str], name: str) -> str | None:
 
 def asks_for(flag: str, args: Sequence[str]) -> bool:
     """Whether a command line has a flag, and does not turn it off."""
-    for arg, following in zip(args, [*args[1:], ""], strict=True):
+    for arg, following in zip(args, [*args[1:], ""], strict=False):  # without arguments, only the second is not empty
         name, _, value = arg.partition("=")
         if name == f"--{flag}":
             return (value or following).lower() not in ("false", "no", "off", "0")

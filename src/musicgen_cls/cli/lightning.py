@@ -44,6 +44,8 @@ class MusicCLI(LightningCLI):
     """Arguments, links, and what happens before and after Lightning's commands."""
 
     checkpoint: Checkpoint | None = None
+    named = ""
+    """The checkpoint, as the command line names it."""
     trust: Collection[str] = ()
     files: Sequence[str] = ()
     found: tuple[Found, ...] = ()
@@ -138,7 +140,7 @@ class MusicCLI(LightningCLI):
             path = checkpoint_of(command, rest, alone, [config.settings for config in given])
             if command == "predict" and not (files or alone or option(rest, "data.files")):
                 named_files(None)
-            path = with_untrained(path, rest)
+            self.named, path = path, with_untrained(path, rest)
             self.trust = configs.trusted_modules(rest, given, as_path(path, "--ckpt_path"))
             self.checkpoint = read_checkpoint(path, trust=self.trust)
             rest = ["--config", configs.dumped(settings_of(self.checkpoint)), *rest]
@@ -230,7 +232,7 @@ class MusicCLI(LightningCLI):
             check_genres(self.checkpoint, self.datamodule)
             network = self.checkpoint.model["init_args"]["network"]["class_path"].rpartition(".")[2]
             rank_zero_only(print)(
-                f"Checkpoint:  {self.checkpoint.path} ({network}, "
+                f"Checkpoint:  {self.named or self.checkpoint.path} ({network}, "
                 f"{counted(len(self.checkpoint.genres), 'genre')}, {self.checkpoint.training})"
             )
         if self.subcommand != "prepare":

@@ -121,6 +121,12 @@ class Embeddings(AudioDataModule):
         """Numbers in a row."""
         return sum(shape.dim for shape in self._shapes)
 
+    def columns(self, name: str) -> npt.NDArray[np.int64]:
+        """The places of a backbone's numbers in a row."""
+        dims = [shape.dim for shape in self._shapes]
+        number = self.backbones.index(name)
+        return np.arange(sum(dims[:number]), sum(dims[: number + 1]))
+
     @property
     def pretrained(self) -> list[dict[str, str]]:
         """Facts about the backbones, for reports."""

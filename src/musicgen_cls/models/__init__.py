@@ -6,6 +6,7 @@ from musicgen_cls.models.classifiers.conv_lstm import ConvLSTM
 from musicgen_cls.models.classifiers.feature_lstm import FeatureLSTM
 from musicgen_cls.models.classifiers.feature_mlp import FeatureMLP
 from musicgen_cls.models.classifiers.recurrent import Recurrent
+from musicgen_cls.models.classifiers.resnet import ResNet
 from musicgen_cls.models.classifiers.temporal_pooling import TemporalPooling
 from musicgen_cls.models.classifiers.vgg import VGG
 from musicgen_cls.models.generators.mel_flow import MelFlow
@@ -14,6 +15,7 @@ from musicgen_cls.models.generators.waveform_rnn import WaveformRNN
 from musicgen_cls.models.heads.attention_pool import AttentionPool
 from musicgen_cls.models.heads.linear_probe import LinearProbe
 from musicgen_cls.models.heads.mlp import MLP
+from musicgen_cls.models.heads.tag_reading import TagReading
 
 __all__ = [
     "CNN",
@@ -27,7 +29,9 @@ __all__ = [
     "LinearProbe",
     "MelFlow",
     "Recurrent",
+    "ResNet",
     "SampleRNN",
+    "TagReading",
     "TemporalPooling",
     "WaveformRNN",
 ]

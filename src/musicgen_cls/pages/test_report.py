@@ -23,6 +23,7 @@ def write_report_page(
     path: Path,
     report: dict[str, Any],
     notes: list[str],
+    pretrained: list[str],
     scores: Scores,
     datamodule: GenreDataModule,
     task: GenreClassifier,
@@ -33,6 +34,7 @@ def write_report_page(
         path: path of the page.
         report: the content of `report.json`.
         notes: warnings for the reader.
+        pretrained: sentences on pretrained networks.
         scores: scores of the test.
         datamodule: the test data.
         task: the classifier, on its device.
@@ -43,6 +45,7 @@ def write_report_page(
         "report.html",
         report=report,
         notes=notes,
+        pretrained=pretrained,
         confusion=embedded_png(plots.confusion_matrix(report["confusion"], datamodule.genres, title)),
         recall=embedded_png(plots.track_accuracy_bars(report["per_genre"])),
         reliability=embedded_png(

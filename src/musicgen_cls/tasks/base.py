@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule
@@ -12,6 +14,8 @@ from torch import nn
 
 from musicgen_cls.errors import CheckpointError, UsageError, check_not_negative, check_positive
 from musicgen_cls.specs import class_path, init_arguments
+
+Schedule = Literal["constant", "cosine"]
 
 
 class Task(LightningModule, ABC):
@@ -21,7 +25,8 @@ class Task(LightningModule, ABC):
     before it calls `super().__init__`, so that checkpoints can rebuild it.
 
     Args:
-        settings: every argument of the task by name; `lr` and `weight_decay` among them.
+        settings: every argument of the task by name; `lr` and `weight_decay` among them, and `schedule` and `warmup` if
+            the learning rate is not constant.
     """
 
     network: nn.Module
@@ -35,6 +40,10 @@ class Task(LightningModule, ABC):
                 "arguments; the task calls it with the number of genres"
             )
         self.lr, self.weight_decay = settings["lr"], settings["weight_decay"]
+        self.schedule: Schedule = settings.get("schedule", "constant")
+        self.warmup: float = settings.get("warmup", 0.0)
+        if not 0 <= self.warmup < 1:
+            raise UsageError(f"--model.warmup {self.warmup:g}: must be from 0 to below 1, a share of the training")
         check_positive("--model.", lr=self.lr)
         check_not_negative("--model.", weight_decay=self.weight_decay)
         origin = {
@@ -62,6 +71,36 @@ class Task(LightningModule, ABC):
                 f"({reason}); use the version of musicgen_cls that wrote it, or train again"
             ) from error
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980)."""
-        return torch.optim.Adam(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+    def configure_optimizers(self) -> Any:
+        """Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980), if set with a schedule of the learning rate.
+
+        The learning rate rises from 0 over the share `warmup` of the steps. With the schedule `cosine` it then falls to
+        0 along half a period of the cosine (Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983, without
+        restarts).
+        """
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        if self.schedule == "constant" and not self.warmup:
+            return optimizer
+        steps = self.trainer.estimated_stepping_batches
+        if steps == float("inf"):
+            raise UsageError(f"--model.schedule {self.schedule}: needs an end; set --trainer.max_epochs or max_steps")
+        share = partial(share_of_lr, steps=int(steps), warmup=self.warmup, schedule=self.schedule)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def share_of_lr(step: int, steps: int, warmup: float, schedule: Schedule) -> float:
+    """The learning rate of a step as a share of the highest.
+
+    Args:
+        step: number of the step, from 0.
+        steps: number of steps in the training.
+        warmup: share of the steps in which the learning rate rises.
+        schedule: what follows.
+    """
+    rising = warmup * steps
+    if step < rising:
+        return step / rising
+    if schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1.0, steps - rising))))

@@ -15,7 +15,7 @@ from musicgen_cls.errors import UsageError, check_not_negative
 from musicgen_cls.metrics.named import metric_values, named_metrics
 from musicgen_cls.metrics.scores import Scores, TrackScores
 from musicgen_cls.models.classifiers.blocks import apply_memory_format
-from musicgen_cls.tasks.base import Task
+from musicgen_cls.tasks.base import Schedule, Task
 from musicgen_cls.tasks.calibration import Calibration
 
 
@@ -43,6 +43,8 @@ class GenreClassifier(Task):
         weight_decay: Adam's L2 penalty.
         mixup: alpha of mixup (Zhang et al. 2018, https://arxiv.org/abs/1710.09412), which mixes pairs of training
             inputs and their labels; 0 for no mixup. A larger alpha gives mixtures nearer to one half of each.
+        schedule: of the learning rate: `constant`, or `cosine`, which falls to 0 at the end of the training.
+        warmup: share of the training in which the learning rate rises from 0.
         metrics: further metrics of tracks by name, each a torchmetrics class (or a partial of one) that is called with
             the number of classes. They are logged as `val_NAME` and `test_NAME`, and stand in reports.
         num_classes: number of genres; on the command line it comes from the datamodule.
@@ -54,6 +56,8 @@ class GenreClassifier(Task):
         lr: float = 0.001,
         weight_decay: float = 0.0,
         mixup: float = 0.0,
+        schedule: Schedule = "constant",
+        warmup: float = 0.0,
         metrics: dict[str, Callable[[int], Metric]] | None = None,
         num_classes: int | None = None,
     ) -> None:
@@ -61,7 +65,9 @@ class GenreClassifier(Task):
             raise UsageError("num_classes is not set: give the number of genres")
         check_not_negative("--model.", mixup=mixup)
         hyperparameters = {"lr": lr, "weight_decay": weight_decay, "mixup": mixup, "num_classes": num_classes}
-        super().__init__({"network": network, "metrics": metrics, **hyperparameters})
+        super().__init__(
+            {"network": network, "metrics": metrics, "schedule": schedule, "warmup": warmup, **hyperparameters}
+        )
         self.mixup = mixup
         self.network = apply_memory_format(network(num_classes))
         self.calibration = Calibration(num_classes)
