@@ -5,7 +5,7 @@
 Each argument is a folder with a sub-folder for each genre. Writes src/musicgen_cls/data/untrained.npz, and temperature
 and biases into src/musicgen_cls/data/untrained.yaml. Each genre must have tags in the mapping.
 
-1. Reference: the mean logits of the tags of `REFERENCE` tracks, the same number of each genre where there are so many.
+1. Reference: the mean logits of the tags of `REFERENCE` tracks, the same number of each genre where it has enough.
    Means and standard deviations of any mapping are computed from them; their labels are not used.
 2. Calibration: temperature and biases by `fit_calibration` on the same number of tracks of each genre. Only they depend
    on labels. The script prints the accuracy of tracks in 10 parts, each calibrated on tracks of the other nine.

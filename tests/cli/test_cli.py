@@ -40,7 +40,8 @@ SHORT = [
     *("--data.batch_size", "8", "--trainer.max_epochs", "1", "--data.split", "track"),
 ]
 SMALL = [*SHORT, "--model.network.width", "2"]
-NARROW = {
+NARROW: dict[str, list[str]] = {
+    "LinearProbe": [],
     "Recurrent": ["--model.network.hidden", "4"],
     "ConvLSTM": ["--model.network.filters", "4", "--model.network.hidden", "4", "--data.hop_length", "256"],
     "TemporalPooling": ["--model.network.filters", "4", "--data.hop_length", "256"],
@@ -89,6 +90,7 @@ CLASSIFIERS = [path for path in TRAINED if path not in TABLES]
 
 
 @pytest.mark.parametrize("config", CLASSIFIERS, ids=lambda path: path.stem)
+@pytest.mark.usefixtures("invented")
 def test_each_config_fits_tests_predicts_and_resumes(config: Path, music: Path, run: Run) -> None:
     network = yaml.safe_load(config.read_text())["model"]["init_args"]["network"]["class_path"]
     small = [*SHORT, *NARROW[network]] if network in NARROW else SMALL

@@ -12,24 +12,22 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from musicgen_cls import __version__, plots
+from musicgen_cls.callbacks.report_text import format_report, percent, pretrained_lines, warnings_of
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError, counted
 from musicgen_cls.files import check_writable, safe_name, shortened, shown, writing
 from musicgen_cls.formats.records import finite
-from musicgen_cls.metrics.intervals import Interval, confusion_matrix, student
+from musicgen_cls.metrics.intervals import confusion_matrix, student
 from musicgen_cls.metrics.named import metric_intervals
 from musicgen_cls.metrics.reliability import summarise_confidence
 from musicgen_cls.metrics.scores import Scores
 from musicgen_cls.metrics.summary import predictions_table, summarise
 from musicgen_cls.metrics.threshold import THRESHOLD, check_threshold
 from musicgen_cls.pages.test_report import write_report_page
-from musicgen_cls.sources.splits import LEAK_WARNING
-from musicgen_cls.tables import as_text, write_csv
+from musicgen_cls.tables import write_csv
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
-from musicgen_cls.untrained import FEW_TRACKS, untrained_beside
-
-_LEVEL_DB = 6.0  # a larger difference in level gets a warning, as between peak-normalised and other files
+from musicgen_cls.untrained import untrained_beside
 
 
 class TestReport(Callback):
@@ -176,87 +174,6 @@ def describe_test(trainer: Trainer, datamodule: GenreDataModule) -> dict[str, An
     }
 
 
-def format_report(report: dict[str, Any]) -> str:
-    """The report as text for a terminal."""
-    fold = f", fold {report['fold']}" if report["fold"] else ""
-    apart = "no artist on two sides" if report["split"] == "artist" else "no track on two sides"
-    leak = "LEAKS" if report["can_leak"] else apart
-    lines = [
-        "",
-        f"Tested on {counted(report['tracks'], 'track')} ({counted(report['windows'], 'window')}) of "
-        f"{report['source']}, "
-        f"split '{report['split']}'{fold} ({leak})",
-        f"  track accuracy    {_percent(report['track_accuracy'])}   "
-        f"baseline {100 * report['majority_baseline']:.1f} %",
-        f"  window accuracy   {_percent(report['segment_accuracy'])}",
-        f"  macro F1          {_percent(report['macro_f1'])}",
-        *_confidence_lines(report),
-        *_untrained_line(report),
-        *(f"  {name:<18}{_number(interval)}" for name, interval in report.get("metrics", {}).items()),
-        "",
-    ]
-    rows = [
-        [
-            genre,
-            str(row["tracks"]),
-            _percent(row["recall"]),
-            _percent(row["precision"]),
-            "" if row["f1"] is None else f"{100 * row['f1']:.1f}",
-        ]
-        for genre, row in report["per_genre"].items()
-    ]
-    lines.append(as_text(["genre", "tracks", "recall", "precision", "F1"], rows, left=("recall", "precision")))
-    lines += ["", *(f"  {line}." for line in grouped)] if (grouped := report.get("grouped")) else []
-    lines += ["", *(f"  {line}." for line in pretrained_lines(report))] if report.get("pretrained") else []
-    for note in warnings_of(report):
-        lines += ["", f"  Warning: {note}."]
-    return "\n".join([*lines, ""])
-
-
-def _confidence_lines(report: dict[str, Any]) -> list[str]:
-    """The calibration error, and how many predictions are unsure; nothing for a report of an earlier version."""
-    if "calibration_error" not in report:
-        return []
-    perfect = f"{100 * report['calibration_error_if_perfect']:.1f} % if perfectly calibrated"
-    lines = [f"  calibration error {_percent(report['calibration_error'])}   {perfect}"]
-    if report["threshold"]:
-        below = f"probability below {report['threshold']:g}; accuracy of the others {_percent(report['sure_accuracy'])}"
-        lines.append(f"  unsure            {_percent(report['unsure'])}   {below}")
-    return lines
-
-
-def _untrained_line(report: dict[str, Any]) -> list[str]:
-    """The accuracy of the untrained reading, where a genre has few training tracks."""
-    found = report.get("untrained_accuracy")
-    few = f"tags alone; a genre has fewer than {FEW_TRACKS} training tracks"
-    return [] if found is None else [f"  untrained reading {_percent(found)}   {few}"]
-
-
-def pretrained_lines(report: dict[str, Any]) -> list[str]:
-    """A sentence on each pretrained network of a report."""
-    return [
-        f"{network['name']}: pretrained on {network['trained_on']}, licence {network['licence']}"
-        + (f"; {network['known_overlaps']}" if network["known_overlaps"] else "")
-        for network in report["pretrained"]
-    ]
-
-
-def warnings_of(report: dict[str, Any]) -> list[str]:
-    """Warnings for a reader of the report."""
-    found = []
-    offset = report.get("level_offset_db") or 0.0
-    if abs(offset) > _LEVEL_DB:
-        louder = f"{abs(offset):.0f} dB {'louder' if offset > 0 else 'quieter'}"
-        found.append(f"these windows are {louder} than the training windows; the network may confuse level with genre")
-    if seen := report.get("tracks_seen_in_training"):
-        found.append(
-            f"the checkpoint was trained or selected on {counted(seen, 'track')} of this test; its figures leak"
-        )
-    elif report["can_leak"]:
-        found += report.get("leaks") or [LEAK_WARNING]
-    return found
-
-
 def write_report(
     folder: Path,
     report: dict[str, Any],
@@ -277,7 +194,7 @@ def write_report(
     }
     for name, rows in tables.items():
         write_csv(folder / name, list(rows[0]), rows)
-    title = f"{report['source']}, split '{report['split']}': {_percent(report['track_accuracy'])} of tracks"
+    title = f"{report['source']}, split '{report['split']}': {percent(report['track_accuracy'])} of tracks"
     plots.save(plots.confusion_matrix(report["confusion"], genres, title), folder / f"confusion.{figure_format}")
     plots.save(plots.track_accuracy_bars(report["per_genre"]), folder / f"per_genre.{figure_format}")
     confidence = scores.track_probs.max(axis=1)
@@ -294,18 +211,6 @@ def _folder(trainer: Trainer, report: dict[str, Any]) -> Path:
         return Path(trainer.default_root_dir) / name
     checkpoint = Path(trainer.ckpt_path)
     return checkpoint.with_name(shortened(f"{checkpoint.stem}-{name}"))
-
-
-def _percent(interval: dict[str, float] | None) -> str:
-    return "-" if interval is None else str(Interval(**interval))
-
-
-def _number(interval: dict[str, float] | None) -> str:
-    if interval is None:
-        return "-  (a genre has no test track)"
-    if math.isnan(interval["low"]):
-        return f"{interval['value']:.3f} (no interval: a genre has one test track)"
-    return "{value:.3f} [{low:.3f}, {high:.3f}]".format(**interval)
 
 
 def _per_genre_table(per_genre: dict[str, Any]) -> list[dict[str, Any]]:

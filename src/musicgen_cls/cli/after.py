@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -52,6 +53,7 @@ def close_fit(trainer: Trainer, model: Any, datamodule: Any, config: Any) -> Non
             rank_zero_only(print)("Nothing was trained (see --trainer.max_epochs, max_steps and limit_train_batches)")
         return
     logged = dict(trainer.callback_metrics)
+    _without_averaging(trainer)
     if config.calibrate:
         calibrate(trainer, model, datamodule, best)
     if config.test_after_fit:
@@ -66,3 +68,12 @@ def close_fit(trainer: Trainer, model: Any, datamodule: Any, config: Any) -> Non
         logger.log_hyperparams(hyper_parameters(model, datamodule), figures_first(figures))
         logger.save()
         print(f"TensorBoard: tensorboard --logdir {logger.save_dir}")
+
+
+def _without_averaging(trainer: Trainer) -> None:
+    """Remove the averaging of weights after training.
+
+    Lightning's callback would replace the averaged weights of a tested checkpoint with the last ones of the training.
+    """
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    trainer.callbacks = [callback for callback in callbacks if not isinstance(callback, WeightAveraging)]  # type: ignore[attr-defined]

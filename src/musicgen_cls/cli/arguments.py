@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, NoReturn
 
+from jsonargparse.typing import PositiveInt
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
@@ -17,6 +18,9 @@ from musicgen_cls.cli.help import class_help
 from musicgen_cls.cli.messages import explain
 from musicgen_cls.cli.registry import BY_OPTION, CLASSES
 from musicgen_cls.errors import UsageError
+from musicgen_cls.metrics.threshold import THRESHOLD
+from musicgen_cls.plots import FigureFormat
+from musicgen_cls.sources.base import Source
 from musicgen_cls.specs import DOTTED, arguments_of, current_path, resolve
 
 _OWN = {
@@ -74,8 +78,8 @@ def flag_names() -> frozenset[str]:
 def checkpoint_of(command: str, args: Sequence[str], alone: list[str], settings: Sequence[dict[str, Any]]) -> str:
     """The checkpoint of a command line: an argument without an option, `--ckpt_path`, or a setting of a config.
 
-    It is removed from `alone`, the arguments without an option. For `predict` only a .ckpt file counts there, and the
-    untrained reading takes the place of a checkpoint that is not named.
+    It is removed from `alone`, the arguments without an option. For `predict` only a .ckpt file counts there, and
+    without a config the untrained reading takes the place of a checkpoint that is not named.
 
     Raises:
         UsageError: there is none.
@@ -86,7 +90,7 @@ def checkpoint_of(command: str, args: Sequence[str], alone: list[str], settings:
         alone.remove(named[0])
         return named[0]
     path = given or next((s["ckpt_path"] for s in reversed(settings) if s.get("ckpt_path")), None)
-    if path is None and command == "predict":
+    if path is None and command == "predict" and not settings:
         return untrained.NAME
     if path is None:
         raise UsageError(f"{command} needs a checkpoint, as {_USE[command]}; without one it would use random weights")
@@ -95,7 +99,11 @@ def checkpoint_of(command: str, args: Sequence[str], alone: list[str], settings:
     return path
 
 
-_USE = {"validate": "musiccli validate best.ckpt", "test": "musiccli test best.ckpt"}
+_USE = {
+    "validate": "musiccli validate best.ckpt",
+    "test": "musiccli test best.ckpt",
+    "predict": "musiccli predict song.mp3 --ckpt_path best.ckpt",
+}
 
 
 def _own_class(path: str, option: str) -> type:
@@ -140,3 +148,35 @@ def with_untrained(path: str, args: Sequence[str]) -> str:
         return path
     chosen = [] if genres is None else [genre.strip() for genre in genres.strip("[] ").split(",")]
     return str(untrained.checkpoint(chosen, tags))
+
+
+def add_our_arguments(parser: LightningArgumentParser) -> None:
+    """Add the options that are neither of the model, nor of the data or the trainer."""
+    parser.add_argument("--out", type=str | None, help="Folder for the report of test or what predict writes.")
+    parser.add_argument(
+        "--threshold", type=float, default=THRESHOLD, help="A less probable genre is unsure; 0 turns it off."
+    )
+    parser.add_argument("--genres", type=str | list[str] | None, help="Only these, as rock,jazz; without a checkpoint.")
+    parser.add_argument("--genre_tags", type=str | None, help="YAML: tags of your genres; without a checkpoint.")
+    parser.add_argument("--overwrite", type=bool, default=False, help="Let predict overwrite generated audio.")
+    parser.add_argument("--playlists", type=bool, default=False, help="Let predict write one M3U8 a genre.")
+    parser.add_argument(
+        "--write_tags",
+        type=bool,
+        default=False,
+        help="Let predict write genre tags into the files, after a question.",
+    )
+    parser.add_argument("--restore_tags", type=bool, default=False, help="Undo write_tags; predict nothing.")
+    parser.add_argument("--yes", type=bool, default=False, help="Write tags without a question.")
+    parser.add_argument(
+        "--beside",
+        type=Source | None,
+        default=None,
+        help="Test these tracks too, as real music beside generated music.",
+    )
+    parser.add_argument(
+        "--figure_format", type=FigureFormat, default="png", help="Format of figures in files: png, svg or pdf."
+    )
+    parser.add_argument("--figures_every_n_epochs", type=PositiveInt, default=5, help="For TensorBoard.")
+    parser.add_argument("--calibrate", type=bool, default=True, help="Calibrate the best checkpoint after fit.")
+    parser.add_argument("--test_after_fit", type=bool, default=True, help="Test the best checkpoint after fit.")

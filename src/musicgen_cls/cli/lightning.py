@@ -6,19 +6,26 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from jsonargparse.typing import PositiveInt
 from lightning.fabric.plugins.io import CheckpointIO
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
+from musicgen_cls import untrained
 from musicgen_cls.callbacks.predictions import PredictionWriter
 from musicgen_cls.callbacks.resuming import LastingStop
 from musicgen_cls.checkpoints import Checkpoint, WholeCheckpoints, read_checkpoint
 from musicgen_cls.cli import configs
 from musicgen_cls.cli.after import close_fit, test_beside
-from musicgen_cls.cli.arguments import MusicParser, asked_class, checkpoint_of, flag_names, with_untrained
+from musicgen_cls.cli.arguments import (
+    MusicParser,
+    add_our_arguments,
+    asked_class,
+    checkpoint_of,
+    flag_names,
+    with_untrained,
+)
 from musicgen_cls.cli.attached import prediction_writer, progress_bar, test_report, training_callbacks
 from musicgen_cls.cli.checks import check_agreement, check_changes, check_genres, check_network, check_seed
 from musicgen_cls.cli.command_line import check_text, is_help, option, split, take_files
@@ -33,9 +40,7 @@ from musicgen_cls.datamodules.stream import named_files
 from musicgen_cls.errors import UsageError, counted, one_line
 from musicgen_cls.files import as_path
 from musicgen_cls.memory import keep_memory
-from musicgen_cls.metrics.threshold import THRESHOLD, check_threshold
-from musicgen_cls.plots import FigureFormat
-from musicgen_cls.sources.base import Source
+from musicgen_cls.metrics.threshold import check_threshold
 
 WITH_CHECKPOINT = ("validate", "test", "predict")
 
@@ -90,36 +95,7 @@ class MusicCLI(LightningCLI):
                 "early_stopping.patience": 10,
             }
         )
-        parser.add_argument("--out", type=str | None, help="Folder for the report of test or what predict writes.")
-        parser.add_argument(
-            "--threshold", type=float, default=THRESHOLD, help="A less probable genre is unsure; 0 turns it off."
-        )
-        parser.add_argument(
-            "--genres", type=str | list[str] | None, help="Only these, as rock,jazz; without a checkpoint."
-        )
-        parser.add_argument("--genre_tags", type=str | None, help="YAML: tags of your genres; without a checkpoint.")
-        parser.add_argument("--overwrite", type=bool, default=False, help="Let predict overwrite generated audio.")
-        parser.add_argument("--playlists", type=bool, default=False, help="Let predict write one M3U8 a genre.")
-        parser.add_argument(
-            "--write_tags",
-            type=bool,
-            default=False,
-            help="Let predict write genre tags into the files, after a question.",
-        )
-        parser.add_argument("--restore_tags", type=bool, default=False, help="Undo write_tags; predict nothing.")
-        parser.add_argument("--yes", type=bool, default=False, help="Write tags without a question.")
-        parser.add_argument(
-            "--beside",
-            type=Source | None,
-            default=None,
-            help="Test these tracks too, as real music beside generated music.",
-        )
-        parser.add_argument(
-            "--figure_format", type=FigureFormat, default="png", help="Format of figures in files: png, svg or pdf."
-        )
-        parser.add_argument("--figures_every_n_epochs", type=PositiveInt, default=5, help="For TensorBoard.")
-        parser.add_argument("--calibrate", type=bool, default=True, help="Calibrate the best checkpoint after fit.")
-        parser.add_argument("--test_after_fit", type=bool, default=True, help="Test the best checkpoint after fit.")
+        add_our_arguments(parser)
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
@@ -138,7 +114,7 @@ class MusicCLI(LightningCLI):
         self.trust = configs.trusted_modules(rest, given)
         if command in WITH_CHECKPOINT and not is_help(rest):
             path = checkpoint_of(command, rest, alone, [config.settings for config in given])
-            if command == "predict" and not (files or alone or option(rest, "data.files")):
+            if untrained.is_meant(path) and command == "predict" and not (files or alone or option(rest, "data.files")):
                 named_files(None)
             self.named, path = path, with_untrained(path, rest)
             self.trust = configs.trusted_modules(rest, given, as_path(path, "--ckpt_path"))

@@ -18,6 +18,8 @@ from musicgen_cls.sources.download import download
 TAGS = "tags"
 """Key of the names of tags in a file of the cache."""
 
+LICENCES = Path(__file__).parents[1] / "data" / "licences"
+
 _WAIT_S = 600  # for pip
 
 
@@ -113,7 +115,8 @@ def _keep(name: str, published: Path) -> Path:
     tags = {} if weights.tag_names is None else {TAGS: json.dumps(weights.tag_names(published))}
     content = save(weights.convert(published), tags)
     with writing(path.with_suffix(".licence.txt")) as temporary:
-        temporary.write_text(f"{weights.source}\n\n{weights.licence_text}", encoding="utf-8")
+        licence = (LICENCES / weights.licence_file).read_text(encoding="utf-8")
+        temporary.write_text(f"{weights.source}\n\n{licence}", encoding="utf-8")
     with writing(path) as temporary:
         temporary.write_bytes(content)
     return path

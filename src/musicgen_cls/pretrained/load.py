@@ -43,7 +43,7 @@ def load(name: str, weights: bool = True) -> Backbone:
 
 
 def facts_of(name: str, backbone: Backbone) -> dict[str, str]:
-    """What a report says of a pretrained network."""
+    """The facts about a pretrained network in reports."""
     keys = ("trained_on", "licence", "source", "known_overlaps")
     return {"name": name, **{key: str(getattr(backbone, key)) for key in keys}}
 

@@ -19,10 +19,10 @@ class Weights:
     """Published weights of a network.
 
     `build` makes the network without weights; it takes the layer of the embedding, if there are several. `convert`
-    reads the published file. `package` is a requirement of the Python package index whose wheel is the file; otherwise
-    `addresses` are where the file can be fetched. `tag_names` reads the names of the tags in it, if the
-    network does not know them. `digest` is the digest of the converted weights, see
-    `musicgen_cls.pretrained.load.digest_of`.
+    reads the published file. `licence_file` is the text of the licence, in the folder data/licences. `package` is a
+    requirement of the Python package index whose wheel is the file; otherwise `addresses` are where the file can be
+    fetched. `tag_names` reads the names of the tags in it, if the network does not know them. `digest` is the digest of
+    the converted weights, see `musicgen_cls.pretrained.load.digest_of`.
     """
 
     build: Callable[..., Backbone]
@@ -31,7 +31,7 @@ class Weights:
     sha256: str
     megabytes: float
     licence: str
-    licence_text: str
+    licence_file: str
     source: str
     trained_on: str
     known_overlaps: str
@@ -39,43 +39,6 @@ class Weights:
     addresses: tuple[str, ...] = ()
     package: str | None = None
     tag_names: Callable[[Path], list[str]] | None = None
-
-
-_MIT = """Copyright (c) 2020 Minz Won
-
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
-documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
-rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
-persons to whom the Software is furnished to do so, subject to the following conditions:
-
-The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
-Software.
-
-THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
-WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
-COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
-OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
-"""
-
-_ISC = """Copyright (c) Music Technology Group, Universitat Pompeu Fabra 2019. Code developed by Jordi Pons
-(www.jordipons.me).
-
-Permission to use, copy, modify, and/or distribute this software for any purpose with or without fee is hereby granted,
-provided that the above copyright notice and this permission notice appear in all copies.
-
-THE SOFTWARE IS PROVIDED "AS IS" AND THE AUTHOR DISCLAIMS ALL WARRANTIES WITH REGARD TO THIS SOFTWARE INCLUDING ALL
-IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS. IN NO EVENT SHALL THE AUTHOR BE LIABLE FOR ANY SPECIAL, DIRECT,
-INDIRECT, OR CONSEQUENTIAL DAMAGES OR ANY DAMAGES WHATSOEVER RESULTING FROM LOSS OF USE, DATA OR PROFITS, WHETHER IN AN
-ACTION OF CONTRACT, NEGLIGENCE OR OTHER TORTIOUS ACTION, ARISING OUT OF OR IN CONNECTION WITH THE USE OR PERFORMANCE OF
-THIS SOFTWARE.
-"""
-
-_APACHE = """YAMNet, copyright The TensorFlow Authors.
-
-Licensed under the Apache License, Version 2.0; you may not use these weights except in compliance with the License. You
-may obtain a copy of the License at https://www.apache.org/licenses/LICENSE-2.0. The weights are distributed on an "AS
-IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-"""
 
 
 def _pons(build: type[Backbone], name: str, digest: str) -> Weights:
@@ -88,7 +51,7 @@ def _pons(build: type[Backbone], name: str, digest: str) -> Weights:
         sha256="f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa",
         megabytes=29.3,
         licence="ISC",
-        licence_text=_ISC,
+        licence_file="musicnn.txt",
         source="Pons and Serra 2019, https://arxiv.org/abs/1909.06654",
         trained_on="Million Song Dataset" if million else "MagnaTagATune",
         known_overlaps="the Million Song Dataset probably holds artists of GTZAN, which cannot be checked"
@@ -109,7 +72,7 @@ def _jamendo(build: type[Backbone], name: str, sha256: str, megabytes: float, di
         sha256=sha256,
         megabytes=megabytes,
         licence="MIT",
-        licence_text=_MIT,
+        licence_file="jamendo.txt",
         source="Won, Ferraro, Bogdanov and Serra 2020, https://arxiv.org/abs/2006.00751",
         trained_on="MTG-Jamendo",
         known_overlaps="none is known; its music is least like that of GTZAN",
@@ -129,7 +92,7 @@ WEIGHTS: dict[str, Weights] = {
         sha256="10c95ea3eb9a7bb4cb8bddf6feb023250381008177ac162ce169694d05c317de",
         megabytes=4.1,
         licence="Apache-2.0",
-        licence_text=_APACHE,
+        licence_file="yamnet.txt",
         source="Plakal and Ellis 2020, https://github.com/tensorflow/models/tree/master/research/audioset/yamnet",
         trained_on="AudioSet",
         known_overlaps="AudioSet probably holds artists of GTZAN, which cannot be checked",

@@ -53,7 +53,10 @@ class ResNet(nn.Module):
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with batch norm, added to the input: `[batch, channels, height, width]`.
 
-    Where the shape changes, the input goes through a 1x1 convolution.
+    Where the shape changes, the input is averaged over the stride, and goes through a 1x1 convolution: He et al. 2019,
+    "Bag of Tricks for Image Classification" (https://arxiv.org/abs/1812.01187), figure 2c. A 1x1 convolution with a
+    stride would ignore three quarters of its input. Its gradient also crashed on CPUs, for some odd sizes in
+    channels-last order (PyTorch 2.11).
     """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
@@ -62,14 +65,12 @@ class ResidualBlock(nn.Module):
         self.first_norm = nn.BatchNorm2d(channels_out)
         self.second = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
         self.second_norm = nn.BatchNorm2d(channels_out)
-        same = stride == 1 and channels_in == channels_out
-        self.shortcut = (
-            nn.Identity()
-            if same
-            else nn.Sequential(
-                nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out)
-            )
-        )
+        self.shortcut = nn.Sequential()
+        if stride != 1:  # odd sizes are rounded up, as by the convolution
+            self.shortcut.append(nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False))
+        if channels_in != channels_out:
+            self.shortcut.append(nn.Conv2d(channels_in, channels_out, 1, bias=False))
+            self.shortcut.append(nn.BatchNorm2d(channels_out))
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the block."""
