@@ -98,9 +98,11 @@ def _load_weights(backbone: Backbone, name: str) -> None:
 def _own(path: str) -> Backbone:
     """A backbone of a class outside of this package, if its module is trusted."""
     cls = find_class(path)
-    backbone = cls()
-    if not isinstance(backbone, Backbone):
+    if not issubclass(cls, Backbone):
         raise UsageError(f"--data.backbones '{path}': not a Backbone; extend musicgen_cls.models.backbones.Backbone")
+    backbone = cls()
+    if missing := [name for name in ("sample_rate", "dim", "hop_seconds") if not hasattr(backbone, name)]:
+        raise UsageError(f"--data.backbones '{path}': has no attribute {missing[0]}; set it, see Backbone")
     return backbone
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -77,6 +77,8 @@ class MusiCNN(PonsTagger):
 
     def __init__(self, tag_names: tuple[str, ...] = MSD_TAGS, layer: Layer = "penultimate") -> None:
         super().__init__(tag_names)
+        if layer not in get_args(Layer):
+            raise UsageError(f"MusiCNN has no layer '{layer}'; it has {', '.join(get_args(Layer))}")
         self.layer = layer
         self.norm = nn.BatchNorm2d(1, EPSILON)
         self.timbral = nn.ModuleList(_FrontEnd(204, (7, height)) for height in (38, 67))  # 0.4 and 0.7 of the bands
