@@ -36,7 +36,13 @@ def test_every_option_of_the_short_help_is_there(command, capsys):
     with pytest.raises(SystemExit):
         main([command, "--help-all"])
     known = options_of(capsys.readouterr().out)
-    ours = {"--trust", "--help", "--data.help", "--print_config"}  # taken before the parser; or printed otherwise
+    ours = {
+        "--trust",
+        "--accept_licence",
+        "--help",
+        "--data.help",
+        "--print_config",
+    }  # taken before the parser; or printed otherwise
     arguments = {
         f"--{option}.{name}" for option, classes in BY_OPTION.items() for cls in classes for name in arguments_of(cls)
     }
