@@ -138,10 +138,11 @@ def is_audio_processor(processor: Any) -> bool:
 def _window_samples(processor: Any) -> int:
     """The length of the windows that a processor takes, samples; 0 for any length."""
     if type(processor).__name__ == "ASTFeatureExtractor":
-        return int(round((_AST_HOP_S * (processor.max_length - 1) + _AST_FRAME_S) * processor.sampling_rate))
+        samples: float = (_AST_HOP_S * (processor.max_length - 1) + _AST_FRAME_S) * processor.sampling_rate
+        return round(samples)
     for name in ("n_samples", "nb_max_samples"):
-        if samples := getattr(processor, name, None):
-            return int(samples)
+        if given := getattr(processor, name, None):
+            return int(given)
     if getattr(processor, "feature_size", 1) != 1:
         raise UsageError(f"{type(processor).__name__}: this kind of audio encoder is not supported")
     return 0
