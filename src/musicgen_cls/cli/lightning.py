@@ -223,6 +223,7 @@ class MusicCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Prepare before the run has a folder and other processes, so that an error leaves nothing behind."""
+        self.trainer.resumes = bool(self.config["fit"].ckpt_path)  # type: ignore[attr-defined]
         ours = isinstance(self.datamodule, GenreDataModule)
         rank_zero_only(self.datamodule.prepare_fit if ours else self.datamodule.prepare_data)()
 

@@ -93,16 +93,23 @@ def from_config(text: str, layer: HiddenLayer | None) -> HuggingFace:
     transformers = needed("transformers", "this checkpoint")
     try:
         facts = json.loads(text)
-        config = transformers.AutoConfig.for_model(**facts["model"])
-        processor = getattr(transformers, facts["processor"]["feature_extractor_type"])(**facts["processor"])
-        if not is_audio_processor(processor):
-            raise TypeError("no audio processor")
+        config = transformers.AutoConfig.for_model(**_harmless(facts["model"]))
+        kind = facts["processor"]["feature_extractor_type"]
+        if not kind.endswith("FeatureExtractor"):
+            raise TypeError(f"{kind!r:.40} is no processor of audio")
+        processor = getattr(transformers, kind)(**facts["processor"])
         model = transformers.AutoModel.from_config(config, trust_remote_code=False)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"the backbone's config cannot be read ({one_line(error)[:100]}); use another checkpoint"
         ) from error
     return HuggingFace(model, processor, layer)
+
+
+def _harmless(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a model without those that name code or files elsewhere."""
+    names = ("auto_map", "attn_implementation", "quantization_config", "name_or_path")
+    return {name: value for name, value in settings.items() if not name.startswith("_") and name not in names}
 
 
 def described(backbone: HuggingFace) -> str | None:
@@ -158,6 +165,10 @@ def _config_of(name: HubName, folder: Path) -> dict[str, Any]:
         raise UsageError(f"{folder / 'config.json'}: not JSON ({one_line(error)[:80]}); fetch it again") from error
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise UsageError(f"{name.text}: has no config.json with a model_type; name a model of transformers")
+    if any("/" in str(config.get(key)) for key in ("attn_implementation", "_attn_implementation")):
+        raise UsageError(f"{name.text}: its config.json names code of another repository, which is not run")
+    if (folder / "adapter_config.json").is_file():
+        raise UsageError(f"{name.text}: has an adapter of another model; name a model with all its weights")
     return config
 
 
