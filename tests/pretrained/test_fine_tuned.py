@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hub_models
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import BackboneFinetuning
 
+import hub_models
 import musicgen_cls
 from musicgen_cls.__main__ import main
 from musicgen_cls.datamodules import WaveformSlices
@@ -73,7 +73,10 @@ class TestCheckpoint:
         assert sum(probabilities.values()) == pytest.approx(1, abs=1e-4)
         assert main(["test", str(BEST), "--out", "again"]) == 0
         assert main(["predict", str(songs / "jazz"), "--ckpt_path", str(BEST)]) == 0
-        reports = [json.loads(file.read_text()) for file in (next(BEST.parent.glob("*/report.json")), Path("again/report.json"))]
+        reports = [
+            json.loads(file.read_text())
+            for file in (next(BEST.parent.glob("*/report.json")), Path("again/report.json"))
+        ]
         assert reports[0]["confusion"] == reports[1]["confusion"]
 
     def test_published_weights_are_not_read_again(self, songs, home, invented, monkeypatch):
@@ -185,7 +188,11 @@ class TestBackboneFinetuning:
 
     def test_from_a_config(self, songs, home, hubert):
         callback = {"class_path": "BackboneFinetuning", "init_args": {"unfreeze_backbone_at_epoch": 1}}
-        Path("more.yaml").write_text(json.dumps({"trainer": {"callbacks": [callback]}, "model": {"init_args": {"warmup": 0, "schedule": "constant"}}}))
+        Path("more.yaml").write_text(
+            json.dumps(
+                {"trainer": {"callbacks": [callback]}, "model": {"init_args": {"warmup": 0, "schedule": "constant"}}}
+            )
+        )
         assert fit(songs, hubert, "--config", "more.yaml", "--trainer.max_epochs", "2") == 0
 
     def test_not_with_warm_up(self, songs, hubert):
