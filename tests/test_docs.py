@@ -94,5 +94,7 @@ def test_the_classes_of_the_page_on_extending_work(tmp_path: Path) -> None:
     task = parts["Smoothed"](network=parts["MyNetwork"], num_classes=data.num_classes, smoothing=0.2)
     assert task.hparams["smoothing"] == 0.2
     assert task(torch.zeros(3, 64, 9)).shape == (3, 2)
+    backbone = parts["Loudness"]()
+    assert backbone.embed(torch.zeros(3, 16000)).shape == (3, 20, backbone.dim)
     assert parts["Flip"]()(torch.ones(4, 8)).abs().eq(1).all()
     assert parts["COMMANDS"]["count"].positional == ("folder",)

@@ -16,7 +16,7 @@ import yaml
 import musicgen_cls
 from musicgen_cls.__main__ import main
 from musicgen_cls.checkpoints import read_checkpoint
-from musicgen_cls.errors import CheckpointError
+from musicgen_cls.errors import CheckpointError, MusicClsError
 from musicgen_cls.synth.render import render
 
 CODE = '''
@@ -189,3 +189,123 @@ class TestTrust:
     def test_the_environment_does(self, best, monkeypatch):
         monkeypatch.setenv("MUSICGEN_CLS_TRUST", "own_parts")
         assert main(["test", str(best), "--out", "with_environment"]) == 0
+
+
+BACKBONE = '''
+import torch
+from musicgen_cls.models.backbones import Backbone
+
+class Loudness(Backbone):
+    """The logarithm of the energy in frames of 0.1 s, and its change."""
+    sample_rate, dim, hop_seconds = 8000, 2, 0.1
+    def embed(self, waveform):
+        energy = waveform.unfold(1, 800, 800).square().mean(2).add(1e-6).log()
+        return torch.stack([energy, energy - energy.mean(1, keepdim=True)], dim=2)
+
+class NoBackbone(torch.nn.Module):
+    pass
+
+class NoEmbed(Backbone):
+    sample_rate, dim, hop_seconds = 8000, 2, 0.1
+
+class NoRate(Loudness):
+    sample_rate = None
+
+class NoTime(Loudness):
+    def embed(self, waveform):
+        return super().embed(waveform).mean(1)
+
+class OtherSize(Loudness):
+    dim = 3
+
+class Needs(Loudness):
+    def __init__(self, size):
+        super().__init__()
+'''
+
+
+class TestBackbone:
+    """A user's own pretrained network, which a value of an option names, not a class of an argument."""
+
+    DATA = (
+        *("--config", "pretrained", "--data.split", "track", "--data.fractions", "[0.5, 0.25, 0.25]"),
+        *("--data.seconds", "1", "--trainer.max_epochs", "1", "--trainer.accelerator", "cpu"),
+        *("--trainer.enable_progress_bar", "false"),
+    )
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def folder(cls, tmp_path_factory, songs):
+        folder = tmp_path_factory.mktemp("backbone")
+        (folder / "own_backbone.py").write_text(BACKBONE)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.syspath_prepend(str(folder))
+            patch.setattr(sys, "argv", ["musiccli"])
+            assert cls.fit(songs, "own_backbone.Loudness") == 0
+            yield folder
+        sys.modules.pop("own_backbone", None)
+
+    @pytest.fixture
+    def best(self, folder, monkeypatch):
+        monkeypatch.chdir(folder)
+        return Path("lightning_logs/pretrained/version_0/checkpoints/best.ckpt")
+
+    @classmethod
+    def fit(cls, songs, *backbone):
+        source = ["--data.source", "Folder", "--data.source.root", str(songs)]
+        return main(["fit", *cls.DATA, *source, "--data.backbones", *backbone])
+
+    @pytest.mark.parametrize("command", ["test", "predict"])
+    def test_it_is_used_if_it_is_trusted(self, best, songs, command, capsys):
+        words = [command, str(best)] if command == "test" else [command, str(songs), "--ckpt_path", str(best)]
+        assert main([*words, "--out", command, "--trust", "own_backbone"]) == 0
+
+    @pytest.mark.parametrize("command", ["test", "predict"])
+    def test_a_checkpoint_alone_does_not_import_it(self, best, songs, command, capsys, monkeypatch):
+        monkeypatch.delitem(sys.modules, "own_backbone")
+        words = [command, str(best)] if command == "test" else [command, str(songs), "--ckpt_path", str(best)]
+        assert main(words) == 2
+        printed = capsys.readouterr().err
+        assert "names 'own_backbone.Loudness', which is not of this package" in printed
+        assert "Traceback" not in printed
+        assert "own_backbone" not in sys.modules
+
+    def test_load(self, best, monkeypatch):
+        recognise = musicgen_cls.load(best, trust=["own_backbone"])
+        assert sum(recognise(render("jazz", 0, seconds=2.0, sample_rate=8000)).values()) == pytest.approx(1, abs=1e-4)
+        assert recognise.sample_rate == 8000
+        monkeypatch.delitem(sys.modules, "own_backbone")
+        with pytest.raises(MusicClsError, match="trust=\\['own_backbone'\\]"):
+            musicgen_cls.load(best)
+        assert "own_backbone" not in sys.modules
+
+    def test_beside_another_one(self, best, songs):
+        assert (
+            self.fit(songs, "[own_backbone.Loudness, random_own_backbone.Loudness]", "--test_after_fit", "false") == 0
+        )
+
+    def test_fine_tuning(self, best, songs):
+        source = ["--data.source", "Folder", "--data.source.root", str(songs), "--data.sample_rate", "8000"]
+        network = ["--model.network", "FineTuned", "--model.network.backbone", "own_backbone.Loudness"]
+        words = ["fit", "--config", "musicnn_finetune", *self.DATA[2:], *source, *network, "--test_after_fit", "false"]
+        assert main(words) == 0
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("NoBackbone", "not a Backbone; extend musicgen_cls.models.backbones.Backbone"),
+            ("NoEmbed", "cannot be made (Can't instantiate abstract class NoEmbed"),
+            ("NoRate", "its attribute sample_rate is missing; set it to a number above 0"),
+            ("NoTime", "NoTime gives the shape [8, 2] for 8 windows; it must be [batch, time, dim]"),
+            ("OtherSize", "OtherSize gives embeddings of 2 numbers, but its attribute dim is 3"),
+            ("Needs", "cannot be made (Needs.__init__() missing 1 required positional argument"),
+            ("Gone", "names 'own_backbone.Gone', but it cannot be imported"),
+        ],
+    )
+    def test_errors(self, best, songs, name, expected, capsys):
+        assert self.fit(songs, f"own_backbone.{name}") == 2
+        printed = capsys.readouterr().err
+        assert expected in printed
+        assert "Traceback" not in printed
+        assert printed.strip().splitlines()[-1].startswith("musiccli: error: ")

@@ -9,7 +9,7 @@ from pathlib import Path
 from musicgen_cls import __version__
 from musicgen_cls.cli import help
 from musicgen_cls.cli.command import Command
-from musicgen_cls.cli.command_line import asks_for, trusting, with_present_names
+from musicgen_cls.cli.command_line import allowing, asks_for, with_present_names
 from musicgen_cls.cli.exit import exit_status, leaving_at_once
 from musicgen_cls.commands import COMMANDS, RESTORE_TAGS
 from musicgen_cls.errors import nearest
@@ -51,7 +51,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, command: Command, args: Sequence[str]) -> None:
-    with trusting(with_present_names(args)) as rest:
+    with allowing(with_present_names(args)) as rest:
         with leaving_at_once():
             if command.function is None:
                 from musicgen_cls.cli.lightning import start

@@ -27,7 +27,7 @@ from musicgen_cls.metrics.threshold import THRESHOLD, check_threshold, is_sure
 from musicgen_cls.tasks.base import Task
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.timeline import Timeline, timeline
-from musicgen_cls.trust import make
+from musicgen_cls.trust import make, trusting
 
 
 def load_parts(checkpoint: Checkpoint, device: torch.device) -> tuple[Task, GenreDataModule]:
@@ -105,7 +105,8 @@ class GenreRecogniser:
             raise UsageError("genres: only for the untrained reading; a checkpoint has genres of its own")
         self.checkpoint = read_checkpoint(path, "checkpoint", trust)
         self.device = torch.device(device)
-        self.task, data = load_classifier(self.checkpoint, self.device)
+        with trusting(trust):
+            self.task, data = load_classifier(self.checkpoint, self.device)
         if not isinstance(data, AudioDataModule):
             raise CheckpointError(f"{path}: trained on {type(data).__name__}, not on audio; use musiccli test")
         self.data = data

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import abc
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -13,7 +14,11 @@ from musicgen_cls.errors import UsageError
 from musicgen_cls.specs import DOTTED, arguments_of, resolve
 
 TRUST_VARIABLE = "MUSICGEN_CLS_TRUST"
-"""Trusted modules, separated by commas. `--trust` sets this variable, and worker processes inherit it."""
+"""Trusted modules, and models of the hub whose code may run, separated by commas. `--trust` sets this
+variable, and worker processes inherit it."""
+
+ACCEPT_VARIABLE = "MUSICGEN_CLS_ACCEPT_LICENCE"
+"""1 accepts weights under a licence for non-commercial use only. `--accept_licence` sets it."""
 
 # a trusted module includes all modules in it
 _LIBRARIES = ("musicgen_cls", "torch.nn", "torchaudio.transforms", "torchmetrics.classification")
@@ -47,12 +52,40 @@ def find_class(path: Any, trust: Collection[str] = ()) -> type:
 def check_trusted(path: str, trust: Collection[str] = ()) -> None:
     """Raise `UsageError` if the module of a class is not trusted. Nothing is imported."""
     module = path.rpartition(".")[0]
-    trusted = {*_LIBRARIES, *trust, *filter(None, os.environ.get(TRUST_VARIABLE, "").split(","))}
+    trusted = {*_LIBRARIES, *trust, *_named()}
     if not any(module == name or module.startswith(f"{name}.") for name in trusted):
         raise UsageError(
             f"names '{path}', which is not of this package; if you trust that module, add --trust {module} (in Python: "
             f"trust=['{module}']) to import it"
         )
+
+
+def is_trusted(name: str) -> bool:
+    """Whether the user trusts the code of a model of the hub, by its name with a revision."""
+    return name in _named()
+
+
+@contextmanager
+def trusting(names: Iterable[str] = ()) -> Iterator[None]:
+    """Trust more modules and models in this process and its workers, until the end of the block."""
+    before = os.environ.get(TRUST_VARIABLE)
+    trust_also(names)
+    try:
+        yield
+    finally:
+        os.environ.pop(TRUST_VARIABLE, None)
+        if before is not None:
+            os.environ[TRUST_VARIABLE] = before
+
+
+def trust_also(names: Iterable[str]) -> None:
+    """Trust more modules and models, until the end of the block of `trusting` that is around."""
+    os.environ[TRUST_VARIABLE] = ",".join(dict.fromkeys([*_named(), *names]))
+
+
+def _named() -> list[str]:
+    """The names in the environment."""
+    return [name for name in os.environ.get(TRUST_VARIABLE, "").split(",") if name]
 
 
 def check_described(described: Any, base: type, trust: Collection[str] = ()) -> type:

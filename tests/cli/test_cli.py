@@ -21,6 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import musicgen_cls
+from hub_models import save_hubert
 from musicgen_cls.__main__ import COMMANDS, main
 from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.datamodules import stream as files
@@ -41,10 +42,11 @@ SHORT = [
 ]
 SMALL = [*SHORT, "--model.network.width", "2"]
 NARROW: dict[str, list[str]] = {
-    "LinearProbe": [],
     "Recurrent": ["--model.network.hidden", "4"],
     "ConvLSTM": ["--model.network.filters", "4", "--model.network.hidden", "4", "--data.hop_length", "256"],
     "TemporalPooling": ["--model.network.filters", "4", "--data.hop_length", "256"],
+    "LinearProbe": [],
+    "FineTuned": ["--model.network.layer_decay", "0.5"],
 }
 Run = Callable[..., str]
 
@@ -92,8 +94,10 @@ CLASSIFIERS = [path for path in TRAINED if path not in TABLES]
 @pytest.mark.parametrize("config", CLASSIFIERS, ids=lambda path: path.stem)
 @pytest.mark.usefixtures("invented")
 def test_each_config_fits_tests_predicts_and_resumes(config: Path, music: Path, run: Run) -> None:
-    network = yaml.safe_load(config.read_text())["model"]["init_args"]["network"]["class_path"]
-    small = [*SHORT, *NARROW[network]] if network in NARROW else SMALL
+    network = yaml.safe_load(config.read_text())["model"]["init_args"]["network"]
+    small = [*SHORT, *NARROW[network["class_path"]]] if network["class_path"] in NARROW else SMALL
+    if "/" in network.get("init_args", {}).get("backbone", ""):  # of the hub
+        small = [*small, "--model.network.backbone", str(save_hubert(Path("model").absolute()))]
     settings = ["--config", config, *folder(music), *small, *QUIET]
     printed = run("fit", *settings)
     (version,) = Path("lightning_logs").glob("*/version_0")

@@ -36,7 +36,13 @@ def test_every_option_of_the_short_help_is_there(command, capsys):
     with pytest.raises(SystemExit):
         main([command, "--help-all"])
     known = options_of(capsys.readouterr().out)
-    ours = {"--trust", "--help", "--data.help", "--print_config"}  # taken before the parser; or printed otherwise
+    ours = {
+        "--trust",
+        "--accept_licence",
+        "--help",
+        "--data.help",
+        "--print_config",
+    }  # taken before the parser; or printed otherwise
     arguments = {
         f"--{option}.{name}" for option, classes in BY_OPTION.items() for cls in classes for name in arguments_of(cls)
     }
@@ -66,7 +72,7 @@ def test_help_of_the_other_commands_is_short_too(command, capsys):
         (["--data.source.help", "Folder"], "--data.source.root: str"),
         (["--data.help", "musicgen_cls.datamodules.MelSlices"], "--data.n_mels: int = 64"),
         (["--model.network.help", "torch.nn.Linear"], "--model.network.in_features"),
-        (["--data.source.help"], "explains one of: FMA, GTZAN, Folder, SyntheticGenres"),
+        (["--data.source.help"], "explains one of: FMA, GTZAN, Folder, HubDataset, SyntheticGenres"),
         (["--data.help", "Nothing"], "explains one of: Embeddings, FeatureTable, MelSlices"),
     ],
 )

@@ -54,10 +54,21 @@ def check_genres(checkpoint: Checkpoint, datamodule: Any) -> None:
 
 
 def _without_new_arguments(given: Any, trained: Any) -> Any:
-    """A class description without the arguments that did not exist when the checkpoint was trained."""
+    """A class description without the arguments that did not exist when the checkpoint was trained.
+
+    Arguments that a network finds itself have the values in the checkpoint, if they are not set.
+    """
     if not (isinstance(given, dict) and isinstance(trained, dict) and "init_args" in given and "init_args" in trained):
         return given
-    return given | {"init_args": {k: v for k, v in given["init_args"].items() if k in trained["init_args"]}}
+    saved = trained["init_args"]
+    found = getattr(resolve(trained["class_path"]), "FILLED_IN", ())
+    return given | {
+        "init_args": {
+            name: saved[name] if value is None and name in found else value
+            for name, value in given["init_args"].items()
+            if name in saved
+        }
+    }
 
 
 def _short(value: Any) -> str:
@@ -86,6 +97,12 @@ def check_network(model: Any, datamodule: Any) -> None:
             ) from error
         finally:
             model.network.train()
+    rate = getattr(model.network, "sample_rate", datamodule.sample_rate)
+    if rate != datamodule.sample_rate:
+        raise UsageError(
+            f"--data.sample_rate {datamodule.sample_rate}: the pretrained network takes waveforms at {rate} Hz; set "
+            f"--data.sample_rate {rate}"
+        )
 
 
 def remedy(model: Task, datamodule: GenreDataModule) -> str:

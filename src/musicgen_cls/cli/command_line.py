@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from musicgen_cls.errors import UsageError
-from musicgen_cls.trust import TRUST_VARIABLE
+from musicgen_cls.trust import ACCEPT_VARIABLE, trusting
 
 _BOOLEANS = ("true", "false", "yes", "no", "on", "off", "1", "0")
 _RENAMED = {"--data.takes": "--data.samples_per_prompt", "--from": "--local", "--wheel": "--local"}
@@ -125,23 +125,34 @@ def check_text(args: Sequence[str]) -> None:
 
 
 @contextmanager
-def trusting(args: Sequence[str]) -> Iterator[list[str]]:
-    """Remove every `--trust MODULE` from a command line, and trust the modules in the command and its processes."""
-    rest, trust, following = [], os.environ.get(TRUST_VARIABLE, ""), False
-    for arg, after in zip(args, [*args[1:], "-"], strict=False):
+def allowing(args: Sequence[str]) -> Iterator[list[str]]:
+    """Remove every `--trust MODULE` and `--accept_licence` from a command line, and apply them.
+
+    They hold in the command and its processes.
+    """
+    rest, trust, accepted = list[str](), list[str](), False
+    left = list(args)
+    while left:
+        arg = left.pop(0)
         name, equals, value = arg.partition("=")
-        if arg == "--trust" and after.startswith("-"):
-            raise UsageError("--trust: has no value; name a module, such as --trust my_module")
-        if following or (equals and name == "--trust"):
-            trust = ",".join(filter(None, (trust, arg if following else value)))
-        elif arg != "--trust":
+        if name == "--trust":
+            if not equals and (not left or left[0].startswith("-")):
+                raise UsageError("--trust: has no value; name a module, such as --trust my_module")
+            trust += (value if equals else left.pop(0)).split(",")
+        elif name == "--accept_licence":
+            value = value if equals else left.pop(0) if left and left[0].lower() in _BOOLEANS else "true"
+            if value.lower() not in _BOOLEANS:
+                raise UsageError(f"--accept_licence {value}: write it without a value, or with true or false")
+            accepted = _BOOLEANS.index(value.lower()) % 2 == 0
+        else:
             rest.append(arg)
-        following = arg == "--trust" and not following
-    before = os.environ.get(TRUST_VARIABLE)
-    os.environ[TRUST_VARIABLE] = trust
+    before = os.environ.get(ACCEPT_VARIABLE)
+    if accepted:
+        os.environ[ACCEPT_VARIABLE] = "1"
     try:
-        yield rest
+        with trusting(trust):
+            yield rest
     finally:
-        os.environ.pop(TRUST_VARIABLE)
+        os.environ.pop(ACCEPT_VARIABLE, None)
         if before is not None:
-            os.environ[TRUST_VARIABLE] = before
+            os.environ[ACCEPT_VARIABLE] = before

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from musicgen_cls.cli.command_line import names_in
 from musicgen_cls.errors import UsageError, nearest
 from musicgen_cls.files import as_path, check_regular
 from musicgen_cls.specs import DOTTED, current
@@ -129,11 +130,11 @@ def named_modules(args: Sequence[str], settings: Sequence[Any]) -> set[str]:
 
 
 def _class_option(arg: str, after: str) -> list[str]:
-    """The value of an option that can name a class."""
+    """The value of an option that can name a class, or the values in a list."""
     name, equals, value = arg.partition("=")
     if not name.startswith(("--model", "--data", "--beside")) or name == "--data.files":
         return []
-    return [value if equals else after]
+    return names_in(value if equals else after)
 
 
 def _texts(value: Any) -> Iterator[str]:

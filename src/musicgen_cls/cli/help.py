@@ -17,6 +17,7 @@ _CONFIG = (
     "settings in YAML: a file, a name from musiccli configs, or -; later ones override",
 )
 _TRUST = ("--trust MODULE", "allow a checkpoint to import your own module; several are separated by commas")
+_LICENCE = ("--accept_licence", "use weights of the hub whose licence is for non-commercial use only")
 _MORE: Group = (
     "More",
     (
@@ -28,7 +29,7 @@ _MORE: Group = (
 _DATA: Group = (
     "Data",
     (
-        ("--data.source CLASS", "Folder (one sub-folder for each genre), GTZAN, FMA or SyntheticGenres"),
+        ("--data.source CLASS", "Folder (one sub-folder for each genre), GTZAN, FMA, HubDataset or SyntheticGenres"),
         ("--data.source.root DIR", "folder of the music"),
         ("--data.source.download", "fetch GTZAN or FMA if it is missing"),
         (
@@ -101,7 +102,7 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
     ),
     "validate": (
         "Compute the loss and accuracy of a checkpoint on the validation tracks.",
-        (("Settings", (_CHECKPOINT, _CONFIG, _TRUST)), _DATA, _COMPUTE, _MORE),
+        (("Settings", (_CHECKPOINT, _CONFIG, _TRUST, _LICENCE)), _DATA, _COMPUTE, _MORE),
         ("musiccli validate best.ckpt",),
     ),
     "test": (
@@ -120,6 +121,7 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
                     _FIGURES,
                     _CONFIG,
                     _TRUST,
+                    _LICENCE,
                 ),
             ),
             _DATA,
@@ -146,6 +148,7 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
                     _THRESHOLD,
                     _CONFIG,
                     _TRUST,
+                    _LICENCE,
                 ),
             ),
             (

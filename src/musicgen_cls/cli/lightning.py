@@ -41,6 +41,7 @@ from musicgen_cls.errors import UsageError, counted, one_line
 from musicgen_cls.files import as_path
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.metrics.threshold import check_threshold
+from musicgen_cls.trust import trust_also, trusting
 
 WITH_CHECKPOINT = ("validate", "test", "predict")
 
@@ -130,6 +131,7 @@ class MusicCLI(LightningCLI):
             raise UsageError(
                 f"'{alone[0]}': {command} takes no such argument{configs.hint(alone[0])}; see musiccli {command} --help"
             )
+        trust_also(self.trust)  # for classes and models that are named within values, such as backbones
         self.config = parser.parse_args([command, *rest])
         config = self.config[command]
         check_seed(config.seed_everything)
@@ -221,6 +223,7 @@ class MusicCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Prepare before the run has a folder and other processes, so that an error leaves nothing behind."""
+        self.trainer.resumes = bool(self.config["fit"].ckpt_path)  # type: ignore[attr-defined]
         ours = isinstance(self.datamodule, GenreDataModule)
         rank_zero_only(self.datamodule.prepare_fit if ours else self.datamodule.prepare_data)()
 
@@ -266,6 +269,12 @@ def start(args: Sequence[str], cli: type[MusicCLI] = MusicCLI, more_callbacks: S
     if (text := asked_class(args)) is not None:
         print(text, end="")
         raise SystemExit(0)
+    with trusting():  # what the command line names is trusted until the end of the command
+        return _run(args, cli, more_callbacks)
+
+
+def _run(args: Sequence[str], cli: type[MusicCLI], more_callbacks: Sequence[Callback]) -> MusicCLI:
+    """Run a command, with the defaults of this package."""
     return cli(
         more_callbacks,
         trainer_class=MusicTrainer,

@@ -23,6 +23,7 @@ def configure_logs() -> None:
         ".*callbacks used to create the checkpoint need.*",  # a test needs no early stopping and no checkpoints
         ".*could not find the monitored key.*",  # before the first validation
         ".*You requested to overfit but enabled.*",
+        ".*in eval mode at the start of training.*",  # batch norm of pretrained networks
         ".*treespec, LeafSpec.*",  # between Lightning and torch
     ):
         warnings.filterwarnings("ignore", message=message)
@@ -38,7 +39,7 @@ def configure_logs() -> None:
 
 _NOT_USEFUL = re.compile(
     r"Tip:|[GTHN]PU available|Restoring states|Restored all states|Loaded model weights|`Trainer\.\w+` stopped|"
-    r"Detected KeyboardInterrupt|GLOBAL_RANK|was configured so"
+    r"Detected KeyboardInterrupt|GLOBAL_RANK|was configured so|to estimate number of stepping"
 )
 
 

@@ -6,13 +6,14 @@ from types import ModuleType
 
 from torch import nn
 
-from musicgen_cls import datamodules, models, sources, tasks
+from musicgen_cls import datamodules, models, pretrained, sources, tasks
 from musicgen_cls.audio import augment
 
 
 def _exported(package: ModuleType, base: type) -> tuple[type, ...]:
     """The subclasses of a class in a package's `__all__`, without base classes of others among them."""
-    classes = [cls for name in package.__all__ if issubclass(cls := getattr(package, name), base)]
+    exported = [getattr(package, name) for name in package.__all__]
+    classes = [cls for cls in exported if isinstance(cls, type) and issubclass(cls, base)]
     extended = {parent for cls in classes for parent in cls.__mro__[1:]}
     return tuple(cls for cls in classes if cls not in extended)
 
@@ -20,7 +21,7 @@ def _exported(package: ModuleType, base: type) -> tuple[type, ...]:
 BY_OPTION = {
     "model": _exported(tasks, tasks.Task),
     "data": _exported(datamodules, datamodules.GenreDataModule),
-    "model.network": _exported(models, nn.Module),
+    "model.network": (*_exported(models, nn.Module), *_exported(pretrained, nn.Module)),
     "data.source": _exported(sources, sources.Source),
     "data.augment": _exported(augment, nn.Module),
 }

@@ -57,7 +57,7 @@ def _flattened(name: str, value: Any) -> dict[str, Any]:
     if isinstance(value, dict) and "class_path" in value:
         flat = {name: str(value["class_path"]).rpartition(".")[2]}
         for inner, argument in (value.get("init_args") or {}).items():
-            flat |= _flattened(f"{name}.{inner}", argument)
+            flat |= {} if f"{name}.{inner}" == "network.config" else _flattened(f"{name}.{inner}", argument)
         return flat
     if value is None:
         return {}

@@ -15,6 +15,9 @@ from musicgen_cls.errors import counted
 class MusicTrainer(Trainer):
     """Lightning's trainer, with the commands that need no training."""
 
+    resumes: bool = False
+    """Whether `fit` will restore a checkpoint."""
+
     def prepare(
         self,
         model: Any,

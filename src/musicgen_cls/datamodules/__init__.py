@@ -9,6 +9,7 @@ from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.datamodules.spectrograms import Spectrograms
 from musicgen_cls.datamodules.tracks import TrackDataModule
 from musicgen_cls.datamodules.waveform import WaveformWindows
+from musicgen_cls.datamodules.waveform_slices import WaveformSlices
 
 __all__ = [
     "AudioDataModule",
@@ -19,5 +20,6 @@ __all__ = [
     "MelSlices",
     "Spectrograms",
     "TrackDataModule",
+    "WaveformSlices",
     "WaveformWindows",
 ]

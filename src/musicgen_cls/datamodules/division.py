@@ -19,7 +19,7 @@ from musicgen_cls.collection.collection import Collection
 from musicgen_cls.datamodules.dataset import Windows
 from musicgen_cls.errors import SourceError, SplitError, UsageError, check_positive, counted
 from musicgen_cls.sources import lists, splits
-from musicgen_cls.sources.base import SIDES, Side
+from musicgen_cls.sources.base import SIDES, Side, Source
 from musicgen_cls.sources.lists import Listed
 from musicgen_cls.sources.names import AmbiguousName, match
 
@@ -90,6 +90,26 @@ def divide_by_list(collection: Collection, split: str, root: Path) -> Listed:
     """Divide the tracks by a user's list; log its unmatched rows and tracks."""
     names = [collection.name(row) for row in range(len(collection.tracks))]
     listed = lists.divide(split, collection.tracks, names, root, SIDES)
+    for note in listed.notes:
+        log.warning(note)
+    return listed
+
+
+def divide_officially(
+    collection: Collection, source: Source, fractions: Sequence[float], seed: int, location: Path
+) -> Listed:
+    """Divide the tracks as the data set itself does, even if that leaks; log what it leaves out.
+
+    Raises:
+        SplitError: the data set has no training or no test split.
+    """
+    sides, taken = splits.published(source, collection.tracks, "official", fractions, seed)
+    for side in ("train", "test"):
+        if side not in sides:
+            raise SplitError(f"{location}: split 'official': {source.name} has no {side} split; use --data.split track")
+    names = [collection.name(row) for row in range(len(collection.tracks))]
+    listed = lists.official(source, collection.tracks, names, sides)
+    listed = replace(listed, notes=[*listed.notes, *([taken] if taken else [])])
     for note in listed.notes:
         log.warning(note)
     return listed

@@ -27,10 +27,10 @@ class TrackDataModule(DataModuleInterface, LightningDataModule, ABC):
     """Tracks with genres on three sides: training, validation and test.
 
     Args:
-        source: the tracks: `Folder`, `GTZAN`, `FMA` or `SyntheticGenres`. Not needed to predict files.
-        split: `track`, `artist`, `official` (FMA), `fault_filtered` or `fault_filtered_dev` (GTZAN), `segment` (leaks),
-            `external`; or your own table, a CSV file with the columns `file` or `id`, and `subset` (train, validation,
-            test). The report names the leaks of your table.
+        source: the tracks: `Folder`, `GTZAN`, `FMA`, `HubDataset` or `SyntheticGenres`. Not needed to predict files.
+        split: `track`, `artist`, `official` (FMA, HubDataset), `fault_filtered` or `fault_filtered_dev` (GTZAN),
+            `segment` (leaks), `external`; or your own table, a CSV file with the columns `file` or `id`, and `subset`
+            (train, validation, test). The report names the leaks of your table and of a HubDataset's splits.
         fractions: shares of training, validation and test tracks, for `track`, `artist` and `segment`.
         fold: "i of n" instead of fractions: part i is the test set, the next part validates, the others train.
         split_seed: random seed of the division.
@@ -178,6 +178,10 @@ class TrackDataModule(DataModuleInterface, LightningDataModule, ABC):
         if is_list(self.split):
             root = self._source().location if self.source is not None else self.location.parent
             self.listed = division.divide_by_list(collection, self.split, root)
+            sides = self.listed.sides
+        elif self.split == "official" and self.source is not None and self.source.OFFICIAL_CAN_LEAK:
+            rule = self.fractions, self.split_seed
+            self.listed = division.divide_officially(collection, self.source, *rule, self.location)
             sides = self.listed.sides
         else:
             sides = self._sides(collection.tracks)

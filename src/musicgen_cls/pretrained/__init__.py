@@ -1,6 +1,7 @@
 """Pretrained networks: where their weights come from, and how they are loaded."""
 
+from musicgen_cls.pretrained.fine_tuned import FineTuned
 from musicgen_cls.pretrained.load import load
 from musicgen_cls.pretrained.table import WEIGHTS, Weights
 
-__all__ = ["WEIGHTS", "Weights", "load"]
+__all__ = ["WEIGHTS", "FineTuned", "Weights", "load"]

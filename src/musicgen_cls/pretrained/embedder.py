@@ -46,6 +46,11 @@ class Embedder(nn.Module):
                 f"--data.backbones: {type(backbone).__name__} gives the shape {list(rows.shape)} for {len(x)} windows; "
                 "it must be [batch, time, dim]"
             )
+        if rows.shape[2] != backbone.dim:
+            raise UsageError(
+                f"--data.backbones: {type(backbone).__name__} gives embeddings of {rows.shape[2]} numbers, but its "
+                f"attribute dim is {backbone.dim}; set it to {rows.shape[2]}"
+            )
         return rows.float().mean(1)
 
 

@@ -10,6 +10,7 @@ import torch
 
 from musicgen_cls.errors import UsageError, nearest
 from musicgen_cls.models.backbones import Backbone, RandomBackbone
+from musicgen_cls.pretrained import hub
 from musicgen_cls.pretrained.fetch import TAGS, cached, fetch
 from musicgen_cls.pretrained.table import WEIGHTS
 from musicgen_cls.specs import DOTTED
@@ -23,7 +24,9 @@ def load(name: str, weights: bool = True) -> Backbone:
 
     Args:
         name: of a network in `WEIGHTS`, as `yamnet`, or `msd_musicnn:mean_pool` with the layer of the embedding;
-            `random_` and such a name for random weights; or the path of a class of your own, as `my_file.MyBackbone`.
+            `random_` and such a name for random weights; `organisation/name@revision` for an audio encoder of the
+            Hugging Face hub, or the path of its folder, also with a layer, as `:7` or `:mean`; or the path of a class
+            of your own, as `my_file.MyBackbone`.
         weights: whether to load the weights, which are fetched if they are not in the cache.
 
     Raises:
@@ -35,6 +38,8 @@ def load(name: str, weights: bool = True) -> Backbone:
     base, _, layer = name.partition(":")
     if base in WEIGHTS:
         return _frozen(_published(base, layer, weights))
+    if (hub_name := hub.parse(name)) is not None:
+        return _frozen(hub.load_from_hub(hub_name, weights))
     if DOTTED.fullmatch(base) and not layer:
         return _frozen(_own(base))
     raise UsageError(
@@ -54,7 +59,7 @@ def digest_of(backbone: Backbone) -> str:
     for name, value in sorted(backbone.state_dict().items()):
         if not name.endswith("num_batches_tracked"):
             digest.update(name.encode() + bytes(str(tuple(value.shape)), "ascii"))
-            digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -97,12 +102,22 @@ def _load_weights(backbone: Backbone, name: str) -> None:
 
 def _own(path: str) -> Backbone:
     """A backbone of a class outside of this package, if its module is trusted."""
-    cls = find_class(path)
+    where = f"--data.backbones '{path}'"
+    try:
+        cls = find_class(path)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
     if not issubclass(cls, Backbone):
-        raise UsageError(f"--data.backbones '{path}': not a Backbone; extend musicgen_cls.models.backbones.Backbone")
-    backbone = cls()
-    if missing := [name for name in ("sample_rate", "dim", "hop_seconds") if not hasattr(backbone, name)]:
-        raise UsageError(f"--data.backbones '{path}': has no attribute {missing[0]}; set it, see Backbone")
+        raise UsageError(f"{where}: not a Backbone; extend musicgen_cls.models.backbones.Backbone")
+    try:
+        backbone = cls()
+    except TypeError as error:  # a missing method, or an argument without a default
+        raise UsageError(f"{where}: cannot be made ({error}); define embed, and give arguments defaults") from error
+    for name in ("sample_rate", "dim", "hop_seconds"):
+        value = getattr(backbone, name, None)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            given = "is missing" if value is None else f"is {value!r:.40}"
+            raise UsageError(f"{where}: its attribute {name} {given}; set it to a number above 0")
     return backbone
 
 

@@ -8,7 +8,7 @@ from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,9 @@ class Source(ABC):
 
     suffixes: tuple[str, ...] = AUDIO_SUFFIXES
     """Suffixes of the files that are tracks, in order of preference for a track that is there in two formats."""
+
+    OFFICIAL_CAN_LEAK: ClassVar[bool] = False
+    """Whether the published split is anyone's, so that its leaks are reported; otherwise they are refused."""
 
     parts_by_name: bool = False
     """Whether the names of files tell which are parts of one track (see `musicgen_cls.sources.parts`)."""

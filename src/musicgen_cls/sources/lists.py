@@ -12,17 +12,18 @@ from typing import get_args
 
 from musicgen_cls.errors import SourceError, SplitError
 from musicgen_cls.files import as_path, check_regular, shown
-from musicgen_cls.sources.base import SIDES, Side, Track
+from musicgen_cls.sources.base import SIDES, Side, Source, Track
 from musicgen_cls.sources.names import AmbiguousName, Names, folded
 from musicgen_cls.sources.parts import as_part
 from musicgen_cls.tables import read_csv
 
 SUFFIX = ".csv"
 COLUMNS = "it needs the columns subset, and file or id"
-_SUBSETS: dict[str, Side] = {
+SIDE_NAMES: dict[str, Side] = {
     **{side: side for side in get_args(Side)},
     **{"training": "train", "valid": "validation", "val": "validation", "dev": "validation", "testing": "test"},
 }
+"""Names of the sides in lists and data sets."""
 _SHOWN = 3
 _LIST_BYTES = 100_000_000  # a million rows
 
@@ -91,6 +92,22 @@ def divide(split: str, tracks: Sequence[Track], names: Sequence[str], root: Path
     return Listed(sides, _unmatched(path, len(rows), unmatched, sides), list(_leaks(tracks, names, sides)), digest)
 
 
+def official(source: Source, tracks: Sequence[Track], names: Sequence[str], sides: Sequence[Side | None]) -> Listed:
+    """The splits that a data set comes with, as a list, even if they leak.
+
+    Args:
+        source: the data set.
+        tracks: the tracks.
+        names: the name of the whole track of each file.
+        sides: the side of each track; None for a track of another split.
+    """
+    content = sorted((track.id, side) for track, side in zip(tracks, sides, strict=True) if side)
+    left = sides.count(None)
+    notes = [f"{left} of {len(sides)} tracks are in other splits of {source.name} and are left out"] if left else []
+    digest = hashlib.sha256(repr(content).encode(errors="replace")).hexdigest()
+    return Listed(list(sides), notes, list(_leaks(tracks, names, sides)), digest)
+
+
 def _rows(path: Path) -> Iterator[tuple[int, str, Side]]:
     """Line, name and side of each row."""
     for line, row in read_csv(path, ("subset",), COLUMNS):
@@ -99,7 +116,7 @@ def _rows(path: Path) -> Iterator[tuple[int, str, Side]]:
         name = (row.get("file") or row.get("id") or "").strip()
         if not name:
             raise SourceError(f"{path} line {line}: no file and no id; fill one in, or delete the row")
-        side = _SUBSETS.get(row["subset"].strip().casefold())
+        side = SIDE_NAMES.get(row["subset"].strip().casefold())
         if side is None:
             raise SourceError(
                 f"{path} line {line}: the subset '{row['subset']}' is not one of {', '.join(SIDES)}; write one of these"

@@ -68,7 +68,7 @@ def assign(
     if split == "external":
         return ["test"] * len(tracks)
     if split in ("official", "fault_filtered"):
-        sides = _published(source, tracks, split)
+        sides, _ = published(source, tracks, split, fractions, seed)
     elif split == "fault_filtered_dev":
         sides = _development(source, tracks, fractions, seed)
     else:
@@ -124,6 +124,27 @@ def segment_sides(genre: npt.NDArray[np.int64], fractions: Sequence[float], seed
         rows = rng.permutation(np.flatnonzero(genre == label))
         part[rows] = np.searchsorted(bounds, (np.arange(len(rows)) + 0.5) / len(rows))
     return [SIDES[p] for p in part]
+
+
+def published(
+    source: Source | None, tracks: Sequence[Track], split: str, fractions: Sequence[float], seed: int
+) -> tuple[list[Side | None], str | None]:
+    """The sides of a published split, and a sentence if it has no validation tracks.
+
+    A share of its training tracks then validates, with recordings and known artists on one side.
+    """
+    sides = _published(source, tracks, split)
+    training = [row for row, side in enumerate(sides) if side == "train"]
+    if "validation" in sides or not training:
+        return sides, None
+    train, validation, _ = shares(fractions)
+    share = validation / (train + validation)
+    if not share:
+        return sides, None
+    own = [tracks[row] for row in training]
+    for row, part in zip(training, _divide(own, _groups(own, by_artist=True), [1 - share, share], seed), strict=True):
+        sides[row] = SIDES[part]
+    return sides, f"split '{split}' has no validation tracks; {100 * share:.0f} % of its training tracks are taken"
 
 
 def _published(source: Source | None, tracks: Sequence[Track], split: str) -> list[Side | None]:

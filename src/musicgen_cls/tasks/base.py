@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import BaseFinetuning
 from torch import nn
 
 from musicgen_cls.errors import CheckpointError, UsageError, check_not_negative, check_positive
 from musicgen_cls.specs import class_path, init_arguments
 
-Schedule = Literal["constant", "cosine"]
+Schedule = Literal["constant", "cosine", "linear"]
 
 
 class Task(LightningModule, ABC):
@@ -30,6 +31,9 @@ class Task(LightningModule, ABC):
     """
 
     network: nn.Module
+
+    has_weights: bool = False
+    """Whether the weights are those of a training, or pretrained ones."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__()
@@ -62,6 +66,7 @@ class Task(LightningModule, ABC):
         Raises:
             CheckpointError: they do not fit this network; an older version may have written them.
         """
+        self.has_weights = True
         try:
             return super().load_state_dict(state_dict, strict, assign)
         except RuntimeError as error:
@@ -71,19 +76,45 @@ class Task(LightningModule, ABC):
                 f"({reason}); use the version of musicgen_cls that wrote it, or train again"
             ) from error
 
+    @property
+    def backbone(self) -> nn.Module:
+        """The backbone of the network; Lightning's `BackboneFinetuning` freezes and trains it."""
+        if not isinstance(found := getattr(self.network, "backbone", None), nn.Module):
+            raise AttributeError(f"{type(self.network).__name__} has no backbone")
+        return found
+
+    def setup(self, stage: str) -> None:
+        """Load pretrained weights, if the network has such and a training starts; it does not when one is resumed.
+
+        Lightning restores a checkpoint after this. A network whose weights came from a checkpoint keeps them.
+        """
+        load_pretrained = getattr(self.network, "load_pretrained", None)
+        resumes = getattr(self.trainer, "resumes", False)
+        if stage == "fit" and load_pretrained is not None and not (self.has_weights or resumes):
+            load_pretrained()
+            self.has_weights = True
+
     def configure_optimizers(self) -> Any:
         """Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980), if set with a schedule of the learning rate.
 
         The learning rate rises from 0 over the share `warmup` of the steps. With the schedule `cosine` it then falls to
         0 along half a period of the cosine (Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983, without
-        restarts).
+        restarts); with `linear` along a line.
+
+        A network can have groups of parameters with learning rates of their own, see `FineTuned.parameter_groups`.
         """
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        groups = getattr(self.network, "parameter_groups", None)
+        trained = groups(self.lr) if groups else [p for p in self.parameters() if p.requires_grad]
+        optimizer = torch.optim.Adam(trained, lr=self.lr, weight_decay=self.weight_decay)
         if self.schedule == "constant" and not self.warmup:
             return optimizer
         steps = self.trainer.estimated_stepping_batches
         if steps == float("inf"):
             raise UsageError(f"--model.schedule {self.schedule}: needs an end; set --trainer.max_epochs or max_steps")
+        if any(isinstance(callback, BaseFinetuning) for callback in self.trainer.callbacks):  # type: ignore[attr-defined]
+            raise UsageError(
+                "BackboneFinetuning: sets learning rates itself; set --model.schedule constant and --model.warmup 0"
+            )
         share = partial(share_of_lr, steps=int(steps), warmup=self.warmup, schedule=self.schedule)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
@@ -103,4 +134,5 @@ def share_of_lr(step: int, steps: int, warmup: float, schedule: Schedule) -> flo
         return step / rising
     if schedule == "constant":
         return 1.0
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1.0, steps - rising))))
+    done = min(1.0, (step - rising) / max(1.0, steps - rising))
+    return 1.0 - done if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))

@@ -43,7 +43,7 @@ class GenreClassifier(Task):
         weight_decay: Adam's L2 penalty.
         mixup: alpha of mixup (Zhang et al. 2018, https://arxiv.org/abs/1710.09412), which mixes pairs of training
             inputs and their labels; 0 for no mixup. A larger alpha gives mixtures nearer to one half of each.
-        schedule: of the learning rate: `constant`, or `cosine`, which falls to 0 at the end of the training.
+        schedule: of the learning rate: `constant`; or `cosine` or `linear`, which fall to 0 at the end.
         warmup: share of the training in which the learning rate rises from 0.
         metrics: further metrics of tracks by name, each a torchmetrics class (or a partial of one) that is called with
             the number of classes. They are logged as `val_NAME` and `test_NAME`, and stand in reports.
@@ -70,6 +70,8 @@ class GenreClassifier(Task):
         )
         self.mixup = mixup
         self.network = apply_memory_format(network(num_classes))
+        for name in getattr(self.network, "FILLED_IN", ()):
+            self.hparams["network"]["init_args"][name] = getattr(self.network, name)
         self.calibration = Calibration(num_classes)
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.scores = nn.ModuleDict({stage: TrackScores() for stage in ("val", "test")})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Self
 
 from torch import Tensor, nn
@@ -72,6 +72,14 @@ class Backbone(nn.Module, ABC):
         """The same as `embed`."""
         return self.embed(waveform)
 
+    def stages(self) -> list[list[nn.Parameter]]:
+        """The parameters layer by layer, from the input on, for learning rates that depend on the layer.
+
+        Here it is the order in which the class defines its modules; the elements of lists of modules are layers. A
+        network with branches overrides it.
+        """
+        return stages_of([self])
+
     def train(self, mode: bool = True) -> Self:
         """Turn training mode on or off; batch norm stays in evaluation mode."""
         super().train(mode)
@@ -86,6 +94,27 @@ class Backbone(nn.Module, ABC):
         if missing <= 1:
             return waveform
         return waveform.repeat(1, missing)[:, : round(self.window_seconds * self.sample_rate)]
+
+
+def stages_of(modules: Iterable[nn.Module]) -> list[list[nn.Parameter]]:
+    """The parameters of modules, layer by layer, in the order in which modules are defined.
+
+    The elements of lists of modules are layers. Norms belong to the layer before them.
+    """
+    stages: list[list[nn.Parameter]] = []
+    for module in modules:
+        if isinstance(module, _LISTS) or any(isinstance(part, _LISTS) for part in module.modules()):
+            inner = [*stages_of(module.children()), []]
+            stages += [[*module.parameters(recurse=False), *inner[0]], *inner[1:]]
+        elif isinstance(module, _NORMS) and stages:
+            stages[-1] = [*stages[-1], *module.parameters()]
+        else:
+            stages.append(list(module.parameters()))
+    return [stage for stage in stages if stage]
+
+
+_LISTS = (nn.ModuleList, nn.Sequential)
+_NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 def patches(frames: Tensor, length: int, hop: int) -> Tensor:

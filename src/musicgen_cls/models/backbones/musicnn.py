@@ -96,6 +96,12 @@ class MusiCNN(PonsTagger):
         """Waveforms `[batch, samples]` to embeddings `[batch, time, dim]`, one for 3 s."""
         return per_patch(self._embed, self.spectrogram(waveform))
 
+    def stages(self) -> list[list[nn.Parameter]]:
+        """The front end, whose filters are side by side; the three layers behind it; the dense layer."""
+        front, dense = nn.ModuleList([self.norm, self.timbral, self.temporal]), [self.pool_norm, self.dense]
+        parts = front, *self.middle, nn.ModuleList([*dense, self.dense_norm])
+        return [list(part.parameters()) for part in parts]
+
     def tags(self, waveform: Tensor) -> Tensor:
         """Waveforms `[batch, samples]` to logits of tags `[batch, time, 50]`, one row for 3 s."""
         return per_patch(lambda x: self.layers(x)["logits"], self.spectrogram(waveform))
