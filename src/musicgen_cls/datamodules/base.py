@@ -126,15 +126,26 @@ class GenreDataModule(TrackDataModule):
 
     def level_offset(self) -> float | None:
         """Mean level of the test windows relative to the training windows, dB; None if windows are not in dB."""
-        return self.front_end.level_offset(self.sample_windows(self.windows["test"], 64)) if self.IN_DECIBELS else None
+        if not self.IN_DECIBELS:
+            return None
+        return self._front_end_on("cpu").level_offset(self.sample_windows(self.windows["test"], 64))
 
     def network_input(self, items: Tensor, training: bool = False) -> Tensor:
         """The input of the network from windows as the collection stores them; augmented and masked for training."""
-        front_end = self.front_end.to(items.device)
+        front_end = self._front_end_on(items.device)
         if front_end.training != training:
             front_end.train(training)
         x: Tensor = front_end(items)
         return x
+
+    def _front_end_on(self, device: torch.device | str) -> FrontEnd:
+        """The front end, moved to a device.
+
+        Lightning validates in inference mode. What is moved there cannot be changed later, as when a checkpoint is
+        loaded, so that mode is off meanwhile.
+        """
+        with torch.inference_mode(False):
+            return self.front_end.to(device)
 
     def silent_batch(self) -> Batch:
         """A batch of one blank window, as a task gets it, to check sizes."""

@@ -95,7 +95,8 @@ class MelSlices(AudioDataModule):
 
     def mel_levels(self, x: Tensor) -> tuple[Tensor, npt.NDArray[np.float64]]:
         """The input of the network converted back to dB, and the centre of each band, Hz."""
-        front_end = self.front_end.to(x.device)
+        front_end = self._front_end_on(x.device)
+        assert isinstance(front_end, MelFrontEnd)
         return front_end.to_db(x), front_end.transform.centres_hz
 
     def exported_input(self) -> ExportedInput:
