@@ -46,7 +46,7 @@ NARROW: dict[str, list[str]] = {
     "ConvLSTM": ["--model.network.filters", "4", "--model.network.hidden", "4", "--data.hop_length", "256"],
     "TemporalPooling": ["--model.network.filters", "4", "--data.hop_length", "256"],
     "LinearProbe": [],
-    "FineTuned": ["--model.network.layer_decay", "0.5"],
+    "FineTuned": ["--data.windows_per_track", "1", "--data.crops_per_track", "1"],
 }
 Run = Callable[..., str]
 
