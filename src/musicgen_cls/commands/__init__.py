@@ -71,6 +71,13 @@ COMMANDS = {
         positional=("files...",),
         stopped=FROM_START,
     ),
+    "listen": Command(
+        "serve a page to listen with: a song's genre over time, continuations, mistakes of a test",
+        "musiccli listen best.ckpt",
+        "musicgen_cls.commands.listen.command:listen",
+        positional=("checkpoints...",),
+        stopped="the page and its files are gone; the same command serves it again",
+    ),
     "judge": Command(
         "compare generated music with real music, with upper and lower bounds",
         "musiccli judge generated music --judge classifier.ckpt",

@@ -110,6 +110,12 @@ class Answer(Struct, frozen=True):
     predicted: str
 
 
+class ScoredAnswer(Answer, frozen=True):
+    """A row of `tracks.csv` with the probability of the true genre."""
+
+    true_probability: Share
+
+
 def read_answers(path: Path, report: Report, remedy: str) -> dict[str, bool]:
     """Whether the prediction of each test track is right, from `tracks.csv`; empty without such a table.
 

@@ -19,12 +19,17 @@ _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 def write_page(path: Path, template: str, **values: Any) -> None:
     """Write a page from a template in the package's data folder, whole or not at all."""
+    with writing(path) as temporary:
+        temporary.write_text(rendered(template, **values), encoding="utf-8")
+
+
+def rendered(template: str, **values: Any) -> str:
+    """The text of a template in the package's data folder with these values, which are escaped."""
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(loader=PackageLoader("musicgen_cls", "data"), autoescape=True)
     environment.globals["counted"] = counted
-    with writing(path) as temporary:
-        temporary.write_text(environment.get_template(template).render(**values), encoding="utf-8")
+    return environment.get_template(template).render(**values)
 
 
 def embedded_png(figure: Any, dpi: int = 90) -> str:

@@ -1,0 +1,97 @@
+"""The networks and the reports that the page offers: those that the command line names, and no others."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from musicgen_cls import untrained
+from musicgen_cls.checkpoints import read_checkpoint
+from musicgen_cls.commands.listen.reports import Tested, read_tested, reports_beside
+from musicgen_cls.datamodules.waveform import WaveformWindows
+from musicgen_cls.errors import CheckpointError, SourceError
+from musicgen_cls.files import as_path, shown
+from musicgen_cls.memory import keep_memory
+from musicgen_cls.metrics.threshold import THRESHOLD
+from musicgen_cls.recogniser import GenreRecogniser, load_parts
+from musicgen_cls.specs import resolve
+from musicgen_cls.tasks.generation import GenreGenerator
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A generator, and the datamodule that knows its genres and the length of its prompts."""
+
+    task: GenreGenerator
+    data: WaveformWindows
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the page offers, by the names that it shows."""
+
+    recognisers: dict[str, GenreRecogniser]
+    generators: dict[str, Generator] = field(default_factory=dict)
+    reports: dict[str, Tested] = field(default_factory=dict)
+
+
+def choices(checkpoints: Sequence[str] = (), reports: Sequence[str] = (), threshold: float = THRESHOLD) -> Choices:
+    """Load all checkpoints and reports; the untrained reading is one more choice if its weights can be had.
+
+    Args:
+        checkpoints: files that fit wrote, of classifiers and generators; `untrained` for the untrained reading.
+        reports: folders of test reports. Those beside the checkpoints are found.
+        threshold: a genre with a lower probability is shown as unsure.
+
+    Raises:
+        CheckpointError: a checkpoint cannot be used.
+        RecordError: a report is damaged.
+        SourceError: there is no classifier, and the networks of the untrained reading cannot be fetched.
+        UsageError: the threshold is not from 0 to 1.
+    """
+    recognisers, generators = dict[str, GenreRecogniser](), dict[str, Generator]()
+    names = short_names([name for name in checkpoints if not untrained.is_meant(name)])
+    for path, name in names.items():
+        if issubclass(resolve(read_checkpoint(path, "CHECKPOINT").model["class_path"]), GenreGenerator):
+            generators[name] = load_generator(path)
+        else:
+            recognisers[name] = GenreRecogniser(path, threshold=threshold)
+    try:
+        recognisers[untrained.NAME] = GenreRecogniser(untrained.NAME, threshold=threshold)
+    except SourceError as error:
+        if not recognisers or untrained.NAME in checkpoints:
+            raise
+        print(f"{error}\nThe page is without the untrained reading", file=sys.stderr)
+    folders = [as_path(name, "--report") for name in reports]
+    folders += [folder for path in names for folder in reports_beside(as_path(path, "CHECKPOINT"))]
+    by_name = short_names([str(folder) for folder in dict.fromkeys(folders)])
+    tested = {name: read_tested(Path(folder)) for folder, name in by_name.items()}
+    return Choices(recognisers, generators, tested)
+
+
+def load_generator(path: str) -> Generator:
+    """A generator of audio, in evaluation mode.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used, or is of a classifier.
+    """
+    keep_memory()
+    task, data = load_parts(read_checkpoint(path, "CHECKPOINT"), torch.device("cpu"))
+    if not isinstance(task, GenreGenerator) or not isinstance(data, WaveformWindows):
+        raise CheckpointError(f"{path}: not a generator of audio; name a checkpoint of one")
+    return Generator(task, data)
+
+
+def short_names(paths: Sequence[str]) -> dict[str, str]:
+    """A short name of each path: its last parts, as many as make the names different."""
+    distinct = [*dict.fromkeys(paths)]
+    parts = {path: Path(path).absolute().parts for path in distinct}
+    for count in range(1, max(map(len, parts.values()), default=0) + 1):
+        names = {path: shown("/".join(parts[path][-count:])) for path in distinct}
+        if len({*names.values()}) == len(distinct):
+            return names
+    return {path: shown(path) for path in distinct}
