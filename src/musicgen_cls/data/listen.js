@@ -1,6 +1,6 @@
 // The line over timeline and spectrogram follows the sound; a click on them sets its position.
 (() => {
-  const playerOf = (element) => element.closest && element.closest(".player");
+  const playerOf = (element) => element.closest?.(".player");
   const soundOf = (player) => player.querySelector("audio.sound");
   const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 
@@ -35,11 +35,28 @@
   }
 
   document.addEventListener("click", (event) => {
-    const strip = event.target.closest && event.target.closest(".player .strip");
+    const strip = event.target.closest?.(".player .strip");
     if (!strip) return;
     const box = strip.getBoundingClientRect();
     const player = playerOf(strip);
     soundOf(player).currentTime = (Number(player.dataset.seconds) * (event.clientX - box.left)) / box.width;
+  });
+
+  // The tracks are one group for the keyboard: arrows choose, Tab leaves. Gradio makes each radio button its own group.
+  const tracksOf = (element) => [...(element.closest?.("#tracks")?.querySelectorAll("input[type=radio]") ?? [])];
+
+  document.addEventListener("focusin", ({ target }) => {
+    for (const button of tracksOf(target)) button.tabIndex = button === target ? 0 : -1;
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const buttons = tracksOf(event.target);
+    const next = step && buttons[buttons.indexOf(event.target) + step];
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+    next.click();
   });
 
   const live = setInterval(() => {

@@ -84,8 +84,8 @@ def message_html(message: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """A time as minutes and seconds, such as 3:07."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    """A time as minutes and seconds, such as 3:07; below ten seconds as 0.9 s."""
+    return f"{seconds:.1f} s" if seconds < 10 else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def _points(line: Timeline, genre: int, seconds: float) -> str:

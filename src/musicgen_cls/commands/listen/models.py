@@ -55,22 +55,28 @@ def choices(checkpoints: Sequence[str] = (), reports: Sequence[str] = (), thresh
     """
     recognisers, generators = dict[str, GenreRecogniser](), dict[str, Generator]()
     names = short_names([name for name in checkpoints if not untrained.is_meant(name)])
-    for path, name in names.items():
-        if issubclass(resolve(read_checkpoint(path, "CHECKPOINT").model["class_path"]), GenreGenerator):
+    for path in dict.fromkeys(checkpoints):
+        name = names.get(path, untrained.NAME)
+        if path in names and _is_generator(path):
             generators[name] = load_generator(path)
         else:
             recognisers[name] = GenreRecogniser(path, threshold=threshold)
-    try:
-        recognisers[untrained.NAME] = GenreRecogniser(untrained.NAME, threshold=threshold)
-    except SourceError as error:
-        if not recognisers or untrained.NAME in checkpoints:
-            raise
-        print(f"{error}\nThe page is without the untrained reading", file=sys.stderr)
+    if untrained.NAME not in recognisers:
+        try:
+            recognisers[untrained.NAME] = GenreRecogniser(untrained.NAME, threshold=threshold)
+        except SourceError as error:
+            if not recognisers:
+                raise
+            print(f"{error}\nThe page is without the untrained reading", file=sys.stderr)
     folders = [as_path(name, "--report") for name in reports]
     folders += [folder for path in names for folder in reports_beside(as_path(path, "CHECKPOINT"))]
     by_name = short_names([str(folder) for folder in dict.fromkeys(folders)])
     tested = {name: read_tested(Path(folder)) for folder, name in by_name.items()}
     return Choices(recognisers, generators, tested)
+
+
+def _is_generator(path: str) -> bool:
+    return issubclass(resolve(read_checkpoint(path, "CHECKPOINT").model["class_path"]), GenreGenerator)
 
 
 def load_generator(path: str) -> Generator:
@@ -87,11 +93,11 @@ def load_generator(path: str) -> Generator:
 
 
 def short_names(paths: Sequence[str]) -> dict[str, str]:
-    """A short name of each path: its last parts, as many as make the names different."""
-    distinct = [*dict.fromkeys(paths)]
-    parts = {path: Path(path).absolute().parts for path in distinct}
-    for count in range(1, max(map(len, parts.values()), default=0) + 1):
-        names = {path: shown("/".join(parts[path][-count:])) for path in distinct}
-        if len({*names.values()}) == len(distinct):
-            return names
-    return {path: shown(path) for path in distinct}
+    """A short name of each path: its last parts, as many as no other path ends with."""
+    parts = {path: Path(path).absolute().parts for path in paths}
+    names = {}
+    for path, own in parts.items():
+        others = [other for other in parts.values() if other != own]
+        count = next(n for n in range(1, len(own) + 1) if all(other[-n:] != own[-n:] for other in others))
+        names[path] = shown("/".join(own[-count:]))
+    return names

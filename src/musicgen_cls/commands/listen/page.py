@@ -211,8 +211,9 @@ def _continuing(service: Service, song: Any) -> Any:
     genres = service.choices.generators[names[0]].data.genres
     with gr.Accordion("Continue the song with a generator", open=True):
         with gr.Row():
-            generator = gr.Dropdown(names, value=names[0], label="Generator", filterable=False)
+            generator = gr.Dropdown(names, value=names[0], label="Generator", filterable=False, min_width=260)
             genre = gr.Dropdown(genres, value=genres[0], label="Genre", filterable=False)
+        with gr.Row():
             start = gr.Number(0, label="Start of the prompt, s", minimum=0)
             seconds = gr.Slider(2, LONGEST_S, value=10, step=1, label="Length with the prompt, s")
             seed = gr.Number(0, label="Random seed", precision=0, minimum=0)
