@@ -144,8 +144,8 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def opened() -> Iterator[Callable[[Path], dict[str, Any]]]:
-    """Opens a page in a real browser without a screen, a Chromium, and returns what the page holds."""
+def browser() -> Iterator[Any]:
+    """A real browser without a screen, a Chromium."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     program = next((path for name in names if (path := shutil.which(name))), None)
     if program is None:
@@ -155,8 +155,14 @@ def opened() -> Iterator[Callable[[Path], dict[str, Any]]]:
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=quiet)
-        yield partial(_look, browser)
+        yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def opened(browser: Any) -> Callable[[Path], dict[str, Any]]:
+    """Opens a page in a real browser, and returns what the page holds."""
+    return partial(_look, browser)
 
 
 def _look(browser: Any, path: Path) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from musicgen_cls.audio.io import Waveform, check_sound, stream, to_pcm
-from musicgen_cls.audio.spectra import HOP, Floats, mel_of, power_spectrogram
+from musicgen_cls.audio.mel import mel_levels
+from musicgen_cls.audio.spectra import Floats
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.commands.listen.models import Generator
 from musicgen_cls.errors import AudioError, UsageError
@@ -24,7 +25,8 @@ RATE = 44100
 LONGEST_S = 30
 """The longest recording that a generator makes for the page, the prompt included, s."""
 
-_COLUMNS = 1200  # of a spectrogram
+_COLUMNS, _BANDS, _HOP = 1200, 64, 256  # of a spectrogram
+_AT_ONCE = 1 << 20  # samples that are transformed together
 
 
 @dataclass(frozen=True)
@@ -146,15 +148,17 @@ def continued(
 
 
 def mel(waveform: Waveform, sample_rate: int) -> Floats:
-    """Mel spectrogram of a waveform of any length, dB, `[128, at most 1200]`."""
-    return mel_of(power_spectrogram(waveform, max(1, -(-len(waveform) // (HOP * _COLUMNS)))), sample_rate)
+    """Mel spectrogram of a waveform, dB, `[64, at most 1200]`; the memory does not grow with its length."""
+    width = _HOP * max(1, -(-len(waveform) // (_HOP * _COLUMNS)))  # samples in a column
+    step = width * max(1, _AT_ONCE // width)
+    parts = [waveform[at : at + step] for at in range(0, len(waveform), step)]
+    return np.concatenate([mel_levels(part, sample_rate, _BANDS, -(-len(part) // width)) for part in parts], axis=1)
 
 
 def write_sound(path: Path, waveform: Waveform, sample_rate: int) -> Path:
     """Write a waveform as a FLAC file, which every browser plays."""
     import soundfile
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, to_pcm(waveform), sample_rate, format="FLAC")
     return path
 

@@ -37,7 +37,7 @@ class Service:
         """Move an uploaded file into the folder of its session; the session's earlier files are deleted."""
         path = Path(upload)
         self.forget(session)
-        place = self.folder / session / safe_name(path.name)
+        place = self.folder / session / "song" / safe_name(path.name)
         place.parent.mkdir(parents=True)
         shutil.move(path, place)
         return Song(place, shown(path.name))
@@ -66,7 +66,8 @@ class Service:
             found = answer(song, self.choices.recognisers[model], self.limits)
         except MusicClsError as error:
             return message_html(one_line(error)), None
-        player = self._player(session, song.name, found.waveform, RATE)
+        folder = self._emptied(session, "answer")
+        player = _player(folder, song.name, found.waveform, RATE)
         text = answer_html(model, found.ranked, found.threshold, found.genres, found.line, player)
         return text, found.ranked[0][0]
 
@@ -90,10 +91,11 @@ class Service:
             found = continued(song, self.choices.generators[generator], genre, start_s, seconds, int(seed), progress)
         except MusicClsError as error:
             return message_html(one_line(error))
+        folder = self._emptied(session, "continuation")
         rate, prompt_s = found.sample_rate, len(found.prompt) / found.sample_rate
         players = [
-            self._player(session, f"prompt, {prompt_s:g} s of {song.name}", found.prompt, rate),
-            self._player(session, f"prompt and continuation, {seconds:g} s", found.whole, rate, prompt_s),
+            _player(folder, f"prompt, {prompt_s:g} s of {song.name}", found.prompt, rate),
+            _player(folder, f"prompt and continuation, {seconds:g} s", found.whole, rate, prompt_s),
         ]
         return continued_html(generator, genre, players)
 
@@ -101,7 +103,16 @@ class Service:
         """Delete the files of a session."""
         shutil.rmtree(self.folder / session, ignore_errors=True)
 
-    def _player(self, session: str, title: str, waveform: Waveform, rate: int, prompt_s: float = 0.0) -> Player:
-        path = write_sound(self.folder / session / f"{uuid4().hex}.flac", waveform, rate)
-        address = f"gradio_api/file={quote(path.as_posix())}"
-        return Player(title, address, len(waveform) / rate, mel(waveform, rate), rate / 2, prompt_s)
+    def _emptied(self, session: str, part: str) -> Path:
+        """The folder for the sounds of a part of the page, without those that it no longer shows."""
+        folder = self.folder / session / part
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+
+def _player(folder: Path, title: str, waveform: Waveform, rate: int, prompt_s: float = 0.0) -> Player:
+    """A player of a waveform, whose sound is written into a folder."""
+    path = write_sound(folder / f"{uuid4().hex}.flac", waveform, rate)
+    address = f"gradio_api/file={quote(path.as_posix())}"
+    return Player(title, address, len(waveform) / rate, mel(waveform, rate), rate / 2, prompt_s)
