@@ -66,7 +66,9 @@ def answer_html(
         sure=ranked[0][1] >= threshold,
         threshold=threshold,
         rows=[(genre, share, number if number < LINES else None) for number, (genre, share) in enumerate(ranked)],
-        curves=[(number, _points(line, genres.index(genre), player.seconds)) for number, genre in enumerate(shown)],
+        curves=[
+            (number, genre, _points(line, genres.index(genre), player.seconds)) for number, genre in enumerate(shown)
+        ],
         line=json.dumps(_as_lists(line, genres, threshold)),
         player=player,
         clock=clock,
