@@ -15,7 +15,7 @@ version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "command_help", "public_api"]
 root_doc = "index"
-exclude_patterns = ["extensions"]
+exclude_patterns = ["extensions", "examples"]
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3

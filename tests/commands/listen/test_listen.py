@@ -27,7 +27,7 @@ from musicgen_cls.commands.listen.models import Choices, choices, load_generator
 from musicgen_cls.commands.listen.page import Application
 from musicgen_cls.commands.listen.reports import read_tested
 from musicgen_cls.commands.listen.service import NO_SONG, Service
-from musicgen_cls.errors import AudioError, CheckpointError, SourceError, UsageError
+from musicgen_cls.errors import AudioError, CheckpointError, RecordError, SourceError, UsageError
 from musicgen_cls.recogniser import GenreRecogniser
 
 LIMITS = Limits(max_mb=50, max_minutes=10)
@@ -154,6 +154,19 @@ class TestChoices:
         found = choices([str(trained)], [str(trained.parent / "best-test-music-track")])
         assert list(found.reports) == ["best-test-music-track"]
 
+    def test_a_damaged_report_beside_a_checkpoint_is_left_out(
+        self, trained: Path, without_untrained: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        shutil.copytree(trained.parent, tmp_path / "copy")
+        folder = tmp_path / "copy" / "best-test-music-track"
+        (folder / "tracks.csv").write_text("track,genre\n")
+        checkpoint = str(tmp_path / "copy" / "best.ckpt")
+        assert choices([checkpoint]).reports == {}
+        wanted = f"left out: {folder / 'tracks.csv'}: no column 'predicted'; test the checkpoint again"
+        assert wanted in capsys.readouterr().err
+        with pytest.raises(RecordError, match="no column 'predicted'"):
+            choices([checkpoint], [str(folder)])
+
     def test_a_classifier_is_no_generator(self, trained: Path) -> None:
         with pytest.raises(CheckpointError, match="not a generator of audio"):
             load_generator(str(trained))
@@ -195,6 +208,19 @@ class TestService:
             assert sorted(path.suffix for path in service.folder.rglob("*.*")) == [".flac", ".flac"]
         service.forget("one")
         assert not list(service.folder.iterdir())
+
+    @pytest.mark.parametrize("session", ["..", "../other", "/", "", ".", "a/../../other"])
+    def test_the_name_of_a_session_leads_nowhere_else(self, service: Service, session: str, music: Path) -> None:
+        other = service.folder.parent / "other"
+        other.mkdir()
+        (other / "kept.txt").touch()
+        service.answer("mine", Song(music / "jazz" / "1.flac", "song"), "best.ckpt")
+        service.forget(session)
+        assert (other / "kept.txt").is_file()
+        assert (service.folder / "mine" / "answer").is_dir()
+        shutil.copy(music / "jazz" / "1.flac", service.folder.parent / "upload.flac")
+        song = service.take(session, str(service.folder.parent / "upload.flac"))
+        assert song.path.resolve().is_relative_to(service.folder.resolve())
 
     def test_names_cannot_change_the_page(self, service: Service, music: Path) -> None:
         name = '<script>alert(1)</script>" onload="x'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import sys
-import threading
+import time
 import webbrowser
 from collections.abc import Sequence
 
@@ -63,8 +63,8 @@ def listen(
         print(f"Listen:      {application.blocks.local_url} (Ctrl-C ends it)", flush=True)
         if open_browser:
             webbrowser.open(application.blocks.local_url)
-        while not threading.Event().wait(3600):  # until a signal
-            pass
+        while True:  # until a signal
+            time.sleep(1)
     finally:
         application.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from musicgen_cls import untrained
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.commands.listen.reports import Tested, read_tested, reports_beside
 from musicgen_cls.datamodules.waveform import WaveformWindows
-from musicgen_cls.errors import CheckpointError, SourceError
+from musicgen_cls.errors import CheckpointError, MusicClsError, SourceError
 from musicgen_cls.files import as_path, shown
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.metrics.threshold import THRESHOLD
@@ -68,11 +68,18 @@ def choices(checkpoints: Sequence[str] = (), reports: Sequence[str] = (), thresh
             if not recognisers:
                 raise
             print(f"{error}\nThe page is without the untrained reading", file=sys.stderr)
-    folders = [as_path(name, "--report") for name in reports]
-    folders += [folder for path in names for folder in reports_beside(as_path(path, "CHECKPOINT"))]
-    by_name = short_names([str(folder) for folder in dict.fromkeys(folders)])
-    tested = {name: read_tested(Path(folder)) for folder, name in by_name.items()}
-    return Choices(recognisers, generators, tested)
+    return Choices(recognisers, generators, _tested([as_path(name, "--report") for name in reports], names))
+
+
+def _tested(named: Sequence[Path], checkpoints: Iterable[str]) -> dict[str, Tested]:
+    """The reports that the command line names, and those beside checkpoints; a damaged one of these is left out."""
+    tested = {str(folder): read_tested(folder) for folder in named}
+    for folder in [folder for path in checkpoints for folder in reports_beside(as_path(path, "CHECKPOINT"))]:
+        try:
+            tested.setdefault(str(folder), read_tested(folder))
+        except MusicClsError as error:
+            print(f"left out: {error}", file=sys.stderr)
+    return {name: tested[folder] for folder, name in short_names([*tested]).items()}
 
 
 def _is_generator(path: str) -> bool:

@@ -46,8 +46,7 @@ class Application:
         self._folder = TemporaryDirectory(prefix="musicgen_cls-listen-", ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name).resolve()
         self._before = {name: os.environ.get(name) for name in _ENVIRONMENT}
-        uploads = {"GRADIO_TEMP_DIR": str(self.folder / "uploads")}
-        _set({**_ENVIRONMENT, **uploads})
+        _set({**_ENVIRONMENT, "GRADIO_TEMP_DIR": str(self.folder / "uploads")})
         service = Service(choices, limits, self.folder / "sessions")
         self.blocks = _blocks(service)
         self.options = _options(service)
@@ -63,8 +62,9 @@ _ENVIRONMENT = {
     "GRADIO_TEMP_DIR": "",
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    # Gradio asks its own server whether it has started; a proxy must not come between
+    # Gradio asks its own server whether it has started, which must not go through a proxy
     "NO_PROXY": "127.0.0.1,localhost",
+    "no_proxy": "127.0.0.1,localhost",
 }
 
 
@@ -241,8 +241,8 @@ def _continuing(service: Service, song: Any) -> Any:
 
 
 def _as_genre(service: Service, best: str | None) -> Any:
-    """The genre of a continuation: the predicted one, if the first generator knows it."""
+    """The genre of a continuation: the predicted one, if every generator knows it."""
     import gradio as gr
 
-    known = {genre for generator in service.choices.generators.values() for genre in generator.data.genres}
-    return best if best in known else gr.skip()
+    known = all(best in generator.data.genres for generator in service.choices.generators.values())
+    return best if known else gr.skip()

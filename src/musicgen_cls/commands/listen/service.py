@@ -37,7 +37,7 @@ class Service:
         """Move an uploaded file into the folder of its session; the session's earlier files are deleted."""
         path = Path(upload)
         self.forget(session)
-        place = self.folder / session / "song" / safe_name(path.name)
+        place = self._home(session) / "song" / safe_name(path.name)
         place.parent.mkdir(parents=True)
         shutil.move(path, place)
         return Song(place, shown(path.name))
@@ -101,11 +101,15 @@ class Service:
 
     def forget(self, session: str) -> None:
         """Delete the files of a session."""
-        shutil.rmtree(self.folder / session, ignore_errors=True)
+        shutil.rmtree(self._home(session), ignore_errors=True)
+
+    def _home(self, session: str) -> Path:
+        """The folder of a session; the browser chooses its name, which must not lead to another folder."""
+        return self.folder / safe_name(session)
 
     def _emptied(self, session: str, part: str) -> Path:
         """The folder for the sounds of a part of the page, without those that it no longer shows."""
-        folder = self.folder / session / part
+        folder = self._home(session) / part
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder
