@@ -146,6 +146,14 @@ class TestChoices:
             with pytest.raises(SourceError, match="yamnet: cannot be fetched"):
                 choices(named)
 
+    def test_the_untrained_reading_answers(self, invented: None, music: Path, tmp_path: Path) -> None:
+        found = choices()
+        text, best = Service(found, LIMITS, tmp_path).answer(
+            "one", Song(music / "jazz" / "1.flac", "song"), "untrained"
+        )
+        assert best in found.recognisers["untrained"].genres
+        assert "electronic" in text
+
     def test_names_are_short_and_different(self) -> None:
         names = short_names(["/a/one/best.ckpt", "/a/two/best.ckpt", "/b/two/best.ckpt", "/a/last.ckpt"])
         assert list(names.values()) == ["one/best.ckpt", "a/two/best.ckpt", "b/two/best.ckpt", "last.ckpt"]
