@@ -21,6 +21,14 @@ from musicgen_cls.tasks.generation import GenreGenerator
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def gradio_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Gradio keeps the folder of its first import, which would be that of a page that is closed by then."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+        import gradio  # noqa: F401
+
+
 @pytest.fixture(scope="session")
 def trained(music: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier's checkpoint with its report beside it; it predicts one genre nearly always."""
