@@ -87,9 +87,9 @@ def _load_weights(backbone: Backbone, name: str) -> None:
         try:
             with safe_open(fetch(name), "pt") as file:
                 backbone.load_state_dict({key: file.get_tensor(key) for key in file.keys()}, strict=False)  # noqa: SIM118
-                if TAGS in (facts := file.metadata() or {}):
-                    backbone.tag_names = tuple(json.loads(facts[TAGS]))
-        except (SafetensorError, RuntimeError, OSError):
+                if WEIGHTS[name].tag_names is not None:
+                    backbone.tag_names = tuple(json.loads((file.metadata() or {})[TAGS]))
+        except (SafetensorError, RuntimeError, OSError, KeyError, ValueError):
             found = "damaged"
         else:
             found = digest_of(backbone)
