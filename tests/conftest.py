@@ -48,6 +48,9 @@ RATE = 22050
 # What numba compiles lies in a folder of each worker's own, before librosa is imported: two that compile the same at
 # once would spoil it for both (numba issue 10128). It stays for the next run.
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+os.environ["HF_MODULES_CACHE"] = str(
+    Path(__file__).parents[1] / ".pytest_cache" / f"hub-{_WORKER}"
+)  # the same for code
 os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / f"numba-{_WORKER}")
 
 

@@ -16,11 +16,13 @@ from musicgen_cls.models.backbones import JamendoFCN, JamendoMusiCNN, MusiCNN, M
 from musicgen_cls.pretrained import WEIGHTS, convert, load
 from musicgen_cls.pretrained.fetch import cached, fetch, known_names
 from musicgen_cls.pretrained.load import digest_of
+from musicgen_cls.sources import download
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(download, "RETRIES", 0)  # each waits
 
 
 def published(path: Path, places: dict[str, str], state: dict[str, torch.Tensor]) -> None:
