@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -251,6 +252,8 @@ class TestCode:
         from transformers import dynamic_module_utils
 
         monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+        for module in [module for module in sys.modules if module.startswith("transformers_modules")]:
+            monkeypatch.delitem(sys.modules, module)  # code that other tests have run does not run again
         put_into_cache(models / "remote", hub_cache, "org/code")
         return f"org/code@{REVISION}"
 
