@@ -101,6 +101,8 @@ class TestWithInventedWeights:
             untrained.checkpoint(["rock", "polka"])
         with pytest.raises(UsageError, match="only one genre"):
             untrained.checkpoint(["rock"])
+        with pytest.raises(UsageError, match="--genres: empty; name two or more of blues"):
+            untrained.checkpoint([""])
         path = untrained.checkpoint()
         assert main(["predict", str(tmp_path), "--ckpt_path", str(path), "--genres", "rock,jazz"]) == 2
         assert "only for the untrained reading" in capsys.readouterr().err

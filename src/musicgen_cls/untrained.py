@@ -36,6 +36,7 @@ from musicgen_cls.models.heads.tag_reading import TagReading
 from musicgen_cls.pretrained.embedder import tags_of
 from musicgen_cls.pretrained.fetch import fetch
 from musicgen_cls.pretrained.load import load
+from musicgen_cls.specs import class_path
 from musicgen_cls.tasks.classification import GenreClassifier
 
 NAME = "untrained"
@@ -81,7 +82,9 @@ def checkpoint(genres: Sequence[str] = (), tags: str | PathLike[str] | None = No
     available = _available()
     mapping = _shipped()["genres"] if tags is None else _own_mapping(as_path(tags, "--genre_tags"))
     chosen = _restricted(mapping, genres)
-    settings = [__version__, list(available), chosen, _digest(DATA / "untrained.yaml"), _digest(DATA / "untrained.npz")]
+    made_of = [class_path(cls) for cls in (GenreClassifier, TagReading, LinearProbe, Embeddings)]
+    numbers = [_digest(DATA / name) for name in ("untrained.yaml", "untrained.npz")]
+    settings = [__version__, made_of, list(available), chosen, numbers]
     identity = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
     path = cache_root() / NAME / f"{NAME}-{identity}.ckpt"
     if not path.is_file():
@@ -197,6 +200,8 @@ def _own_mapping(path: Path) -> Tags:
 
 
 def _restricted(mapping: Tags, genres: Sequence[str]) -> dict[str, Any]:
+    if list(genres) == [""]:
+        raise UsageError(f"--genres: empty; name two or more of {', '.join(mapping)}")
     for genre in genres:
         if genre not in mapping:
             raise UsageError(

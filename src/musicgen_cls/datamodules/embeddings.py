@@ -159,6 +159,11 @@ class Embeddings(AudioDataModule):
         assert self.audio is not None
         return self.audio.waveform(row, to_samples(seconds, self.sample_rate))
 
+    @property
+    def size_remedy(self) -> str:
+        """The remedy if a network cannot take rows of embeddings."""
+        return "embeddings need a head: set --model.network to LinearProbe, AttentionPool or MLP"
+
     def blank_window(self) -> Tensor:
         """Rows of zeros, `[1, rows, dim]`."""
         return torch.zeros(1, self.rows, self.dim)
