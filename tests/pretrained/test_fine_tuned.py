@@ -80,10 +80,10 @@ class TestCheckpoint:
         assert reports[0]["confusion"] == reports[1]["confusion"]
 
     def test_published_weights_are_not_read_again(self, songs, home, invented, monkeypatch):
-        assert fit(songs, "msd_musicnn") == 0
+        assert fit(songs, "yamnet") == 0
         monkeypatch.setattr(sys.modules["musicgen_cls.pretrained.load"], "fetch", lambda name: pytest.fail("fetched"))
         assert main(["test", str(BEST)]) == 0
-        assert fit(songs, "msd_musicnn", "--ckpt_path", "last", "--trainer.max_epochs", "2") == 0
+        assert fit(songs, "yamnet", "--ckpt_path", "last", "--trainer.max_epochs", "2") == 0
         assert torch.load(BEST.with_name("last.ckpt"), weights_only=True)["epoch"] == 1
 
     def test_another_backbone_is_refused(self, songs, home, hubert, invented, capsys):
