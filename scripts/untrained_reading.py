@@ -44,7 +44,7 @@ def read(folders: list[str]) -> tuple[list[np.ndarray], list[np.ndarray], list[s
             start = int(collection.offset[row])
             rows = torch.from_numpy(collection.items[start : start + int(collection.lengths[row])])
             embeddings.append(rows[:, -200:].numpy())
-            tags.append(tags_of(data.networks, rows).numpy())
+            tags.append(tags_of(data.networks_on(torch.device("cpu")), rows).numpy())
             genres.append(track.genre)
     return embeddings, tags, genres, counts
 

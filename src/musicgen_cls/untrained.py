@@ -18,6 +18,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
+import lightning
 import numpy as np
 import torch
 import yaml
@@ -80,7 +81,7 @@ def checkpoint(genres: Sequence[str] = (), tags: str | PathLike[str] | None = No
         SourceError: no network can be fetched.
     """
     available = _available()
-    mapping = _shipped()["genres"] if tags is None else _own_mapping(as_path(tags, "--genre_tags"))
+    mapping = _shipped()["genres"] if tags is None else _own_mapping(as_path(tags, "--genre_tags"), available)
     chosen = _restricted(mapping, genres)
     made_of = [class_path(cls) for cls in (GenreClassifier, TagReading, LinearProbe, Embeddings)]
     numbers = [_digest(DATA / name) for name in ("untrained.yaml", "untrained.npz")]
@@ -103,7 +104,7 @@ def reading(tags: Tags, networks: Sequence[str], calibrated: Calibrated) -> tupl
     )
     if not by_tags:
         return _with_head(data, list(tags)), data
-    names = [load(name).tag_names for name in networks]
+    names = [network.tag_names for network in data.networks]
     network = partial(TagReading, networks=len(networks), tags=sum(map(len, names)))
     task = GenreClassifier(network, num_classes=len(tags))
     assert isinstance(task.network, TagReading)
@@ -175,8 +176,8 @@ def _available() -> tuple[str, ...]:
     return tuple(name for name in NETWORKS if name not in failures)
 
 
-def _own_mapping(path: Path) -> Tags:
-    """A user's tags for each genre."""
+def _own_mapping(path: Path, available: Sequence[str]) -> Tags:
+    """A user's tags for each genre; those of networks that are not available are not checked."""
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -184,6 +185,7 @@ def _own_mapping(path: Path) -> Tags:
     example = "rock: {yamnet: [Rock music], msd_musicnn: [rock]}"
     if not isinstance(found, dict) or len(found) < 2:
         raise UsageError(f"--genre_tags {path}: needs two or more genres, each with tags, as {example}")
+    known = {network: load(network).tag_names for network in available}
     for genre, own in found.items():
         if not isinstance(own, dict) or not all(isinstance(tags, list) for tags in own.values()) or not own:
             raise UsageError(f"--genre_tags {path}: genre '{genre}' needs tags of networks, as {example}")
@@ -192,10 +194,10 @@ def _own_mapping(path: Path) -> Tags:
                 raise UsageError(
                     f"--genre_tags {path}: genre '{genre}' names the network '{network}'; use {', '.join(NETWORKS)}"
                 )
-            known = load(network).tag_names
-            for tag in tags:
-                if tag not in known:
-                    raise UsageError(f"--genre_tags {path}: {network} has no tag '{tag}'{nearest(str(tag), known)}")
+            for tag in tags if network in known else ():
+                if tag not in known[network]:
+                    near = nearest(str(tag), known[network])
+                    raise UsageError(f"--genre_tags {path}: {network} has no tag '{tag}'{near}")
     return {str(genre): own for genre, own in found.items()}
 
 
@@ -233,7 +235,7 @@ def _content(task: GenreClassifier, data: Embeddings) -> bytes:
     content = {
         "epoch": 0,
         "global_step": 0,
-        "pytorch-lightning_version": "2.6.6",
+        "pytorch-lightning_version": lightning.__version__,
         "state_dict": task.state_dict(),
         "hyper_parameters": dict(task.hparams),
         "datamodule_hyper_parameters": dict(data.hparams),

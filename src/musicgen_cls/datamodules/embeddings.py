@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 
 from musicgen_cls.audio.io import Pcm, Waveform
-from musicgen_cls.audio.mel import Standardise
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.collection.collection import Collection
 from musicgen_cls.collection.embeddings import embed_collection
 from musicgen_cls.datamodules.audio import AudioDataModule
-from musicgen_cls.datamodules.front_end import FrontEnd
+from musicgen_cls.datamodules.front_end import FrontEnd, RowFrontEnd
 from musicgen_cls.errors import CheckpointError, UsageError, check_positive
 from musicgen_cls.models.backbones import Backbone
 from musicgen_cls.pretrained.embedder import Embedder, tags_of
@@ -27,33 +26,6 @@ from musicgen_cls.sources.base import Source
 Part = Literal["embeddings", "tags"]
 
 SHORTEST_S = 0.5  # a shorter clip, repeated, is a tone
-
-
-class EmbeddingFrontEnd(FrontEnd):
-    """Rows of embeddings `[batch, rows, dim]` to z-scores with mean and standard deviation of the training rows.
-
-    Windows of audio, int16 `[batch, samples]`, are embedded first.
-
-    Args:
-        dim: numbers in a row.
-        data: gives the network that embeds audio.
-        standardise: whether to compute z-scores.
-    """
-
-    def __init__(self, dim: int, data: Embeddings, standardise: bool) -> None:
-        swap = partial(torch.transpose, dim0=1, dim1=2)
-        super().__init__(None, swap, Standardise(dim, min_std=0.0) if standardise else None)
-        self._data = (data,)  # in a tuple, so that its networks are no part of this module
-
-    def forward(self, items: Tensor) -> Tensor:
-        """The input of the network from stored rows, or from audio."""
-        data = self._data[0]
-        rows = data.embed_windows(items) if items.dtype == torch.int16 else items
-        return super().forward(rows if data.part == "embeddings" else tags_of(data.networks, rows))
-
-    def represent(self, x: Tensor) -> Tensor:
-        """Standardise; the last axis is the embedding."""
-        return super().represent(x).transpose(1, 2)
 
 
 class Embeddings(AudioDataModule):
@@ -105,7 +77,7 @@ class Embeddings(AudioDataModule):
         self.audio: Collection | None = None
         """The tracks with their audio."""
         super().__init__(source=source, sample_rate=rate, seconds=seconds, batch_size=batch_size, **kwargs)
-        self.front_end = EmbeddingFrontEnd(self.dim, self, standardise=part == "embeddings")
+        self.front_end = RowFrontEnd(self.dim) if part == "embeddings" else FrontEnd()
 
     @property
     def window_samples(self) -> int:
@@ -148,11 +120,22 @@ class Embeddings(AudioDataModule):
             for number, (name, facts) in enumerate(published.items())
         }
 
-    def embed_windows(self, pcm: Tensor) -> Tensor:
+    def network_input(self, items: Tensor, training: bool = False) -> Tensor:
+        """The input of the network from rows `[batch, rows, dim]` or windows of audio, int16 `[batch, samples]`."""
+        rows = self.embedded(items) if items.dtype == torch.int16 else items
+        if self.part == "tags":
+            rows = tags_of(self.networks_on(items.device), rows)
+        return super().network_input(rows, training)
+
+    def embedded(self, pcm: Tensor) -> Tensor:
         """Windows of audio, int16 `[batch, samples]`, to rows `[batch, rows, dim]`."""
-        embedder = Embedder(self.networks, self.sample_rate).to(pcm.device)
+        embedder = Embedder(self.networks_on(pcm.device), self.sample_rate)
         rows: Tensor = embedder(pcm.reshape(len(pcm) * self.rows, -1))
         return rows.reshape(len(pcm), self.rows, -1)
+
+    def networks_on(self, device: torch.device) -> list[Backbone]:
+        """The backbones with their weights, moved to a device."""
+        return [network.to(device) for network in self.networks]
 
     def first_seconds(self, row: int, seconds: float) -> Waveform:
         """The first seconds of a track of the collection, `[samples]`."""
@@ -184,10 +167,9 @@ class Embeddings(AudioDataModule):
         """Name with digest, length of a row, and function of a backbone."""
 
         def embed(pcm: Pcm) -> npt.NDArray[np.float32]:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-            embedder = Embedder([self.networks[number]], self.sample_rate).to(device)
+            device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            embedder = Embedder([self.networks[number].to(device)], self.sample_rate)
             rows: npt.NDArray[np.float32] = embedder(torch.from_numpy(pcm).to(device)).cpu().numpy()
-            embedder.to("cpu")
             return rows
 
         return f"{name}-{self.digests[name]}", self._shapes[number].dim, embed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,37 +11,17 @@ import torch
 from torch import Tensor
 
 from musicgen_cls.audio.features import COLUMNS, RATE
-from musicgen_cls.audio.mel import Standardise
 from musicgen_cls.collection.collection import Collection, join
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.dataset import Windows
 from musicgen_cls.datamodules.division import Starts
 from musicgen_cls.datamodules.export import ExportedInput, spread_windows
-from musicgen_cls.datamodules.front_end import FrontEnd
+from musicgen_cls.datamodules.front_end import RowFrontEnd
 from musicgen_cls.datamodules.table_rows import Row, check_labels, group_rows
 from musicgen_cls.errors import UsageError, check_not_negative
 from musicgen_cls.files import as_path
 from musicgen_cls.sources.base import Problem, Side, Source, Track
 from musicgen_cls.sources.table import read_table
-
-
-class RowFrontEnd(FrontEnd):
-    """Rows of features `[batch, rows, 58]` to z-scores with mean and standard deviation of the training rows.
-
-    Args:
-        single: return `[batch, 58]`, the only row of each window, instead of `[batch, rows, 58]`.
-    """
-
-    standardise: Standardise
-
-    def __init__(self, single: bool) -> None:
-        super().__init__(None, partial(torch.transpose, dim0=1, dim1=2), Standardise(len(COLUMNS), min_std=0.0))
-        self.single = single
-
-    def represent(self, x: Tensor) -> Tensor:
-        """Transform and standardise; the last axis is the columns."""
-        z_scores = super().represent(x).transpose(1, 2)
-        return z_scores[:, 0] if self.single else z_scores
 
 
 class FeatureTable(GenreDataModule):
@@ -96,7 +75,7 @@ class FeatureTable(GenreDataModule):
                 "--data.across_tracks true: windows across tracks can only be divided at random; set --data.look_back "
                 "and --data.split segment too"
             )
-        self.front_end = RowFrontEnd(single=not look_back)
+        self.front_end = RowFrontEnd(len(COLUMNS), single=not look_back)
 
     @property
     def window_length(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from typing import Self
 
 import torch
@@ -133,6 +134,26 @@ class MelFrontEnd(FrontEnd):
         if self.logarithm == "natural":
             return x * (10.0 / math.log(10.0))
         return x * self.standardise.std + self.standardise.mean
+
+
+class RowFrontEnd(FrontEnd):
+    """Rows `[batch, rows, columns]` to z-scores with mean and standard deviation of the training rows.
+
+    Args:
+        columns: numbers in a row.
+        single: return `[batch, columns]`, the only row of each window, instead of `[batch, rows, columns]`.
+    """
+
+    standardise: Standardise
+
+    def __init__(self, columns: int, single: bool = False) -> None:
+        super().__init__(None, partial(torch.transpose, dim0=1, dim1=2), Standardise(columns, min_std=0.0))
+        self.single = single
+
+    def represent(self, x: Tensor) -> Tensor:
+        """Transform and standardise; the last axis is the columns."""
+        z_scores = super().represent(x).transpose(1, 2)
+        return z_scores[:, 0] if self.single else z_scores
 
 
 def unchanged(x: Tensor) -> Tensor:

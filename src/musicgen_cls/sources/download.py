@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -53,32 +54,37 @@ def fetch(
 
 
 def _fetch(name: str, addresses: Sequence[tuple[str, str]], folder: Path, unpack: Callable[[Path, Path], None]) -> None:
-    failures = []
-    for url, checksum in addresses:
-        print(f"{name}: downloading {url}", file=sys.stderr)
-        try:
-            archive = _download(url, checksum, folder)
-            _unpack_whole(archive, folder, unpack)
-        except OSError as error:
-            raise SourceError(f"{name}: cannot write to {folder}: {error}") from error
-        except _Failure as failure:
-            failures.append(f"{url} ({failure})")
-        else:
-            return
-    raise SourceError(f"{name} could not be downloaded: {', '.join(failures)}")
+    def fetch_one(url: str, checksum: str) -> Path:
+        archive = _download(url, checksum, folder)
+        _unpack_whole(archive, folder, unpack)
+        return archive
+
+    try:
+        archive, failures = _first(name, addresses, fetch_one)
+    except OSError as error:
+        raise SourceError(f"{name}: cannot write to {folder}: {error}") from error
+    if archive is None:
+        raise SourceError(f"{name} could not be downloaded: {failures}")
 
 
-def download(urls: Sequence[str], checksum: str, folder: Path) -> tuple[Path | None, str]:
-    """Download a file into `folder` from the first of `urls` that has it with this checksum.
+def download(name: str, addresses: Sequence[tuple[str, str]], folder: Path) -> tuple[Path | None, str]:
+    """Download a file into `folder` from the first of `addresses` that works; see `fetch`.
 
     Returns:
         The file, or None; and the addresses that failed, with the reasons.
     """
+    return _first(name, addresses, partial(_download, folder=folder))
+
+
+def _first(
+    name: str, addresses: Sequence[tuple[str, str]], attempt: Callable[[str, str], Path]
+) -> tuple[Path | None, str]:
+    """The result for the first address that works, or None; and the addresses that failed, with the reasons."""
     failures: list[str] = []
-    for url in urls:
-        print(f"downloading {url}", file=sys.stderr)
+    for url, checksum in addresses:
+        print(f"{name}: downloading {url}", file=sys.stderr)
         try:
-            return _download(url, checksum, folder), ", ".join(failures)
+            return attempt(url, checksum), ", ".join(failures)
         except _Failure as failure:
             failures.append(f"{url} ({failure})")
     return None, ", ".join(failures)

@@ -123,7 +123,7 @@ def test_equal_to_tensorflow(name, shared_data, published):
     if isinstance(backbone, MusiCNN):
         found = backbone.layers(mel)
     else:
-        pool = backbone.pool5(mel)
+        pool = backbone.features(mel)
         found = {"pool5": pool, "logits": backbone.output(pool)}
     compared = [key for key in expected.files if key.startswith(f"{name}/")]
     assert len(compared) == len(found)

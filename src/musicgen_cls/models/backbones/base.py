@@ -96,6 +96,35 @@ class Backbone(nn.Module, ABC):
         return waveform.repeat(1, missing)[:, : round(self.window_seconds * self.sample_rate)]
 
 
+class PatchTagger(Backbone):
+    """A backbone on patches of spectrograms, with a linear layer from embeddings to tags."""
+
+    output: nn.Linear
+
+    @abstractmethod
+    def spectrogram(self, waveform: Tensor) -> Tensor:
+        """Waveforms `[batch, samples]` to patches of spectrograms `[batch, time, ...]`."""
+
+    @abstractmethod
+    def features(self, x: Tensor) -> Tensor:
+        """Patches `[patches, ...]` to embeddings `[patches, dim]`."""
+
+    def embed(self, waveform: Tensor) -> Tensor:
+        """Waveforms `[batch, samples]` to embeddings `[batch, time, dim]`, one for each patch."""
+        return self.per_patch(self.features, waveform)
+
+    def tags_of(self, embeddings: Tensor) -> Tensor:
+        """Embeddings `[..., dim]` to logits of tags `[..., tags]`."""
+        logits: Tensor = self.output(embeddings)
+        return logits
+
+    def per_patch(self, function: Callable[[Tensor], Tensor], waveform: Tensor) -> Tensor:
+        """A function of single patches, for the patches of waveforms: `[batch, samples]` to `[batch, time, ...]`."""
+        x = self.spectrogram(waveform)
+        found = function(x.flatten(0, 1))
+        return found.reshape(*x.shape[:2], *found.shape[1:])
+
+
 def stages_of(modules: Iterable[nn.Module]) -> list[list[nn.Parameter]]:
     """The parameters of modules, layer by layer, in the order in which modules are defined.
 
@@ -129,12 +158,6 @@ def patches(frames: Tensor, length: int, hop: int) -> Tensor:
         `[batch, time, bands, length]`.
     """
     return frames.unfold(2, length, hop).transpose(1, 2)
-
-
-def per_patch(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """A function of single patches, `[patches, ...]` to `[patches, features]`, for `[batch, time, ...]`."""
-    features = network(x.flatten(0, 1))
-    return features.reshape(*x.shape[:2], *features.shape[1:])
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:

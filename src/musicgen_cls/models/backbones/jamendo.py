@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from musicgen_cls.models.backbones.base import Backbone, patches, per_patch
+from musicgen_cls.models.backbones.base import PatchTagger, patches
 
 SAMPLE_RATE, N_FFT, HOP, BANDS = 16000, 512, 256, 96
 
@@ -26,7 +26,7 @@ TAGS = (
 """Names of the 50 tags of MTG-Jamendo, in alphabetical order: the order of the outputs."""
 
 
-class JamendoTagger(Backbone):
+class JamendoTagger(PatchTagger):
     """What the two networks share: mel spectrograms in dB and batch norm after each convolution.
 
     Won, Ferraro, Bogdanov and Serra 2020, "Evaluation of CNN-based automatic music tagging models"
@@ -38,8 +38,6 @@ class JamendoTagger(Backbone):
 
     frames: int
     """Frames of a patch."""
-
-    output: nn.Linear
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,19 +53,6 @@ class JamendoTagger(Backbone):
         """Waveforms `[batch, samples]` to patches `[batch, time, bands, frames]` in dB, 0 dB a power of 1."""
         power = self.mel(self.filled(waveform.float()))
         return patches(10 * torch.log10(power.clamp_min(1e-10)), self.frames, self.frames)
-
-    def embed(self, waveform: Tensor) -> Tensor:
-        """Waveforms `[batch, samples]` to embeddings `[batch, time, dim]`, one for each patch."""
-        return per_patch(self.features, self.spectrogram(waveform))
-
-    def tags_of(self, embeddings: Tensor) -> Tensor:
-        """Logits of the tags `[..., 50]` from embeddings `[..., dim]`."""
-        logits: Tensor = self.output(embeddings)
-        return logits
-
-    def features(self, x: Tensor) -> Tensor:
-        """Patches `[patches, bands, frames]` to embeddings `[patches, dim]`."""
-        raise NotImplementedError
 
 
 class JamendoMusiCNN(JamendoTagger):

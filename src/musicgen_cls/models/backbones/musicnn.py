@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from musicgen_cls.audio.mel import LogMel
 from musicgen_cls.errors import UsageError
-from musicgen_cls.models.backbones.base import Backbone, patches, per_patch, same_padding
+from musicgen_cls.models.backbones.base import PatchTagger, patches, same_padding
 
 SAMPLE_RATE, N_FFT, HOP, BANDS = 16000, 512, 256, 96
 FRAMES = 187  # of a patch: the networks were trained on 3 s
@@ -38,7 +38,7 @@ MTT_TAGS = (
 """The tags of the networks trained on MagnaTagATune."""
 
 
-class PonsTagger(Backbone):
+class PonsTagger(PatchTagger):
     """What MusiCNN and the VGG share: log-mel spectrograms in patches of 187 frames (3 s), and 50 tags.
 
     Args:
@@ -92,10 +92,6 @@ class MusiCNN(PonsTagger):
         self.dense_norm = nn.BatchNorm1d(200, EPSILON)
         self.output = nn.Linear(200, len(tag_names))
 
-    def embed(self, waveform: Tensor) -> Tensor:
-        """Waveforms `[batch, samples]` to embeddings `[batch, time, dim]`, one for 3 s."""
-        return per_patch(self._embed, self.spectrogram(waveform))
-
     def stages(self) -> list[list[nn.Parameter]]:
         """The front end, whose filters are side by side; the three layers behind it; the dense layer."""
         front, dense = nn.ModuleList([self.norm, self.timbral, self.temporal]), [self.pool_norm, self.dense]
@@ -104,14 +100,13 @@ class MusiCNN(PonsTagger):
 
     def tags(self, waveform: Tensor) -> Tensor:
         """Waveforms `[batch, samples]` to logits of tags `[batch, time, 50]`, one row for 3 s."""
-        return per_patch(lambda x: self.layers(x)["logits"], self.spectrogram(waveform))
+        return self.per_patch(lambda x: self.layers(x)["logits"], waveform)
 
     def tags_of(self, embeddings: Tensor) -> Tensor:
         """Logits of the tags `[..., 50]` from embeddings `[..., 200]` of the layer `penultimate`."""
         if self.layer != "penultimate":
             raise UsageError(f"MusiCNN: its tags come from the layer penultimate, not from {self.layer}; leave it out")
-        logits: Tensor = self.output(embeddings)
-        return logits
+        return super().tags_of(embeddings)
 
     def layers(self, x: Tensor) -> dict[str, Tensor]:
         """The last layers of patches `[patches, frames, bands]`: `[patches, features]` each."""
@@ -131,7 +126,8 @@ class MusiCNN(PonsTagger):
             "logits": self.output(penultimate),
         }
 
-    def _embed(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> Tensor:
+        """Patches `[patches, frames, bands]` to embeddings `[patches, dim]`."""
         layers = self.layers(x)
         if self.layer == "pooled":
             return torch.cat([layers["mean_pool"], layers["max_pool"], layers["penultimate"]], dim=1)
@@ -154,16 +150,7 @@ class MusicVGG(PonsTagger):
         self.norms = nn.ModuleList(nn.BatchNorm2d(128, EPSILON) for _ in range(5))
         self.output = nn.Linear(self.dim, len(tag_names))
 
-    def embed(self, waveform: Tensor) -> Tensor:
-        """Waveforms `[batch, samples]` to the last pooled layer, `[batch, time, 256]`, one row for 3 s."""
-        return per_patch(self.pool5, self.spectrogram(waveform))
-
-    def tags_of(self, embeddings: Tensor) -> Tensor:
-        """Logits of the tags `[..., 50]` from embeddings `[..., 256]`."""
-        logits: Tensor = self.output(embeddings)
-        return logits
-
-    def pool5(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> Tensor:
         """Patches `[patches, frames, bands]` to the last pooled layer `[patches, 256]`, in TensorFlow's order."""
         x = self.norm(x[:, None])
         sizes, strides = ((4, 1), (2, 2), (2, 2), (2, 2), (4, 4)), (2, 2, 2, 2, 4)  # the first skips every second band

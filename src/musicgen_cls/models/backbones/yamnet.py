@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from musicgen_cls.models.backbones.base import Backbone, patches, per_patch, same_padding
+from musicgen_cls.models.backbones.base import PatchTagger, patches, same_padding
 
 SAMPLE_RATE, WINDOW, HOP, N_FFT, BANDS = 16000, 400, 160, 512, 64
 LOW_HZ, HIGH_HZ = 125.0, 7500.0
@@ -18,7 +18,7 @@ STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 WIDTHS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 
 
-class YAMNet(Backbone):
+class YAMNet(PatchTagger):
     """MobileNet (Howard et al. 2017, https://arxiv.org/abs/1704.04861) on log-mel spectrograms, with AudioSet's tags.
 
     Plakal and Ellis 2020, https://github.com/tensorflow/models/tree/master/research/audioset/yamnet. Batch norm is
@@ -58,15 +58,6 @@ class YAMNet(Backbone):
         magnitude = torch.fft.rfft(waves, N_FFT).abs()  # [batch, frames, bins]
         mel = torch.log(magnitude @ self.bands.T + 0.001)
         return patches(mel.transpose(1, 2), FRAMES, self.patch_hop).transpose(2, 3)
-
-    def embed(self, waveform: Tensor) -> Tensor:
-        """Waveforms `[batch, samples]` to embeddings `[batch, time, 1024]`, one for 0.48 s."""
-        return per_patch(self.features, self.spectrogram(waveform))
-
-    def tags_of(self, embeddings: Tensor) -> Tensor:
-        """Logits of the tags `[..., 521]` from embeddings `[..., 1024]`."""
-        logits: Tensor = self.output(embeddings)
-        return logits
 
     def features(self, x: Tensor) -> Tensor:
         """Patches `[patches, frames, bands]` to the mean of the last layer over time and bands, `[patches, 1024]`."""
