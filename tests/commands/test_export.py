@@ -30,6 +30,7 @@ from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.commands.export import card as model_card
 from musicgen_cls.commands.export import command as exporting
 from musicgen_cls.commands.export.module import Exported
+from musicgen_cls.datamodules import Embeddings, WaveformSlices
 from musicgen_cls.datamodules.feature_table import FeatureTable
 from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.datamodules.spectrograms import Spectrograms
@@ -43,6 +44,8 @@ from musicgen_cls.models.classifiers.feature_mlp import FeatureMLP
 from musicgen_cls.models.classifiers.recurrent import Recurrent
 from musicgen_cls.models.classifiers.temporal_pooling import TemporalPooling
 from musicgen_cls.models.classifiers.vgg import VGG
+from musicgen_cls.models.heads.linear_probe import LinearProbe
+from musicgen_cls.pretrained import FineTuned
 from musicgen_cls.recogniser import GenreRecogniser, load_parts
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.synth.render import render
@@ -366,6 +369,35 @@ def test_spectrograms(tmp_path: Path) -> None:
     want = task.probabilities(fed).mean(dim=0).tolist()
     said = run_the_card(tmp_path / "best.onnx.md", tmp_path, "torch", "musicgen_cls")
     assert list(said.values()) == pytest.approx(want, abs=6e-4)
+
+
+@pytest.mark.usefixtures("invented")
+@pytest.mark.parametrize("part", ["embeddings", "tags", "fine_tuned"])
+def test_pretrained_networks_are_in_the_file(part: str, music: Path, tmp_path: Path) -> None:
+    settings = {"fractions": (0.5, 0.25, 0.25), "seconds": 1.0, "batch_size": 5}
+    if part == "fine_tuned":
+        data = WaveformSlices(Folder(str(music)), windows_per_track=1, **settings)
+        network = partial(FineTuned, backbone="yamnet")
+    else:
+        # the embeddings of YAMNet with random weights hardly vary: as z-scores they are rounding errors
+        networks = ["msd_musicnn"] if part == "embeddings" else ["yamnet", "msd_musicnn"]
+        data = Embeddings(Folder(str(music)), networks, rows=2, part=part, **settings)
+        network = partial(LinearProbe, decays=[0.01, 0.1])
+    checkpoint = trained(data, network, tmp_path / "best.ckpt")
+    recognise = GenreRecogniser(checkpoint)
+    windows = odd_windows(recognise.data.window_samples)
+    want = probabilities(recognise, windows)
+    for format in ("onnx", "torch_export") if part == "embeddings" else ("onnx",):
+        place = exporting.export(str(checkpoint), format)
+        if format == "onnx":
+            got = onnxruntime.InferenceSession(place).run(None, {"waveform": windows})[0]
+        else:
+            got = torch.export.load(place).module()(torch.from_numpy(windows)).detach().numpy()
+        np.testing.assert_allclose(got, want, atol=exporting.TOLERANCE)
+    card = (tmp_path / "best.onnx.md").read_text()
+    assert ("- `yamnet`: pretrained on AudioSet, licence Apache-2.0;" in card) is (part != "embeddings")
+    assert ("- `msd_musicnn`: pretrained on Million Song Dataset" in card) is (part != "fine_tuned")
+    assert "probably holds artists of GTZAN" in card
 
 
 class TestRefused:

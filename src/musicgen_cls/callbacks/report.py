@@ -71,7 +71,7 @@ class TestReport(Callback):
         own = {name: None if math.isnan(figure.value) else asdict(figure) for name, figure in found.items()}
         report = describe_test(trainer, datamodule) | summarise(scores, datamodule.genres) | {"metrics": own}
         report |= {"calibration": pl_module.calibration.facts(), **summarise_confidence(scores, self.threshold)}
-        report |= {"pretrained": [*datamodule.pretrained, *getattr(pl_module.network, "pretrained", [])]}
+        report |= {"pretrained": [*datamodule.pretrained, *pl_module.pretrained]}
         report |= {"untrained_accuracy": asdict(beside) if (beside := untrained_beside(datamodule)) else None}
         print(format_report(report))
         self.folder = folder = Path(self.out) if self.out else _folder(trainer, report)

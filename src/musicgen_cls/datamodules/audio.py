@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from musicgen_cls.audio.io import Waveform
+from musicgen_cls.audio.io import PCM_SCALE, Waveform, to_pcm
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.collection.collection import Collection, Duplicates, collect
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.dataset import rank_of
+from musicgen_cls.datamodules.export import ExportedInput
+from musicgen_cls.datamodules.front_end import full_scale
 from musicgen_cls.datamodules.stream import FileWindows, own_files
 from musicgen_cls.errors import UsageError, check_positive, check_rate
 from musicgen_cls.sources.base import Source
+from musicgen_cls.synth.render import render
+from musicgen_cls.synth.styles import GENRES
 
 
 class AudioDataModule(GenreDataModule):
@@ -101,3 +106,33 @@ class AudioDataModule(GenreDataModule):
             duplicates=self.duplicates,
             strict=self.strict,
         )
+
+    def waveform_input(self, facts: dict[str, Any]) -> ExportedInput:
+        """A waveform as the input of an exported file; it is rounded to 16 bits and clipped, as in training.
+
+        Args:
+            facts: what else users need to know.
+        """
+        return ExportedInput(
+            name="waveform",
+            facts={
+                "input": "waveform: float32 [batch, window_samples], one channel, full scale 1, at sample_rate Hz",
+                "sample_rate": self.sample_rate,
+                "seconds": self.window_seconds,
+                "window_samples": self.window_samples,
+                **facts,
+            },
+            to_items=lambda x: (x * PCM_SCALE).round().clamp(-PCM_SCALE, PCM_SCALE - 1),
+            from_items=full_scale,
+            trials=self._trials,
+        )
+
+    def _trials(self) -> Tensor:
+        """Music of ten genres; noise that is normal, clipped, quiet and near the 16-bit step; silence; half silence."""
+        length, rate = self.window_samples, max(self.sample_rate, 4000)
+        seconds = max(length / rate, 0.1)
+        music = [np.resize(render(g, 0, seconds=seconds, sample_rate=rate), length) for g in GENRES]
+        noise = np.random.default_rng(0).normal(0, 0.1, length)
+        half = np.where(np.arange(length) < length // 2, noise, 0.0)
+        unusual = [noise, 100 * noise, 1e-3 * noise, 10 / PCM_SCALE * noise, 0 * noise, half]
+        return torch.from_numpy(to_pcm(np.stack([*music, *unusual]).astype(np.float32)))

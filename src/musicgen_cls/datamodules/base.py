@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from musicgen_cls.datamodules import division
@@ -146,6 +146,10 @@ class GenreDataModule(TrackDataModule):
         """
         with torch.inference_mode(False):
             return self.front_end.to(device)
+
+    def exported_front_end(self) -> nn.Module:
+        """What turns the windows of an exported file into the input of the network."""
+        return self.front_end.fixed()
 
     def silent_batch(self) -> Batch:
         """A batch of one blank window, as a task gets it, to check sizes."""

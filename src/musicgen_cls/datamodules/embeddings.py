@@ -8,13 +8,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from musicgen_cls.audio.io import Pcm, Waveform
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.collection.collection import Collection
 from musicgen_cls.collection.embeddings import embed_collection
 from musicgen_cls.datamodules.audio import AudioDataModule
+from musicgen_cls.datamodules.export import ExportedInput
 from musicgen_cls.datamodules.front_end import FrontEnd, RowFrontEnd
 from musicgen_cls.errors import CheckpointError, UsageError, check_positive
 from musicgen_cls.models.backbones import Backbone
@@ -133,6 +134,14 @@ class Embeddings(AudioDataModule):
         rows: Tensor = embedder(pcm.reshape(len(pcm) * self.rows, -1))
         return rows.reshape(len(pcm), self.rows, -1)
 
+    def exported_input(self) -> ExportedInput:
+        """A waveform, which is rounded to 16 bits and clipped, as in training; the file has the networks."""
+        return self.waveform_input({"backbones": self.backbones})
+
+    def exported_front_end(self) -> nn.Module:
+        """The networks and the front end, for windows of audio."""
+        return _WithNetworks(self.networks, self.sample_rate, self.rows, self.part, self.front_end.fixed())
+
     def networks_on(self, device: torch.device) -> list[Backbone]:
         """The backbones with their weights, moved to a device."""
         return [network.to(device) for network in self.networks]
@@ -191,3 +200,18 @@ class Embeddings(AudioDataModule):
                     f"{self.digests.get(name)}; use those weights, or train again"
                 )
         super().load_state_dict(state_dict)
+
+
+class _WithNetworks(nn.Module):
+    """Windows of audio `[batch, samples]`, in units of 16 bits, to the input of the head `[batch, rows, dim]`."""
+
+    def __init__(self, networks: list[Backbone], sample_rate: int, rows: int, part: Part, front_end: FrontEnd) -> None:
+        super().__init__()
+        self.embedder, self.front_end = Embedder(networks, sample_rate).eval(), front_end
+        self.networks, self.rows, self.part = networks, rows, part
+
+    def forward(self, pcm: Tensor) -> Tensor:
+        rows = self.embedder.at_once(pcm.reshape(-1, pcm.shape[1] // self.rows))
+        rows = rows.reshape(-1, self.rows, rows.shape[1])
+        x: Tensor = self.front_end(rows if self.part == "embeddings" else tags_of(self.networks, rows))
+        return x

@@ -6,20 +6,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 
-from musicgen_cls.audio.io import PCM_SCALE, to_pcm
 from musicgen_cls.audio.mel import Logarithm
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.division import Starts, check_counts
 from musicgen_cls.datamodules.export import ExportedInput
-from musicgen_cls.datamodules.front_end import MelFrontEnd, full_scale
+from musicgen_cls.datamodules.front_end import MelFrontEnd
 from musicgen_cls.errors import UsageError, check_positive
 from musicgen_cls.sources.base import Side, Source
-from musicgen_cls.synth.render import render
-from musicgen_cls.synth.styles import GENRES
 
 
 class MelSlices(AudioDataModule):
@@ -102,26 +98,4 @@ class MelSlices(AudioDataModule):
     def exported_input(self) -> ExportedInput:
         """A waveform, which is rounded to 16 bits and clipped, as in training."""
         names = ("n_fft", "hop_length", "n_mels", "logarithm")
-        return ExportedInput(
-            name="waveform",
-            facts={
-                "input": "waveform: float32 [batch, window_samples], one channel, full scale 1, at sample_rate Hz",
-                "sample_rate": self.sample_rate,
-                "seconds": self.seconds,
-                "window_samples": self.window_samples,
-                **{name: getattr(self, name) for name in names},
-            },
-            to_items=lambda x: (x * PCM_SCALE).round().clamp(-PCM_SCALE, PCM_SCALE - 1),
-            from_items=full_scale,
-            trials=self._trials,
-        )
-
-    def _trials(self) -> Tensor:
-        """Music of ten genres; noise that is normal, clipped, quiet and near the 16-bit step; silence; half silence."""
-        length, rate = self.window_samples, max(self.sample_rate, 4000)
-        seconds = max(length / rate, 0.1)
-        music = [np.resize(render(g, 0, seconds=seconds, sample_rate=rate), length) for g in GENRES]
-        noise = np.random.default_rng(0).normal(0, 0.1, length)
-        half = np.where(np.arange(length) < length // 2, noise, 0.0)
-        unusual = [noise, 100 * noise, 1e-3 * noise, 10 / PCM_SCALE * noise, 0 * noise, half]
-        return torch.from_numpy(to_pcm(np.stack([*music, *unusual]).astype(np.float32)))
+        return self.waveform_input({name: getattr(self, name) for name in names})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from musicgen_cls.datamodules.audio import AudioDataModule
+from musicgen_cls.datamodules.export import ExportedInput
 from musicgen_cls.datamodules.front_end import FrontEnd, full_scale
 from musicgen_cls.errors import check_positive
 from musicgen_cls.sources.base import Source
@@ -41,3 +42,7 @@ class WaveformSlices(AudioDataModule):
         self.windows_per_track, self.crops_per_track = windows_per_track, crops_per_track
         super().__init__(source=source, sample_rate=sample_rate, seconds=seconds, batch_size=batch_size, **kwargs)
         self.front_end = FrontEnd(full_scale, augment=self.augment)
+
+    def exported_input(self) -> ExportedInput:
+        """A waveform, which is rounded to 16 bits and clipped, as in training."""
+        return self.waveform_input({})

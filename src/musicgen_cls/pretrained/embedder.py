@@ -31,9 +31,10 @@ class Embedder(nn.Module):
     def forward(self, pcm: Tensor) -> Tensor:
         """Windows int16 `[windows, samples]` to float32 `[windows, dim]`, the backbones in turn."""
         self.eval()
-        return torch.cat([self._rows(chunk) for chunk in torch.split(pcm, _AT_ONCE)])
+        return torch.cat([self.at_once(chunk) for chunk in torch.split(pcm, _AT_ONCE)])
 
-    def _rows(self, pcm: Tensor) -> Tensor:
+    def at_once(self, pcm: Tensor) -> Tensor:
+        """The same for windows that go through the networks together."""
         waveform = pcm.float() / PCM_SCALE
         return torch.cat([self._of(backbone, waveform) for backbone in self.backbones], dim=1)
 
@@ -41,7 +42,7 @@ class Embedder(nn.Module):
         assert isinstance(backbone, Backbone)
         x = resampled(waveform, self.sample_rate, backbone.sample_rate)
         rows = backbone.embed(x)
-        if rows.ndim != 3 or len(rows) != len(x) or rows.shape[1] == 0:
+        if rows.ndim != 3 or rows.shape[0] != x.shape[0] or rows.shape[1] == 0:
             raise UsageError(
                 f"--data.backbones: {type(backbone).__name__} gives the shape {list(rows.shape)} for {len(x)} windows; "
                 "it must be [batch, time, dim]"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from musicgen_cls.errors import UsageError
 from musicgen_cls.models.backbones import Backbone, HuggingFace
 from musicgen_cls.pretrained import hub
-from musicgen_cls.pretrained.load import load
+from musicgen_cls.pretrained.load import facts_of, load
 
 
 class FineTuned(nn.Module):
@@ -53,13 +53,18 @@ class FineTuned(nn.Module):
                 f"FineTuned: takes waveforms [batch, samples], not {list(x.shape)}; use --data WaveformSlices"
             )
         embedded: Tensor = self.backbone(x)
-        if embedded.ndim != 3 or embedded.shape[::2] != (len(x), self.backbone.dim) or not embedded.shape[1]:
+        if embedded.ndim != 3 or embedded.shape[::2] != (x.shape[0], self.backbone.dim) or not embedded.shape[1]:
             raise UsageError(
                 f"--model.network.backbone {self.name}: gives the shape {list(embedded.shape)} for {len(x)} waveforms; "
                 f"it must be [batch, time, {self.backbone.dim}]"
             )
         logits: Tensor = self.head(embedded.mean(1))
         return logits
+
+    @property
+    def pretrained(self) -> list[dict[str, str]]:
+        """Facts about the backbone, for reports and cards."""
+        return [facts_of(self.name, self.backbone)]
 
     def load_pretrained(self) -> None:
         """Load the pretrained weights; they are fetched if they are not in the cache."""

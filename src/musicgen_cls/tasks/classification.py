@@ -80,6 +80,12 @@ class GenreClassifier(Task):
         self.metrics = named_metrics(metrics or {}, num_classes)
         self.results: dict[str, Scores] = {}
 
+    @property
+    def pretrained(self) -> list[dict[str, str]]:
+        """Facts about pretrained parts of the network, for reports and cards."""
+        found: list[dict[str, str]] = getattr(self.network, "pretrained", [])
+        return found
+
     def forward(self, x: Tensor) -> Tensor:
         """Network input to logits `[batch, num_classes]`, in the precision of the weights, not calibrated."""
         logits: Tensor = self.network(x.to(self.dtype))

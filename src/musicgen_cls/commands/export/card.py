@@ -80,6 +80,7 @@ def facts(
         "labels": checkpoint.genres,
         "network": checkpoint.model["init_args"]["network"],
         "calibration": task.calibration.facts(),
+        "pretrained": [*data.pretrained, *task.pretrained],
         "trained_on": trained,
         "leaks": bool(checkpoint.leaks) or data.split in LEAKY,
         "leak_warning": "; ".join(checkpoint.leaks) or LEAK_WARNING,

@@ -23,7 +23,7 @@ class Exported(nn.Module):
     def __init__(self, data: GenreDataModule, task: GenreClassifier) -> None:
         super().__init__()
         self.input = data.exported_input()
-        self.front_end = data.front_end.fixed()
+        self.front_end = data.exported_front_end()
         self.network, self.calibration = task.network, task.calibration
 
     def forward(self, x: Tensor) -> Tensor:

@@ -67,12 +67,12 @@ class HuggingFace(Backbone):
         if not self.window:
             return self._hidden(input_values=self._normalised(waveform))
         count = max(waveform.shape[1] // self.window, 1)
-        windows = waveform[:, : count * self.window].reshape(len(waveform) * count, -1)
+        windows = waveform[:, : count * self.window].reshape(waveform.shape[0] * count, -1)
         steps = self._of_windows(windows)
         if count == 1:
             used = min(windows.shape[1] / self.window, 1.0)
             steps = steps[:, : max(1, -int(-steps.shape[1] * used // 1))]
-        return steps.reshape(len(waveform), -1, self.dim)
+        return steps.reshape(waveform.shape[0], -1, self.dim)
 
     def stages(self) -> list[list[nn.Parameter]]:
         """The layers of the encoder, from the input on."""
@@ -107,7 +107,7 @@ class HuggingFace(Backbone):
     def _over_frequencies(self, tokens: Tensor) -> Tensor:
         """Tokens of an Audio Spectrogram Transformer `[batch, 2 + frequencies * time, dim]` to `[batch, time, dim]`."""
         frequencies = self.model.embeddings.get_shape(self.model.config)[0]  # type: ignore[union-attr, operator]
-        patches: Tensor = tokens[:, 2:].reshape(len(tokens), int(frequencies), -1, self.dim)
+        patches: Tensor = tokens[:, 2:].reshape(tokens.shape[0], int(frequencies), -1, self.dim)
         return patches.mean(1)
 
     def _normalised(self, waveform: Tensor) -> Tensor:

@@ -54,10 +54,13 @@ class YAMNet(PatchTagger):
 
     def spectrogram(self, waveform: Tensor) -> Tensor:
         """Waveforms `[batch, samples]` to patches `[batch, time, frames, bands]` of log(0.001 + mel magnitude)."""
-        waves = self.filled(waveform).unfold(1, WINDOW, HOP) * self.window
-        magnitude = torch.fft.rfft(waves, N_FFT).abs()  # [batch, frames, bins]
-        mel = torch.log(magnitude @ self.bands.T + 0.001)
-        return patches(mel.transpose(1, 2), FRAMES, self.patch_hop).transpose(2, 3)
+        # torch.stft puts zeros on both sides of a window, and TensorFlow behind it: the magnitudes are the same
+        padding = (N_FFT - WINDOW) // 2
+        padded = functional.pad(self.filled(waveform), (padding, padding))
+        spectrum = torch.stft(padded, N_FFT, HOP, WINDOW, self.window, center=False, return_complex=True)
+        magnitude = torch.view_as_real(spectrum).square().sum(3).sqrt()  # [batch, frequencies, frames]
+        mel = torch.log(self.bands @ magnitude + 0.001)
+        return patches(mel, FRAMES, self.patch_hop).transpose(2, 3)
 
     def features(self, x: Tensor) -> Tensor:
         """Patches `[patches, frames, bands]` to the mean of the last layer over time and bands, `[patches, 1024]`."""

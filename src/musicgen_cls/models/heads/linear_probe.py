@@ -44,12 +44,12 @@ class LinearProbe(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Embeddings `[batch, rows, dim]` to logits `[batch, num_classes]` of the chosen classifier."""
-        return self.candidates(x)[:, int(self.chosen)]
+        return self._of_chosen(self.candidates(x))
 
     def candidates(self, x: Tensor) -> Tensor:
         """Embeddings `[batch, rows, dim]` to logits of all classifiers, `[batch, decays, num_classes]`."""
         logits: Tensor = self.linear(x.mean(1))
-        return logits.reshape(len(x), len(self.decays), self.num_classes)
+        return logits.reshape(-1, len(self.decays), self.num_classes)
 
     def choose(self, number: int) -> None:
         """Take a classifier, by the number of its weight decay."""
@@ -65,4 +65,7 @@ class LinearProbe(nn.Module):
         logits = self.candidates(x)
         errors = functional.cross_entropy(logits.float().transpose(1, 2), y[:, None].expand(-1, len(self.decays)))
         squares = self.linear.weight.reshape(len(self.decays), self.num_classes, -1).square()
-        return logits[:, int(self.chosen)], len(self.decays) * errors + 0.5 * (self.strength * squares).sum()
+        return self._of_chosen(logits), len(self.decays) * errors + 0.5 * (self.strength * squares).sum()
+
+    def _of_chosen(self, logits: Tensor) -> Tensor:
+        return logits.index_select(1, self.chosen.reshape(1))[:, 0]  # an index in a tensor, as exporters need it

@@ -41,8 +41,8 @@ class TagReading(nn.Module):
         self.register_buffer("stands_for", torch.zeros(networks, num_classes, tags, dtype=torch.bool))
         self.register_buffer("mean", torch.zeros(networks, num_classes))
         self.register_buffer("std", torch.ones(networks, num_classes))
-        self.register_buffer("music", torch.tensor(-1))
-        self.register_buffer("music_at", torch.tensor(0.0))
+        self.register_buffer("music", torch.tensor(0))
+        self.register_buffer("music_at", torch.tensor(-torch.inf))  # every sound is music
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of tags `[batch, rows, tags]` to logits of genres `[batch, num_classes]`."""
@@ -50,9 +50,8 @@ class TagReading(nn.Module):
         known = self.stands_for.any(2)  # [networks, num_classes]
         standardised = (self.largest(x) - self.mean) / self.std
         logits = torch.where(known, standardised, 0).sum(1) / known.sum(0).clamp_min(1)
-        if int(self.music) >= 0:
-            logits = logits * torch.sigmoid(x[:, int(self.music), None] - self.music_at)
-        return logits
+        is_music = torch.sigmoid(x.index_select(1, self.music.reshape(1)) - self.music_at)
+        return logits * is_music
 
     def largest(self, x: Tensor) -> Tensor:
         """Logits of tags `[batch, tags]` to the largest of each genre, `[batch, networks, num_classes]`; 0 without."""
