@@ -102,10 +102,12 @@ def test_one_mistake_is_not_several(music: Path, tmp_path: Path) -> None:
     report = {"source": "s", "split": "track", "tracks": 1, "windows": 1, "per_genre": {}, "majority_baseline": 0.5}
     report |= {"track_accuracy": summary, "segment_accuracy": summary, "macro_f1": summary}
     template = environment.get_template("report.html")
-    page = " ".join(template.render(report=report, notes=[], mistakes=[{}], wrong=1, step="window by window").split())
+    page = " ".join(
+        template.render(report=report, figures={}, notes=[], mistakes=[{}], wrong=1, step="window by window").split()
+    )
     assert "on 1 track (1 window) of" in page
     assert "predicts another genre for 1 of 1 track. The curves" in page
-    page = " ".join(template.render(report=report, notes=[], mistakes=[{}] * 2, wrong=5, step="").split())
+    page = " ".join(template.render(report=report, figures={}, notes=[], mistakes=[{}] * 2, wrong=5, step="").split())
     assert "Below are the 2 mistakes with the highest probability" in page
 
 
@@ -140,6 +142,6 @@ def test_no_mistakes(music: Path, tmp_path: Path) -> None:
     environment = Environment(loader=PackageLoader("musicgen_cls", "data"), autoescape=True)
     environment.globals["counted"] = counted
     template = environment.get_template("report.html")
-    page = template.render(report=report, notes=["<b>loud</b>"], mistakes=[], wrong=0)
+    page = template.render(report=report, figures={}, notes=["<b>loud</b>"], mistakes=[], wrong=0)
     assert "None: the prediction is correct for every track" in page
     assert "&lt;b&gt;loud" in page

@@ -244,6 +244,19 @@ class TestRefused:
             musicgen_cls.load("damaged.ckpt")
 
 
+def test_a_checkpoint_knows_what_the_model_card_says(hubert):
+    config = json.loads(FineTuned(2, str(hubert)).config)
+    assert FineTuned(2, str(hubert), config=json.dumps(config)).pretrained == FineTuned(2, str(hubert)).pretrained
+    config["card"] = {"licence": "mit\x1b[2J\nand more", "source": 3}
+    (facts,) = FineTuned(2, str(hubert), config=json.dumps(config)).pretrained
+    assert facts["licence"] == "mit[2J and more"
+    assert facts["source"] == "3"
+    assert facts["trained_on"] == "unknown"
+    config["card"] = 7
+    with pytest.raises(musicgen_cls.errors.UsageError, match="config cannot be read"):
+        FineTuned(2, str(hubert), config=json.dumps(config))
+
+
 def test_waveforms_are_those_of_the_collection(songs):
     slices = data(songs)
     slices.prepare_data()

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -28,6 +28,9 @@ from musicgen_cls.tables import write_csv
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
 from musicgen_cls.untrained import untrained_beside
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class TestReport(Callback):
@@ -76,12 +79,13 @@ class TestReport(Callback):
         print(format_report(report))
         self.folder = folder = Path(self.out) if self.out else _folder(trainer, report)
         try:
-            write_report(folder, report, scores, datamodule, self.figure_format)
+            figures = write_report(folder, report, scores, datamodule, self.figure_format)
             write_report_page(
                 folder / "report.html",
                 report,
                 warnings_of(report),
                 pretrained_lines(report),
+                figures,
                 scores,
                 datamodule,
                 pl_module,
@@ -180,8 +184,12 @@ def write_report(
     scores: Scores,
     datamodule: GenreDataModule,
     figure_format: plots.FigureFormat = "png",
-) -> None:
-    """Write every file of the report folder, each completely or not at all."""
+) -> dict[str, Path | Figure]:
+    """Write every file of the report folder except the page, each completely or not at all.
+
+    Returns:
+        For each figure by name its file, or, if that is no PNG, the figure itself.
+    """
     assert datamodule.collection is not None
     folder.mkdir(parents=True, exist_ok=True)
     genres = datamodule.genres
@@ -194,14 +202,23 @@ def write_report(
     }
     for name, rows in tables.items():
         write_csv(folder / name, list(rows[0]), rows)
-    title = f"{report['source']}, split '{report['split']}': {percent(report['track_accuracy'])} of tracks"
-    plots.save(plots.confusion_matrix(report["confusion"], genres, title), folder / f"confusion.{figure_format}")
-    plots.save(plots.track_accuracy_bars(report["per_genre"]), folder / f"per_genre.{figure_format}")
-    confidence = scores.track_probs.max(axis=1)
-    diagram = plots.reliability(report["reliability"], confidence, report["threshold"])
-    plots.save(diagram, folder / f"reliability.{figure_format}")
+    figures = _figures(report, scores, genres)
+    paths = {name: folder / f"{name}.{figure_format}" for name in figures}
+    for name, figure in figures.items():
+        plots.save(figure, paths[name])
     with writing(folder / "report.json") as temporary:
         temporary.write_text(json.dumps(finite(report), indent=2) + "\n")
+    return {**paths} if figure_format == "png" else {**figures}
+
+
+def _figures(report: dict[str, Any], scores: Scores, genres: Sequence[str]) -> dict[str, Figure]:
+    title = f"{report['source']}, split '{report['split']}': {percent(report['track_accuracy'])} of tracks"
+    confidence = scores.track_probs.max(axis=1)
+    return {
+        "confusion": plots.confusion_matrix(report["confusion"], genres, title),
+        "per_genre": plots.track_accuracy_bars(report["per_genre"]),
+        "reliability": plots.reliability(report["reliability"], confidence, report["threshold"]),
+    }
 
 
 def _folder(trainer: Trainer, report: dict[str, Any]) -> Path:

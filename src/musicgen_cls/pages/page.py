@@ -33,7 +33,9 @@ def rendered(template: str, **values: Any) -> str:
 
 
 def embedded_png(figure: Any, dpi: int = 90) -> str:
-    """A figure as the data URL of an image."""
+    """A figure, or the PNG file of one, as the data URL of an image."""
+    if isinstance(figure, Path):
+        return embedded_image(figure.read_bytes())
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return embedded_image(buffer.getvalue())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def write_report_page(
     report: dict[str, Any],
     notes: list[str],
     pretrained: list[str],
+    figures: Mapping[str, Any],
     scores: Scores,
     datamodule: GenreDataModule,
     task: GenreClassifier,
@@ -35,22 +37,18 @@ def write_report_page(
         report: the content of `report.json`.
         notes: warnings for the reader.
         pretrained: sentences on pretrained networks.
+        figures: by name, the PNG file or the figure.
         scores: scores of the test.
         datamodule: the test data.
         task: the classifier, on its device.
     """
-    title = f"{report['source']}, split '{report['split']}'"
     write_page(
         path,
         "report.html",
         report=report,
         notes=notes,
         pretrained=pretrained,
-        confusion=embedded_png(plots.confusion_matrix(report["confusion"], datamodule.genres, title)),
-        recall=embedded_png(plots.track_accuracy_bars(report["per_genre"])),
-        reliability=embedded_png(
-            plots.reliability(report["reliability"], scores.track_probs.max(axis=1), report["threshold"])
-        ),
+        figures={name: embedded_png(figure) for name, figure in figures.items()},
         wrong=len(scores.mistakes),
         mistakes=[
             _mistake(int(place), scores, datamodule, task, report["threshold"]) for place in scores.mistakes[:_SHOWN]

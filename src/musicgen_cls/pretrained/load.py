@@ -10,6 +10,7 @@ import torch
 
 from musicgen_cls.errors import UsageError, nearest
 from musicgen_cls.models.backbones import Backbone, RandomBackbone
+from musicgen_cls.models.backbones.base import FACTS
 from musicgen_cls.pretrained import hub
 from musicgen_cls.pretrained.fetch import TAGS, cached, fetch
 from musicgen_cls.pretrained.table import WEIGHTS
@@ -49,8 +50,7 @@ def load(name: str, weights: bool = True) -> Backbone:
 
 def facts_of(name: str, backbone: Backbone) -> dict[str, str]:
     """The facts about a pretrained network in reports."""
-    keys = ("trained_on", "licence", "source", "known_overlaps")
-    return {"name": name, **{key: str(getattr(backbone, key)) for key in keys}}
+    return {"name": name, **{key: str(getattr(backbone, key)) for key in FACTS}}
 
 
 def digest_of(backbone: Backbone) -> str:

@@ -11,6 +11,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from musicgen_cls.errors import UsageError
 
+FACTS = ("trained_on", "licence", "source", "known_overlaps")
+"""Attributes of a backbone that reports and cards name."""
+
 
 class Backbone(nn.Module, ABC):
     """A network from waveforms to embeddings. It knows nothing of files and genres.
