@@ -19,6 +19,7 @@ import musicgen_cls
 from musicgen_cls.__main__ import main
 from musicgen_cls.datamodules import WaveformSlices
 from musicgen_cls.errors import UsageError
+from musicgen_cls.models.backbones import HuggingFace
 from musicgen_cls.pretrained import FineTuned, load
 from musicgen_cls.pretrained.load import digest_of
 from musicgen_cls.sources import Folder
@@ -242,6 +243,25 @@ class TestRefused:
         torch.save(content, "damaged.ckpt")
         with pytest.raises(musicgen_cls.errors.MusicClsError, match="config cannot be read"):
             musicgen_cls.load("damaged.ckpt")
+
+
+@pytest.mark.parametrize("name", ["msd_musicnn", "mtt_vgg", "yamnet", "jamendo_fcn", "hub"])
+def test_each_trainable_parameter_gets_a_gradient(name, hubert, invented):
+    """Training with several processes fails otherwise."""
+    state = torch.get_rng_state()
+    network = FineTuned(2, f"{hubert}:1" if name == "hub" else name)
+    assert all(parameter.grad is None for parameter in network.parameters())
+    frozen = [name for name, parameter in network.named_parameters() if not parameter.requires_grad]
+    network(torch.randn(1, 3 * network.sample_rate)).sum().backward()
+    assert frozen
+    assert [n for n, p in network.named_parameters() if p.grad is None] == frozen
+    torch.set_rng_state(state)
+
+
+def test_a_backbone_without_gradients(hubert, monkeypatch):
+    monkeypatch.setattr(HuggingFace, "embed", torch.no_grad()(HuggingFace.embed))
+    with pytest.raises(UsageError, match="its embeddings have no gradient"):
+        FineTuned(2, str(hubert))
 
 
 def test_a_checkpoint_knows_what_the_model_card_says(hubert):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from musicgen_cls.errors import UsageError
@@ -40,6 +41,7 @@ class FineTuned(nn.Module):
         self.backbone = self._bare(config).requires_grad_(True).train()
         self.config = hub.described(self.backbone) if isinstance(self.backbone, HuggingFace) else None
         self.sample_rate = self.backbone.sample_rate
+        self._freeze_unused()
         self.head = nn.Linear(self.backbone.dim, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,8 +75,6 @@ class FineTuned(nn.Module):
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """The trainable parameters of each layer with their learning rate, from the head on.
 
-        Parameters that no embedding depends on, such as those of the tags, are left out.
-
         Args:
             lr: learning rate of the head.
         """
@@ -84,6 +84,25 @@ class FineTuned(nn.Module):
             for distance, layer in enumerate(layers)
         ]
         return [group for group in groups if group["params"]]
+
+    def _freeze_unused(self) -> None:
+        """Freeze parameters that no embedding depends on, such as those of tags; several processes wait for gradients.
+
+        Those are the parameters without a gradient after one window of silence.
+        """
+        backbone = self.backbone
+        silence = torch.zeros(1, round(max(backbone.window_seconds, 1.0) * backbone.sample_rate))
+        with torch.random.fork_rng([]), torch.enable_grad():
+            embedded = backbone.eval()(silence)
+            if not embedded.requires_grad:
+                raise UsageError(
+                    f"--model.network.backbone {self.name}: its embeddings have no gradient, so it cannot be trained; "
+                    "use --data Embeddings"
+                )
+            embedded.sum().backward()
+        for parameter in backbone.parameters():
+            parameter.requires_grad_(parameter.grad is not None)
+        backbone.train().zero_grad()
 
     def _bare(self, config: str | None) -> Backbone:
         """The backbone without its pretrained weights."""
