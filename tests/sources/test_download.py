@@ -124,10 +124,21 @@ def test_a_damaged_archive_with_the_right_checksum(site, tmp_path, content):
     assert f"{address[0]} (the archive is damaged)" in failure(tmp_path, [address])
 
 
-def test_archive_cannot_write_outside(site, tmp_path):
+@pytest.mark.parametrize("filtered", [True, False], ids=["filter", "python-3.11.3"])
+def test_archive_cannot_write_outside(filtered, site, tmp_path, monkeypatch):
+    if not filtered:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
     failure_text = failure(tmp_path, [site.add("/genres.tar.gz", tar(["../../outside.wav"]))])
     assert "the archive is damaged" in failure_text
     assert not (tmp_path.parent / "outside.wav").exists()
+    link, content = tarfile.TarInfo("genres"), io.BytesIO()
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        archive.addfile(link)
+    assert "the archive is damaged" in failure(tmp_path, [site.add("/links.tar.gz", content.getvalue())])
+    assert not list(tmp_path.iterdir())
+    fetch("GTZAN", [site.add("/sound.tar.gz", GENRES)], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["genres"]
 
 
 def test_an_unpacking_cut_short_leaves_only_the_sound_archive(site, tmp_path):

@@ -24,10 +24,23 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpack a tar (with any compression) or zip into `folder`; members with paths outside it are refused."""
     if tarfile.is_tarfile(archive):
         with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+            _check_members(tar, folder)
+            if hasattr(tarfile, "data_filter"):
+                tar.extractall(folder, filter="data")
+            else:  # Python before 3.11.4, as in Debian 12
+                tar.extractall(folder)
     else:
         with zipfile.ZipFile(archive) as zipped:
             zipped.extractall(folder)
+
+
+def _check_members(tar: tarfile.TarFile, folder: Path) -> None:
+    """Raise `TarError` for a member that is no file or folder, or has a path outside `folder`."""
+    for member in tar:
+        if not (member.isfile() or member.isdir()) or not (folder / member.name).resolve().is_relative_to(
+            folder.resolve()
+        ):
+            raise tarfile.TarError(f"{member.name}: a link, a device, or a path outside the folder")
 
 
 def fetch(
