@@ -149,6 +149,10 @@ class TestWithInventedWeights:
         assert round(beside["value"] * tracks) == pytest.approx(beside["value"] * tracks, abs=1e-6)
         assert "tags of the pretrained networks alone" in report.with_name("report.html").read_text()
 
+        (best,) = Path("lightning_logs").rglob("best.ckpt")
+        assert main(["test", str(best), *data[:4], "--data.split", "external", "--out", "external"]) == 0
+        assert json.loads(Path("external/report.json").read_text())["untrained_accuracy"] is None
+
 
 def test_the_mapping_has_tags_that_the_networks_have(published):
     shipped = yaml.safe_load((untrained.DATA / "untrained.yaml").read_text())

@@ -121,15 +121,20 @@ def reading(tags: Tags, networks: Sequence[str], calibrated: Calibrated) -> tupl
 def untrained_beside(datamodule: GenreDataModule) -> Interval | None:
     """Track accuracy of the untrained reading on the test tracks of a datamodule, with its interval.
 
-    None if every genre has `FEW_TRACKS` or more training tracks, if a genre has no tags, or if the datamodule lacks the
-    embeddings of one of the networks.
+    None if every genre has `FEW_TRACKS` or more training tracks, if all tracks are test tracks, if a genre has no tags,
+    or if the datamodule lacks the embeddings of one of the networks.
     """
     genres, tags = datamodule.genres, _shipped()["genres"]
     if not isinstance(datamodule, Embeddings) or datamodule.part == "tags" or datamodule.seconds != SECONDS:
         return None
     training = datamodule.windows["train"]
     counts = np.bincount(training.genre[np.unique(training.track, return_index=True)[1]], minlength=len(genres))
-    if counts.min() >= FEW_TRACKS or not set(genres) <= set(tags) or not set(NETWORKS) <= set(datamodule.backbones):
+    if (
+        not len(training)
+        or counts.min() >= FEW_TRACKS
+        or not set(genres) <= set(tags)
+        or not set(NETWORKS) <= set(datamodule.backbones)
+    ):
         return None
     task, own = reading({genre: tags[genre] for genre in genres}, NETWORKS, _calibrated(True))
     places = [datamodule.columns(name) for name in NETWORKS]
