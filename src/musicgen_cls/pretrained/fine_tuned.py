@@ -91,6 +91,8 @@ class FineTuned(nn.Module):
         Those are the parameters without a gradient after one window of silence.
         """
         backbone = self.backbone
+        if not any(True for _ in backbone.parameters()):
+            return
         silence = torch.zeros(1, round(max(backbone.window_seconds, 1.0) * backbone.sample_rate))
         with torch.random.fork_rng([]), torch.enable_grad():
             embedded = backbone.eval()(silence)
