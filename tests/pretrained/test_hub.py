@@ -14,7 +14,7 @@ import hub_models
 from hub_models import REVISION, put_into_cache, write_card
 from musicgen_cls.errors import MusicClsError, SourceError, UsageError
 from musicgen_cls.models.backbones import HuggingFace
-from musicgen_cls.pretrained import hub, load
+from musicgen_cls.pretrained import hub, hub_config, load
 from musicgen_cls.pretrained.load import digest_of
 from musicgen_cls.synth.render import render
 from musicgen_cls.trust import ACCEPT_VARIABLE, TRUST_VARIABLE
@@ -282,7 +282,7 @@ class TestCode:
         assert it_ran()
         assert backbone.embed(torch.randn(2, 2000)).shape == (2, 20, 6)
         assert isinstance(backbone, HuggingFace)
-        assert hub.described(backbone) is None
+        assert hub_config.described(backbone) is None
 
     def test_code_of_another_repository_never_runs(self, name, hub_cache, it_ran, monkeypatch):
         monkeypatch.setenv(TRUST_VARIABLE, name)
@@ -328,9 +328,9 @@ def test_a_config_travels_as_text(models):
     for kind in ("hubert", "ast", "clap", "whisper"):
         backbone = load(f"{models}/{kind}")
         assert isinstance(backbone, HuggingFace)
-        text = hub.described(backbone)
+        text = hub_config.described(backbone)
         assert text is not None
-        other = hub.from_config(text, None).eval()
+        other = hub_config.from_config(text, None).eval()
         other.load_state_dict(backbone.state_dict())
         x = music(0.6, backbone.sample_rate)
         assert torch.equal(other.embed(x), backbone.embed(x))
@@ -339,7 +339,7 @@ def test_a_config_travels_as_text(models):
 @pytest.mark.parametrize("text", ["", "{}", "3", '{"model": {"model_type": "hubert"}, "processor": {}}'])
 def test_a_damaged_text(text):
     with pytest.raises(UsageError, match="config cannot be read"):
-        hub.from_config(text, None)
+        hub_config.from_config(text, None)
 
 
 def _at(address: str):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from musicgen_cls.errors import UsageError
 from musicgen_cls.models.backbones import Backbone, HuggingFace
-from musicgen_cls.pretrained import hub
+from musicgen_cls.pretrained import hub, hub_config
 from musicgen_cls.pretrained.load import facts_of, load
 
 
@@ -38,8 +38,8 @@ class FineTuned(nn.Module):
         if not 0 < layer_decay <= 1:
             raise UsageError(f"--model.network.layer_decay {layer_decay}: must be above 0, and at most 1")
         self.name, self.layer_decay = backbone, layer_decay
-        self.backbone = self._bare(config).requires_grad_(True).train()
-        self.config = hub.described(self.backbone) if isinstance(self.backbone, HuggingFace) else None
+        self.backbone = self._bare(config).requires_grad_(True)
+        self.config = hub_config.described(self.backbone) if isinstance(self.backbone, HuggingFace) else None
         self.sample_rate = self.backbone.sample_rate
         self._freeze_unused()
         self.head = nn.Linear(self.backbone.dim, num_classes)
@@ -110,5 +110,5 @@ class FineTuned(nn.Module):
         """The backbone without its pretrained weights."""
         name = hub.parse(self.name)
         if config is not None and name is not None:
-            return hub.from_config(config, name.layer)
+            return hub_config.from_config(config, name.layer)
         return load(self.name, weights=False)

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from musicgen_cls.errors import UsageError, one_line
-from musicgen_cls.models.backbones.base import FACTS
 from musicgen_cls.models.backbones.hugging_face import HiddenLayer, HuggingFace, is_audio_processor
+from musicgen_cls.pretrained.hub_config import printable
 from musicgen_cls.sources.hub_files import PINNED, files_of, needed
 from musicgen_cls.trust import ACCEPT_VARIABLE, is_trusted
 
@@ -78,57 +78,11 @@ def load_from_hub(name: HubName, with_weights: bool) -> HuggingFace:
     elif remote:
         folder = _files(name, [*_FACTS, "*.py"], _has_config)
     backbone = _built(name, folder, remote, with_weights)
-    backbone.licence = _printable(licence or "unknown")
+    backbone.licence = printable(licence or "unknown")
     backbone.source = name.text if name.folder else f"https://huggingface.co/{name.repo} ({name.revision})"
-    backbone.trained_on = _printable(", ".join(_texts(card.get("datasets")))) or "unknown; see the model card"
+    backbone.trained_on = printable(", ".join(_texts(card.get("datasets")))) or "unknown; see the model card"
     backbone.known_overlaps = "the overlap of its training data with this music is not known"
     return backbone
-
-
-def from_config(text: str, layer: HiddenLayer | None) -> HuggingFace:
-    """A backbone without weights from what `described` returned; nothing is fetched, and no other code runs.
-
-    Raises:
-        UsageError: the text is damaged, or the model needs code of the hub.
-    """
-    transformers = needed("transformers", "this checkpoint")
-    try:
-        facts = json.loads(text)
-        config = transformers.AutoConfig.for_model(**_harmless(facts["model"]))
-        kind = facts["processor"]["feature_extractor_type"]
-        if not kind.endswith("FeatureExtractor"):
-            raise TypeError(f"{kind!r:.40} is no processor of audio")
-        processor = getattr(transformers, kind)(**facts["processor"])
-        model = transformers.AutoModel.from_config(config, trust_remote_code=False)
-        card = dict(facts.get("card", {}))  # checkpoints of older versions have none
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"the backbone's config cannot be read ({one_line(error)[:100]}); use another checkpoint"
-        ) from error
-    backbone = HuggingFace(model, processor, layer)
-    for fact in FACTS:
-        setattr(backbone, fact, _printable(card.get(fact, getattr(backbone, fact))))
-    return backbone
-
-
-def _printable(text: object) -> str:
-    """What a card says as one line without control characters, which could command a terminal."""
-    return "".join(c for c in one_line(text) if c.isprintable())
-
-
-def _harmless(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a model without those that name code or files elsewhere."""
-    names = ("auto_map", "attn_implementation", "quantization_config", "name_or_path")
-    return {name: value for name, value in settings.items() if not name.startswith("_") and name not in names}
-
-
-def described(backbone: HuggingFace) -> str | None:
-    """The config of model and processor, and what its card says, as JSON; None if the model needs code of the hub."""
-    model = backbone.model.config.to_dict()  # type: ignore[union-attr, operator]
-    if not type(backbone.model).__module__.startswith("transformers."):
-        return None
-    card = {name: getattr(backbone, name) for name in FACTS}
-    return json.dumps({"model": model, "processor": backbone.processor.to_dict(), "card": card}, default=str)
 
 
 def check_licence(name: str, licence: str | None) -> None:

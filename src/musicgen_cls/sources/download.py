@@ -24,10 +24,10 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpack a tar (with any compression) or zip into `folder`; members with paths outside it are refused."""
     if tarfile.is_tarfile(archive):
         with tarfile.open(archive) as tar:
-            _check_members(tar, folder)
             if hasattr(tarfile, "data_filter"):
                 tar.extractall(folder, filter="data")
             else:  # Python before 3.11.4, as in Debian 12
+                _check_members(tar, folder)
                 tar.extractall(folder)
     else:
         with zipfile.ZipFile(archive) as zipped:
