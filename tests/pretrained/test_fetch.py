@@ -112,7 +112,7 @@ def test_local_files_that_are_others(tmp_path: Path):
 
 def test_names():
     assert known_names(["yamnet", "all"]) == list(WEIGHTS)
-    with pytest.raises(UsageError, match="'yamnat': no pretrained network; did you mean 'yamnet'"):
+    with pytest.raises(UsageError, match="'yamnat': no pretrained network of this name; did you mean 'yamnet'"):
         known_names(["yamnat"])
 
 

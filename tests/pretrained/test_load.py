@@ -35,7 +35,7 @@ def test_names_layers_and_random_weights(invented):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("yamnat", "no pretrained network; did you mean 'yamnet'"),
+        ("yamnat", "no pretrained network of this name; did you mean 'yamnet'"),
         ("random_x", "no pretrained network"),
         ("yamnet:last", "yamnet has one layer only"),
         ("msd_musicnn:last", "MusiCNN has no layer 'last'"),

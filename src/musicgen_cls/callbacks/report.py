@@ -212,7 +212,7 @@ def write_report(
 
 
 def _figures(report: dict[str, Any], scores: Scores, genres: Sequence[str]) -> dict[str, Figure]:
-    title = f"{report['source']}, split '{report['split']}': {percent(report['track_accuracy'])} of tracks"
+    title = f"{report['source']}, split '{report['split']}': {percent(report['track_accuracy'])} of tracks correct"
     confidence = scores.track_probs.max(axis=1)
     return {
         "confusion": plots.confusion_matrix(report["confusion"], genres, title),

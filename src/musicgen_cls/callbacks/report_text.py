@@ -17,8 +17,8 @@ _LEVEL_DB = 6.0  # a larger difference in level gets a warning, as between peak-
 def format_report(report: dict[str, Any]) -> str:
     """The report as text for a terminal."""
     fold = f", fold {report['fold']}" if report["fold"] else ""
-    apart = "no artist on two sides" if report["split"] == "artist" else "no track on two sides"
-    leak = "LEAKS" if report["can_leak"] else apart
+    apart = {"artist": "no artist on two sides", "external": "all tracks are test tracks"}
+    leak = "LEAKS" if report["can_leak"] else apart.get(report["split"], "no track on two sides")
     lines = [
         "",
         f"Tested on {counted(report['tracks'], 'track')} ({counted(report['windows'], 'window')}) of "

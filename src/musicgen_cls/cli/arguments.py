@@ -143,8 +143,10 @@ def with_untrained(path: str, args: Sequence[str]) -> str:
     genres, tags = option(args, "genres"), option(args, "genre_tags")
     if not untrained.is_meant(path):
         if genres is not None or tags is not None:
-            name = "--genres" if tags is None else "--genre_tags"
-            raise UsageError(f"{name}: only for the untrained reading, but {path} has genres of its own; leave one out")
+            given = f"--genres {genres}" if tags is None else f"--genre_tags {tags}"
+            raise UsageError(
+                f"{given}: only for the untrained reading, but {path} has genres of its own; leave one out"
+            )
         return path
     chosen = [] if genres is None else [genre.strip() for genre in genres.strip("[] ").split(",")]
     return str(untrained.checkpoint(chosen, tags))

@@ -28,7 +28,7 @@ def reliability(
     above, below = fig.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     above.plot([0, 100], [0, 100], color=FAINT, linewidth=1, linestyle="--")
     above.annotate(
-        "accuracy = confidence", (36, 36), (-5, 5), textcoords="offset points", rotation=45, rotation_mode="anchor",
+        "accuracy = probability", (36, 36), (-8, 8), textcoords="offset points", rotation=45, rotation_mode="anchor",
         transform_rotates_text=True, ha="right", fontsize=9, color=FAINT,
     )  # fmt: skip
     for part in bins:

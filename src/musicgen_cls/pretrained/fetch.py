@@ -136,5 +136,7 @@ def known_names(wanted: Collection[str]) -> list[str]:
     """
     for name in wanted:
         if name != "all" and name not in WEIGHTS:
-            raise UsageError(f"'{name}': no pretrained network{nearest(name, WEIGHTS) or '; see musiccli pretrained'}")
+            raise UsageError(
+                f"'{name}': no pretrained network of this name{nearest(name, WEIGHTS) or '; see musiccli pretrained'}"
+            )
     return list(WEIGHTS) if "all" in wanted else list(wanted)

@@ -43,9 +43,8 @@ def load(name: str, weights: bool = True) -> Backbone:
         return _frozen(hub.load_from_hub(hub_name, weights))
     if DOTTED.fullmatch(base) and not layer:
         return _frozen(_own(base))
-    raise UsageError(
-        f"--data.backbones '{name}': no pretrained network{nearest(base, WEIGHTS) or '; see musiccli pretrained'}"
-    )
+    near = nearest(base, WEIGHTS) or "; see musiccli pretrained"
+    raise UsageError(f"--data.backbones '{name}': no pretrained network of this name{near}")
 
 
 def facts_of(name: str, backbone: Backbone) -> dict[str, str]:

@@ -18,7 +18,7 @@ from musicgen_cls.audio import containers, libsndfile
 AUDIO_SUFFIXES = (*libsndfile.SUFFIXES, *containers.SUFFIXES)
 """Formats that can be read, the preferred ones first."""
 
-COMMON_SUFFIXES = "wav, au, flac, ogg, mp3, opus, aiff, m4a, wma, and others that FFmpeg reads"
+COMMON_SUFFIXES = "wav, au, flac, ogg, mp3, opus, aiff, m4a, wma, or another format of FFmpeg"
 """`AUDIO_SUFFIXES` in words, for messages."""
 
 PROTECTED = (".m4p", ".aax", ".aaxc")

@@ -108,9 +108,9 @@ class Folder(Source):
         audio = [file for file in self._files if file.suffix.lower() in self.suffixes]
         if not audio:
             audio_wanted = self.suffixes == AUDIO_SUFFIXES
-            wanted = COMMON_SUFFIXES if audio_wanted else ", ".join(suffix[1:] for suffix in self.suffixes)
+            wanted = COMMON_SUFFIXES if audio_wanted else f"{', '.join(suffix[1:] for suffix in self.suffixes)} files"
             raise SourceError(
-                f"{self.location}: no {self._kind} in sub-folders; put {wanted} files into a sub-folder for each genre"
+                f"{self.location}: no {self._kind} in sub-folders; put {wanted} into a sub-folder for each genre"
             )
         return {file: shown(file.relative_to(root).as_posix()) for file in audio}
 
