@@ -48,7 +48,7 @@ def write_report_page(
         report=report,
         notes=notes,
         pretrained=pretrained,
-        figures={name: embedded_png(figure) for name, figure in figures.items()},
+        figures={name: embedded_png(figure, dpi=120) for name, figure in figures.items()},
         wrong=len(scores.mistakes),
         mistakes=[
             _mistake(int(place), scores, datamodule, task, report["threshold"]) for place in scores.mistakes[:_SHOWN]
