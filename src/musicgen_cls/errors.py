@@ -19,6 +19,10 @@ class UnreachableError(AudioError):
     """A file cannot be opened now: it is gone, its permissions forbid it, or the disk fails."""
 
 
+class ScoreError(MusicClsError):
+    """A file is no usable score."""
+
+
 class SourceError(MusicClsError):
     """A collection of tracks is missing, empty or of another kind."""
 

@@ -1,0 +1,1 @@
+"""Scores: notes on a grid of beats, MIDI files, keys, and rendering."""
