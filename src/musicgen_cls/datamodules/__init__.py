@@ -6,6 +6,7 @@ from musicgen_cls.datamodules.embeddings import Embeddings
 from musicgen_cls.datamodules.feature_table import FeatureTable
 from musicgen_cls.datamodules.front_end import FrontEnd
 from musicgen_cls.datamodules.mel import MelSlices
+from musicgen_cls.datamodules.notes import NoteWindows
 from musicgen_cls.datamodules.spectrograms import Spectrograms
 from musicgen_cls.datamodules.tracks import TrackDataModule
 from musicgen_cls.datamodules.waveform import WaveformWindows
@@ -18,6 +19,7 @@ __all__ = [
     "FrontEnd",
     "GenreDataModule",
     "MelSlices",
+    "NoteWindows",
     "Spectrograms",
     "TrackDataModule",
     "WaveformSlices",

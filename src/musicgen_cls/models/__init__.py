@@ -16,6 +16,9 @@ from musicgen_cls.models.heads.attention_pool import AttentionPool
 from musicgen_cls.models.heads.linear_probe import LinearProbe
 from musicgen_cls.models.heads.mlp import MLP
 from musicgen_cls.models.heads.tag_reading import TagReading
+from musicgen_cls.models.notes.markov import NoteMarkov
+from musicgen_cls.models.notes.rnn import NoteRNN
+from musicgen_cls.models.notes.transformer import NoteTransformer
 
 __all__ = [
     "CNN",
@@ -28,6 +31,9 @@ __all__ = [
     "FeatureMLP",
     "LinearProbe",
     "MelFlow",
+    "NoteMarkov",
+    "NoteRNN",
+    "NoteTransformer",
     "Recurrent",
     "ResNet",
     "SampleRNN",

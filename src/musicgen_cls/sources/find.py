@@ -12,12 +12,19 @@ from musicgen_cls.files import as_path
 from musicgen_cls.sources.base import AUDIO_SUFFIXES, COMMON_SUFFIXES, IMAGES, PROTECTED, Problem, protected_format
 
 
-def find_files(names: Sequence[str] | str, option: str = "--data.files") -> list[Path]:
+def find_files(
+    names: Sequence[str] | str,
+    option: str = "--data.files",
+    suffixes: tuple[str, ...] = AUDIO_SUFFIXES,
+    common: str = COMMON_SUFFIXES,
+) -> list[Path]:
     """Files, the audio in folders at any depth, and the matches of patterns: each file once, in order.
 
     Args:
         names: of files, folders and patterns.
         option: the option that took the names, for the error.
+        suffixes: suffixes of the files that count in folders, if not those of audio.
+        common: these suffixes in words, for the error.
 
     Raises:
         UsageError: a name matches no file.
@@ -26,7 +33,7 @@ def find_files(names: Sequence[str] | str, option: str = "--data.files") -> list
     for name in [names] if isinstance(names, str) else names:
         path = as_path(name, option)
         if path.is_dir():
-            matches = [file for file in _within(path) if file.suffix.lower() in AUDIO_SUFFIXES]
+            matches = [file for file in _within(path) if file.suffix.lower() in suffixes]
         elif path.exists():
             matches = [path]
         else:
@@ -34,8 +41,9 @@ def find_files(names: Sequence[str] | str, option: str = "--data.files") -> list
         if not matches:
             closed = sorted({f.suffix[1:].lower() for f in _within(path) if f.suffix.lower() in PROTECTED})
             more = f"; {', '.join(closed)} is copy-protected and cannot be decoded" if closed else ""
+            what = "audio" if suffixes == AUDIO_SUFFIXES else "such files"
             raise UsageError(
-                f"{option} {name}: no such file, no folder with audio ({COMMON_SUFFIXES}), and no pattern that "
+                f"{option} {name}: no such file, no folder with {what} ({common}), and no pattern that "
                 f"matches; check the name{more}"
             )
         found += matches

@@ -3,5 +3,6 @@
 from musicgen_cls.tasks.base import Task
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
+from musicgen_cls.tasks.notes import NoteGenerator
 
-__all__ = ["GenreClassifier", "GenreGenerator", "Task"]
+__all__ = ["GenreClassifier", "GenreGenerator", "NoteGenerator", "Task"]

@@ -1,0 +1,333 @@
+"""Windows of notes for networks that generate scores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
+
+from musicgen_cls.collection.collection import Collection
+from musicgen_cls.collection.scores import collect_scores
+from musicgen_cls.datamodules.base import GenreDataModule
+from musicgen_cls.datamodules.dataset import Batch, WindowDataset, Windows, rank_of
+from musicgen_cls.datamodules.division import Starts, lay_windows
+from musicgen_cls.datamodules.front_end import FrontEnd
+from musicgen_cls.errors import SourceError, UsageError, check_positive
+from musicgen_cls.models.notes.sample import Wanted
+from musicgen_cls.notes.families import DRUMS, FAMILIES
+from musicgen_cls.notes.key import to_c
+from musicgen_cls.notes.midi import SUFFIXES, read_midi
+from musicgen_cls.notes.score import GRID, NOTE, Notes
+from musicgen_cls.sources.base import Side, Source
+from musicgen_cls.sources.find import find_files
+
+SHORTEST = 16
+"""Notes of the shortest piece and of the shortest window."""
+
+
+PRESETS = 64
+"""Training pieces of each genre whose tempo, metre, mode and instruments a checkpoint keeps."""
+
+Preset = tuple[int, int, int, int]
+"""Tempo, beats per minute; length of a bar, steps; 1 for minor; the families that play, as bits."""
+
+
+class NoteWindows(GenreDataModule):
+    """Windows of consecutive notes of scores.
+
+    Batches: `tokens` int64 `[batch, notes, 9]`, the columns of `musicgen_cls.models.notes.fields.COLUMNS`, with
+    velocity 0 where a piece ends before its window does; `genre`, `track`, `index` int64 `[batch]`.
+
+    Further arguments are those of `GenreDataModule` and `TrackDataModule`; versions of one tune are on one side.
+
+    Args:
+        source: the scores: `MidiFolder` or `SyntheticScores`. Not needed to generate.
+        notes: length of a window.
+        windows_per_track: maximum number of windows of a piece; in training they are at random places.
+        to_c: move each piece to C major or C minor; generated pieces are moved back.
+        transpose: in training, move each window by -5 to 6 semitones instead; not with `to_c`.
+        balance: let each genre have as many training windows as the largest has.
+        batch_size: windows in a batch.
+        genre: generate pieces of this genre; the genre in which `files` are continued.
+        prompt_bars: bars at the start of a file that are continued.
+        samples_per_prompt: number of pieces for each genre or file; each has its own random seed.
+        cache_dir: folder for notes; the user's cache folder if not set.
+    """
+
+    MIN_GENRES = 1
+
+    INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("to_c",)
+
+    def __init__(
+        self,
+        source: Source | None = None,
+        notes: int = 384,
+        windows_per_track: int | None = 4,
+        to_c: bool = True,
+        transpose: bool = False,
+        balance: bool = True,
+        batch_size: int = 16,
+        genre: str | None = None,
+        prompt_bars: int = 8,
+        samples_per_prompt: int = 1,
+        cache_dir: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        check_positive("--data.", notes=notes, prompt_bars=prompt_bars, samples_per_prompt=samples_per_prompt)
+        check_positive("--data.", windows_per_track=1 if windows_per_track is None else windows_per_track)
+        if notes < SHORTEST:
+            raise UsageError(f"--data.notes {notes}: a window needs {SHORTEST} notes or more")
+        if to_c and transpose:
+            raise UsageError("--data.transpose true: not with pieces in C; set --data.to_c false, or leave it out")
+        self.notes, self.windows_per_track = notes, windows_per_track
+        self.to_c, self.transpose, self.balance = to_c, transpose, balance
+        self.prompt_bars = prompt_bars
+        self.genre, self.samples_per_prompt, self.cache_dir = genre, samples_per_prompt, cache_dir
+        self.presets: dict[str, list[Preset]] = {}
+        self._requested: list[Batch] = []
+        super().__init__(source=source, batch_size=batch_size, **kwargs)
+        if genre is not None and genre not in self.genres:
+            raise UsageError(f"--data.genre '{genre}': no such genre; the genres are {', '.join(self.genres)}")
+        self.front_end = FrontEnd(unpacked, augment=Louder(), transform=ToC() if to_c else None)
+        if transpose:
+            self.front_end.augment = nn.Sequential(Louder(), Transposed())
+
+    @property
+    def window_length(self) -> int:
+        """Length of a window, notes."""
+        return self.notes
+
+    def blank_window(self) -> Tensor:
+        """A window without notes, uint8 `[1, notes, 12]`."""
+        return torch.zeros(1, self.notes, NOTE.itemsize, dtype=torch.uint8)
+
+    def read_tracks(self) -> Collection:
+        """Read the scores that are not in the store yet."""
+        source = self._source()
+        source.prepare()
+        collection = collect_scores(source, cache_dir=self.cache_dir)
+        return replace(collection, items=collection.items.view(np.uint8).reshape(-1, NOTE.itemsize))
+
+    def window_starts(self, length: int, side: Side | None) -> Starts:
+        """Windows one after the other, or in training as many at random places; the last can be shorter."""
+        if length < SHORTEST:
+            return np.zeros(0, dtype=np.int64), 0
+        starts = np.arange(0, max(length - SHORTEST, 1), self.notes, dtype=np.int64)
+        if self.windows_per_track is not None and len(starts) > self.windows_per_track:
+            starts = starts[np.linspace(0, len(starts) - 1, self.windows_per_track).astype(int)]
+        if side == "train":
+            return np.zeros_like(starts), max(length - self.notes, 0)
+        return starts, 0
+
+    def lay_windows(self, collection: Collection, rows: Sequence[int], side: Side | None) -> Windows:
+        """The windows of the pieces in `rows`; in training those of small genres come several times."""
+        windows = lay_windows(collection, rows, self.genres, lambda length: self.window_starts(length, side))
+        if side != "train" or not self.balance or not len(windows):
+            return windows
+        of_genre = [np.flatnonzero(windows.genre == label) for label in range(len(self.genres))]
+        most = max(map(len, of_genre))
+        return windows[np.concatenate([np.resize(own, most) for own in of_genre if len(own)])]
+
+    def usable_tracks(self, collection: Collection) -> list[int]:
+        """Rows of the pieces of `genres`; the source can have more genres."""
+        there = {track.genre for track in collection.tracks}
+        if missing := [genre for genre in self.genres if genre not in there]:
+            raise SourceError(f"{self.location}: no score of genre '{missing[0]}'; it has {', '.join(sorted(there))}")
+        return [row for row, track in enumerate(collection.tracks) if track.genre in self.genres]
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Stored notes to tokens, on the device."""
+        batch = super().on_after_batch_transfer(batch, dataloader_idx)
+        if "x" in batch:
+            batch |= {"tokens": batch.pop("x"), "genre": batch.pop("y")}
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of all datamodules, and tempo, metre, mode and instruments of training pieces, by genre."""
+        return {**super().state_dict(), "presets": self.presets or self._presets_of_training()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load the state that `state_dict` returned."""
+        self.presets = {genre: [tuple(one) for one in found] for genre, found in state_dict["presets"].items()}
+        super().load_state_dict(state_dict)
+
+    def _presets_of_training(self) -> dict[str, list[Preset]]:
+        assert self.collection is not None
+        found: dict[str, list[Preset]] = {genre: [] for genre in self.genres}
+        for row in np.unique(self.windows["train"].track):
+            own = found[self.collection.tracks[row].genre]
+            if len(own) < PRESETS:
+                own.append(preset_of(self._piece(int(row))))
+        return found
+
+    def _piece(self, row: int) -> Notes:
+        """The notes of a row of the collection."""
+        assert self.collection is not None
+        start = int(self.collection.offset[row])
+        stored = self.collection.items[start : start + int(self.collection.lengths[row])]
+        return np.ascontiguousarray(stored).view(NOTE)[:, 0]
+
+    def prepare_predict(self) -> None:
+        """Read the files to continue, and choose what each piece shall be."""
+        self._requested = list(self._requests())
+        self.prompts = sum(len(batch["position"]) for batch in self._requested)
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """The pieces to generate, one batch for each genre or file."""
+        if not self._requested:
+            self.prepare_predict()
+        rank, world = rank_of(self.trainer)
+        return DataLoader(Requests(self._requested[rank::world]), batch_size=None)
+
+    def _requests(self) -> Iterator[Batch]:
+        """Batches with the lists `wanted`, `file` and `back` (semitones from C), and `position` `[batch]`."""
+        first, count = 0, self.samples_per_prompt
+        for path in self._named_files():
+            prompt, back = (np.zeros(0, NOTE), 0) if path is None else self._prompt(path)
+            for genre in [self.genre] if self.genre else self._genres_for(path):
+                positions = range(first, first + count)
+                first += count
+                yield {
+                    "wanted": [self._wanted(genre, prompt, position) for position in positions],
+                    "position": torch.tensor(positions),
+                    "file": ["" if path is None else str(path)] * count,
+                    "back": [back] * count,
+                }
+
+    def _named_files(self) -> list[Path | None]:
+        """The files to continue; one None to begin from nothing."""
+        return [None] if self.files is None else list(find_files(self.files, suffixes=SUFFIXES, common="mid, midi"))
+
+    def _prompt(self, path: Path) -> tuple[Notes, int]:
+        """The first bars of a file, moved to C if the pieces are, and the semitones that move them back."""
+        notes = read_midi(path)
+        notes["onset"] -= notes["onset"][0] - notes["place"][0]
+        first = notes[notes["onset"] < self.prompt_bars * int(notes["bar"][0])]
+        return to_c(first) if self.to_c else (first, 0)
+
+    def _wanted(self, genre: str, prompt: Notes, position: int) -> Wanted:
+        """What a piece shall be: as its prompt, or as a training piece of the genre."""
+        label = self.genres.index(genre)
+        known = self.presets.get(genre) or [(120, 4 * GRID, 0, 0)]
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        preset = known[np.random.default_rng((seed, position)).integers(len(known))]
+        tempo, bar, minor, played = preset_of(prompt) if len(prompt) else preset
+        families = tuple(number for number in range(len(FAMILIES)) if played >> number & 1)
+        return Wanted(label, tempo, bar, bool(minor), families, prompt)
+
+    def _genres_for(self, path: Path | None) -> list[str]:
+        """The genres in which a file is continued: that of its folder, else all; all without a file."""
+        own = [genre for genre in self.genres if path is not None and genre == path.resolve().parent.name]
+        return own or self.genres
+
+    def _dataset(self, side: Side) -> WindowDataset:
+        assert self.collection is not None
+        return NoteDataset(self.collection, self.windows[side], self.notes)
+
+
+class Requests(IterableDataset[Batch]):
+    """Batches of pieces to generate; iterable, so that the trainer does not divide them among processes again."""
+
+    def __init__(self, batches: list[Batch]) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+class NoteDataset(WindowDataset):
+    """Windows of stored notes; a window that goes beyond its piece is filled up with zeros."""
+
+    def __getitems__(self, keys: Sequence[tuple[int, float] | int]) -> Batch:
+        """A batch: `x` uint8 `[batch, notes, 12]`; `y`, `track`, `index` int64 and `start_s` float32, all `[batch]`."""
+        pairs = [(key, 0.0) if isinstance(key, int) else key for key in keys]
+        rows = np.array([row for row, _ in pairs])
+        shift = (np.array([place for _, place in pairs]) * (self.windows.slack[rows] + 1)).astype(np.int64)
+        tracks = self.windows.track[rows]
+        ends = self.collection.offset[tracks] + self.collection.lengths[tracks]
+        x = np.zeros((len(rows), self.length, NOTE.itemsize), np.uint8)
+        for row, (start, end) in enumerate(zip(self.windows.start[rows] + shift, ends, strict=True)):
+            own = self.collection.items[start : min(start + self.length, end)]
+            x[row, : len(own)] = own
+        return {
+            "x": torch.from_numpy(x),
+            "y": torch.from_numpy(self.windows.genre[rows]),
+            "track": torch.from_numpy(self.collection.whole[tracks]),
+            "start_s": torch.from_numpy(self.windows.start_s[rows]),
+            "index": torch.from_numpy(rows),
+        }
+
+
+def unpacked(stored: Tensor) -> Tensor:
+    """Stored notes, uint8 `[batch, notes, 12]`, as int64 `[batch, notes, 9]`: onsets from the first bar of the window.
+
+    The order of the columns is that of `NOTE`: onset in four bytes, and eight fields of one byte. Notes that fill up a
+    window have the onset of the last note.
+    """
+    wide = stored.long()
+    onset = wide[..., 0] + (wide[..., 1] << 8) + (wide[..., 2] << 16) + (wide[..., 3] << 24)
+    onset = onset - (onset[:, :1] - wide[:, :1, 5])
+    onset = onset.clamp(min=0).cummax(1).values
+    return torch.cat([onset[..., None], wide[..., 4:]], dim=-1)
+
+
+class ToC(nn.Module):
+    """Moves pieces to C, by at most six semitones; drums stay, and a pitch that would leave 0 to 127 an octave less."""
+
+    def forward(self, notes: Tensor) -> Tensor:
+        """Tokens `[batch, notes, 9]` of any key, and of the key C."""
+        tonic = notes[:, :1, 5] % 12
+        return moved(notes, torch.where(tonic <= 6, -tonic, 12 - tonic))
+
+
+class Transposed(nn.Module):
+    """Moves windows by -5 to 6 semitones at random."""
+
+    def forward(self, notes: Tensor) -> Tensor:
+        """Tokens `[batch, notes, 9]`."""
+        return moved(notes, torch.randint(-5, 7, (len(notes), 1), device=notes.device))
+
+
+class Louder(nn.Module):
+    """Changes the velocity of windows by up to a fifth at random."""
+
+    def forward(self, notes: Tensor) -> Tensor:
+        """Tokens `[batch, notes, 9]`."""
+        changed = notes.clone()
+        factor = 0.8 + 0.4 * torch.rand(len(notes), 1, device=notes.device)
+        louder = (notes[..., 8] * factor).long().clamp(1, 127)
+        changed[..., 8] = torch.where(notes[..., 8] > 0, louder, 0)
+        return changed
+
+
+def moved(notes: Tensor, semitones: Tensor) -> Tensor:
+    """Tokens moved by semitones `[batch, 1]`; only real notes with a pitch move."""
+    changed = notes.clone()
+    pitch = notes[..., 7] + semitones
+    pitch = torch.where(pitch > 127, pitch - 12, torch.where(pitch < 0, pitch + 12, pitch))
+    changed[..., 7] = torch.where((notes[..., 6] != DRUMS) & (notes[..., 8] > 0), pitch, notes[..., 7])
+    changed[..., 5] = torch.where(
+        notes[..., 8] > 0, notes[..., 5] // 12 * 12 + (notes[..., 5] + semitones) % 12, notes[..., 5]
+    )
+    return changed
+
+
+def preset_of(notes: Notes) -> Preset:
+    """Tempo, metre and mode that most notes of a piece have, and the families that play at least a fiftieth of them."""
+    tempo, bar, key = (int(np.bincount(notes[name]).argmax()) for name in ("tempo", "bar", "key"))
+    played = np.bincount(notes["family"], minlength=12) >= len(notes) / 50
+    return tempo, bar, int(key >= 12), int(np.sum(1 << np.flatnonzero(played)))
+
+
+def _listed(files: Any) -> list[Any]:
+    return [] if files is None else [files] if isinstance(files, str) else list(files)

@@ -1,0 +1,188 @@
+"""Sampling of pieces, note by note, from any network on notes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from musicgen_cls.models.notes.base import Conditions, NoteNetwork, Reader
+from musicgen_cls.models.notes.fields import COLUMNS, SIZES, Columns, columns_of, duration_of, velocity_of
+from musicgen_cls.notes.score import NOTE, Notes, without_overlaps
+
+MOST_TOGETHER = 12
+"""Notes that begin at one onset at most."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to sample.
+
+    Args:
+        temperature: above 1 for less probable notes, below 1 for more probable ones.
+        top_p: each field is drawn from its most probable classes whose probabilities add up to `top_p`.
+        guidance: weight of the conditions: 1 as trained; above 1, what they make more probable gets more so (Ho and
+            Salimans 2022, "Classifier-free diffusion guidance", https://arxiv.org/abs/2207.12598).
+        families: numbers of the instrument families that may play; all if empty.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    guidance: float = 1.0
+    families: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a piece shall be: label of its genre, tempo in beats per minute, length of a bar in steps, mode, families.
+
+    `prompt` is what it begins with, in C; without notes it begins with nothing.
+    """
+
+    genre: int
+    tempo: int
+    bar: int
+    minor: bool
+    families: tuple[int, ...]
+    prompt: Notes = field(default_factory=lambda: np.zeros(0, NOTE))
+
+
+@torch.inference_mode()
+def generate(
+    network: NoteNetwork,
+    prompts: Sequence[Notes],
+    conditions: Conditions,
+    end: int,
+    seeds: Sequence[int],
+    settings: Settings,
+    progress: Callable[[int], object] = lambda step: None,
+) -> list[Notes]:
+    """Continue pieces, all at once.
+
+    Args:
+        network: the network, in evaluation mode.
+        prompts: the notes to continue, the onset of the first bar 0; empty to start from nothing.
+        conditions: what the pieces shall be, `[batch]`; tempo and metre must be set.
+        end: the last onset, steps.
+        seeds: random seed of each piece.
+        settings: how to sample.
+        progress: called with the least onset so far, steps.
+
+    Returns:
+        Each prompt with its continuation, of the metre, tempo and key in the conditions, without overlaps.
+    """
+    writer = _Writer(network, prompts, conditions, end, seeds, settings)
+    while writer.goes_on():
+        writer.write_note()
+        progress(writer.reached())
+    return [without_overlaps(piece) for piece in writer.pieces()]
+
+
+class _Writer:
+    """The pieces while they are written. All have the same prompt length in notes, or are written one by one."""
+
+    def __init__(self, network: NoteNetwork, prompts: Sequence[Notes], conditions: Conditions, end: int,
+                 seeds: Sequence[int], settings: Settings) -> None:  # fmt: skip
+        self.end, self.settings, self.conditions = end, settings, conditions
+        self.random = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.written: list[dict[str, Tensor]] = []
+        self.prompts = list(prompts)
+        batch = len(prompts)
+        zero = torch.zeros(batch, dtype=torch.int64)
+        self.last = {"onset": zero, "place": zero, "family": zero, "pitch": zero - 1}
+        self.together = zero
+        self.readers: list[Reader] = [network.reader(conditions, zero, conditions.bar)]
+        if settings.guidance != 1.0:
+            self.readers.append(network.reader(conditions.nothing(), zero, conditions.bar))
+        if len(prompts[0]):
+            self._read_prompts()
+
+    def _read_prompts(self) -> None:
+        notes = torch.from_numpy(np.stack([matrix_of(prompt) for prompt in self.prompts]))
+        columns = columns_of(notes)
+        for reader in self.readers:
+            reader.read(columns)
+        self.last = {name: getattr(columns, name)[:, -1] for name in self.last}
+        self.together = torch.full_like(self.together, 1)
+
+    def goes_on(self) -> bool:
+        return self.reached() < self.end
+
+    def reached(self) -> int:
+        return int(self.last["onset"].min())
+
+    def write_note(self) -> None:
+        """Choose the five fields of one note in each piece, and read it."""
+        chosen: dict[str, Tensor] = {}
+        for field in SIZES:
+            chosen[field] = self._choose(field, chosen)
+            if field == "step":
+                chosen["onset"] = self.last["onset"] + chosen["step"]
+                chosen["place"] = (self.last["place"] + chosen["step"]) % self.conditions.bar
+        self.together = torch.where(chosen["step"] == 0, self.together + 1, 1)
+        self.last = {name: chosen[name] for name in self.last}
+        self.written.append(chosen)
+        ones = torch.ones_like(chosen["step"])
+        note = Columns(**{name: chosen[name][:, None] for name in chosen}, bar=self.conditions.bar[:, None],
+                       real=ones.bool()[:, None])  # fmt: skip
+        for reader in self.readers:
+            reader.read(note)
+
+    def _choose(self, field: str, chosen: dict[str, Tensor]) -> Tensor:
+        logits = self.readers[0].logits(field, chosen).float()
+        if len(self.readers) > 1:
+            free = self.readers[1].logits(field, chosen).float()
+            both = free + self.settings.guidance * (logits - free)
+            logits = torch.where(torch.isfinite(logits), both, -math.inf)
+        if field == "step":
+            logits[self.together >= MOST_TOGETHER, 0] = -math.inf
+        if field == "family" and self.settings.families:
+            logits = self._only(logits, chosen)
+        return pick(logits / self.settings.temperature, self.settings.top_p, self.random)
+
+    def _only(self, logits: Tensor, chosen: dict[str, Tensor]) -> Tensor:
+        """Logits of families with only those that may play; the last one where none of them can follow."""
+        allowed = torch.zeros(SIZES["family"], dtype=torch.bool)
+        allowed[list(self.settings.families)] = True
+        kept = logits.masked_fill(~allowed, -math.inf)
+        none = torch.isinf(kept).all(-1)
+        kept[none, max(self.settings.families)] = 0.0
+        return kept
+
+    def pieces(self) -> list[Notes]:
+        """The notes of each piece up to the end."""
+        return [self._piece(row) for row in range(len(self.prompts))]
+
+    def _piece(self, row: int) -> Notes:
+        if not self.written:
+            return self.prompts[row]
+        own = {name: [int(note[name][row]) for note in self.written] for name in self.written[0]}
+        notes = np.zeros(len(self.written), NOTE)
+        for name in ("onset", "place", "family", "pitch"):
+            notes[name] = own[name]
+        notes["duration"], notes["velocity"] = duration_of(own["duration"]), velocity_of(own["velocity"])
+        notes["bar"], notes["tempo"] = int(self.conditions.bar[row]), int(self.conditions.tempo[row])
+        notes["key"] = 12 * int(self.conditions.minor[row] == 1)
+        joined = np.concatenate([self.prompts[row], notes])
+        return np.asarray(joined[joined["onset"] < self.end])
+
+
+def matrix_of(notes: Notes) -> npt.NDArray[np.int64]:
+    """Notes as int64 `[notes, 9]`, see `fields.COLUMNS`."""
+    return np.stack([notes[name].astype(np.int64) for name in COLUMNS], axis=1)
+
+
+def pick(logits: Tensor, top_p: float, random: Sequence[torch.Generator]) -> Tensor:
+    """Draw a class in each row of logits `[batch, classes]` from its own random numbers, `[batch]`."""
+    probabilities, classes = logits.softmax(-1).sort(-1, descending=True)
+    before = probabilities.cumsum(-1) - probabilities
+    kept = torch.where(before < top_p, probabilities, 0.0)
+    total = kept.cumsum(-1)
+    drawn = torch.stack([torch.rand(1, generator=one) for one in random]) * total[:, -1:]
+    place = torch.searchsorted(total, drawn.clamp(max=total[:, -1:].nextafter(torch.zeros(1))), right=True)
+    return classes.gather(-1, place.clamp(max=logits.shape[1] - 1))[:, 0]

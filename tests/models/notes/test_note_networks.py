@@ -1,0 +1,235 @@
+"""Networks on notes: what they read equals what they are trained on; what sounded before; sampling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from musicgen_cls.models.notes.base import Conditions, NoteNetwork, conditions_of
+from musicgen_cls.models.notes.fields import LENGTHS, SIZES, before_first, columns_of, duration_class, velocity_of
+from musicgen_cls.models.notes.form import LAGS, look_back
+from musicgen_cls.models.notes.markov import NoteMarkov
+from musicgen_cls.models.notes.rnn import NoteRNN
+from musicgen_cls.models.notes.sample import Settings, Wanted, generate, matrix_of, pick
+from musicgen_cls.models.notes.transformer import NoteTransformer, rotated
+from musicgen_cls.notes.score import NOTE, Notes, notes_of
+
+NETWORKS: dict[str, Callable[[], NoteNetwork]] = {
+    "transformer": lambda: NoteTransformer(2, dim=32, layers=2, heads=4, dropout=0.0),
+    "transformer without lags": lambda: NoteTransformer(2, dim=32, layers=1, heads=2, dropout=0.0, lags=False),
+    "rnn": lambda: NoteRNN(2, dim=24, layers=1),
+    "markov": lambda: NoteMarkov(2),
+}
+
+
+def piece(seed: int = 0, bars: int = 6) -> Notes:
+    """Random chords and drums."""
+    rng = np.random.default_rng(seed)
+    onset = np.sort(rng.integers(0, bars * 16, 80)) * 3
+    return notes_of(
+        onset=onset, duration=rng.integers(1, 60, 80), place=onset % 48, bar=48, tempo=100, key=0,
+        family=rng.integers(0, 3, 80), pitch=rng.integers(36, 80, 80), velocity=rng.integers(1, 127, 80),
+    )  # fmt: skip
+
+
+def tokens(*pieces: Notes) -> Tensor:
+    length = min(map(len, pieces))
+    return torch.from_numpy(np.stack([matrix_of(one[:length]) for one in pieces]))
+
+
+def made(name: str) -> NoteNetwork:
+    torch.manual_seed(0)
+    network = NETWORKS[name]()
+    if isinstance(network, NoteMarkov):
+        network.train()
+        notes = tokens(piece(5), piece(6))
+        network.bits(notes, conditions_of(notes, torch.tensor([0, 1])))
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    return network.eval()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@torch.inference_mode()
+def test_reading_note_by_note_gives_the_costs_of_training(name: str) -> None:
+    network, notes = made(name), tokens(piece(1), piece(2))
+    conditions = conditions_of(notes, torch.tensor([0, 1]))
+    bits, own = network.bits(notes, conditions), columns_of(notes)
+    reader = network.reader(conditions, torch.zeros(2, dtype=torch.int64), torch.full((2,), 48))
+    for row in range(notes.shape[1]):
+        chosen: dict[str, Tensor] = {}
+        for number, field in enumerate(SIZES):
+            chosen_class = getattr(own, field)[:, row]
+            cost = -reader.logits(field, chosen).log_softmax(-1).gather(1, chosen_class[:, None])[:, 0] / math.log(2)
+            assert torch.allclose(cost, bits[:, row, number], atol=1e-4)
+            chosen[field] = chosen_class
+            chosen |= {"onset": own.onset[:, row], "place": own.place[:, row]}
+        reader.read(own.part(slice(row, row + 1)))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@torch.inference_mode()
+def test_a_note_costs_the_same_whatever_follows(name: str) -> None:
+    network, notes = made(name), tokens(piece(1))
+    conditions = Conditions(torch.tensor([0]), torch.tensor([100]), torch.tensor([48]), torch.tensor([0]),
+                            torch.ones(1, 12))  # fmt: skip
+    whole = network.bits(notes, conditions)
+    assert torch.allclose(network.bits(notes[:, :30], conditions), whole[:, :30], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@torch.inference_mode()
+def test_the_probabilities_of_a_field_add_up_to_one(name: str) -> None:
+    network = made(name)
+    nothing = torch.tensor([-1])
+    conditions = Conditions(nothing, nothing * 0, torch.tensor([48]), nothing, torch.zeros(1, 12))
+    total = network.reader(conditions, nothing * 0, torch.tensor([48])).logits("step", {}).softmax(-1).sum()
+    assert float(total) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_what_sounded_a_bar_ago() -> None:
+    """Bass on 1, drum on 1 and 3; in the second bar the same, then a look at the third bar."""
+    onset = [0, 0, 24, 48, 48, 72]
+    notes = notes_of(onset=onset, duration=12, place=[o % 48 for o in onset], bar=48, tempo=100, key=0,
+                     family=[0, 1, 0, 0, 1, 0], pitch=[36, 40, 38, 36, 40, 38], velocity=80)  # fmt: skip
+    own = columns_of(torch.from_numpy(matrix_of(notes))[None])
+    last, everything = own.part(slice(-1, None)), torch.ones(1, 1, 6, dtype=torch.bool)
+    looked = look_back(own, last, torch.tensor([[96]]), everything)
+    steps = looked.step[0, 0]  # [lags, STEPS]
+    assert steps[LAGS.index(1)].nonzero().flatten().tolist() == [24]  # the next event a bar ago came after 24 steps
+    assert steps[LAGS.index(2)].nonzero().flatten().tolist() == [24, 48, 72]
+    assert looked.family()[0, 0, LAGS.index(1)].nonzero().flatten().tolist() == [0, 1]
+    bass = torch.tensor([[1]])
+    assert looked.pitch(bass)[0, 0, LAGS.index(1)].nonzero().flatten().tolist() == [40]
+    assert looked.matched(bass, torch.tensor([[40]])).tolist() == [[[1.0, 1.0, 0.0, 0.0]]]
+    assert looked.matched(bass, torch.tensor([[41]])).sum() == 0
+    durations = looked.of_same("duration", bass, torch.tensor([[40]]))[0, 0, 0]
+    assert durations.nonzero().flatten().tolist() == [LENGTHS.index(12)]
+
+
+def test_only_what_can_follow_within_an_onset_counts() -> None:
+    """After the drum at the same onset a bar later, the bass is to come and the drum is not."""
+    onset = [0, 0, 48]
+    notes = notes_of(onset=onset, duration=12, place=0, bar=48, tempo=100, key=0, family=[0, 1, 0],
+                     pitch=[36, 40, 36], velocity=80)  # fmt: skip
+    own = columns_of(torch.from_numpy(matrix_of(notes))[None])
+    looked = look_back(own, own.part(slice(-1, None)), torch.tensor([[48]]), torch.ones(1, 1, 3, dtype=torch.bool))
+    assert looked.step[0, 0, 0].nonzero().flatten().tolist() == [0]
+    assert looked.family()[0, 0, 0].nonzero().flatten().tolist() == [1]
+
+
+def test_durations_and_velocities_are_their_nearest_classes() -> None:
+    assert [LENGTHS[int(c)] for c in duration_class(torch.tensor([1, 12, 13, 40, 255]))] == [1, 12, 12, 42, 192]
+    assert velocity_of([0, 7]) == [8, 120]
+
+
+def test_rotation_depends_on_the_difference_of_positions_only() -> None:
+    query, key = torch.randn(2, 1, 4, 1, 8)
+    at = torch.tensor([[[3.0], [5.0]]])
+
+    def product(shift: float) -> Tensor:
+        return (rotated(query, at + shift) * rotated(key, at * 2 + shift)).sum(-1)
+
+    assert torch.allclose(product(0.0), product(37.0), atol=1e-4)
+    assert torch.allclose(rotated(query, at).norm(dim=-1), query.norm(dim=-1), atol=1e-5)
+
+
+def conditions(batch: int, bar: int = 48) -> Conditions:
+    one = torch.ones(batch, dtype=torch.int64)
+    return Conditions(one * 0, one * 120, one * bar, one * 0, torch.ones(batch, 12))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_pieces_can_be_played(name: str) -> None:
+    found = generate(made(name), [np.zeros(0, NOTE)] * 2, conditions(2, 36), 144, [1, 2], Settings())
+    again = generate(made(name), [np.zeros(0, NOTE)], conditions(1, 36), 144, [2], Settings())
+    assert np.array_equal(found[1], again[0])  # a piece does not depend on the others
+    assert not np.array_equal(found[0], found[1])
+    for notes in found:
+        assert len(notes) > 3
+        assert notes["onset"].max() < 144
+        assert np.array_equal(notes["place"], notes["onset"] % 36)
+        assert (notes["duration"] > 0).all()
+        assert np.array_equal(notes, np.sort(notes, order=["onset", "family", "pitch"]))
+        assert len(np.unique(notes[["onset", "family", "pitch"]])) == len(notes)
+        assert np.unique(notes["onset"], return_counts=True)[1].max() <= 13
+        ends = notes["onset"].astype(int) + notes["duration"]
+        for key in np.unique(notes[["family", "pitch"]]):
+            own = notes[["family", "pitch"]] == key
+            assert (ends[own][:-1] <= notes["onset"][own][1:]).all()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_prompt_is_kept_and_continued(name: str) -> None:
+    prompt = piece(3, bars=2)
+    found = generate(made(name), [prompt], conditions(1), 192, [0], Settings(0.9, 0.9))[0]
+    assert np.array_equal(found[["onset", "family", "pitch"]][: len(prompt)], prompt[["onset", "family", "pitch"]])
+    assert len(found) > len(prompt)
+
+
+def test_only_the_instruments_that_are_asked_for_play() -> None:
+    found = generate(made("rnn"), [np.zeros(0, NOTE)], conditions(1), 96, [0], Settings(families=(2, 5)))[0]
+    assert set(found["family"]) <= {2, 5}
+
+
+@torch.inference_mode()
+def test_a_long_piece_is_read_again_from_its_last_notes() -> None:
+    """A context of 40 notes: after the 41st the network reads its last 20 notes as if a window began there."""
+    network = NoteTransformer(2, dim=32, layers=1, heads=2, dropout=0.0, context=40).eval()
+    notes = tokens(piece(1))
+    own, state = columns_of(notes), conditions_of(notes, torch.tensor([0]))
+    reader = network.reader(state, torch.zeros(1, dtype=torch.int64), torch.full((1,), 48))
+    for row in range(41):
+        reader.read(own.part(slice(row, row + 1)))
+    assert reader.length == 20
+    assert reader.past.onset.shape[1] == 42  # what sounded some bars ago is still known
+
+
+def test_guidance_of_one_changes_nothing_and_more_does() -> None:
+    network, empty = made("transformer"), [np.zeros(0, NOTE)]
+    plain = generate(network, empty, conditions(1), 96, [0], Settings())[0]
+    assert not np.array_equal(plain, generate(network, empty, conditions(1), 96, [0], Settings(guidance=3.0))[0])
+
+
+def test_drawing_follows_the_probabilities_and_top_p() -> None:
+    logits = torch.tensor([[0.5, 0.3, 0.2]]).log()
+    random = [torch.Generator().manual_seed(0)]
+    drawn = torch.bincount(torch.cat([pick(logits, 1.0, random) for _ in range(2000)]), minlength=3) / 2000
+    assert torch.allclose(drawn, torch.tensor([0.5, 0.3, 0.2]), atol=0.04)
+    assert {int(pick(logits, 0.6, random)) for _ in range(200)} == {0, 1}
+    assert {int(pick(logits, 0.4, random)) for _ in range(50)} == {0}
+
+
+def test_counts_make_a_note_cheaper() -> None:
+    network = NoteMarkov(2)
+    notes = tokens(piece(1))
+    state = conditions_of(notes, torch.tensor([0]))
+    network.train()
+    before = network.bits(notes, state).sum()
+    after = network.eval().bits(notes, state).sum()
+    assert after < 0.5 * before
+    assert torch.equal(network.bits(notes, state).sum(), after)  # evaluation counts nothing
+
+
+def test_conditions_that_are_left_out_do_not_matter() -> None:
+    network, notes = made("transformer"), tokens(piece(1))
+    state = conditions_of(notes, torch.tensor([0]))
+    other = Conditions(state.genre + 1, state.tempo * 2, state.bar - 12, 1 - state.minor, 1 - state.families)
+    with torch.inference_mode():
+        assert not torch.allclose(network.bits(notes, state), network.bits(notes, other))
+        assert torch.equal(network.bits(notes, state.nothing()), network.bits(notes, other.nothing()))
+
+
+def test_a_start_is_no_note() -> None:
+    start = before_first(torch.tensor([96]), torch.tensor([48]))
+    assert not start.real.any()
+    assert int(start.order) == -1
+
+
+def test_an_empty_prompt_is_the_default() -> None:
+    assert len(Wanted(0, 120, 48, False, ()).prompt) == 0
