@@ -74,6 +74,7 @@ MOST: dict[str, float] = {
     "look_back": 100_000,
     "num_workers": 256,
     "tracks_per_genre": 100_000,
+    "pieces_per_genre": 100_000,
     "trials": 100_000,
     "temperature": 10_000,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from musicgen_cls.collection.journal import Entry
 from musicgen_cls.collection.store import Store, decode_all, file_keys
 from musicgen_cls.errors import SourceError, StoreError, counted
 from musicgen_cls.files import shown
+from musicgen_cls.notes.midi import SUFFIXES
 from musicgen_cls.sources.base import Problem, Source, Track
 from musicgen_cls.sources.parts import as_part
 from musicgen_cls.tables import write_csv
@@ -101,6 +102,8 @@ def collect(
         SourceError: no track is usable, or `strict` is set and a file is unusable.
         StoreError: the store cannot be written.
     """
+    if source.suffixes == SUFFIXES:
+        raise SourceError(f"{source.location}: {source.name} has scores, not recordings; use NoteWindows for them")
     listed = source.tracks()
     store = Store.of(source, sample_rate, cache_dir)
     keys = file_keys(track.path for track in listed)  # once: another process may be rewriting a file
@@ -111,8 +114,39 @@ def collect(
     lengths = [entry.samples / sample_rate if right else None for entry, right in zip(decoded, usable, strict=True)]
     near = near_keys(store.folder, store.audio_file, decoded, sample_rate) if duplicates == "near" else None
     ties = ties_between(listed, digests, lengths, source.parts_by_name, near)
-    groups = groups_of(ties)
-    reasons_out = _reasons_to_leave_out(listed, decoded, lengths, min_seconds, duplicates, source.notes())
+    reasons_out = reasons_to_leave_out(listed, decoded, lengths, min_seconds, duplicates, source.notes())
+    too_short = shorter and any(0 < entry.samples < min_seconds * sample_rate for entry in decoded)
+    remedy = f"; use shorter windows: lower {shorter}" if too_short else ""
+    return opened(source, store, decoded, lengths, ties, reasons_out, np.int16, sample_rate, strict, remedy)
+
+
+def opened(
+    source: Source,
+    store: Store,
+    entries: Sequence[Entry],
+    lengths: Sequence[float | None],
+    ties: Ties,
+    reasons_out: Sequence[str],
+    kind: npt.DTypeLike,
+    rate: float,
+    strict: bool,
+    remedy: str = "",
+) -> Collection:
+    """The usable tracks of a source with their items as a memory map.
+
+    Args:
+        source: the tracks.
+        store: their store.
+        entries: the entry of each track in the store.
+        lengths: length of each track, s; None for a file that cannot be used.
+        ties: why tracks belong together.
+        reasons_out: why each track is left out; an empty text for those that are used.
+        kind: the type of the items.
+        rate: items per second.
+        strict: raise `SourceError` if a track is left out.
+        remedy: what to do if none can be used, for the error.
+    """
+    listed, groups = source.tracks(), groups_of(ties)
     found = [Problem(track.path, reason) for track, reason in zip(listed, reasons_out, strict=True) if reason]
     problems = [*source.problems(), *found]
     if strict and found:
@@ -120,45 +154,36 @@ def collect(
     kept = [row for row, reason in enumerate(reasons_out) if not reason]
     if not kept:
         why = f"; the first: {problems[0]}" if problems else ""
-        too_short = shorter and any(0 < entry.samples < min_seconds * sample_rate for entry in decoded)
-        remedy = f"; use shorter windows: lower {shorter}" if too_short else ""
         raise SourceError(f"{source.location}: none of {len(listed)} tracks can be used{why}{remedy}")
-    rows = [decoded[row] for row in kept]
+    rows = [entries[row] for row in kept]
     tracks = [
-        replace(listed[row], seconds=lengths[row], artist=listed[row].artist or decoded[row].artist, group=groups[row])
+        replace(listed[row], seconds=lengths[row], artist=listed[row].artist or entries[row].artist, group=groups[row])
         for row in kept
     ]
-    return _opened(store, tracks, rows, ties[kept], problems, sample_rate)
-
-
-def _opened(
-    store: Store, tracks: list[Track], rows: Sequence[Entry], ties: Ties, problems: list[Problem], sample_rate: int
-) -> Collection:
-    """The tracks of a store with their samples as a memory map."""
-    samples = np.array([entry.samples for entry in rows])
-    whole, before = wholes(ties, samples)
+    number = np.array([entry.samples for entry in rows])
+    whole, before = wholes(ties[kept], number)
     return Collection(
         tracks=tracks,
         problems=problems,
-        items=np.memmap(
-            store.audio_file,
-            dtype=np.int16,
-            mode="r",
-            shape=(max(entry.end for entry in rows),),  # another process may write behind this
-        ),
+        items=mapped(store, rows, kind),
         offset=np.array([entry.offset for entry in rows]),
-        lengths=samples,
+        lengths=number,
         digests=[entry.digest for entry in rows],
-        rate=sample_rate,
+        rate=rate,
         whole=whole,
         before=before,
         folder=store.folder,
-        grouped=reasons(ties, tracks),
-        near=sharing(ties.keys["near"], tracks),
+        grouped=reasons(ties[kept], tracks),
+        near=sharing(ties[kept].keys["near"], tracks),
     )
 
 
-def _reasons_to_leave_out(
+def mapped(store: Store, entries: Iterable[Entry], kind: npt.DTypeLike) -> npt.NDArray[Any]:
+    """The items of a store up to the last of some entries, as a memory map; another process may write behind them."""
+    return np.memmap(store.audio_file, dtype=kind, mode="r", shape=(max(entry.end for entry in entries),))
+
+
+def reasons_to_leave_out(
     listed: Sequence[Track],
     decoded: Sequence[Entry],
     lengths: Sequence[float | None],

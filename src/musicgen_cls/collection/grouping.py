@@ -17,6 +17,8 @@ _SENTENCES: dict[str, Callable[[int, int, str], str]] = {
     "known": lambda n, m, names: f"{n} tracks are {_count(m, 'recording')} by the source's own list, as {names}",
     "copy": lambda n, m, names: f"{n} files are exact copies of {_count(m, 'recording')}, as {names}",
     "near": lambda n, m, names: f"{n} tracks are {_count(m, 'recording')} by their acoustic fingerprints, as {names}",
+    "title": lambda n, m, names: f"{n} pieces are versions of {_count(m, 'tune')} by their titles, as {names}",
+    "tune": lambda n, m, names: f"{n} pieces are versions of {_count(m, 'tune')} by their notes, as {names}",
 }
 """The sentence of each reason, from the number of files, the number of recordings, and an example."""
 
@@ -72,8 +74,8 @@ def groups_of(ties: Ties) -> list[str | None]:
     labels = connected(own)
     sizes = np.bincount(labels) if len(labels) else labels
     names: dict[int, str] = {}
-    for why in ("known", "part"):
-        for label, key in zip(labels, ties.keys[why], strict=True):
+    for why in ("known", "part", "title", "tune"):
+        for label, key in zip(labels, ties.keys.get(why, [None] * len(labels)), strict=True):
             if key is not None:
                 names.setdefault(label, key)
     return [names.get(label, f"copies {label}") if sizes[label] > 1 else None for label in labels]

@@ -75,12 +75,27 @@ class Store:
         self.verified_file = folder / VERIFIED
 
     @classmethod
-    def of(cls, source: Source, sample_rate: int, cache_dir: str | None = None) -> Store:
-        """The store of a source: the name of its folder has the source, the sample rate and a hash of the location."""
-        identity = f"{type(source).__name__}|{source.location.resolve()}|{sample_rate}|{_FORMAT}"
+    def of(
+        cls,
+        source: Source,
+        content: int | str,
+        cache_dir: str | None = None,
+        data_file: str = "audio.i16",
+        item_bytes: int = 2,
+    ) -> Store:
+        """The store of a source: the name of its folder has the source, the content and a hash of the location.
+
+        Args:
+            source: the source.
+            content: the sample rate, Hz; or a name for other items, with the version of how they are made.
+            cache_dir: folder of the stores; the user's cache folder if None.
+            data_file: name of the data file.
+            item_bytes: size of an item.
+        """
+        identity = f"{type(source).__name__}|{source.location.resolve()}|{content}|{_FORMAT}"
         digest = hashlib.blake2b(os.fsencode(identity), digest_size=6).hexdigest()
         root = as_path(cache_dir, "--data.cache_dir") if cache_dir else cache_root() / "stores"
-        return cls(root / f"{safe_name(source.name)}-{sample_rate}-{digest}")
+        return cls(root / f"{safe_name(source.name)}-{content}-{digest}", data_file, item_bytes)
 
     def entries(self) -> tuple[dict[Key, Entry], int, int]:
         """The valid entries, and the lengths in bytes of the valid parts of journal and audio file."""

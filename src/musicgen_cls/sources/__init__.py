@@ -5,6 +5,18 @@ from musicgen_cls.sources.fma import FMA
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.gtzan import GTZAN
 from musicgen_cls.sources.hub import HubDataset
+from musicgen_cls.sources.midi_folder import MidiFolder
 from musicgen_cls.sources.synthetic import SyntheticGenres
+from musicgen_cls.sources.synthetic_scores import SyntheticScores
 
-__all__ = ["FMA", "GTZAN", "Folder", "HubDataset", "Source", "SyntheticGenres", "Track"]
+__all__ = [
+    "FMA",
+    "GTZAN",
+    "Folder",
+    "HubDataset",
+    "MidiFolder",
+    "Source",
+    "SyntheticGenres",
+    "SyntheticScores",
+    "Track",
+]

@@ -74,6 +74,9 @@ class Source(ABC):
     parts_by_name: bool = False
     """Whether the names of files tell which are parts of one track (see `musicgen_cls.sources.parts`)."""
 
+    has_versions: bool = False
+    """Whether scores can be versions of one tune, by their notes and titles (see `musicgen_cls.notes.tunes`)."""
+
     def with_suffixes(self, suffixes: tuple[str, ...]) -> Self:
         """A copy of this source whose tracks are the files with other suffixes."""
         other = copy(self)

@@ -21,19 +21,12 @@ from musicgen_cls.sources.names import AmbiguousName, Names, composed
 from musicgen_cls.tables import read_csv
 
 
-class Folder(Source):
+class GenreFolders(Source):
     """A folder with a sub-folder for each genre, which has the genre's name.
-
-    The files may be at any depth in the sub-folders: wav, flac, mp3, m4a, ogg, opus, wma, aiff and others, also videos,
-    with any sample rate and number of channels. Artists come from `artists.csv` in the folder (columns
-    `file,genre,artist`, files relative to the folder), or else from the files' tags. Files with names like `song.0.wav`
-    and `song.1.wav` can be parts of one track. The genre of a generated recording comes from `continuations.jsonl`.
 
     Args:
         root: the folder.
     """
-
-    parts_by_name = True
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -133,3 +126,18 @@ class Folder(Source):
             else:
                 artists[name] = row["artist"]
         return artists, missing
+
+
+class Folder(GenreFolders):
+    """A folder with a sub-folder for each genre, which has the genre's name.
+
+    The files may be at any depth in the sub-folders: wav, flac, mp3, m4a, ogg, opus, wma, aiff and others, also videos,
+    with any sample rate and number of channels. Artists come from `artists.csv` in the folder (columns
+    `file,genre,artist`, files relative to the folder), or else from the files' tags. Files with names like `song.0.wav`
+    and `song.1.wav` can be parts of one track. The genre of a generated recording comes from `continuations.jsonl`.
+
+    Args:
+        root: the folder.
+    """
+
+    parts_by_name = True

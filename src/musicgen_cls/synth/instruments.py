@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicgen_cls.synth.patches import Kit, Patch
-from musicgen_cls.synth.song import Band, Note, Song, bars, onsets
+from musicgen_cls.synth.song import Band, Note, Song, drum_hits
 
 Samples = NDArray[np.float32]
 
@@ -91,15 +91,9 @@ def play_drums(song: Song, band: Band, rng: np.random.Generator, length: int, sa
     """Play the groove with random variation and a roll at the end of every fourth bar, `[length]`."""
     shots = drum_shots(band.kit, rng, sample_rate)
     out = np.zeros(length + max(map(len, shots.values())), np.float32)
-    for bar in bars(song, length / sample_rate):
-        for drum, pattern in song.groove.items():
-            fill = bar % 4 == 3 and drum in ("snare", "clap") and rng.random() < 0.7
-            line = pattern[: song.steps - 4] + "oxox" if fill else pattern[: song.steps]
-            for step, _, symbol in onsets(line):
-                begin = int((song.time(bar, step) + rng.uniform(0, 0.006)) * sample_rate)
-                if begin < length and rng.random() > 0.03:
-                    strength = np.float32((0.45 if symbol == "o" else 1.0) * rng.uniform(0.8, 1.0))
-                    out[begin : begin + len(shots[drum])] += strength * shots[drum]
+    for drum, start, strength in drum_hits(song, rng, length / sample_rate):
+        begin = int(start * sample_rate)
+        out[begin : begin + len(shots[drum])] += np.float32(strength) * shots[drum]
     return out[:length]
 
 

@@ -21,6 +21,7 @@ STEPS_PER_BEAT = 4
 class Band:
     """The parameters that all tracks of an artist share."""
 
+    instruments: tuple[str, ...]  # names of the patches of bass, comp, lead
     kit: Kit
     bass: Patch
     comp: Patch
@@ -80,15 +81,18 @@ class Song:
 
 def draw_band(style: Style, rng: np.random.Generator) -> Band:
     """Draw an artist: parameters of the instruments and of the mix, each between its bounds."""
-
-    def patch(names: tuple[str, ...]) -> Patch:
-        return Patch(*between(rng, *PATCHES[pick(rng, names)]))
-
+    kit = Kit(*between(rng, *KITS[pick(rng, style.kits)]))
+    names, patches = [], []
+    for choices in (style.bass_patches, style.comp_patches, style.lead_patches):
+        names.append(pick(rng, choices))
+        patches.append(Patch(*between(rng, *PATCHES[names[-1]])))
+    bass, comp, lead = patches
     return Band(
-        kit=Kit(*between(rng, *KITS[pick(rng, style.kits)])),
-        bass=patch(style.bass_patches),
-        comp=patch(style.comp_patches),
-        lead=patch(style.lead_patches),
+        instruments=tuple(names),
+        kit=kit,
+        bass=bass,
+        comp=comp,
+        lead=lead,
         levels=tuple(decibels(rng.uniform(*r)) for r in (style.drums_db, style.bass_db, style.comp_db, style.lead_db)),
         noise=decibels(rng.uniform(*style.noise_db)),
         tilt=decibels(rng.uniform(*style.tilt_db)),
@@ -162,6 +166,14 @@ class Note(NamedTuple):
     strength: float
 
 
+class Hit(NamedTuple):
+    """A hit of a drum: start in seconds, strength from 0 to 1."""
+
+    drum: str
+    start: float
+    strength: float
+
+
 def bars(song: Song, seconds: float) -> range:
     """The bars that begin within `seconds`."""
     return range(ceil(seconds / (song.step * song.steps)))
@@ -172,6 +184,18 @@ def onsets(pattern: str) -> Iterator[tuple[int, int, str]]:
     at = [step for step, symbol in enumerate(pattern) if symbol != "."]
     for step, after in zip(at, [*at[1:], len(pattern)], strict=True):
         yield step, after - step, pattern[step]
+
+
+def drum_hits(song: Song, rng: np.random.Generator, seconds: float) -> Iterator[Hit]:
+    """Hits of the groove within `seconds`, with random variation and a roll at the end of every fourth bar."""
+    for bar in bars(song, seconds):
+        for drum, pattern in song.groove.items():
+            fill = bar % 4 == 3 and drum in ("snare", "clap") and rng.random() < 0.7
+            line = pattern[: song.steps - 4] + "oxox" if fill else pattern[: song.steps]
+            for step, _, symbol in onsets(line):
+                start = song.time(bar, step) + rng.uniform(0, 0.006)
+                if start < seconds and rng.random() > 0.03:
+                    yield Hit(drum, start, (0.45 if symbol == "o" else 1.0) * rng.uniform(0.8, 1.0))
 
 
 def bass_notes(song: Song, seconds: float) -> Iterator[Note]:
