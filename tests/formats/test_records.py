@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from musicgen_cls.__main__ import main
 from musicgen_cls.audio.features import COLUMNS
-from musicgen_cls.callbacks.continuations import format_lines
+from musicgen_cls.callbacks.generations import format_lines
 from musicgen_cls.commands import features as extract
 from musicgen_cls.commands import fit_genres
 from musicgen_cls.commands.compare.reports import find_rows

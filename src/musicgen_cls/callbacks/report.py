@@ -77,7 +77,7 @@ class TestReport(Callback):
         report |= {"pretrained": [*datamodule.pretrained, *pl_module.pretrained]}
         report |= {"untrained_accuracy": asdict(beside) if (beside := untrained_beside(datamodule)) else None}
         print(format_report(report))
-        self.folder = folder = Path(self.out) if self.out else _folder(trainer, report)
+        self.folder = folder = Path(self.out) if self.out else test_folder(trainer, report)
         try:
             figures = write_report(folder, report, scores, datamodule, self.figure_format)
             write_report_page(
@@ -138,7 +138,7 @@ class LossReport(Callback):
             *(f"  {line}.\n" for line in [*report["grouped"], *report["leaks"]]),
             sep="\n",
         )
-        folder = Path(self.out) if self.out else _folder(trainer, report)
+        folder = Path(self.out) if self.out else test_folder(trainer, report)
         check_writable(folder, "--out DIR")
         with writing(folder / "report.json") as temporary:
             temporary.write_text(json.dumps(finite(report), indent=2) + "\n")
@@ -221,7 +221,8 @@ def _figures(report: dict[str, Any], scores: Scores, genres: Sequence[str]) -> d
     }
 
 
-def _folder(trainer: Trainer, report: dict[str, Any]) -> Path:
+def test_folder(trainer: Trainer, report: dict[str, Any]) -> Path:
+    """The folder of a report that is not named: beside the checkpoint, or in the folder of the logger."""
     fold = f"-fold{report['fold'].replace(' ', '')}" if report["fold"] else ""
     name = safe_name(f"test-{report['source']}-{report['split']}{fold}")
     if not trainer.ckpt_path:

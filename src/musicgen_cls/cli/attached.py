@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar
@@ -12,15 +12,18 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from musicgen_cls.callbacks.continuations import ContinuationWriter
 from musicgen_cls.callbacks.figures import ContinuationFigures, TensorBoardFigures
+from musicgen_cls.callbacks.generations import GenerationWriter
 from musicgen_cls.callbacks.predictions import PredictionWriter
 from musicgen_cls.callbacks.progress import Progress
 from musicgen_cls.callbacks.report import LossReport, TestReport
 from musicgen_cls.callbacks.resuming import SeedEachEpoch
+from musicgen_cls.callbacks.scores import ScoreFigures, ScoreReport, ScoreWriter
 from musicgen_cls.checkpoints import Checkpoint
 from musicgen_cls.cli.finders import Found, FoundFigures
 from musicgen_cls.cli.runs import last_checkpoint
 from musicgen_cls.specs import resolve
 from musicgen_cls.tasks.generation import GenreGenerator
+from musicgen_cls.tasks.notes import NoteGenerator
 
 
 class ConfigCallback(SaveConfigCallback):
@@ -42,17 +45,17 @@ def progress_bar(trainer: Any) -> list[Callback]:
 
 
 def prediction_writer(config: Any, checkpoint: Checkpoint | None) -> Callback:
-    """The callback that writes the results of predict: rows for a classifier, sound for a generator."""
-    if _generates(config):
-        return ContinuationWriter(config.out or "generated", config.overwrite, checkpoint, config.figure_format)
-    return PredictionWriter(config.out or "predictions", config.threshold)
+    """The callback that writes the results of predict: rows for a classifier, sound and scores for a generator."""
+    writer = _PARTS[_kind(config)].writer
+    if writer is None:
+        return PredictionWriter(config.out or "predictions", config.threshold)
+    return writer(config.out or "generated", config.overwrite, checkpoint, config.figure_format)
 
 
 def test_report(config: Any) -> Callback:
     """The callback that reports a test."""
-    return (
-        LossReport(config.out) if _generates(config) else TestReport(config.out, config.figure_format, config.threshold)
-    )
+    reporter = _PARTS[_kind(config)].reporter
+    return TestReport(config.out, config.figure_format, config.threshold) if reporter is None else reporter(config.out)
 
 
 def training_callbacks(config: Any, recipe: Any, parser: Any, found: Sequence[Found]) -> list[Callback]:
@@ -68,11 +71,28 @@ def training_callbacks(config: Any, recipe: Any, parser: Any, found: Sequence[Fo
     if config.trainer.enable_checkpointing is not False:
         callbacks += [last_checkpoint(config.checkpoint.dirpath)]
     if config.trainer.logger is not False and not config.trainer.fast_dev_run:
-        figures = ContinuationFigures if _generates(config) else TensorBoardFigures
+        figures = _PARTS[_kind(config)].figures
         callbacks += [ConfigCallback(parser, recipe, overwrite=True), figures(config.figures_every_n_epochs)]
         callbacks += [LearningRateMonitor(), *([FoundFigures(found)] if found else [])]
     return callbacks
 
 
-def _generates(config: Any) -> bool:
-    return issubclass(resolve(config.model.class_path), GenreGenerator)
+class Parts(NamedTuple):
+    """The callbacks of a kind of task; None for those of a classifier, which take other arguments."""
+
+    writer: type[GenerationWriter] | None
+    reporter: type[LossReport] | type[ScoreReport] | None
+    figures: Callable[[int], Callback]
+
+
+_PARTS: dict[type, Parts] = {
+    GenreGenerator: Parts(ContinuationWriter, LossReport, ContinuationFigures),
+    NoteGenerator: Parts(ScoreWriter, ScoreReport, ScoreFigures),
+    object: Parts(None, None, TensorBoardFigures),
+}
+
+
+def _kind(config: Any) -> type:
+    """The kind of the task in a config; `object` for classifiers and tasks of users."""
+    task = resolve(config.model.class_path)
+    return next(kind for kind in _PARTS if issubclass(task, kind))

@@ -201,6 +201,11 @@ class NoteWindows(GenreDataModule):
                     "back": [back] * count,
                 }
 
+    def wanted_of_each_genre(self) -> list[Wanted]:
+        """A piece of each genre to generate from nothing, as its first training piece."""
+        self.presets = self.presets or self._presets_of_training()
+        return [self._wanted(genre, np.zeros(0, NOTE), 0) for genre in self.genres]
+
     def _named_files(self) -> list[Path | None]:
         """The files to continue; one None to begin from nothing."""
         return [None] if self.files is None else list(find_files(self.files, suffixes=SUFFIXES, common="mid, midi"))

@@ -82,8 +82,8 @@ class NoteGenerator(Task):
             temperature, top_p, guidance, tuple(FAMILIES.index(name) for name in instruments or ())
         )
         self.network: NoteNetwork = network(num_classes)
-        self.costs: dict[int, list[Tensor]] = {}
-        """For each genre the sum of bits by field, and the number of notes, of the last test."""
+        self.costs: dict[int, dict[int, Tensor]] = {}
+        """For each genre and piece the sum of bits by field, and the number of notes, of the last test."""
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """The mean cost of a note of a batch, with some conditions left out, bits."""
@@ -118,21 +118,33 @@ class NoteGenerator(Task):
 
     def by_genre(self) -> dict[int, Tensor]:
         """For each genre of the last validation or test the cost of a note by field, bits, `[5]`."""
-        summed = {label: torch.stack(parts).sum(0) for label, parts in sorted(self.costs.items())}
+        summed = {label: torch.stack(list(pieces.values())).sum(0) for label, pieces in sorted(self.costs.items())}
         return {label: total[:-1] / total[-1].clamp(min=1) for label, total in summed.items()}
+
+    @property
+    def piece_bits(self) -> list[float]:
+        """The cost of a note of each piece of the last validation or test, bits."""
+        pieces = [cost for own in self.costs.values() for cost in own.values()]
+        return [float(cost[:-1].sum() / cost[-1].clamp(min=1)) for cost in pieces]
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         """The batch. A callback generates the pieces and writes them, since it knows which are there already."""
         return batch
 
-    def pieces(self, wanted: Sequence[Wanted], positions: Sequence[int],
-               progress: Callable[[float], object] = lambda share: None) -> list[Notes]:  # fmt: skip
+    def pieces(
+        self,
+        wanted: Sequence[Wanted],
+        positions: Sequence[int],
+        progress: Callable[[float], object] = lambda share: None,
+        seconds: float | None = None,
+    ) -> list[Notes]:
         """Generate pieces, all at once.
 
         Args:
             wanted: what each piece shall be; the prompts are all empty, or of equal length.
             positions: number of each piece; with the seed of the run it gives the piece's own random numbers.
             progress: called with the share that is done, 0 to 1.
+            seconds: length of the pieces, s; that of the task if None.
         """
         tempo = [self.tempo or one.tempo for one in wanted]
         families = torch.zeros(len(wanted), len(FAMILIES))
@@ -145,7 +157,10 @@ class NoteGenerator(Task):
             torch.tensor([int(one.minor) for one in wanted]),
             families,
         )
-        end = self.bars * wanted[0].bar if self.bars else math.ceil(self.seconds / float(step_seconds(max(tempo))))
+        length = self.seconds if seconds is None else seconds
+        end = math.ceil(length / float(step_seconds(max(tempo))))
+        if self.bars and seconds is None:
+            end = self.bars * wanted[0].bar
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) * 1_000_003
         training = self.network.training
         self.network.eval()
@@ -168,12 +183,12 @@ class NoteGenerator(Task):
         return bits, max(1, int((batch["tokens"][..., 8] > 0).sum()))
 
     def _evaluate(self, stage: str, batch: dict[str, Any]) -> None:
-        bits, notes = self._cost(batch, conditions_of(batch["tokens"], batch["genre"]))
+        bits, _ = self._cost(batch, conditions_of(batch["tokens"], batch["genre"]))
         real = (batch["tokens"][..., 8] > 0).sum(1)
-        for label in batch["genre"].unique().tolist():
-            own = batch["genre"] == label
-            total = torch.cat([bits[own].sum((0, 1)), real[own].sum()[None]])
-            self.costs.setdefault(label, []).append(total)
+        totals = torch.cat([bits.sum(1), real[:, None]], dim=1).cpu()
+        for label, track, total in zip(batch["genre"].tolist(), batch["track"].tolist(), totals, strict=True):
+            own = self.costs.setdefault(label, {})
+            own[track] = own.get(track, torch.zeros(6)) + total
 
     def _summarise(self, stage: str) -> None:
         of_genre = self.by_genre()

@@ -107,6 +107,7 @@ class ConditionEmbedding(nn.Module):
         self.families = nn.Linear(len(FAMILIES), dim, bias=False)
 
     def forward(self, conditions: Conditions) -> Tensor:
+        """The sum of the embeddings of what is set."""
         genre = torch.where(conditions.genre < 0, self.genre.num_embeddings - 1, conditions.genre)
         tempo = torch.where(conditions.tempo > 0, conditions.tempo // 16 + 1, 0)
         mode = torch.where(conditions.minor < 0, 2, conditions.minor)
@@ -227,7 +228,7 @@ def impossible(field: str, chosen: dict[str, Tensor], previous: Columns) -> Tens
 
 
 def anchors_of(notes: Columns) -> Tensor:
-    """For each note the last pitch of its family, and of any pitched family, before it, `[batch, time, 2]`; 60 if none."""
+    """For each note the last pitch before it of its family, and of any pitched family, `[batch, time, 2]`; else 60."""
     pitch = torch.cat([torch.full_like(notes.pitch[:, :1], 60), notes.pitch], dim=1)
     rows = row_before(notes.family), last_row(notes.pitched)
     return torch.stack([pitch.gather(1, row + 1) for row in rows], dim=-1)

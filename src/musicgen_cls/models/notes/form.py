@@ -23,8 +23,9 @@ LAGS = (1, 2, 4, 8)
 class Lookback:
     """Features of the next notes, each from the notes before.
 
-    `step` `[batch, next, lags, STEPS]`; `at` `[batch, next, time, lags]`: whether a note of the past began exactly a
-    lag before the next note, and can still follow the note before it.
+    `step` `[batch, next, lags, STEPS]`: when the next note begins if it repeats what began a lag ago. `at` `[batch,
+    next, time, lags]`: whether a note of the past began exactly a lag before the next note, and can still follow the
+    note before it.
     """
 
     past: Columns
@@ -74,9 +75,8 @@ def look_back(past: Columns, previous: Columns, onset: Tensor, earlier: Tensor) 
     still = (past.order[:, None, :] > previous.order[:, :, None])[..., None]  # can follow within the same onset
     ahead = back - previous.onset[:, :, None, None]
     right = valid & ((ahead > 0) | ((ahead == 0) & still)) & (ahead < STEPS)
-    place = torch.where(right, ahead, STEPS)  # one class more, for those that are no candidates
-    step = torch.zeros(*lag.shape, STEPS + 1, device=onset.device)
-    step.scatter_(3, place.transpose(2, 3), 1.0)
+    nearest = torch.where(right, ahead, STEPS).amin(2)  # one class more, for a lag without any candidate
+    step = one_hot(nearest, STEPS + 1).float()
     together = (onset == previous.onset)[:, :, None, None]
     at = valid & (back == onset[:, :, None, None]) & (still | ~together)
     return Lookback(past, step[..., :STEPS], at)

@@ -119,9 +119,9 @@ class _Writer:
     def write_note(self) -> None:
         """Choose the five fields of one note in each piece, and read it."""
         chosen: dict[str, Tensor] = {}
-        for field in SIZES:
-            chosen[field] = self._choose(field, chosen)
-            if field == "step":
+        for name in SIZES:
+            chosen[name] = self._choose(name, chosen)
+            if name == "step":
                 chosen["onset"] = self.last["onset"] + chosen["step"]
                 chosen["place"] = (self.last["place"] + chosen["step"]) % self.conditions.bar
         self.together = torch.where(chosen["step"] == 0, self.together + 1, 1)
@@ -133,15 +133,15 @@ class _Writer:
         for reader in self.readers:
             reader.read(note)
 
-    def _choose(self, field: str, chosen: dict[str, Tensor]) -> Tensor:
-        logits = self.readers[0].logits(field, chosen).float()
+    def _choose(self, name: str, chosen: dict[str, Tensor]) -> Tensor:
+        logits = self.readers[0].logits(name, chosen).float()
         if len(self.readers) > 1:
-            free = self.readers[1].logits(field, chosen).float()
+            free = self.readers[1].logits(name, chosen).float()
             both = free + self.settings.guidance * (logits - free)
             logits = torch.where(torch.isfinite(logits), both, -math.inf)
-        if field == "step":
+        if name == "step":
             logits[self.together >= MOST_TOGETHER, 0] = -math.inf
-        if field == "family" and self.settings.families:
+        if name == "family" and self.settings.families:
             logits = self._only(logits, chosen)
         return pick(logits / self.settings.temperature, self.settings.top_p, self.random)
 

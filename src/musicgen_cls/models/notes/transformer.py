@@ -80,9 +80,9 @@ class _Block(nn.Module):
 
 
 def rotated(x: Tensor, turns: Tensor) -> Tensor:
-    """Queries or keys `[batch, heads, time, width]`, turned: the first half of the heads by `turns[:, 0]`, the other
-    half by `turns[:, 1]`; `turns` `[batch, 2, time]`.
+    """Queries or keys `[batch, heads, time, width]`, turned by their positions.
 
+    The first half of the heads turns by `turns[:, 0]`, the other half by `turns[:, 1]`; `turns` is `[batch, 2, time]`.
     Each pair of numbers turns with a period from 1/2 to `SLOWEST`; the scalar product of two vectors then depends only
     on the difference of their positions.
     """
