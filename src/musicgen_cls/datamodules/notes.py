@@ -208,7 +208,7 @@ class NoteWindows(GenreDataModule):
 
     def _named_files(self) -> list[Path | None]:
         """The files to continue; one None to begin from nothing."""
-        return [None] if self.files is None else list(find_files(self.files, suffixes=SUFFIXES, common="mid, midi"))
+        return [None] if self.files is None else list(find_files(self.files, also=SUFFIXES))
 
     def _prompt(self, path: Path) -> tuple[Notes, int]:
         """The first bars of a file, moved to C if the pieces are, and the semitones that move them back."""

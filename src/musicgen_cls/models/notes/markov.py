@@ -6,8 +6,8 @@ n - 1 notes as a Dirichlet prior (MacKay and Peto 1995, "A hierarchical Dirichle
     p_n(class) = (count(context, class) + strength_n * p_{n-1}(class)) / (count(context) + strength_n)
 
 and p before any context is uniform. Contexts are numbered by a hash; the strengths are learned by gradient, while the
-counts grow as training goes on: each note is predicted before it is counted, so that a training loss is as honest as
-one of validation in the first epoch.
+counts grow during training: each note is predicted before it is counted, so that in the first epoch the training loss
+is as honest as that of validation.
 """
 
 from __future__ import annotations
