@@ -11,7 +11,7 @@ import symusic
 
 from musicgen_cls.errors import ScoreError
 from musicgen_cls.notes.families import FAMILIES
-from musicgen_cls.notes.key import to_c
+from musicgen_cls.notes.key import from_c
 from musicgen_cls.notes.midi import read_midi, write_midi
 from musicgen_cls.notes.score import Notes, length_seconds, notes_of, onset_seconds, transposed, without_overlaps
 
@@ -65,7 +65,7 @@ def test_transposing_keeps_drums_and_range() -> None:
     assert set(up["key"]) == {5}
     high = notes_of(onset=[0], duration=1, place=0, bar=48, tempo=120, key=0, family=2, pitch=[125], velocity=80)
     assert transposed(high, 5)["pitch"].tolist() == [118]
-    assert to_c(up)[1] == 5
+    assert [from_c(key) for key in (0, 5, 6, 7, 11, 23)] == [0, 5, 6, -5, -1, -1]
 
 
 def chunk(name: bytes, data: bytes) -> bytes:

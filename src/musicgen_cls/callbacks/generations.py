@@ -7,10 +7,10 @@ import json
 import os
 import shutil
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,9 @@ class GenerationWriter(Callback):
         checkpoint: checkpoint of the generator; it has the length of the training.
         figure_format: format of the figures.
     """
+
+    KIND: ClassVar[type[Continuation]] = Continuation
+    """The kind of the lines."""
 
     def __init__(
         self,
@@ -159,7 +162,7 @@ class GenerationWriter(Callback):
             tidy(self.out)
             self._write_settings(finished=True)
             lines = sorted(self._lines(), key=lambda line: line.position)
-            print(format_lines(lines))
+            print(self.table(lines))
             print(f"Written:     {self.out} (recordings, figures, {LINES})")
             try:
                 page = write_generated_page(self.out, lines, self._settings)
@@ -175,7 +178,7 @@ class GenerationWriter(Callback):
 
     def _lines(self) -> list[Continuation]:
         """The finished recordings of this generation."""
-        return [line for line in read_lines(self.out, Continuation) if line.generation == self._id]
+        return [line for line in read_lines(self.out, self.KIND) if line.generation == self._id]
 
     def _may_use(self, folder: Path) -> bool:
         return not folder.is_dir() or not any(folder.iterdir()) or was_stopped(folder, self._settings)
@@ -183,6 +186,10 @@ class GenerationWriter(Callback):
     def _write_settings(self, finished: bool) -> None:
         with writing(self.out / SETTINGS) as temporary:
             temporary.write_text(json.dumps({**self._settings, "finished": finished}, indent=1) + "\n")
+
+    def table(self, lines: Sequence[Any]) -> str:
+        """A table of the recordings for a terminal."""
+        return format_lines(lines)
 
     def draw(self, path: Path, waveform: npt.NDArray[np.float32], rate: int, prompt_s: float, title: str) -> None:
         """Write the figures beside a recording.
@@ -227,7 +234,7 @@ def _checkpoint_of(trainer: Trainer) -> dict[str, Any]:
     return {"checkpoint": str(checkpoint), "checkpoint_mtime_ns": checkpoint.stat().st_mtime_ns}
 
 
-def format_lines(lines: list[Continuation]) -> str:
+def format_lines(lines: Sequence[Continuation]) -> str:
     """A table for a terminal: file, loudness of the first, middle and last second, and prompt."""
     last = min(len(line.loudness_db) for line in lines)
     seconds = sorted({0, last // 2, last - 1})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from musicgen_cls.callbacks.report import describe_test, test_folder
 from musicgen_cls.datamodules.notes import NoteWindows
 from musicgen_cls.errors import counted
 from musicgen_cls.files import check_writable, writing
+from musicgen_cls.formats.generations import Piece
 from musicgen_cls.metrics.form import bars_that_return
 from musicgen_cls.metrics.intervals import student
 from musicgen_cls.models.notes.fields import SIZES
@@ -32,6 +34,8 @@ from musicgen_cls.tasks.notes import NoteGenerator
 
 class ScoreWriter(GenerationWriter):
     """Writes generated pieces: a MIDI file, a recording, a piano roll and a mel spectrogram for each."""
+
+    KIND = Piece
 
     def settings(self, datamodule: NoteWindows, task: NoteGenerator) -> dict[str, Any]:
         """What the pieces depend on."""
@@ -76,6 +80,16 @@ class ScoreWriter(GenerationWriter):
             )  # fmt: skip
         return facts
 
+    def table(self, lines: Sequence[Piece]) -> str:
+        """A table of the pieces for a terminal."""
+        head = ["file", "key", "tempo", "notes", "in scale", "bars that return", "continues"]
+        rows = [
+            [line.file, line.key, f"{line.tempo}", f"{line.notes}", _share(line.in_scale),
+             _share(line.bars_that_return), Path(line.prompt).name]
+            for line in lines
+        ]  # fmt: skip
+        return f"\n{as_text(head, rows, left=['key', 'continues'])}\n"
+
     def draw(self, path: Path, waveform: npt.NDArray[np.float32], rate: int, prompt_s: float, title: str) -> None:
         """Write the piano roll and the mel spectrogram."""
         notes, prompt_end = self._pieces[path]
@@ -85,6 +99,10 @@ class ScoreWriter(GenerationWriter):
 
 
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.0f} %"
 
 
 def write_wav(path: Path, waveform: npt.NDArray[np.float32], sample_rate: int) -> None:

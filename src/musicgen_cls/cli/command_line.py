@@ -10,8 +10,14 @@ from musicgen_cls.errors import UsageError
 from musicgen_cls.trust import ACCEPT_VARIABLE, trusting
 
 _BOOLEANS = ("true", "false", "yes", "no", "on", "off", "1", "0")
-_RENAMED = {"--data.takes": "--data.samples_per_prompt", "--from": "--local", "--wheel": "--local"}
-"""Older and other names of options. `from` cannot be the name of a parameter in Python."""
+_RENAMED = {
+    "--data.takes": "--data.samples_per_prompt",
+    "--takes": "--data.samples_per_prompt",
+    "--genre": "--data.genre",
+    "--from": "--local",
+    "--wheel": "--local",
+}
+"""Older, shorter and other names of options. `from` cannot be the name of a parameter in Python."""
 
 
 def with_present_names(args: Sequence[str]) -> list[str]:

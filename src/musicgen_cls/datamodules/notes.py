@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from musicgen_cls.collection.collection import Collection
 from musicgen_cls.collection.scores import collect_scores
@@ -19,12 +19,13 @@ from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.dataset import Batch, WindowDataset, Windows, rank_of
 from musicgen_cls.datamodules.division import Starts, lay_windows
 from musicgen_cls.datamodules.front_end import FrontEnd
+from musicgen_cls.datamodules.waveform import PromptBatches
 from musicgen_cls.errors import SourceError, UsageError, check_positive
 from musicgen_cls.models.notes.sample import Wanted
 from musicgen_cls.notes.families import DRUMS, FAMILIES
-from musicgen_cls.notes.key import to_c
+from musicgen_cls.notes.key import from_c
 from musicgen_cls.notes.midi import SUFFIXES, read_midi
-from musicgen_cls.notes.score import GRID, NOTE, Notes
+from musicgen_cls.notes.score import GRID, NOTE, Notes, transposed
 from musicgen_cls.sources.base import Side, Source
 from musicgen_cls.sources.find import find_files
 
@@ -36,7 +37,7 @@ PRESETS = 64
 """Training pieces of each genre whose tempo, metre, mode and instruments a checkpoint keeps."""
 
 Preset = tuple[int, int, int, int]
-"""Tempo, beats per minute; length of a bar, steps; 1 for minor; the families that play, as bits."""
+"""Tempo, beats per minute; length of a bar, steps; key, see `NOTE`; the families that play, as bits."""
 
 
 class NoteWindows(GenreDataModule):
@@ -174,6 +175,16 @@ class NoteWindows(GenreDataModule):
         stored = self.collection.items[start : start + int(self.collection.lengths[row])]
         return np.ascontiguousarray(stored).view(NOTE)[:, 0]
 
+    def prepare_data(self) -> None:
+        """Read missing scores, once, on one process; to generate, none are needed."""
+        if self.trainer is None or self.trainer.state.fn != "predict":
+            super().prepare_data()
+
+    def setup(self, stage: str) -> None:
+        """Divide the pieces, and place the windows; to generate, none are needed."""
+        if stage != "predict":
+            super().setup(stage)
+
     def prepare_predict(self) -> None:
         """Read the files to continue, and choose what each piece shall be."""
         self._requested = list(self._requests())
@@ -184,48 +195,50 @@ class NoteWindows(GenreDataModule):
         if not self._requested:
             self.prepare_predict()
         rank, world = rank_of(self.trainer)
-        return DataLoader(Requests(self._requested[rank::world]), batch_size=None)
+        return DataLoader(PromptBatches(self._requested[rank::world]), batch_size=None)
 
     def _requests(self) -> Iterator[Batch]:
-        """Batches with the lists `wanted`, `file` and `back` (semitones from C), and `position` `[batch]`."""
+        """Batches with the lists `wanted`, `file` and `back` (semitones to the key), and `position` `[batch]`."""
         first, count = 0, self.samples_per_prompt
         for path in self._named_files():
-            prompt, back = (np.zeros(0, NOTE), 0) if path is None else self._prompt(path)
+            prompt = np.zeros(0, NOTE) if path is None else self._prompt(path)
             for genre in [self.genre] if self.genre else self._genres_for(path):
                 positions = range(first, first + count)
                 first += count
+                wanted, back = zip(*(self._wanted(genre, prompt, position) for position in positions), strict=True)
                 yield {
-                    "wanted": [self._wanted(genre, prompt, position) for position in positions],
+                    "wanted": list(wanted),
+                    "back": list(back),
                     "position": torch.tensor(positions),
                     "file": ["" if path is None else str(path)] * count,
-                    "back": [back] * count,
                 }
 
     def wanted_of_each_genre(self) -> list[Wanted]:
         """A piece of each genre to generate from nothing, as its first training piece."""
         self.presets = self.presets or self._presets_of_training()
-        return [self._wanted(genre, np.zeros(0, NOTE), 0) for genre in self.genres]
+        return [self._wanted(genre, np.zeros(0, NOTE), 0)[0] for genre in self.genres]
 
     def _named_files(self) -> list[Path | None]:
         """The files to continue; one None to begin from nothing."""
         return [None] if self.files is None else list(find_files(self.files, also=SUFFIXES))
 
-    def _prompt(self, path: Path) -> tuple[Notes, int]:
-        """The first bars of a file, moved to C if the pieces are, and the semitones that move them back."""
+    def _prompt(self, path: Path) -> Notes:
+        """The first bars of a file."""
         notes = read_midi(path)
         notes["onset"] -= notes["onset"][0] - notes["place"][0]
-        first = notes[notes["onset"] < self.prompt_bars * int(notes["bar"][0])]
-        return to_c(first) if self.to_c else (first, 0)
+        first = notes["onset"] < self.prompt_bars * int(notes["bar"][0])
+        return np.asarray(notes[first])
 
-    def _wanted(self, genre: str, prompt: Notes, position: int) -> Wanted:
-        """What a piece shall be: as its prompt, or as a training piece of the genre."""
+    def _wanted(self, genre: str, prompt: Notes, position: int) -> tuple[Wanted, int]:
+        """What a piece shall be, as its prompt or as a training piece; and the semitones that move it to its key."""
         label = self.genres.index(genre)
         known = self.presets.get(genre) or [(120, 4 * GRID, 0, 0)]
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
-        preset = known[np.random.default_rng((seed, position)).integers(len(known))]
-        tempo, bar, minor, played = preset_of(prompt) if len(prompt) else preset
+        drawn = known[np.random.default_rng((seed, position)).integers(len(known))]
+        tempo, bar, key, played = preset_of(prompt) if len(prompt) else drawn
         families = tuple(number for number in range(len(FAMILIES)) if played >> number & 1)
-        return Wanted(label, tempo, bar, bool(minor), families, prompt)
+        back = from_c(key) if self.to_c else 0
+        return Wanted(label, tempo, bar, key >= 12, families, transposed(prompt, -back)), back
 
     def _genres_for(self, path: Path | None) -> list[str]:
         """The genres in which a file is continued: that of its folder, else all; all without a file."""
@@ -235,19 +248,6 @@ class NoteWindows(GenreDataModule):
     def _dataset(self, side: Side) -> WindowDataset:
         assert self.collection is not None
         return NoteDataset(self.collection, self.windows[side], self.notes)
-
-
-class Requests(IterableDataset[Batch]):
-    """Batches of pieces to generate; iterable, so that the trainer does not divide them among processes again."""
-
-    def __init__(self, batches: list[Batch]) -> None:
-        self.batches = batches
-
-    def __iter__(self) -> Iterator[Batch]:
-        return iter(self.batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
 
 
 class NoteDataset(WindowDataset):
@@ -331,7 +331,7 @@ def preset_of(notes: Notes) -> Preset:
     """Tempo, metre and mode that most notes of a piece have, and the families that play at least a fiftieth of them."""
     tempo, bar, key = (int(np.bincount(notes[name]).argmax()) for name in ("tempo", "bar", "key"))
     played = np.bincount(notes["family"], minlength=12) >= len(notes) / 50
-    return tempo, bar, int(key >= 12), int(np.sum(1 << np.flatnonzero(played)))
+    return tempo, bar, key, int(np.sum(1 << np.flatnonzero(played)))
 
 
 def _listed(files: Any) -> list[Any]:

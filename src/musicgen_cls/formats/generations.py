@@ -65,6 +65,17 @@ class Continuation(Recording, frozen=True, kw_only=True):
     loudness_db: Annotated[list[float], Meta(min_length=1)]
 
 
+class Piece(Continuation, frozen=True, kw_only=True):
+    """A line about a generated piece of notes: `score` is its MIDI file; `prompt` is empty if it continues nothing."""
+
+    score: str
+    key: str
+    tempo: Count
+    notes: Count
+    in_scale: float | None = None
+    bars_that_return: float | None = None
+
+
 Kind = TypeVar("Kind", bound=Recording)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from musicgen_cls.notes.families import DRUMS
-from musicgen_cls.notes.score import Notes, transposed
+from musicgen_cls.notes.score import Notes
 
 MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
@@ -51,11 +51,9 @@ def key_name(key: int) -> str:
     return f"{NAMES[key % 12]} {'minor' if key >= 12 else 'major'}"
 
 
-def to_c(notes: Notes) -> tuple[Notes, int]:
-    """Notes with C as the tonic, moved by at most six semitones, and the semitones that move them back."""
-    tonic = int(notes["key"][0]) % 12 if len(notes) else 0
-    down = tonic if tonic <= 6 else tonic - 12
-    return transposed(notes, -down), down
+def from_c(key: int) -> int:
+    """The semitones from C to the tonic of a key, -5 to 6."""
+    return key % 12 if key % 12 <= 6 else key % 12 - 12
 
 
 def in_scale(notes: Notes) -> npt.NDArray[np.bool_]:

@@ -46,7 +46,7 @@ def write_generated_page(folder: Path, lines: Sequence[Continuation], settings: 
     size = 0
     for line in _in_turns(there, SHOWN):
         card = _card(folder, line, top, samples[line.prompt])
-        if size + (more := len(card["sound"]) + len(card["mel"])) > PAGE_BYTES and size:
+        if size + (more := sum(len(card[part]) for part in ("sound", "mel", "roll"))) > PAGE_BYTES and size:
             break
         cards[line.genre].append(card)
         size += more
@@ -85,14 +85,15 @@ def _facts(lines: Sequence[Continuation], settings: dict[str, Any]) -> dict[str,
     first = lines[0]
     known = first.steps is not None and first.epochs is not None
     training = f"{counted(first.steps or 0, 'step')}, {counted(first.epochs or 0, 'epoch')}" if known else "unknown"
-    prompts = len({line.prompt for line in lines})
+    prompts = len({line.prompt for line in lines if line.prompt})
+    of_prompts = f" from {counted(prompts, 'prompt')}" if prompts else ""
     minutes = sum(line.seconds for line in lines) / 60
     return {
         "Checkpoint": first.checkpoint,
         "Trained for": training,
         "Random seed": settings["seed"],
-        "Recordings": f"{len(lines)} from {counted(prompts, 'prompt')}, {minutes:.1f} min at {first.sample_rate:,} Hz",
-        "Prompt": f"the first {first.context_seconds:g} s of each",
+        "Recordings": f"{len(lines)}{of_prompts}, {minutes:.1f} min at {first.sample_rate:,} Hz",
+        "Prompt": f"the first {first.context_seconds:.3g} s of each" if first.context_seconds else "none",
         "Sampling": f"temperature {settings['temperature']:g}, top-p {settings['top_p']:g}",
     }
 
@@ -101,6 +102,7 @@ def _card(folder: Path, line: Continuation, top_db: float, positions: Sequence[i
     """The values of a recording on the page: sound, spectrogram, loudness."""
     waveform = _start(folder / line.file, line.sample_rate)
     played_s = len(waveform) / line.sample_rate
+    roll = (folder / line.file).with_suffix(".roll.png")
     mel = mel_levels(waveform, line.sample_rate, _BANDS, _COLUMNS)
     return {
         "name": Path(line.file).name,
@@ -109,6 +111,9 @@ def _card(folder: Path, line: Continuation, top_db: float, positions: Sequence[i
         "sample": f"sample {positions.index(line.position) + 1} of {len(positions)}" if len(positions) > 1 else "",
         "sound": embedded_sound(waveform, line.sample_rate, compress=True),
         "mel": embedded_image(plots.pixels(mel, float(mel.max()) - _RANGE_DB, float(mel.max()))),
+        "roll": embedded_image(roll.read_bytes())
+        if (roll := (folder / line.file).with_suffix(".roll.png")).is_file()
+        else "",
         "top_hz": line.sample_rate / 2,
         "played_s": played_s,
         "seconds": line.seconds,

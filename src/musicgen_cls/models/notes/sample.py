@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
+from msgspec import Struct
 from torch import Tensor
 
 from musicgen_cls.models.notes.base import Conditions, NoteNetwork, Reader
@@ -37,8 +39,7 @@ class Settings:
     families: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Struct, frozen=True):  # not a dataclass, which Lightning refuses in a batch
     """What a piece shall be: label of its genre, tempo in beats per minute, length of a bar in steps, mode, families.
 
     `prompt` is what it begins with, in C; without notes it begins with nothing.
@@ -49,7 +50,7 @@ class Wanted:
     bar: int
     minor: bool
     families: tuple[int, ...]
-    prompt: Notes = field(default_factory=lambda: np.zeros(0, NOTE))
+    prompt: Notes = msgspec.field(default_factory=lambda: np.zeros(0, NOTE))
 
 
 @torch.inference_mode()
