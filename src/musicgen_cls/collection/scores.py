@@ -19,7 +19,7 @@ from musicgen_cls.notes.midi import SUFFIXES, read_midi
 from musicgen_cls.notes.pulse import LEAST_PULSE, pulse
 from musicgen_cls.notes.score import NOTE, Notes, length_seconds
 from musicgen_cls.notes.tunes import same_title, same_tune
-from musicgen_cls.sources.base import Source
+from musicgen_cls.sources.base import Source, Track
 
 _READING = 1  # raise when the same file gives other notes, so that older stores are not used
 
@@ -67,15 +67,22 @@ def collect_scores(
         if notes is not None and len(notes) < min_notes:
             reasons_out[row] = f"too short: {counted(len(notes), 'note')}, but {min_notes} are needed"
     if source.has_versions:
-        used = [row for row, reason in enumerate(reasons_out) if not reason]
-        by_notes = same_tune([notes for row in used if (notes := pieces[row]) is not None])
-        by_title = same_title([listed[row].path.name for row in used])
-        for why, own in (("title", by_title), ("tune", by_notes)):
-            key_of = dict(zip(used, own, strict=True))
-            ties.keys[why] = [key_of.get(row) for row in range(len(listed))]
+        used = [None if reason else notes for notes, reason in zip(pieces, reasons_out, strict=True)]
+        ties.keys.update(_versions(listed, used))
     too_short = shorter and any(entry.error is None and entry.samples < min_notes for entry in entries)
     remedy = f"; use shorter windows: lower {shorter}" if too_short else ""
     return opened(source, store, entries, lengths, ties, reasons_out, NOTE, 1, strict, remedy)
+
+
+def _versions(tracks: Sequence[Track], pieces: Sequence[Notes | None]) -> dict[str, list[str | None]]:
+    """Keys that versions of one tune share, by title and by notes; None for pieces that are left out."""
+    rows = [row for row, notes in enumerate(pieces) if notes is not None]
+    keys = {
+        "title": same_title([tracks[row].path.name for row in rows]),
+        "tune": same_tune([notes for notes in pieces if notes is not None]),
+    }
+    found = {why: dict(zip(rows, own, strict=True)) for why, own in keys.items()}
+    return {why: [own.get(row) for row in range(len(tracks))] for why, own in found.items()}
 
 
 def _pieces(store: Store, entries: Sequence[Entry]) -> Iterator[Notes | None]:

@@ -1,6 +1,7 @@
 """Figures from arrays. They need no trainer and do not change the global state of pyplot."""
 
 from musicgen_cls.plots.canvas import FigureFormat, pixels, save
+from musicgen_cls.plots.piano_roll import piano_roll
 from musicgen_cls.plots.recording import recording
 from musicgen_cls.plots.reliability import reliability
 from musicgen_cls.plots.scores import (
@@ -34,6 +35,7 @@ __all__ = [
     "learning_rate_curve",
     "mel_of",
     "mel_spectrogram",
+    "piano_roll",
     "pixels",
     "pr_curves",
     "recording",

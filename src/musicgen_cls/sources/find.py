@@ -53,13 +53,15 @@ def find_files(
     return list(once.values())
 
 
-def skipped_files(names: Sequence[str] | str, option: str = "--data.files") -> list[Problem]:
+def skipped_files(
+    names: Sequence[str] | str, option: str = "--data.files", suffixes: tuple[str, ...] = AUDIO_SUFFIXES
+) -> list[Problem]:
     """The files in folders that `find_files` skips, each with the reason. Images are not reported."""
     found: dict[str, Problem] = {}
     for name in [names] if isinstance(names, str) else names:
         for file in _within(as_path(name, option)):
             suffix = file.suffix.lower()
-            if suffix not in AUDIO_SUFFIXES and suffix not in IMAGES:
+            if suffix not in suffixes and suffix not in IMAGES:
                 reason = protected_format(file) if suffix in PROTECTED else "not audio, by its suffix"
                 found.setdefault(normpath(file.absolute()), Problem(file, reason))
     return list(found.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from math import ceil
 
 import numpy as np
@@ -18,10 +18,20 @@ RELEASE = 0.012  # fade at the end of a note, seconds; it prevents clicks
 LONGEST_NOTE = 3.0  # seconds
 
 
-def play(notes: Iterator[Note], patch: Patch, rng: np.random.Generator, length: int, sample_rate: int) -> Samples:
-    """Play notes on one instrument, `[length]`. Each pitch is synthesised once and then copied."""
+def play(
+    notes: Iterable[Note],
+    patch: Patch,
+    rng: np.random.Generator,
+    length: int,
+    sample_rate: int,
+    longest: float = LONGEST_NOTE,
+) -> Samples:
+    """Play notes on one instrument, `[length]`. Each pitch is synthesised once and then copied.
+
+    A note sounds for at most `longest` seconds.
+    """
     score = [note for note in notes if note.start * sample_rate < length]
-    longest = min(LONGEST_NOTE, max((note.length for note in score), default=0.0)) + RELEASE
+    longest = min(longest, max((note.length for note in score), default=0.0)) + RELEASE
     voice = Voice(patch, longest, sample_rate)
     fade = np.linspace(1, 0, ceil(RELEASE * sample_rate), dtype=np.float32)
     variation = rng.uniform((0.0, 0.75), (0.008, 1.0), (len(score), 2))

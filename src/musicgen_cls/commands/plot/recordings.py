@@ -1,4 +1,4 @@
-"""Figures of recordings."""
+"""Figures of files: recordings and scores."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from musicgen_cls import plots
 from musicgen_cls.audio.compiled import compiled_librosa
 from musicgen_cls.audio.io import read
 from musicgen_cls.audio.spectra import HOP, N_FFT, decibels, mel_centres_hz, mel_of, power_spectrogram
+from musicgen_cls.commands.plot.scores import figure_of_score, is_score, print_facts
 from musicgen_cls.commands.workers import in_processes
-from musicgen_cls.errors import AudioError, UsageError
+from musicgen_cls.errors import AudioError, ScoreError, UsageError
 from musicgen_cls.files import NAME_BYTES, shortened, shown
 
 _COLUMNS = 3000  # of a spectrogram: more than a screen has
@@ -39,6 +40,8 @@ def draw_files(
     for reason in refused:
         print(f"left out: {reason}")
     drawn = [name for name, reason in zip(names, results, strict=True) if not reason]
+    for path in [path for path, reason in zip(paths, results, strict=True) if not reason and is_score(path)]:
+        print_facts(path)
     print(f"Figures:     {folder / drawn[0]}" + (f" and {len(drawn) - 1} more" if drawn[1:] else ""))
 
 
@@ -59,10 +62,23 @@ def figure_name(path: Path, suffix: str = "png") -> str:
 def _draw_file(paths: tuple[Path, Path], sample_rate: int, ckpt_path: str | None) -> str | None:
     """Draw the figure of a file; the reason if the file cannot be used."""
     path, place = paths
+    if ckpt_path and is_score(path):
+        return f"{path}: a score, but --ckpt_path is for recordings; leave it out"
     try:
-        waveform = read(path, sample_rate)
-    except AudioError as error:
+        figure = figure_of_score(path) if is_score(path) else _figure_of_recording(path, sample_rate, ckpt_path)
+    except (AudioError, ScoreError) as error:
         return str(error)
+    try:
+        plots.save(figure, place)
+    except UsageError as error:  # a folder or a device has its name
+        return str(error)
+    except OSError as error:
+        return f"{place}: cannot be written ({error.strerror}); give another folder with --out DIR"
+    return None
+
+
+def _figure_of_recording(path: Path, sample_rate: int, ckpt_path: str | None) -> Any:
+    waveform = read(path, sample_rate)
     together = max(1, -(-len(waveform) // (HOP * _COLUMNS)))
     power = power_spectrogram(waveform, together)
     chroma = compiled_librosa().feature.chroma_stft(S=power, sr=sample_rate, n_fft=N_FFT)
@@ -71,14 +87,7 @@ def _draw_file(paths: tuple[Path, Path], sample_rate: int, ckpt_path: str | None
     seconds = len(waveform) / sample_rate
     title = f"{shown(path)}, {seconds:.{1 if seconds >= 1 else 3}f} s, at {sample_rate} Hz"
     below = _timeline(path, ckpt_path) if ckpt_path else None
-    figure = plots.recording(title, waveform, sample_rate, decibels(power), mel, centres, chroma, end_s, below)
-    try:
-        plots.save(figure, place)
-    except UsageError as error:  # a folder or a device has its name
-        return str(error)
-    except OSError as error:
-        return f"{place}: cannot be written ({error.strerror}); give another folder with --out DIR"
-    return None
+    return plots.recording(title, waveform, sample_rate, decibels(power), mel, centres, chroma, end_s, below)
 
 
 def _timeline(path: Path, ckpt_path: str) -> Callable[[Any], None]:
