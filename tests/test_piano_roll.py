@@ -87,7 +87,7 @@ def test_plot_draws_scores_and_prints_what_they_are(tmp_path, capsys) -> None:
             "good.mid: a score, but --ckpt_path is for recordings; leave it out",
         ),
         (["--source", "MidiFolder", "--source.root", "."], "--source MidiFolder: has scores"),
-        (["missing.mid"], "or scores (mid, midi), and no pattern that matches"),
+        (["missing.mid"], "; mid, midi), and no pattern that matches"),
     ],
 )
 def test_bad_input_is_one_line(arguments, message, tmp_path, monkeypatch, capsys, invented) -> None:

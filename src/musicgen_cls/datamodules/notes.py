@@ -220,7 +220,7 @@ class NoteWindows(GenreDataModule):
 
     def _named_files(self) -> list[Path | None]:
         """The files to continue; one None to begin from nothing."""
-        return [None] if self.files is None else list(find_files(self.files, also=SUFFIXES))
+        return [None] if self.files is None else list(find_files(self.files, suffixes=SUFFIXES, common="mid, midi"))
 
     def _prompt(self, path: Path) -> Notes:
         """The first bars of a file."""

@@ -12,13 +12,19 @@ from musicgen_cls.files import as_path
 from musicgen_cls.sources.base import AUDIO_SUFFIXES, COMMON_SUFFIXES, IMAGES, PROTECTED, Problem, protected_format
 
 
-def find_files(names: Sequence[str] | str, option: str = "--data.files", also: tuple[str, ...] = ()) -> list[Path]:
+def find_files(
+    names: Sequence[str] | str,
+    option: str = "--data.files",
+    suffixes: tuple[str, ...] = AUDIO_SUFFIXES,
+    common: str = COMMON_SUFFIXES,
+) -> list[Path]:
     """Files, the audio in folders at any depth, and the matches of patterns: each file once, in order.
 
     Args:
         names: of files, folders and patterns.
         option: the option that took the names, for the error.
-        also: suffixes of scores, if scores in folders are wanted too.
+        suffixes: suffixes of the files that count in folders, if not those of audio.
+        common: these suffixes in words, for the error.
 
     Raises:
         UsageError: a name matches no file.
@@ -27,18 +33,18 @@ def find_files(names: Sequence[str] | str, option: str = "--data.files", also: t
     for name in [names] if isinstance(names, str) else names:
         path = as_path(name, option)
         if path.is_dir():
-            matches = [file for file in _within(path) if file.suffix.lower() in (*AUDIO_SUFFIXES, *also)]
+            matches = [file for file in _within(path) if file.suffix.lower() in suffixes]
         elif path.exists():
             matches = [path]
         else:
             matches = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file())  # noqa: PTH207
         if not matches:
             closed = sorted({f.suffix[1:].lower() for f in _within(path) if f.suffix.lower() in PROTECTED})
-            scores = f" or scores ({', '.join(suffix[1:] for suffix in also)})" if also else ""
             more = f"; {', '.join(closed)} is copy-protected and cannot be decoded" if closed else ""
+            what = "audio" if suffixes == AUDIO_SUFFIXES else "such files"
             raise UsageError(
-                f"{option} {name}: no such file, no folder with audio ({COMMON_SUFFIXES}){scores}, and no pattern "
-                f"that matches; check the name{more}"
+                f"{option} {name}: no such file, no folder with {what} ({common}), and no pattern that "
+                f"matches; check the name{more}"
             )
         found += matches
     once: dict[str, Path] = {}
@@ -48,14 +54,14 @@ def find_files(names: Sequence[str] | str, option: str = "--data.files", also: t
 
 
 def skipped_files(
-    names: Sequence[str] | str, option: str = "--data.files", also: tuple[str, ...] = ()
+    names: Sequence[str] | str, option: str = "--data.files", suffixes: tuple[str, ...] = AUDIO_SUFFIXES
 ) -> list[Problem]:
     """The files in folders that `find_files` skips, each with the reason. Images are not reported."""
     found: dict[str, Problem] = {}
     for name in [names] if isinstance(names, str) else names:
         for file in _within(as_path(name, option)):
             suffix = file.suffix.lower()
-            if suffix not in (*AUDIO_SUFFIXES, *IMAGES, *also):
+            if suffix not in suffixes and suffix not in IMAGES:
                 reason = protected_format(file) if suffix in PROTECTED else "not audio, by its suffix"
                 found.setdefault(normpath(file.absolute()), Problem(file, reason))
     return list(found.values())

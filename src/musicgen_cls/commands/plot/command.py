@@ -11,8 +11,11 @@ from musicgen_cls.commands.plot.recordings import draw_files, recogniser
 from musicgen_cls.errors import UsageError, check_jobs
 from musicgen_cls.files import as_path, check_writable
 from musicgen_cls.notes.midi import SUFFIXES
-from musicgen_cls.sources.base import Source
+from musicgen_cls.sources.base import AUDIO_SUFFIXES, COMMON_SUFFIXES, Source
 from musicgen_cls.sources.find import find_files, skipped_files
+
+_DRAWN = (*AUDIO_SUFFIXES, *SUFFIXES)
+"""Suffixes of the files in folders that are drawn."""
 
 
 def plot(
@@ -52,7 +55,7 @@ def plot(
     if bool(files) == (source is not None):
         raise UsageError("plot: needs either files or --source; for example musiccli plot song.mp3")
     folder = as_path(out, "--out")
-    paths = find_files(files, "FILE", SUFFIXES) if source is None else []
+    paths = find_files(files, "FILE", _DRAWN, f"{COMMON_SUFFIXES}; mid, midi") if source is None else []
     if source is not None and ckpt_path is not None:
         raise UsageError(f"--ckpt_path {ckpt_path}: is for files; leave it out with --source")
     if source is not None and source.suffixes == SUFFIXES:
@@ -62,7 +65,7 @@ def plot(
     check_writable(folder, "--out DIR")
     if source is None:
         draw_files(paths, folder, sample_rate, ckpt_path, jobs, figure_format)
-        for problem in skipped_files(files, "FILE", SUFFIXES):
+        for problem in skipped_files(files, "FILE", _DRAWN):
             print(f"left out: {problem}")
     else:
         draw_genres(source, folder, sample_rate, jobs, figure_format)
