@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from musicgen_cls.metrics.harmony import bar_entropies, degrees, harmony, histogram_distance, intervals
+from musicgen_cls.metrics.harmony import bar_entropies, degrees, divergence, harmony, intervals
 from musicgen_cls.notes.families import DRUMS
 from musicgen_cls.notes.score import notes_of, transposed
 from pieces import PIANO, bars, melody
@@ -53,9 +53,8 @@ def test_intervals_are_those_of_the_highest_notes() -> None:
     assert (intervals(chords).nonzero()[0] - 12).tolist() == [2, 12]
 
 
-def test_the_distance_of_histograms() -> None:
-    left, right = np.array([1.0, 0, 0]), np.array([0, 5.0, 5.0])
-    assert histogram_distance([left], [3 * left]) == pytest.approx(0)
-    assert histogram_distance([left], [right]) == pytest.approx(1)
-    assert histogram_distance([left, right, 0 * left], [right, 9 * left]) == pytest.approx(0)
-    assert np.isnan(histogram_distance([0 * left], [right]))
+def test_the_divergence_of_histograms() -> None:
+    left, right, both = np.array([1.0, 0, 0]), np.array([0, 0.5, 0.5]), np.array([0.5, 0.25, 0.25])
+    assert np.allclose(divergence(np.stack([left, right]), left), [0, 1])
+    wanted = 0.5 * (np.log2(1 / 0.75) + 0.5 * np.log2(0.5 / 0.75) + 0.5)  # (KL(left, m) + KL(both, m)) / 2
+    assert divergence(left, both) == pytest.approx(wanted)

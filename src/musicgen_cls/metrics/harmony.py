@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,19 +90,8 @@ def _highest(line: Notes) -> npt.NDArray[np.int64]:
     return np.asarray(line["pitch"][last], dtype=np.int64)
 
 
-def histogram_distance(ours: Sequence[Floats], real: Sequence[Floats]) -> float:
-    """Jensen-Shannon divergence of two sets of counts, from 0 for equal shares to 1 bit; NaN if one has no counts.
-
-    Every score has the same weight, however many notes it has; scores without any do not count.
-
-    Args:
-        ours: counts of each score, `[bins]`.
-        real: counts of each real score, `[bins]`.
-    """
+def divergence(shares: Floats, real: Floats) -> Floats:
+    """Jensen-Shannon divergence of shares `[..., bins]` from those of real scores `[bins]`, 0 to 1 bit, `[...]`."""
     from scipy.spatial.distance import jensenshannon
 
-    shares = [[counts / counts.sum() for counts in scores if counts.sum()] for scores in (ours, real)]
-    if not all(shares):
-        return float("nan")
-    ours_mean, real_mean = (np.mean(of_scores, axis=0) for of_scores in shares)
-    return float(jensenshannon(ours_mean, real_mean, base=2) ** 2)
+    return np.asarray(jensenshannon(shares, np.broadcast_to(real, shares.shape), base=2, axis=-1) ** 2)

@@ -182,6 +182,33 @@ def bootstrap_interval(
     return Interval(float(statistic(confusion_matrix(y, pred, classes))), float(low), float(high))
 
 
+def stratified_bootstrap(
+    strata: Sequence[NDArray[np.float64]],
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]] = lambda means: means[:, 0],
+    seed: int = 0,
+    resamples: int = 1000,
+    level: float = 0.95,
+) -> Interval:
+    """A statistic of the mean over strata, with its percentile bootstrap interval; every stratum has equal weight.
+
+    The rows of each stratum, such as the pieces of a genre, are resampled with replacement within it. The interval
+    holds the value itself. It has width 0 if every stratum has one row.
+
+    Args:
+        strata: independent rows of each stratum, `[rows, features]`, one row or more.
+        statistic: from means `[n, features]` to a number for each, `[n]`; the first feature by default.
+        seed: random seed of the resampling.
+        resamples: number of bootstrap samples.
+        level: confidence level, between 0 and 1.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), resamples) / len(rows) for rows in strata]
+    values = statistic(np.mean([shares @ rows for shares, rows in zip(drawn, strata, strict=True)], axis=0))
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    value = float(statistic(np.mean([rows.mean(axis=0) for rows in strata], axis=0)[None])[0])
+    return Interval(value, min(float(low), value), max(float(high), value))
+
+
 def confusion_matrix(y: Ints, pred: Ints, classes: int, weights: Ints | None = None) -> Ints:
     """Counts of each pair of a true class (row) and a predicted class (column), `[classes, classes]`.
 

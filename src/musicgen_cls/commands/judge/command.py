@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from musicgen_cls import __version__
 from musicgen_cls.checkpoints import read_checkpoint
-from musicgen_cls.commands.judge.embeddings import ClassifierFeatures, Embedding, RandomNetwork
-from musicgen_cls.commands.judge.measures import measure
-from musicgen_cls.commands.judge.music import (
-    REAL,
-    Generated,
-    Music,
-    Waveform,
-    baselines,
-    cut,
-    judged_span,
-    load_generated,
-    load_real,
-    seen_by_judge,
-    short_names,
-)
-from musicgen_cls.commands.judge.verdict import format_judgement, measure_rows, targets, with_verdicts
+from musicgen_cls.commands.judge.audio import Options, Recordings, judge_recordings
+from musicgen_cls.commands.judge.folders import holds_recordings, kinds, short_names
+from musicgen_cls.commands.judge.note_verdict import format_scores, note_rows
+from musicgen_cls.commands.judge.notes import JudgedScores, judge_scores
+from musicgen_cls.commands.judge.scores import score_files
+from musicgen_cls.commands.judge.verdict import format_measures, format_verdicts, measure_rows
 from musicgen_cls.errors import UsageError, check_not_negative
 from musicgen_cls.files import as_path, check_writable, writing
 from musicgen_cls.formats.generations import training_warning
 from musicgen_cls.pages.judgement import write_judgement
-from musicgen_cls.recogniser import GenreRecogniser
 
 
 def judge(
     generated: str,
     real: str,
     others: list[str] | str | None = None,
+    scores: str | None = None,
     judge: str | None = None,
     embed: str | None = None,
     training: str | None = None,
@@ -46,11 +37,15 @@ def judge(
 ) -> None:
     """Compare generated music with real music and write judge.json and judge.html.
 
+    Recordings are compared with real recordings, and scores (.mid), which a generator of notes writes beside its
+    recordings, with real scores.
+
     Args:
         generated: a folder of genre folders, as predict writes it with a generator.
-        real: a folder of genre folders of real music. Only tracks that the generator was not trained on are compared;
-            its checkpoint lists those that it was trained on.
+        real: a folder of genre folders of real music, recordings or scores. Only tracks that the generator was not
+            trained on are compared; its checkpoint lists those that it was trained on.
         others: one more generated folder, or a list, as [a,b], for more columns; the first is the baseline to beat.
+        scores: a folder of genre folders of real scores, if REAL has none.
         judge: checkpoint of a classifier that predicts genres; it had no part in the generator's training.
         embed: checkpoint of a classifier whose features give the distances; the judge's if not given.
         training: a folder of the music that the generator was trained on, if its checkpoint does not list it; these
@@ -67,39 +62,60 @@ def judge(
     folder = as_path(out, "--out")
     check_writable(folder, "--out DIR")
     more = [others] if isinstance(others, str) else others or []
-    columns = [load_generated(as_path(name, "GENERATED"), context_seconds) for name in (generated, *more)]
-    first, names = columns[0], list(short_names(columns))
-    context, length = judged_span(columns, seconds)
-    recogniser = _recogniser(judge, first)
-    embedder = GenreRecogniser(embed) if embed else recogniser
-    truth = load_real(as_path(real, "REAL"), columns, training, length)
-    music = [Music(REAL, truth.held_out, [*truth.paths])]
-    music += [Music(n, cut(c, length), c.prompt_files) for n, c in zip(names, columns, strict=True)]
-    music += baselines(first, truth.held_out, length, seed)
-    embeddings: dict[str, Embedding] = {"random network": RandomNetwork(first.sample_rate, seed)}
-    if embedder is not None:
-        name = f"{'embed' if embed else 'judge'} ({Path(str(embed or judge)).name})"
-        embeddings[name] = ClassifierFeatures(embedder, first.sample_rate)
-    measure(music, truth.training, embeddings, recogniser, first.sample_rate, context)
-    notes = [*truth.notes, *(seen_by_judge(recogniser, as_path(real, "REAL"), truth.paths) if recogniser else [])]
-    notes += _rate_notes(first, {"judge": recogniser, "embed": embedder if embed else None})
-    made = list(_generators(zip(names, columns, strict=True)))
-    report: dict[str, Any] = {"version": __version__, "generated": str(first.folder), "checkpoint": first.checkpoint}
-    report |= {"real": real, "judge": judge, "embed": embed, "sample_rate": first.sample_rate}
-    report |= {"judged_s": [context, length], "training_tracks": sum(map(len, truth.training.values()))}
-    report |= _judgement(music, len(columns)) | {"generators": made, "notes": [*notes, *_training_notes(made)]}
-    print(format_judgement(report))
-    _write(folder, report, [(column.name, column.tracks) for column in music if column.name in (REAL, *names)])
-
-
-def _judgement(music: Sequence[Music], generated: int) -> dict[str, Any]:
-    """The measures of all kinds of music, and the targets of the first of `generated` columns after the real one."""
-    rows = targets(music[0], music[1], music[2] if generated > 1 else None)
-    return {
-        "tracks": {column.name: len(column.tracks) for column in music},
-        "measures": {column.name: column.measures for column in music},
-        "targets": with_verdicts(rows, min(len(column.prompts) for column in music[:2])),
+    places = [as_path(name, "GENERATED") for name in (generated, *more)]
+    columns = dict(zip(short_names(places), places, strict=True))
+    options = Options(as_path(real, "REAL"), as_path(training, "--training") if training else None, context_seconds,
+                      seconds, seed)  # fmt: skip
+    what = kinds(places[0], options.real, as_path(scores, "--scores") if scores else None)
+    if not what.recordings and (judge or embed):
+        option = f"--judge {judge}" if judge else f"--embed {embed}"
+        raise UsageError(f"{option}: a classifier of recordings, but only scores are judged; leave it out")
+    notes = [what.note] if what.note else []
+    found = _scores(columns, options, what.scores) if what.scores else None
+    played = _recordings(columns, options, judge, embed, found) if what.recordings else None
+    made = list(_generators(found, played))
+    report: dict[str, Any] = {
+        "version": __version__,
+        "generated": str(places[0]),
+        "checkpoint": _checkpoint(found, played),
     }
+    report |= {"real": real, "judge": judge, "embed": embed, **(played.report if played else {})}
+    report |= {"scores": found.report} if found else {}
+    report["targets"] = [row for part in (played, found) if part for row in part.targets]
+    notes += [note for part in (played, found) if part for note in part.notes]
+    report |= {"generators": made, "notes": [*notes, *_training_notes(made)]}
+    print(*([format_measures(report)] if played else []), *([format_scores(found.report)] if found else []),
+          format_verdicts(report), sep="\n")  # fmt: skip
+    _write(folder, report, played)
+
+
+def _scores(columns: dict[str, Path], options: Options, real: Path) -> JudgedScores:
+    """The judgement of those folders that have scores."""
+    training = options.training if options.training and score_files(options.training) else None
+    with_scores = {name: place for name, place in columns.items() if score_files(place)}
+    return judge_scores(with_scores, replace(options, real=real, training=training))
+
+
+def _recordings(
+    columns: dict[str, Path], options: Options, judge: str | None, embed: str | None, scores: JudgedScores | None
+) -> Recordings:
+    """The judgement of those folders that have recordings, or have no scores either."""
+    training = options.training
+    if training and score_files(training) and not holds_recordings(training):
+        training = None
+    with_sound = {
+        name: place for name, place in columns.items() if any(place.glob("*/*.wav")) or not score_files(place)
+    }
+    broken = scores.broken if scores else ""
+    return judge_recordings(with_sound, replace(options, training=training), judge, embed, broken)
+
+
+def _checkpoint(scores: JudgedScores | None, recordings: Recordings | None) -> str | None:
+    """The checkpoint of the generator; None if it is unknown, or there are several."""
+    if recordings:
+        return next(iter(recordings.generated.values())).checkpoint
+    known = scores.generated[0].checkpoints if scores else []
+    return known[0] if len(known) == 1 else None
 
 
 def _training_notes(generators: Sequence[dict[str, Any]]) -> list[str]:
@@ -108,42 +124,29 @@ def _training_notes(generators: Sequence[dict[str, Any]]) -> list[str]:
     return [f"{name}: {warning}" for name, warning in warnings.items() if warning]
 
 
-def _recogniser(checkpoint: str | None, generated: Generated) -> GenreRecogniser | None:
-    """The classifier that predicts the genres of the generated music."""
-    if checkpoint is None:
-        return None
-    recogniser = GenreRecogniser(checkpoint)
-    for genre in generated.sounds:
-        if genre not in recogniser.genres:
-            raise UsageError(f"--judge {checkpoint}: has no genre '{genre}'; it has {', '.join(recogniser.genres)}")
-    return recogniser
-
-
-def _rate_notes(generated: Generated, classifiers: dict[str, GenreRecogniser | None]) -> list[str]:
-    """A note on each classifier that was trained at a higher sample rate than the music has."""
-    return [
-        f"--{name} was trained at {classifier.sample_rate} Hz; these recordings hold nothing above "
-        f"{generated.sample_rate / 2:g} Hz: train one at {generated.sample_rate} Hz"
-        for name, classifier in classifiers.items()
-        if classifier is not None and classifier.sample_rate > generated.sample_rate
-    ]
-
-
-def _write(folder: Path, report: dict[str, Any], players: Sequence[tuple[str, list[Waveform]]]) -> None:
+def _write(folder: Path, report: dict[str, Any], recordings: Recordings | None) -> None:
     """Write judge.json and judge.html."""
     with writing(folder / "judge.json") as temporary:
         temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
-    write_judgement(folder / "judge.html", report, measure_rows(report), players, report["sample_rate"])
+    players = [(column.name, column.tracks) for column in recordings.music[: len(recordings.generated) + 1]
+               ] if recordings else []  # fmt: skip
+    rows = measure_rows(report) if recordings else []
+    of_notes = note_rows(report["scores"]["measures"]) if "scores" in report else []
+    write_judgement(folder / "judge.html", report, rows, of_notes, players)
     print(f"Report:      {folder / 'judge.html'} and judge.json")
 
 
-def _generators(columns: Iterable[tuple[str, Generated]]) -> Iterator[dict[str, Any]]:
+def _generators(scores: JudgedScores | None, recordings: Recordings | None) -> Iterator[dict[str, Any]]:
     """The generators of each column: checkpoint, and the number of steps and epochs of its training."""
-    for name, column in columns:
-        for checkpoint in column.checkpoints:
-            known = column.training.get(checkpoint)
-            if known is None and Path(checkpoint).is_file():
-                read = read_checkpoint(checkpoint)
-                known = read.steps, read.epoch + 1
-            steps, epochs = known or (None, None)
-            yield {"name": name, "checkpoint": checkpoint, "steps": steps, "epochs": epochs}
+    known: dict[tuple[str, str], tuple[int, int] | None] = {}
+    for name, column in recordings.generated.items() if recordings else ():
+        known |= {(name, checkpoint): column.training.get(checkpoint) for checkpoint in column.checkpoints}
+    for own in scores.generated if scores else ():
+        for checkpoint in own.checkpoints:
+            known.setdefault((own.name, checkpoint))
+    for (name, checkpoint), length in known.items():
+        if length is None and Path(checkpoint).is_file():
+            read = read_checkpoint(checkpoint)
+            length = read.steps, read.epoch + 1
+        steps, epochs = length or (None, None)
+        yield {"name": name, "checkpoint": checkpoint, "steps": steps, "epochs": epochs}

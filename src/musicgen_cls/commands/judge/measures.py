@@ -10,14 +10,18 @@ import numpy as np
 
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.commands.judge.embeddings import Embedding, Spectra, at_rate
-from musicgen_cls.commands.judge.music import REAL, Music, Sounds
+from musicgen_cls.commands.judge.music import REAL, Music, Sounds, Waveform
 from musicgen_cls.errors import AudioError
 from musicgen_cls.metrics import by_second as sound
 from musicgen_cls.metrics import distances
-from musicgen_cls.metrics.intervals import wilson
+from musicgen_cls.metrics.intervals import stratified_bootstrap, wilson
+from musicgen_cls.metrics.rhythm import audio_beat
 from musicgen_cls.recogniser import GenreRecogniser
 
+BEAT, STEADINESS = "beat: peak of the onsets' autocorrelation", "steadiness of the tempo"
+
 _BANK_HOP_S = 1 / 16  # from one training window to the next, so that a window of a copy is near one of them
+_BEAT_S = 4.0  # shorter tracks hold too few periods of a slow beat
 _QUIET_DB = -60.0  # quieter windows are not compared
 
 
@@ -45,7 +49,7 @@ def measure(
             error = sound.median_error(column.by_prompt([value[None] for value in values])).tolist()
             error = error if len(column.prompts) > 1 else [None] * len(error)  # one track has no spread
             column.measures[name] = {"median": median, "low": low, "high": high, "q25": q25, "q75": q75, "error": error}
-        column.measures |= {"mmd": {}, "frechet": {}}
+        column.measures |= {"mmd": {}, "frechet": {}} | _beat(column, made, rate)
         for name, embed in embeddings.items():
             vectors = column.by_prompt([embed(waveform) for waveform in made])
             if column.name == REAL:
@@ -63,6 +67,22 @@ def measure(
         if windows is not None:
             spectra = Spectra(rate)
             column.measures["nearest"] = _nearest(column.by_prompt([spectra(w) for w in made]), windows)
+
+
+def _beat(column: Music, made: Sequence[Waveform], rate: int) -> dict[str, Any]:
+    """Beat and its steadiness: mean, interval over prompts, 5 and 95 % of the tracks; none for short tracks."""
+    if min(map(len, made)) < _BEAT_S * rate:
+        return {}
+    beats = [audio_beat(waveform, rate) for waveform in made]
+    found = {}
+    for name, values in ((BEAT, [beat.peak for beat in beats]), (STEADINESS, [beat.steadiness for beat in beats])):
+        rows = [np.mean(own, keepdims=True) for own in column.by_prompt([np.array([value]) for value in values])]
+        mean = stratified_bootstrap([np.array(rows)])
+        low, high = np.quantile(values, (0.05, 0.95)).tolist()
+        several = len(rows) > 1
+        found[name] = {"value": mean.value, "low": mean.low if several else None,
+                       "high": mean.high if several else None, "p5": low, "p95": high}  # fmt: skip
+    return found
 
 
 def _scale(vectors: Any) -> tuple[Any, Any]:
@@ -142,7 +162,8 @@ def _recognised(column: Music, recogniser: GenreRecogniser, rate: int, begun: in
             total += 1
     independent = len(column.prompts)
     share = wilson(right / total * independent, independent)
-    return {"value": share.value, "low": share.low, "high": share.high}
+    baseline = 1 / len(recogniser.genres)
+    return {"value": share.value, "low": share.low, "high": share.high, "baseline": baseline}
 
 
 def _plain(distance: distances.Distance | None) -> dict[str, float | None] | None:

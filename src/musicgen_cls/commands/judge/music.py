@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -233,13 +233,6 @@ def judged_span(columns: Sequence[Generated], seconds: float | None) -> tuple[fl
             f"{length:g} s; at least 1 s is needed"
         )
     return context, length
-
-
-def short_names(columns: Sequence[Generated]) -> Iterator[str]:
-    """Short names of folders, all different."""
-    names = [column.folder.resolve().name for column in columns]
-    for column, name in zip(columns, names, strict=True):
-        yield name if names.count(name) == 1 and name != REAL else str(column.folder)
 
 
 def _rate(file: Path) -> int:
