@@ -78,3 +78,25 @@ def test_a_damaged_soundfont_is_one_line(font: SoundFont, file: Path, tmp_path: 
     (tmp_path / "half.sf2").write_bytes(data[: int(share * len(data))])
     with pytest.raises(UsageError, match=r"half\.sf2: a damaged SoundFont"):
         SoundFont(tmp_path / "half.sf2")
+
+
+@pytest.mark.parametrize(
+    ("table", "at"),
+    [
+        ("phdr", 38 * 5 + 24),
+        ("pbag", 4 * 7),
+        ("pgen", 4 * 3 + 2),
+        ("inst", 20),
+        ("ibag", 4),
+        ("igen", 4 + 2),
+        ("shdr", 24),
+    ],
+)
+def test_an_index_out_of_range_is_one_line(font: SoundFont, file: Path, tmp_path: Path, table: str, at: int) -> None:
+    """The library would end the program."""
+    data = bytearray(file.read_bytes())
+    place = data.index(table.encode()) + 8 + at
+    data[place : place + 2] = b"\xff\xff"
+    (tmp_path / "odd.sf2").write_bytes(data)
+    with pytest.raises(UsageError, match=r"odd\.sf2: a damaged SoundFont"):
+        SoundFont(tmp_path / "odd.sf2")

@@ -12,6 +12,7 @@ from musicgen_cls.errors import UsageError
 from musicgen_cls.notes.families import DRUMS, FAMILIES, PROGRAM
 from musicgen_cls.notes.render import Waveform, length_of_sound, limited
 from musicgen_cls.notes.score import Notes, onset_seconds, step_seconds, without_overlaps
+from musicgen_cls.notes.soundfont_file import is_soundfont, is_whole
 
 _GAIN_DB = -12.0  # of the synthesiser; the loudness is set at the end
 
@@ -32,12 +33,12 @@ class SoundFont:
         if not path.is_file():
             raise UsageError(f"{option} {path}: no such file; give a SoundFont, a file .sf2")
         try:
-            with path.open("rb") as file:
-                head = file.read(12)
+            if not is_soundfont(path):
+                raise UsageError(f"{option} {path}: not a SoundFont; give a file .sf2")
+            if not is_whole(path):
+                raise UsageError(f"{option} {path}: a damaged SoundFont; give another")
         except OSError as error:
             raise UsageError(f"{option} {path}: cannot be read ({error.strerror}); check the file") from error
-        if head[:4] != b"RIFF" or head[8:] != b"sfbk":
-            raise UsageError(f"{option} {path}: not a SoundFont; give a file .sf2")
         self._synth(22050)
 
     def render(self, notes: Notes, sample_rate: int = 22050, seconds: float | None = None) -> Waveform:
@@ -90,9 +91,7 @@ class SoundFont:
                 bank, program = (128, 0) if number == DRUMS else (0, PROGRAM[family])
                 self._select(synth, number, loaded, bank, program)
         except RuntimeError as error:
-            raise UsageError(
-                f"{self.option} {self.path}: a damaged SoundFont, or one without instruments; give another"
-            ) from error
+            raise UsageError(f"{self.option} {self.path}: a SoundFont that cannot be loaded; give another") from error
         return synth
 
     def _select(self, synth: Any, channel: int, loaded: int, bank: int, program: int) -> None:
