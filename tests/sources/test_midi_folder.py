@@ -20,11 +20,11 @@ def test_genres_are_sub_folders_at_any_depth(tmp_path: Path) -> None:
         ("jazz/a.mid", "jazz", "Ann"), ("jazz/trio/b.MIDI", "jazz", None), ("pop/c.midi", "pop", None)]  # fmt: skip
     assert source.genres == ("jazz", "pop")
     assert {problem.path.name: problem.reason for problem in source.problems()} == {
-        "c.wav": "not .mid or .midi, by its suffix", "loose.mid": "not in the sub-folder of a genre"}  # fmt: skip
+        "c.wav": "not MIDI, by its suffix", "loose.mid": "not in the sub-folder of a genre"}  # fmt: skip
 
 
 def test_a_folder_without_scores_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "jazz").mkdir()
     (tmp_path / "jazz" / "a.wav").touch()
-    with pytest.raises(SourceError, match=r"no \.mid or \.midi in sub-folders; put mid, midi files into"):
+    with pytest.raises(SourceError, match=r"no MIDI in sub-folders; put mid, midi files into"):
         MidiFolder(str(tmp_path)).tracks()

@@ -57,10 +57,7 @@ def render(notes: Notes, sample_rate: int = 22050, seconds: float | None = None)
     Raises:
         ScoreError: the score is longer than `LONGEST_S`.
     """
-    whole = length_seconds(notes) + _TAIL_S if seconds is None else seconds
-    if whole > LONGEST_S:
-        raise ScoreError(f"a score of {whole:.0f} s, but at most {LONGEST_S:.0f} s are rendered; use a part of it")
-    length = round(whole * sample_rate)
+    length = length_of_sound(notes, sample_rate, seconds)
     total = np.zeros(length, np.float32)
     starts, lasts = onset_seconds(notes), notes["duration"] * step_seconds(notes["tempo"])
     strengths = (notes["velocity"] / 127.0) ** 1.5
@@ -71,7 +68,15 @@ def render(notes: Notes, sample_rate: int = 22050, seconds: float | None = None)
         family = FAMILIES[number]
         sound = _drums(part, length, sample_rate) if number == DRUMS else _played(family, part, length, sample_rate)
         total += np.float32(10 ** (LEVEL_DB[family] / 20)) * sound
-    return _limited(total)
+    return limited(total)
+
+
+def length_of_sound(notes: Notes, sample_rate: int, seconds: float | None) -> int:
+    """Number of samples of the sound of a score; raises `ScoreError` if it is longer than `LONGEST_S`."""
+    whole = length_seconds(notes) + _TAIL_S if seconds is None else seconds
+    if whole > LONGEST_S:
+        raise ScoreError(f"a score of {whole:.0f} s, but at most {LONGEST_S:.0f} s are rendered; use a part of it")
+    return round(whole * sample_rate)
 
 
 def _played(family: str, part: list[Note], length: int, sample_rate: int) -> Waveform:
@@ -92,7 +97,7 @@ def _drums(part: list[Note], length: int, sample_rate: int) -> Waveform:
     return out[:length]
 
 
-def _limited(sound: Waveform) -> Waveform:
+def limited(sound: Waveform) -> Waveform:
     """The sound at a fixed loudness, its peaks limited smoothly."""
     peak = float(np.max(np.abs(sound), initial=0.0))
     if peak == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
 
@@ -80,9 +81,9 @@ class GenreFolders(Source):
         return protected_format(file) if closed else f"not {self._kind}, by its suffix"
 
     @property
+    @abstractmethod
     def _kind(self) -> str:
         """What the tracks are, in words."""
-        return "audio" if self.suffixes == AUDIO_SUFFIXES else " or ".join(self.suffixes)
 
     @cached_property
     def _files(self) -> list[Path]:
@@ -141,3 +142,7 @@ class Folder(GenreFolders):
     """
 
     parts_by_name = True
+
+    @property
+    def _kind(self) -> str:
+        return "audio" if self.suffixes == AUDIO_SUFFIXES else " or ".join(self.suffixes)

@@ -21,3 +21,7 @@ class MidiFolder(GenreFolders):
 
     suffixes = SUFFIXES
     has_versions = True
+
+    @property
+    def _kind(self) -> str:
+        return "MIDI"
