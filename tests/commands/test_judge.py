@@ -91,6 +91,9 @@ class TestWhatItSays:
         mmd = {name: column["mmd"]["random network"]["value"] for name, column in measures.items()}
         assert mmd["good"] < mmd["faded"] < mmd["silence"]
         assert measures["white noise"]["flatness"]["median"][0] == pytest.approx(0.56, abs=0.03)
+        beat = {name: column["beat: peak of the onsets' autocorrelation"] for name, column in measures.items()}
+        assert beat["good"]["value"] > beat["white noise"]["value"] > beat["silence"]["value"] == 0
+        assert beat["good"]["low"] < beat["good"]["value"] < beat["good"]["high"]
         met = {row["what"]: row["met"] for row in found["targets"]}
         assert met["loudness at second 5 against the real median"]
         assert ("not met" in out) == (not all(met.values()))

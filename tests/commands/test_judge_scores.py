@@ -167,8 +167,10 @@ def test_recordings_and_scores_in_one_folder(judged: Call, places: dict[str, Pat
     made = tmp_path / "both"
     shutil.copytree(places["good"] / "slow", made / "slow")
     soundfile.write(made / "slow" / "slow.00020.wav", np.random.default_rng(1).normal(0, 0.1, 20_000), 4000)
-    status, _, err = judged(made, places["sounds"], "--scores", places["real"])
+    status, out, err = judged(made, places["sounds"], "--scores", places["real"], "--ab")
     assert status == 0, err
+    assert "ab.html" in out
+    assert Path("judged/ab.html").read_text().count("<audio") == 2
     report = json.loads(Path("judged/judge.json").read_text())
     assert report["tracks"]["both"] == 1
     assert report["scores"]["pieces"]["both"] == 10
@@ -195,6 +197,7 @@ def test_folders_of_the_wrong_kind(judged: Call, places: dict[str, Path], tmp_pa
         ((good, sounds, "--scores", "empty"), "--scores empty: no scores"),
         ((good, "nowhere"), "nowhere: no such folder"),
         ((good, real, "--judge", "x.ckpt"), "--judge x.ckpt: a classifier of recordings"),
+        ((good, real, "--ab"), "--ab: a listening test needs"),
         ((good, real, "--context_seconds", 15.5), "at least 1 s"),
         (("damaged", real), "x.mid: not a MIDI file"),
         (("empty", real), "empty: no wav files and no scores"),

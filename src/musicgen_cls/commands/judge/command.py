@@ -14,12 +14,14 @@ from musicgen_cls.commands.judge.audio import Options, Recordings, judge_recordi
 from musicgen_cls.commands.judge.folders import holds_recordings, kinds, short_names
 from musicgen_cls.commands.judge.note_verdict import format_scores, note_rows
 from musicgen_cls.commands.judge.notes import JudgedScores, judge_scores
+from musicgen_cls.commands.judge.pairs import choose_pairs
 from musicgen_cls.commands.judge.scores import score_files
 from musicgen_cls.commands.judge.verdict import format_measures, format_verdicts, measure_rows
 from musicgen_cls.errors import UsageError, check_not_negative
 from musicgen_cls.files import as_path, check_writable, writing
 from musicgen_cls.formats.generations import training_warning
 from musicgen_cls.pages.judgement import write_judgement
+from musicgen_cls.pages.pairs import write_pairs
 
 
 def judge(
@@ -33,6 +35,7 @@ def judge(
     context_seconds: float | None = None,
     seconds: float | None = None,
     out: str = "judged",
+    ab: bool = False,
     seed: int = 0,
 ) -> None:
     """Compare generated music with real music and write judge.json and judge.html.
@@ -53,7 +56,8 @@ def judge(
         context_seconds: length of the prompt at the start of each file, if the folder does not record it.
         seconds: length of the start of each file that is judged.
         out: folder for the report.
-        seed: of the noise baseline and of the random network.
+        ab: write ab.html too, a listening test: pairs of a real and a generated recording in random order.
+        seed: of the noise baseline, of the random network and of the pairs.
 
     Raises:
         MusicClsError: a folder or a checkpoint cannot be used.
@@ -70,6 +74,8 @@ def judge(
     if not what.recordings and (judge or embed):
         option = f"--judge {judge}" if judge else f"--embed {embed}"
         raise UsageError(f"{option}: a classifier of recordings, but only scores are judged; leave it out")
+    if ab and not what.recordings:
+        raise UsageError("--ab: a listening test needs real and generated recordings, but only scores are judged")
     notes = [what.note] if what.note else []
     found = _scores(columns, options, what.scores) if what.scores else None
     played = _recordings(columns, options, judge, embed, found) if what.recordings else None
@@ -87,6 +93,8 @@ def judge(
     print(*([format_measures(report)] if played else []), *([format_scores(found.report)] if found else []),
           format_verdicts(report), sep="\n")  # fmt: skip
     _write(folder, report, played)
+    if ab and played:
+        _write_pairs(folder / "ab.html", played, seed)
 
 
 def _scores(columns: dict[str, Path], options: Options, real: Path) -> JudgedScores:
@@ -134,6 +142,14 @@ def _write(folder: Path, report: dict[str, Any], recordings: Recordings | None) 
     of_notes = note_rows(report["scores"]["measures"]) if "scores" in report else []
     write_judgement(folder / "judge.html", report, rows, of_notes, players)
     print(f"Report:      {folder / 'judge.html'} and judge.json")
+
+
+def _write_pairs(path: Path, recordings: Recordings, seed: int) -> None:
+    """Write the listening test of the first generated folder."""
+    real, ours = recordings.music[:2]
+    rate, (context, _) = recordings.report["sample_rate"], recordings.report["judged_s"]
+    write_pairs(path, ours.name, choose_pairs(real, ours, rate, context, seed), rate)
+    print(f"Listen:      {path}")
 
 
 def _generators(scores: JudgedScores | None, recordings: Recordings | None) -> Iterator[dict[str, Any]]:
