@@ -37,6 +37,15 @@ class ScoreWriter(GenerationWriter):
 
     KIND = Piece
 
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check the prompts, and choose the folder."""
+        datamodule = getattr(trainer, "datamodule", None)
+        assert isinstance(pl_module, NoteGenerator)
+        assert isinstance(datamodule, NoteWindows)
+        for batch in datamodule.predict_dataloader():
+            pl_module.check_prompts(batch["wanted"])
+        super().on_predict_start(trainer, pl_module)
+
     def settings(self, datamodule: NoteWindows, task: NoteGenerator) -> dict[str, Any]:
         """What the pieces depend on."""
         return {

@@ -87,6 +87,11 @@ def check_network(model: Any, datamodule: Any) -> None:
     with torch.no_grad():
         try:
             model.dry_run(batch)
+        except KeyError as error:
+            raise UsageError(
+                f"--data {type(datamodule).__name__}: its batches have no {error}, which {type(model).__name__} needs; "
+                "use other data, or another --model"
+            ) from error
         except (RuntimeError, ValueError, IndexError) as error:
             name = type(model.network).__name__
             shape = (

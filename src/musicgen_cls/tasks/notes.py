@@ -16,7 +16,7 @@ from musicgen_cls.models.notes.fields import SIZES
 from musicgen_cls.models.notes.sample import Settings, Wanted, generate
 from musicgen_cls.models.notes.transformer import NoteTransformer
 from musicgen_cls.notes.families import FAMILIES
-from musicgen_cls.notes.score import Notes, step_seconds
+from musicgen_cls.notes.score import Notes, onset_seconds, step_seconds
 from musicgen_cls.tasks.base import Schedule, Task
 
 LEFT_OUT = (0.1, 0.2, 0.2, 0.2, 0.3)
@@ -157,10 +157,7 @@ class NoteGenerator(Task):
             torch.tensor([int(one.minor) for one in wanted]),
             families,
         )
-        length = self.seconds if seconds is None else seconds
-        end = math.ceil(length / float(step_seconds(max(tempo))))
-        if self.bars and seconds is None:
-            end = self.bars * wanted[0].bar
+        end = self._end(wanted, self.seconds if seconds is None else seconds, None if seconds else self.bars)
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) * 1_000_003
         training = self.network.training
         self.network.eval()
@@ -169,6 +166,22 @@ class NoteGenerator(Task):
                          lambda step: progress(min(step / end, 1.0)))  # fmt: skip
         self.network.train(training)
         return found
+
+    def check_prompts(self, wanted: Sequence[Wanted]) -> None:
+        """Raise `UsageError` if prompts are as long as the pieces that shall continue them."""
+        end = self._end(wanted, self.seconds, self.bars)
+        for one in wanted:
+            if len(one.prompt) and int(one.prompt["onset"][-1]) >= end:
+                seconds = float(onset_seconds(one.prompt)[-1])
+                option = f"--model.bars {self.bars}" if self.bars else f"--model.seconds {self.seconds:g}"
+                raise UsageError(
+                    f"{option}: the prompt alone has {seconds:.1f} s; increase it, or lower --data.prompt_bars"
+                )
+
+    def _end(self, wanted: Sequence[Wanted], seconds: float, bars: int | None) -> int:
+        """The step before which the notes of pieces begin."""
+        fastest = max(self.tempo or one.tempo for one in wanted)
+        return bars * wanted[0].bar if bars else math.ceil(seconds / float(step_seconds(fastest)))
 
     def dry_run(self, batch: dict[str, Any]) -> None:
         """Run the network on a batch."""
