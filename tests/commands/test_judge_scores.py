@@ -14,6 +14,7 @@ import soundfile
 from musicgen_cls.__main__ import main
 from musicgen_cls.commands.judge import verdict
 from musicgen_cls.notes.midi import write_midi
+from musicgen_cls.notes.render import render
 from musicgen_cls.notes.score import Notes, notes_of, transposed
 from pieces import melody
 
@@ -105,11 +106,12 @@ def test_good_scores_meet_their_targets(judged: Call, places: dict[str, Path]) -
 
 
 def test_piles_of_notes_have_no_genre(judged: Call, places: dict[str, Path]) -> None:
-    assert judged(places["piled"], places["real"], "--training", places["training"])[0] == 0
+    status, out, err = judged(places["piled"], places["real"], "--training", places["training"])
+    assert status == 0, err
     found = verdicts()
     assert found["notes in scale"] == found["most notes at once"] == found["bars that return"] == "not met"
-    genre = found["genre recognised from note statistics, against real scores"]
-    assert genre == "no verdict: the notes miss the targets of notes in scale, most notes at once"
+    assert found["genre recognised from note statistics, against real scores"] == "no verdict"
+    assert "but the notes miss their targets (notes in scale, most notes at once)" in out
 
 
 def test_transposed_copies_are_found(judged: Call, places: dict[str, Path]) -> None:
@@ -155,7 +157,7 @@ def test_a_prompt_does_not_count(judged: Call, places: dict[str, Path], tmp_path
 
 
 def test_verdicts_without_a_control_are_withheld() -> None:
-    rows = [{"what": "genre recognised, against real music", "met": True}, {"what": "loudness", "met": True}]
+    rows = [{"what": what, "met": True, "wanted": ""} for what in ("genre recognised, against real music", "loudness")]
     why = verdict.controls_fail({"low": 0.09, "baseline": 0.1})
     assert [row["met"] for row in verdict.gated(rows, why)] == [None, True]
     assert verdict.gated(rows, verdict.controls_fail({"low": 0.2, "baseline": 0.1})) == rows
@@ -181,11 +183,28 @@ def test_recordings_and_scores_in_one_folder(judged: Call, places: dict[str, Pat
     assert "Notes in scale" in page
     assert judged(made, places["sounds"])[0] == 0
     assert "--scores DIR names real scores" in json.loads(Path("judged/judge.json").read_text())["notes"][0]
-    assert judged(made, places["real"])[0] == 0
-    assert "/both are not judged" in json.loads(Path("judged/judge.json").read_text())["notes"][0]
+
+
+def test_real_scores_are_rendered_where_there_are_no_recordings(
+    judged: Call, places: dict[str, Path], tmp_path: Path
+) -> None:
+    made = shutil.copytree(places["good"], tmp_path / "made")
+    for genre in GENRES:
+        notes = tune(genre, 20)
+        soundfile.write(made / genre / f"{genre}.00020.wav", render(notes, 4000, 6.0), 4000)
+    status, out, err = judged(made, places["real"], "--ab")
+    assert status == 0, err
+    report = json.loads(Path("judged/judge.json").read_text())
+    assert report["tracks"]["real"] == 20
+    assert report["judged_s"] == [0, 6]
+    beat = report["measures"]["real"]["beat: peak of the onsets' autocorrelation"]["value"]
+    assert beat > 0.4 > report["measures"]["white noise"]["beat: peak of the onsets' autocorrelation"]["value"]
+    assert "Note: the real recordings are held-out scores of" in out
+    assert Path("judged/ab.html").read_text().count("<audio") == 4
 
 
 def test_folders_of_the_wrong_kind(judged: Call, places: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(places["good"] / "slow", tmp_path / "polka" / "polka")
     for name in ("empty", "damaged/slow"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "damaged/slow/x.mid").write_bytes(b"MThd")
@@ -200,6 +219,8 @@ def test_folders_of_the_wrong_kind(judged: Call, places: dict[str, Path], tmp_pa
         ((good, real, "--ab"), "--ab: a listening test needs"),
         ((good, real, "--context_seconds", 15.5), "at least 1 s"),
         (("damaged", real), "x.mid: not a MIDI file"),
+        (("polka", real), f"{real}: no scores of genre 'polka'; its sub-folders have quick, slow"),
+        ((good, good, "--training", good), "not trained on (10 scores that it was trained on)"),
         (("empty", real), "empty: no wav files and no scores"),
     ):
         status, _, err = judged(*args)

@@ -26,13 +26,14 @@ from musicgen_cls.recogniser import GenreRecogniser
 
 @dataclass(frozen=True)
 class Options:
-    """The options of `judge` that both judgements take."""
+    """The options of `judge` that both judgements take; `rendered` if the real recordings are rendered scores."""
 
     real: Path
     training: Path | None
     context_seconds: float | None
     seconds: float | None
     seed: int
+    rendered: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,10 @@ def judge_recordings(
         name = f"{'embed' if embed else 'judge'} ({Path(str(embed or judge)).name})"
         embeddings[name] = ClassifierFeatures(embedder, first.sample_rate)
     measure(music, truth.training, embeddings, recogniser, first.sample_rate, context)
-    notes = [*truth.notes, *(seen_by_judge(recogniser, options.real, truth.paths) if recogniser else [])]
+    notes = [
+        *([] if options.rendered else truth.notes),
+        *(seen_by_judge(recogniser, options.real, truth.paths) if recogniser else []),
+    ]
     notes += _rate_notes(first, {"judge": recogniser, "embed": embedder if embed else None})
     report = {"sample_rate": first.sample_rate, "judged_s": [context, length]}
     report |= {"training_tracks": sum(map(len, truth.training.values()))}

@@ -15,6 +15,7 @@ from musicgen_cls.commands.judge.folders import holds_recordings, kinds, short_n
 from musicgen_cls.commands.judge.note_verdict import format_scores, note_rows
 from musicgen_cls.commands.judge.notes import JudgedScores, judge_scores
 from musicgen_cls.commands.judge.pairs import choose_pairs
+from musicgen_cls.commands.judge.rendering import render_real
 from musicgen_cls.commands.judge.scores import score_files
 from musicgen_cls.commands.judge.verdict import format_measures, format_verdicts, measure_rows
 from musicgen_cls.errors import UsageError, check_not_negative
@@ -78,6 +79,8 @@ def judge(
         raise UsageError("--ab: a listening test needs real and generated recordings, but only scores are judged")
     notes = [what.note] if what.note else []
     found = _scores(columns, options, what.scores) if what.scores else None
+    if found and what.rendered:
+        options = replace(options, real=render_real(found.held_out, places[0], seed), rendered=True)
     played = _recordings(columns, options, judge, embed, found) if what.recordings else None
     made = list(_generators(found, played))
     report: dict[str, Any] = {

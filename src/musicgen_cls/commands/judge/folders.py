@@ -14,10 +14,14 @@ from musicgen_cls.sources.base import AUDIO_SUFFIXES
 
 @dataclass(frozen=True)
 class Kinds:
-    """What is judged: recordings or not, and the folder of the real scores, None if scores are not judged."""
+    """What is judged: recordings or not, and the folder of the real scores, None if scores are not judged.
+
+    `rendered`: there are no real recordings, but scores that can be rendered.
+    """
 
     recordings: bool
     scores: Path | None
+    rendered: bool
     note: str = ""
 
 
@@ -51,16 +55,12 @@ def kinds(generated: Path, real: Path, scores: Path | None) -> Kinds:
         )
     if not has_scores and only_scores:
         raise UsageError(f"{real}: scores, but {generated} has recordings only; name a folder of real recordings")
-    recordings = has_recordings and not only_scores
     note = ""
     if has_scores and real_scores is None:
         note = f"the scores (.mid) of {generated} are not judged; --scores DIR names real scores to compare them with"
     elif has_recordings and only_scores:
-        note = (
-            f"the recordings of {generated} are not judged, since {real} has scores only; name real "
-            "recordings as REAL and real scores with --scores"
-        )
-    return Kinds(recordings, real_scores if has_scores else None, note)
+        note = f"the real recordings are held-out scores of {real}, rendered by the built-in synthesiser"
+    return Kinds(has_recordings, real_scores if has_scores else None, has_recordings and only_scores, note)
 
 
 def holds_recordings(folder: Path) -> bool:

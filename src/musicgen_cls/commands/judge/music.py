@@ -111,7 +111,7 @@ def load_generated(folder: Path, context_seconds: float | None = None) -> Genera
     lines = {line.file: line for line in read_lines(folder, Recording)}
     names = [file.relative_to(folder).as_posix() for file in files]
     facts = [lines.get(name, Recording(file=name)) for name in names]
-    rates = [_rate(file) for file in files]
+    rates = [rate_and_seconds(file)[0] for file in files]
     for file, rate in zip(files, rates, strict=True):
         if rate != rates[0]:
             raise UsageError(f"{file}: {rate} Hz, but {files[0]} has {rates[0]} Hz; give all files one sample rate")
@@ -235,13 +235,19 @@ def judged_span(columns: Sequence[Generated], seconds: float | None) -> tuple[fl
     return context, length
 
 
-def _rate(file: Path) -> int:
+def rate_and_seconds(file: Path) -> tuple[int, float]:
+    """The sample rate of a recording, Hz, and its length, s.
+
+    Raises:
+        AudioError: the file cannot be read.
+    """
     import soundfile
 
     try:
-        return int(soundfile.info(file).samplerate)
+        found = soundfile.info(file)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{file}: not audio that can be read; remove it or generate it again") from error
+    return int(found.samplerate), float(found.duration)
 
 
 def _collect(folder: Path, rate: int, min_seconds: float = 0.0) -> Collection:

@@ -23,9 +23,10 @@ from musicgen_cls.metrics.excerpts import excerpt
 
 @dataclass(frozen=True)
 class JudgedScores:
-    """The judgement of scores: the generated columns, and what is reported."""
+    """The judgement of scores: the generated columns, the whole real scores, and what is reported."""
 
     generated: list[Scores]
+    held_out: Scores
     report: dict[str, Any]
     targets: list[dict[str, Any]]
     notes: list[str]
@@ -43,7 +44,7 @@ def judge_scores(folders: dict[str, Path], options: Options) -> JudgedScores:
     measure_scores(judged, truth.training, lambda notes: excerpt(notes, length - context, None, context))
     rows = with_verdicts(note_targets(judged[0], judged[1]), min(column.independent for column in judged[:2]))
     missed = broken_by(rows)
-    broken = f"the notes miss the targets of {', '.join(missed)}" if missed else ""
+    broken = f"the notes miss their targets ({', '.join(missed)})" if missed else ""
     rows = gated(rows, broken or controls_fail(real.measures.get("recognised")))
     report = {
         "real": str(options.real),
@@ -52,4 +53,4 @@ def judge_scores(folders: dict[str, Path], options: Options) -> JudgedScores:
         "pieces": {column.name: column.count for column in judged},
         "measures": {column.name: column.measures for column in judged},
     }
-    return JudgedScores(columns, report, rows, truth.notes, broken)
+    return JudgedScores(columns, truth.held_out, report, rows, truth.notes, broken)

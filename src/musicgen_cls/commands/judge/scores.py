@@ -121,6 +121,11 @@ def load_real_scores(folder: Path, columns: Sequence[Scores], training: Path | N
         seen.setdefault(genre, []).extend(
             notes for notes in own if _digest(notes) in digests and _digest(notes) not in known
         )
+        if not own:
+            raise SourceError(
+                f"{folder}: no scores of genre '{genre}'; its sub-folders have {', '.join(found) or 'no scores'}; name "
+                "another folder with --scores"
+            )
         if not held_out[genre]:
             raise SourceError(
                 f"{folder}: no scores of genre '{genre}' that the generator was not trained on "

@@ -73,9 +73,13 @@ def gated(rows: Sequence[dict[str, Any]], why: str) -> list[dict[str, Any]]:
     """Targets, without a verdict on the recognised genre if there is a reason why it means nothing."""
     if not why:
         return list(rows)
-    withheld = {"met": None, "verdict": f"no verdict: {why}"}
-    judged = [row["met"] is not None and row["what"].startswith(RECOGNISED) for row in rows]
-    return [{**row, **withheld} if genre else row for row, genre in zip(rows, judged, strict=True)]
+    withheld = {"met": None, "verdict": "no verdict"}
+    return [
+        {**row, **withheld, "wanted": f"{row['wanted']}; but {why}"}
+        if row["met"] is not None and row["what"].startswith(RECOGNISED)
+        else row
+        for row in rows
+    ]
 
 
 def controls_fail(recognised: dict[str, float] | None) -> str:
