@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from musicgen_cls.__main__ import main
-from musicgen_cls.commands.judge import verdict
+from musicgen_cls.commands.judge import command, rendering, verdict
 from musicgen_cls.notes.midi import write_midi
 from musicgen_cls.notes.render import render
 from musicgen_cls.notes.score import Notes, notes_of, transposed
@@ -165,7 +165,9 @@ def test_verdicts_without_a_control_are_withheld() -> None:
     assert verdict.gated(few, why) == few
 
 
-def test_recordings_and_scores_in_one_folder(judged: Call, places: dict[str, Path], tmp_path: Path) -> None:
+def test_recordings_and_scores_in_one_folder(
+    judged: Call, places: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = tmp_path / "both"
     shutil.copytree(places["good"] / "slow", made / "slow")
     soundfile.write(made / "slow" / "slow.00020.wav", np.random.default_rng(1).normal(0, 0.1, 20_000), 4000)
@@ -181,13 +183,17 @@ def test_recordings_and_scores_in_one_folder(judged: Call, places: dict[str, Pat
     page = Path("judged/judge.html").read_text()
     assert "Second by second" in page
     assert "Notes in scale" in page
+    monkeypatch.setattr(command, "write_judgement", lambda *_: None)  # slow to draw
     assert judged(made, places["sounds"])[0] == 0
     assert "--scores DIR names real scores" in json.loads(Path("judged/judge.json").read_text())["notes"][0]
 
 
 def test_real_scores_are_rendered_where_there_are_no_recordings(
-    judged: Call, places: dict[str, Path], tmp_path: Path
+    judged: Call, places: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(command, "write_judgement", lambda *_: None)  # slow to draw
+    monkeypatch.setattr(rendering, "_IN_ALL", 4)
+    monkeypatch.setattr(rendering, "_OF_A_GENRE", 2)
     made = shutil.copytree(places["good"], tmp_path / "made")
     for genre in GENRES:
         notes = tune(genre, 20)
@@ -195,7 +201,7 @@ def test_real_scores_are_rendered_where_there_are_no_recordings(
     status, out, err = judged(made, places["real"], "--ab")
     assert status == 0, err
     report = json.loads(Path("judged/judge.json").read_text())
-    assert report["tracks"]["real"] == 20
+    assert report["tracks"]["real"] == 4
     assert report["judged_s"] == [0, 6]
     beat = report["measures"]["real"]["beat: peak of the onsets' autocorrelation"]["value"]
     assert beat > 0.4 > report["measures"]["white noise"]["beat: peak of the onsets' autocorrelation"]["value"]
