@@ -22,6 +22,7 @@ BEAT, STEADINESS = "beat: peak of the onsets' autocorrelation", "steadiness of t
 
 _BANK_HOP_S = 1 / 16  # from one training window to the next, so that a window of a copy is near one of them
 _BEAT_S = 4.0  # shorter tracks hold too few periods of a slow beat
+_STEADY_S = 20.0  # in shorter tracks the windows overlap so much that even noise looks steady
 _QUIET_DB = -60.0  # quieter windows are not compared
 
 
@@ -71,11 +72,15 @@ def measure(
 
 def _beat(column: Music, made: Sequence[Waveform], rate: int) -> dict[str, Any]:
     """Beat and its steadiness: mean, interval over prompts, 5 and 95 % of the tracks; none for short tracks."""
-    if min(map(len, made)) < _BEAT_S * rate:
+    seconds = min(map(len, made)) / rate
+    if seconds < _BEAT_S:
         return {}
     beats = [audio_beat(waveform, rate) for waveform in made]
+    measured = {BEAT: [beat.peak for beat in beats]}
+    if seconds >= _STEADY_S:
+        measured[STEADINESS] = [beat.steadiness for beat in beats]
     found = {}
-    for name, values in ((BEAT, [beat.peak for beat in beats]), (STEADINESS, [beat.steadiness for beat in beats])):
+    for name, values in measured.items():
         rows = [np.mean(own, keepdims=True) for own in column.by_prompt([np.array([value]) for value in values])]
         mean = stratified_bootstrap([np.array(rows)])
         low, high = np.quantile(values, (0.05, 0.95)).tolist()
