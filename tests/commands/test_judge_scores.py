@@ -132,7 +132,7 @@ def test_training_scores_among_real_ones_are_left_out(judged: Call, places: dict
     assert status == 0, err
     report = json.loads(Path("judged/judge.json").read_text())
     assert (report["scores"]["pieces"]["real"], report["scores"]["training_scores"]) == (20, 20)
-    assert "Note: 1 real score that cannot be read left out." in out
+    assert "Note: 1 real score left out, such as damaged.mid: not a MIDI file" in out
     assert judged(places["good"], places["real"])[0] == 0
     assert "copied runs of notes cannot be measured" in json.loads(Path("judged/judge.json").read_text())["notes"][0]
 

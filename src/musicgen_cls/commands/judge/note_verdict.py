@@ -8,7 +8,6 @@ from typing import Any
 from musicgen_cls.commands.judge.note_measures import GENRE, RUN
 from musicgen_cls.commands.judge.scores import Scores
 from musicgen_cls.commands.judge.verdict import percent, ratio, target
-from musicgen_cls.metrics.distances import Distance
 from musicgen_cls.tables import as_text
 
 RETURNING = 0.25
@@ -56,7 +55,7 @@ def format_scores(scores: dict[str, Any]) -> str:
     """The measures of notes as text: a row for each measure, a column for each kind of score."""
     head = [f"{name} ({scores['pieces'][name]})" for name in scores["measures"]]
     return "\n".join([
-        "", f"Scores judged from {scores['judged_s'][0]:g} to {scores['judged_s'][1]:g} s: means over genres",
+        "", f"Scores judged from {scores['judged_s'][0]:.4g} to {scores['judged_s'][1]:.4g} s: means over genres",
         "", as_text(["", *head], [[name, *cells] for name, cells in note_rows(scores["measures"])]),
     ])  # fmt: skip
 
@@ -65,6 +64,7 @@ def note_rows(columns: dict[str, dict[str, Any]]) -> list[tuple[str, list[str]]]
     """The name of each measure of notes and its values as text, one for each kind of score."""
     first = next(iter(columns.values()))
     rows = [(name, [_cell(column["values"].get(name)) for column in columns.values()]) for name in first["values"]]
+    rows = [(name, cells) for name, cells in rows if any(cells)]
     if RUN in first["values"]:
         most = [f"{column['values'][RUN]['highest']:.0f}" for column in columns.values()]
         rows.append((f"{RUN}, longest of all", most))
@@ -80,7 +80,10 @@ def broken_by(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _cell(found: dict[str, Any] | None) -> str:
-    return str(Distance(found["value"], found["low"], found["high"])) if found else ""
+    if not found:
+        return ""
+    interval = "" if found["low"] is None else f" [{found['low']:.3g}, {found['high']:.3g}]"
+    return f"{found['value']:.3g}{interval}"
 
 
 def _near(found: dict[str, Any] | None, wanted: dict[str, Any] | None, most: float) -> bool:

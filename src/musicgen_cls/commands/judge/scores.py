@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from musicgen_cls.collection.collection import Collection
+from musicgen_cls.collection.scores import collect_scores
 from musicgen_cls.commands.judge.music import REAL, training_digests
-from musicgen_cls.errors import ScoreError, SourceError, UsageError, counted
+from musicgen_cls.errors import SourceError, UsageError, counted
 from musicgen_cls.formats.generations import Recording, read_lines
 from musicgen_cls.metrics.excerpts import excerpt
 from musicgen_cls.notes.families import DRUMS
 from musicgen_cls.notes.midi import SUFFIXES, read_midi
 from musicgen_cls.notes.score import Notes, length_seconds, sort_notes, without_overlaps
+from musicgen_cls.sources.midi_folder import MidiFolder
 
 SHUFFLED, REPEATED_BAR = "shuffled notes", "first bar repeated"
 
@@ -102,41 +104,66 @@ def load_scores(name: str, folder: Path, context_seconds: float | None = None) -
 def load_real_scores(folder: Path, columns: Sequence[Scores], training: Path | None) -> RealScores:
     """Real scores of the genres of the first column: unseen ones, and those that the generators were trained on.
 
-    Scores that are seen are equal, note for note, to one of the training folder, or listed by a checkpoint.
+    Scores are read as `NoteWindows` reads them: those that no network is trained on, such as scores without a metre,
+    are left out. Seen scores are equal, note for note, to one of the training folder, or listed by a checkpoint.
 
     Raises:
         SourceError: there are no unseen scores of a genre.
     """
     checkpoints = sorted({checkpoint for column in columns for checkpoint in column.checkpoints})
     digests = frozenset[str]().union(*map(training_digests, checkpoints))
-    listed, damaged_training = _read_all(training) if training else ({}, 0)
-    digests |= {_digest(notes) for own in listed.values() for notes in own}
-    found, damaged = _read_all(folder)
-    held_out: dict[str, list[Notes]] = {}
-    seen = {genre: list(own) for genre, own in listed.items()}
-    for genre in columns[0].pieces:
-        own = found.get(genre, [])
-        held_out[genre] = [notes for notes in own if _digest(notes) not in digests]
-        known = {_digest(notes) for notes in listed.get(genre, [])}
-        seen.setdefault(genre, []).extend(
-            notes for notes in own if _digest(notes) in digests and _digest(notes) not in known
-        )
+    listed = collect_scores(MidiFolder(str(training))) if training else None
+    digests |= frozenset(listed.digests if listed else ())
+    found = collect_scores(MidiFolder(str(folder)))
+    held_out: dict[str, list[Notes]] = {genre: [] for genre in columns[0].pieces}
+    seen: dict[str, list[Notes]] = {genre: [] for genre in columns[0].pieces}
+    for genre, digest, notes in _pieces(found):
+        if genre in held_out:
+            (seen if digest in digests else held_out)[genre].append(notes)
+    for genre, digest, notes in _pieces(listed) if listed else ():
+        if digest not in found.digests:  # else it is among them already
+            seen.setdefault(genre, []).append(notes)
+    for genre, own in held_out.items():
+        if not own and not seen[genre]:
+            genres = ", ".join(sorted({track.genre for track in found.tracks}))
+            raise SourceError(
+                f"{folder}: no scores of genre '{genre}'; its sub-folders have {genres}; name another folder "
+                "with --scores"
+            )
         if not own:
             raise SourceError(
-                f"{folder}: no scores of genre '{genre}'; its sub-folders have {', '.join(found) or 'no scores'}; name "
-                "another folder with --scores"
-            )
-        if not held_out[genre]:
-            raise SourceError(
                 f"{folder}: no scores of genre '{genre}' that the generator was not trained on "
-                f"({counted(len(own), 'score')} that it was trained on); add some, or name another folder with --scores"
+                f"({counted(len(seen[genre]), 'score')} that it was trained on); add some, or name another folder with "
+                "--scores"
             )
-    notes = [f"{counted(damaged + damaged_training, 'real score')} that cannot be read left out"]
-    notes = notes if damaged + damaged_training else []
-    if not any(seen.values()):
-        notes.append(f"the training scores of the generator are unknown ({folder} has none of them), so that copied "
-                     "runs of notes cannot be measured; --training DIR names them")  # fmt: skip
-    return RealScores(Scores(REAL, held_out), seen, notes)
+    return RealScores(Scores(REAL, held_out), seen, [*_left_out(found), *_unknown(folder, seen)])
+
+
+def _pieces(collection: Collection) -> Iterator[tuple[str, str, Notes]]:
+    """Genre, digest and notes of each score."""
+    for track, digest, start, length in zip(
+        collection.tracks, collection.digests, collection.offset, collection.lengths, strict=True
+    ):
+        yield track.genre, digest, np.array(collection.items[start : start + length])
+
+
+def _left_out(collection: Collection) -> list[str]:
+    """A note on the files of a folder that are no usable scores."""
+    problems = [problem for problem in collection.problems if problem.path.suffix.lower() in SUFFIXES]
+    if not problems:
+        return []
+    left_out = counted(len(problems), "real score")
+    return [f"{left_out} left out, such as {problems[0].path.name}: {problems[0].reason}"]
+
+
+def _unknown(folder: Path, seen: dict[str, list[Notes]]) -> list[str]:
+    """A note if the training scores are unknown."""
+    if any(seen.values()):
+        return []
+    return [
+        f"the training scores of the generator are unknown ({folder} has none of them), so that copied runs of notes "
+        "cannot be measured; --training DIR names them"
+    ]
 
 
 def cut_scores(column: Scores, context: float, length: float) -> Scores:
@@ -204,20 +231,3 @@ def _repeated(notes: Notes) -> Notes:
     for number, copy in enumerate(copies):
         copy["onset"] += number * bar
     return without_overlaps(np.concatenate(copies))
-
-
-def _read_all(folder: Path) -> tuple[dict[str, list[Notes]], int]:
-    """The scores of each genre of a folder, and the number of files that cannot be read."""
-    found: dict[str, list[Notes]] = {}
-    damaged = 0
-    for file in score_files(folder):
-        try:
-            found.setdefault(file.relative_to(folder).parts[0], []).append(read_midi(file))
-        except ScoreError:
-            damaged += 1
-    return found, damaged
-
-
-def _digest(notes: Notes) -> str:
-    """The digest of a score in stores and checkpoints."""
-    return hashlib.sha1(notes.tobytes(), usedforsecurity=False).hexdigest()
