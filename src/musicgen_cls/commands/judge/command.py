@@ -77,27 +77,31 @@ def judge(
         raise UsageError(f"{option}: a classifier of recordings, but only scores are judged; leave it out")
     if ab and not what.recordings:
         raise UsageError("--ab: a listening test needs real and generated recordings, but only scores are judged")
-    notes = [what.note] if what.note else []
     found = _scores(columns, options, what.scores) if what.scores else None
     if found and what.rendered:
         options = replace(options, real=render_real(found.held_out, places[0], seed), rendered=True)
     played = _recordings(columns, options, judge, embed, found) if what.recordings else None
-    made = list(_generators(found, played))
-    report: dict[str, Any] = {
-        "version": __version__,
-        "generated": str(places[0]),
-        "checkpoint": _checkpoint(found, played),
-    }
-    report |= {"real": real, "judge": judge, "embed": embed, **(played.report if played else {})}
-    report |= {"scores": found.report} if found else {}
-    report["targets"] = [row for part in (played, found) if part for row in part.targets]
-    notes += [note for part in (played, found) if part for note in part.notes]
-    report |= {"generators": made, "notes": [*notes, *_training_notes(made)]}
+    report: dict[str, Any] = {"version": __version__, "generated": str(places[0])}
+    report |= {"checkpoint": _checkpoint(found, played), "real": real, "judge": judge, "embed": embed}
+    report |= _found(found, played, what.note)
     print(*([format_measures(report)] if played else []), *([format_scores(found.report)] if found else []),
           format_verdicts(report), sep="\n")  # fmt: skip
     _write(folder, report, played)
     if ab and played:
         _write_pairs(folder / "ab.html", played, seed)
+
+
+def _found(scores: JudgedScores | None, recordings: Recordings | None, note: str) -> dict[str, Any]:
+    """What both judgements found: measures, targets, generators and notes."""
+    made = list(_generators(scores, recordings))
+    parts = [part for part in (recordings, scores) if part]
+    return {
+        **(recordings.report if recordings else {}),
+        **({"scores": scores.report} if scores else {}),
+        "targets": [row for part in parts for row in part.targets],
+        "generators": made,
+        "notes": [*filter(None, [note]), *(own for part in parts for own in part.notes), *_training_notes(made)],
+    }
 
 
 def _scores(columns: dict[str, Path], options: Options, real: Path) -> JudgedScores:

@@ -78,7 +78,6 @@ def score_values(notes: Notes, index: RunIndex | None) -> dict[str, float]:
         "mean of notes at once": way.mean_at_once,
         "notes a beat": way.notes_per_beat,
         "instruments": way.instruments,
-        "notes twice at once": way.clashes,
         "notes without an end": way.endless,
     }
     return values | ({RUN: index.longest_run(notes)} if index is not None else {})
