@@ -72,7 +72,7 @@ def report(
     """Test a trained task on a datamodule's test tracks: print and write what `musiccli test` prints and writes.
 
     Args:
-        task: a `GenreClassifier` or `GenreGenerator`, such as `load("best.ckpt").task`.
+        task: a `GenreClassifier`, `GenreGenerator` or `NoteGenerator`, such as `load("best.ckpt").task`.
         datamodule: the data, such as `load("best.ckpt").data`, or your own.
         out: folder for `report.html`, `report.json`, tables and figures.
         figure_format: format of the figures: `png`, `svg` or `pdf`.

@@ -99,6 +99,16 @@ def test_each_config_fits_tests_and_resumes(config: str, scores: Path, run: Run)
         assert max(read_checkpoint(path).steps for path in Path("lightning_logs").rglob("last.ckpt")) == 4
 
 
+def test_one_network_for_each_genre(scores: Path, run: Run) -> None:
+    args = fit_args(scores, "score_markov", "--trainer.logger.name", "each")
+    status, out, err = run("fit-genres", *args[1:])
+    assert status == 0, err
+    for genre in GENRES:
+        best = Path(f"lightning_logs/each/genres/{genre}/checkpoints/best.ckpt")
+        assert read_checkpoint(best).genres == [genre]
+        assert str(best) in out
+
+
 def test_predict_by_genre_alone(checkpoint: Path, run: Run) -> None:
     """No file and no source: pieces of each genre, with key, tempo and instruments of training pieces."""
     status, out, err = run("predict", checkpoint, "--takes", 2, "--model.seconds", 4, "--data.source.root", "gone")

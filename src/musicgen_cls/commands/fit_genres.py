@@ -23,6 +23,7 @@ from musicgen_cls.formats.records import finite, read
 from musicgen_cls.specs import resolve
 from musicgen_cls.tables import as_text
 from musicgen_cls.tasks.generation import GenreGenerator
+from musicgen_cls.tasks.notes import NoteGenerator
 
 FINISHED = "finished.json"
 
@@ -89,7 +90,7 @@ def fit_genres(run: str = "genres", fit_options: Sequence[str] = ()) -> None:
     if option(rest, "ckpt_path"):
         raise UsageError("--ckpt_path: fit-genres resumes each genre by itself; leave it out")
     config = start(["fit", *rest], Settings).config["fit"]
-    if not issubclass(resolve(config.model.class_path), GenreGenerator):
+    if not issubclass(resolve(config.model.class_path), (GenreGenerator, NoteGenerator)):
         raise UsageError("fit-genres: trains generators; name a config of one, such as --config generator_gru")
     logger = config.trainer.logger
     if not hasattr(logger, "init_args") or "version" not in logger.init_args:
