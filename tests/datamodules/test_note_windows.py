@@ -127,6 +127,19 @@ def test_pieces_move_to_c_by_at_most_six_semitones(tonic: int, moved: int) -> No
     assert set(shift[~pitched].tolist()) == {0}
 
 
+def test_a_window_that_does_not_fit_moves_the_other_way_or_stays() -> None:
+    """Notes of one onset stay in the order of their pitches, else a network would find them impossible."""
+    for pitches, expected in (([2, 60], 6), ([60, 126], -6), ([2, 126], 0)):
+        piece = notes_of(onset=[0, 0], duration=6, place=0, bar=48, tempo=100, key=6, family=2, pitch=pitches,
+                         velocity=80)  # fmt: skip
+        tokens = ToC()(unpacked(packed(piece)))[0]
+        assert tokens[:, PITCH].tolist() == [pitch + expected for pitch in pitches]
+        assert set(tokens[:, KEY].tolist()) == {(6 + expected) % 12}
+        found = transposed(piece, -6)
+        assert found["pitch"].tolist() == tokens[:, PITCH].tolist()
+        assert found["key"].tolist() == tokens[:, KEY].tolist()
+
+
 def test_random_changes_keep_what_they_do_not_change() -> None:
     torch.manual_seed(0)
     tokens = unpacked(packed(song(1), song(2)))

@@ -110,6 +110,16 @@ def test_a_file_that_ends_too_early_gets_one_line(tmp_path: Path) -> None:
             read_midi(path)
 
 
+def test_onsets_between_two_steps_are_rounded_up(tmp_path: Path) -> None:
+    score = symusic.Score(24)  # two ticks a step
+    track = symusic.Track("x", 0, False)
+    for tick in range(1, 12, 2):
+        track.notes.append(symusic.Note(tick, 2, 60 + tick, 80))
+    score.tracks.append(track)
+    score.dump_midi(tmp_path / "x.mid")
+    assert read_midi(tmp_path / "x.mid")["onset"].tolist() == [1, 2, 3, 4, 5, 6]
+
+
 def test_sound_effects_are_left_out(tmp_path: Path) -> None:
     score = symusic.Score(480)
     for program in (0, 126):

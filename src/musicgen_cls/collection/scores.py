@@ -21,7 +21,7 @@ from musicgen_cls.notes.score import NOTE, Notes, length_seconds
 from musicgen_cls.notes.tunes import same_title, same_tune
 from musicgen_cls.sources.base import Source, Track
 
-_READING = 1  # raise when the same file gives other notes, so that older stores are not used
+_READING = 2  # raise when the same file gives other notes, so that older stores are not used
 
 
 def collect_scores(

@@ -50,7 +50,7 @@ def unpacked(stored: Tensor) -> Tensor:
 
 
 class ToC(nn.Module):
-    """Moves pieces to C, by at most six semitones; drums stay, and a pitch that would leave 0 to 127 an octave less."""
+    """Moves pieces to C, by at most six semitones if all pitches then are from 0 to 127; drums stay."""
 
     def forward(self, notes: Tensor) -> Tensor:
         """Tokens `[batch, notes, 9]` of any key, and of the key C."""
@@ -79,12 +79,18 @@ class Louder(nn.Module):
 
 
 def moved(notes: Tensor, semitones: Tensor) -> Tensor:
-    """Tokens moved by semitones `[batch, 1]`; only real notes with a pitch move."""
+    """Tokens moved by semitones `[batch, 1]`; only real notes with a pitch move.
+
+    A window that would leave the pitches 0 to 127 moves by an octave less; one that then leaves them too stays.
+    """
+    real = notes[..., 8] > 0
+    pitch, pitched = notes[..., 7], real & (notes[..., 6] != DRUMS)
+    low = torch.where(pitched, pitch, 127).amin(1, keepdim=True)
+    high = torch.where(pitched, pitch, 0).amax(1, keepdim=True)
+    by = torch.where(low + semitones < 0, semitones + 12, semitones)
+    by = torch.where(high + semitones > 127, semitones - 12, by)
+    by = torch.where((low + by >= 0) & (high + by <= 127), by, 0)
     changed = notes.clone()
-    pitch = notes[..., 7] + semitones
-    pitch = torch.where(pitch > 127, pitch - 12, torch.where(pitch < 0, pitch + 12, pitch))
-    changed[..., 7] = torch.where((notes[..., 6] != DRUMS) & (notes[..., 8] > 0), pitch, notes[..., 7])
-    changed[..., 5] = torch.where(
-        notes[..., 8] > 0, notes[..., 5] // 12 * 12 + (notes[..., 5] + semitones) % 12, notes[..., 5]
-    )
+    changed[..., 7] = torch.where(pitched, pitch + by, pitch)
+    changed[..., 5] = torch.where(real, notes[..., 5] // 12 * 12 + (notes[..., 5] + by) % 12, notes[..., 5])
     return changed

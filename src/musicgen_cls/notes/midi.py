@@ -39,8 +39,8 @@ def read_midi(path: Path) -> Notes:
     if not columns:
         raise ScoreError(f"{path}: no notes; use a file with at least one")
     joined = {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
-    onset = np.rint(joined["time"].astype(np.int64) * GRID / ticks).astype(np.int64)
-    end = np.rint((joined["time"].astype(np.int64) + joined["duration"]) * GRID / ticks).astype(np.int64)
+    onset = _steps(joined["time"], ticks)
+    end = _steps(joined["time"].astype(np.int64) + joined["duration"], ticks)
     _check_size(path, onset, end)
     bars = _bars(score, ticks, int(onset.max()))
     tempo = _tempos(path, score, ticks)
@@ -151,6 +151,11 @@ def _tempos(path: Path, score: Any, ticks: int) -> tuple[npt.NDArray[np.int64], 
         tempos[round(tempo.time * GRID / ticks)] = min(max(round(tempo.qpm), 1), 255)
     times, values = zip(*sorted(tempos.items()), strict=True)
     return np.array(times), np.array(values)
+
+
+def _steps(time: npt.NDArray[Any], ticks: int) -> npt.NDArray[np.int64]:
+    """Ticks as steps of the grid; halves are rounded up, since rounding them to even would favour even steps."""
+    return (2 * GRID * time.astype(np.int64) + ticks) // (2 * ticks)
 
 
 def _before(times: npt.NDArray[np.int64], values: npt.NDArray[np.int64], at: npt.NDArray[np.int64]) -> Any:

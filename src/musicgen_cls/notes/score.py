@@ -85,15 +85,23 @@ def bar_starts(notes: Notes) -> npt.NDArray[np.int64]:
 
 
 def transposed(notes: Notes, semitones: int) -> Notes:
-    """Notes moved by semitones; drums stay. A pitch that would leave 0 to 127 moves by an octave less."""
+    """Notes moved by semitones; drums stay.
+
+    Notes that would leave the pitches 0 to 127 all move by an octave less; if they then leave them too, all stay.
+    """
     moved = notes.copy()
     pitched = moved["family"] != 0
-    pitch = moved["pitch"][pitched].astype(int) + semitones
-    pitch = np.where(pitch > 127, pitch - 12, np.where(pitch < 0, pitch + 12, pitch))
-    moved["pitch"][pitched] = pitch
+    pitch = moved["pitch"][pitched].astype(int)
+    fits = [by for by in (semitones, semitones - 12, semitones + 12) if _in_range(pitch + by)]
+    by = fits[0] if fits else 0
+    moved["pitch"][pitched] = pitch + by
     key = moved["key"].astype(int)
-    moved["key"] = key // 12 * 12 + (key % 12 + semitones) % 12
-    return sort_notes(moved)
+    moved["key"] = key // 12 * 12 + (key % 12 + by) % 12
+    return moved
+
+
+def _in_range(pitch: npt.NDArray[np.int64]) -> bool:
+    return not len(pitch) or (int(pitch.min()) >= 0 and int(pitch.max()) <= 127)
 
 
 def without_overlaps(notes: Notes) -> Notes:
