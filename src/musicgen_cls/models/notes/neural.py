@@ -93,9 +93,9 @@ class NeuralReader(Reader):
         self.network, self.start = network, start
         self.condition = network.condition(conditions)[:, None]
         self.past = start  # its first column is no note
-        self._restart(start.part(slice(1, None)))
+        self.restart(start.part(slice(1, None)))
 
-    def _restart(self, notes: Columns) -> None:
+    def restart(self, notes: Columns) -> None:
         """Begin the sequence again with the last notes."""
         first = self.network.start.expand(len(self.condition), 1, -1) + self.condition
         self.state, self.cache = self.network.sequence(first, self.past.onset[:, :1])
@@ -109,7 +109,7 @@ class NeuralReader(Reader):
         self.past = before.joined(notes)
         if self.length + notes.onset.shape[1] > self.network.context:
             self.past = self.past.part(slice(-REMEMBERED, None))
-            self._restart(self.past.part(slice(-(self.network.context // 2), None)))
+            self.restart(self.past.part(slice(-(self.network.context // 2), None)))
         else:
             self._advance(notes, before)
 
@@ -128,10 +128,11 @@ class NeuralReader(Reader):
         """Logits of a field of the next note, `[batch, classes]`."""
         picked = {name: values[:, None] for name, values in chosen.items()}
         previous = self.past.part(slice(-1, None))
-        onset = previous.onset if field == "step" else picked["onset"]
-        earlier = torch.ones_like(self.past.real)[:, None]
-        looked = look_back(self.past, previous, onset, earlier)
-        found: Tensor = self.network.heads(field, self.state, picked, looked, previous, self._anchors(picked, field))
+        if field in ("step", "family"):  # the other fields look back from the same onset as the family
+            onset = previous.onset if field == "step" else picked["onset"]
+            self.looked = look_back(self.past, previous, onset, torch.ones_like(self.past.real)[:, None])
+        anchors = self._anchors(picked, field)
+        found: Tensor = self.network.heads(field, self.state, picked, self.looked, previous, anchors)
         return found[:, 0]
 
     def _anchors(self, picked: dict[str, Tensor], field: str) -> Tensor:

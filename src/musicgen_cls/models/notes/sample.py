@@ -77,14 +77,14 @@ def generate(
     Returns:
         Each prompt with its continuation, of the metre, tempo and key in the conditions, without overlaps.
     """
-    writer = _Writer(network, prompts, conditions, end, seeds, settings)
-    while writer.goes_on():
+    writer = PieceWriter(network, prompts, conditions, end, seeds, settings)
+    while writer.unfinished():
         writer.write_note()
         progress(writer.reached())
     return [without_overlaps(piece) for piece in writer.pieces()]
 
 
-class _Writer:
+class PieceWriter:
     """The pieces while they are written. All have the same prompt length in notes, or are written one by one."""
 
     def __init__(self, network: NoteNetwork, prompts: Sequence[Notes], conditions: Conditions, end: int,
@@ -111,10 +111,12 @@ class _Writer:
         self.last = {name: getattr(columns, name)[:, -1] for name in self.last}
         self.together = torch.full_like(self.together, 1)
 
-    def goes_on(self) -> bool:
+    def unfinished(self) -> bool:
+        """Whether a piece has not reached the end."""
         return self.reached() < self.end
 
     def reached(self) -> int:
+        """The least onset of the last notes, steps."""
         return int(self.last["onset"].min())
 
     def write_note(self) -> None:
