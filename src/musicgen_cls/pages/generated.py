@@ -39,13 +39,15 @@ def write_generated_page(folder: Path, lines: Sequence[Continuation], settings: 
     there = [line for line in lines if (folder / line.file).is_file()]
     loudest = max((max(line.loudness_db) for line in there), default=0.0)
     top = min(10 * (loudest // 10 + 1), 0.0)
-    samples: dict[str, list[int]] = {}  # positions of the recordings that continue each prompt
+    samples: dict[
+        tuple[str, str], list[int]
+    ] = {}  # positions of the recordings that continue each prompt in each genre
     for line in there:
-        samples.setdefault(line.prompt, []).append(line.position)
+        samples.setdefault((line.prompt, line.genre), []).append(line.position)
     cards: dict[str, list[dict[str, Any]]] = {line.genre: [] for line in sorted(there, key=lambda line: line.genre)}
     size = 0
     for line in _in_turns(there, SHOWN):
-        card = _card(folder, line, top, samples[line.prompt])
+        card = _card(folder, line, top, samples[line.prompt, line.genre])
         if size + (more := sum(len(card[part]) for part in ("sound", "mel", "roll"))) > PAGE_BYTES and size:
             break
         cards[line.genre].append(card)
@@ -61,6 +63,7 @@ def write_generated_page(folder: Path, lines: Sequence[Continuation], settings: 
         warning=training_warning(steps) if steps is not None else "",
         genres=[(genre, counts[genre], counts[genre] - len(part), part) for genre, part in cards.items()],
         shown=shown,
+        prompted=any(line.prompt for line in there),
         total=counted(len(there), "recording"),
         hidden=len(there) - shown,
         most=(SHOWN, PLAYED_S, PAGE_BYTES // 1_000_000),

@@ -23,7 +23,7 @@ NETWORKS: dict[str, Callable[[], NoteNetwork]] = {
     "transformer": lambda: NoteTransformer(2, dim=32, layers=2, heads=4, dropout=0.0),
     "transformer without lags": lambda: NoteTransformer(2, dim=32, layers=1, heads=2, dropout=0.0, lags=False),
     "rnn": lambda: NoteRNN(2, dim=24, layers=1),
-    "markov": lambda: NoteMarkov(2),
+    "markov": lambda: NoteMarkov(2, buckets=1 << 16),
 }
 
 
@@ -206,7 +206,7 @@ def test_drawing_follows_the_probabilities_and_top_p() -> None:
 
 
 def test_counts_make_a_note_cheaper() -> None:
-    network = NoteMarkov(2)
+    network = NoteMarkov(2, buckets=1 << 16)
     notes = tokens(piece(1))
     state = conditions_of(notes, torch.tensor([0]))
     network.train()

@@ -23,9 +23,6 @@ from musicgen_cls.models.notes.fields import SIZES, Columns, before_first, colum
 REMEMBERED = 384
 """Notes of the past in which a reader looks for those of the same family."""
 
-BUCKETS = 1 << 21
-"""Numbers of pairs of a context and a class; two pairs with the same number share their count."""
-
 
 class NoteMarkov(NoteNetwork):
     """Interpolated n-grams of each field.
@@ -37,15 +34,19 @@ class NoteMarkov(NoteNetwork):
     Args:
         num_genres: number of genres; each has counts of its own, and all share the prior.
         order: notes in the longest context.
+        buckets: numbers for the pairs of a context with notes and a class; two pairs with the same number share their
+            count. Contexts without notes have an eighth of it.
     """
 
-    def __init__(self, num_genres: int, order: int = 2) -> None:
+    def __init__(self, num_genres: int, order: int = 2, buckets: int = 1 << 21) -> None:
         super().__init__()
         self.order = order
         levels = order + 3  # without any context, genre, own fields, and 1 to `order` notes
         self.strength = nn.ParameterDict({field: nn.Parameter(torch.full((levels,), 1.0)) for field in SIZES})
         for field in SIZES:
-            self.register_buffer(f"counts_{field}", torch.zeros(levels, BUCKETS))
+            for level in range(levels):
+                size = buckets if level >= levels - order else max(1, buckets // 8)
+                self.register_buffer(f"counts_{field}_{level}", torch.zeros(size))
 
     def bits(self, notes: Tensor, conditions: Conditions) -> Tensor:
         """The cost of each field of each note, bits, `[batch, time, 5]`; in training the notes are counted then."""
@@ -114,20 +115,22 @@ class NoteMarkov(NoteNetwork):
 
     def distribution(self, field: str, keys: Tensor) -> Tensor:
         """The probability of each class, `[batch, next, classes]`."""
-        counts, size = getattr(self, f"counts_{field}"), SIZES[field]
+        size = SIZES[field]
         classes = torch.arange(size, device=keys.device)
         found = torch.full((*keys.shape[:2], size), 1.0 / size, device=keys.device)
         for level in range(keys.shape[-1]):
             strength = self.strength[field][level].exp()
-            count = counts[level][mixed(keys[..., level, None], classes) % BUCKETS]
+            counts = getattr(self, f"counts_{field}_{level}")
+            count = counts[mixed(keys[..., level, None], classes) % len(counts)]
             found = (count + strength * found) / (count.sum(-1, keepdim=True) + strength)
         return found
 
     @torch.no_grad()
     def _count(self, field: str, keys: Tensor, value: Tensor) -> None:
-        counts, one = getattr(self, f"counts_{field}"), torch.ones(len(value), device=value.device)
+        one = torch.ones(len(value), device=value.device)
         for level in range(keys.shape[-1]):
-            counts[level].index_add_(0, mixed(keys[:, level], value) % BUCKETS, one)
+            counts = getattr(self, f"counts_{field}_{level}")
+            counts.index_add_(0, mixed(keys[:, level], value) % len(counts), one)
 
 
 class MarkovReader(Reader):
