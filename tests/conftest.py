@@ -27,8 +27,9 @@ from musicgen_cls.errors import SourceError, UsageError
 from musicgen_cls.files import CACHE_VARIABLE, writing
 from musicgen_cls.models.backbones import Backbone, RandomBackbone
 from musicgen_cls.pretrained import WEIGHTS, load
-from musicgen_cls.pretrained.fetch import TAGS, cached, fetch
+from musicgen_cls.pretrained.fetch import cached, fetch
 from musicgen_cls.pretrained.load import digest_of
+from musicgen_cls.pretrained.table import TAGS
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.synth.render import render
 from musicgen_cls.untrained import DATA, MUSIC

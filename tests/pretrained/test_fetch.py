@@ -110,6 +110,28 @@ def test_local_files_that_are_others(tmp_path: Path):
         fetch("yamnet", tmp_path)
 
 
+def test_a_network_that_is_a_file_of_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    wheel = tmp_path / "wheels" / "basic_pitch.whl"
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as opened:
+        opened.writestr(WEIGHTS["basic_pitch"].member, b"a network")
+    with pytest.raises(UsageError, match=r"basic_pitch needs basic_pitch-0.4.0-py2.py3-none-any.whl .* but .* has"):
+        fetch("basic_pitch", wheel.parent)
+    facts = replace(WEIGHTS["basic_pitch"], sha256=hashlib.sha256(wheel.read_bytes()).hexdigest())
+    monkeypatch.setitem(WEIGHTS, "basic_pitch", facts)
+    path = fetch("basic_pitch", wheel.parent)
+    assert (path, path.suffix, path.read_bytes()) == (cached("basic_pitch"), ".onnx", b"a network")
+    assert "Apache License" in path.with_suffix(".licence.txt").read_text()
+    monkeypatch.setitem(WEIGHTS, "basic_pitch", replace(facts, member="gone.onnx"))
+    with pytest.raises(UsageError, match=r"basic_pitch.whl: not a wheel with gone.onnx"):
+        fetch("basic_pitch", wheel.parent)
+
+
+def test_a_network_without_embeddings_is_no_backbone():
+    with pytest.raises(UsageError, match="'basic_pitch': not a network with embeddings; name one of yamnet, "):
+        load("basic_pitch")
+
+
 def test_names():
     assert known_names(["yamnet", "all"]) == list(WEIGHTS)
     with pytest.raises(UsageError, match="'yamnat': no pretrained network of this name; did you mean 'yamnet'"):

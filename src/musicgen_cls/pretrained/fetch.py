@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import subprocess
 import sys
 from collections.abc import Collection
@@ -12,11 +11,8 @@ from tempfile import TemporaryDirectory
 
 from musicgen_cls.errors import SourceError, UsageError, nearest, one_line
 from musicgen_cls.files import cache_root, check_writable, writing
-from musicgen_cls.pretrained.table import WEIGHTS, Weights
+from musicgen_cls.pretrained.table import WEIGHTS, Published
 from musicgen_cls.sources.download import download
-
-TAGS = "tags"
-"""Key of the names of tags in a file of the cache."""
 
 LICENCES = Path(__file__).parents[1] / "data" / "licences"
 
@@ -24,12 +20,12 @@ _WAIT_S = 600  # for pip
 
 
 def cached(name: str) -> Path:
-    """Where the converted weights of a network are kept; the file may not exist yet."""
-    return cache_root() / "pretrained" / f"{name}.safetensors"
+    """Where a network is kept; the file may not exist yet."""
+    return cache_root() / "pretrained" / f"{name}{WEIGHTS[name].SUFFIX}"
 
 
 def fetch(name: str, local: Path | None = None) -> Path:
-    """The converted weights of a network: from the cache, a local file, or the addresses in the table.
+    """A network in the cache: as it is there, or from a local file, or from the addresses in the table.
 
     Args:
         name: of the network, in `WEIGHTS`.
@@ -56,7 +52,7 @@ def fetch(name: str, local: Path | None = None) -> Path:
     return cached(name)
 
 
-def _fetched(name: str, weights: Weights, folder: Path) -> Path:
+def _fetched(name: str, weights: Published, folder: Path) -> Path:
     """The published file, downloaded into a folder and verified."""
     if weights.package is not None:
         failure = _from_index(weights.package, folder)
@@ -92,7 +88,7 @@ def _from_index(requirement: str, folder: Path) -> str | None:
     return None if done.returncode == 0 else (lines or ["pip failed"])[-1].removeprefix("ERROR: ")
 
 
-def _local_file(name: str, weights: Weights, local: Path) -> Path:
+def _local_file(name: str, weights: Published, local: Path) -> Path:
     """The published file at a path, or in a folder, with the right checksum."""
     if not local.exists():
         raise UsageError(f"--from {local}: no such file or folder; name the folder that has {weights.file}")
@@ -109,12 +105,9 @@ def _local_file(name: str, weights: Weights, local: Path) -> Path:
 
 
 def _keep(name: str, published: Path) -> Path:
-    """Convert a published file into the cache, with the text of its licence beside it."""
-    from safetensors.torch import save
-
+    """Keep a published file in the cache, with the text of its licence beside it."""
     weights, path = WEIGHTS[name], cached(name)
-    tags = {} if weights.tag_names is None else {TAGS: json.dumps(weights.tag_names(published))}
-    content = save(weights.convert(published), tags)
+    content = weights.kept(published)
     with writing(path.with_suffix(".licence.txt")) as temporary:
         licence = (LICENCES / weights.licence_file).read_text(encoding="utf-8")
         temporary.write_text(f"{weights.source}\n\n{licence}", encoding="utf-8")

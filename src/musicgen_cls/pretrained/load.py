@@ -12,8 +12,8 @@ from musicgen_cls.errors import UsageError, nearest
 from musicgen_cls.models.backbones import Backbone, RandomBackbone
 from musicgen_cls.models.backbones.base import FACTS
 from musicgen_cls.pretrained import hub
-from musicgen_cls.pretrained.fetch import TAGS, cached, fetch
-from musicgen_cls.pretrained.table import WEIGHTS
+from musicgen_cls.pretrained.fetch import cached, fetch
+from musicgen_cls.pretrained.table import TAGS, WEIGHTS, Weights
 from musicgen_cls.specs import DOTTED
 from musicgen_cls.trust import find_class
 
@@ -63,7 +63,7 @@ def digest_of(backbone: Backbone) -> str:
 
 
 def _published(name: str, layer: str, with_weights: bool) -> Backbone:
-    facts = WEIGHTS[name]
+    facts = backbone_weights(name)
     settings: dict[str, Any] = {"layer": layer} if layer else {}
     try:
         backbone = facts.build(**settings)
@@ -74,11 +74,20 @@ def _published(name: str, layer: str, with_weights: bool) -> Backbone:
     backbone.licence, backbone.source = facts.licence, facts.source
     backbone.trained_on, backbone.known_overlaps = facts.trained_on, facts.known_overlaps
     if with_weights:
-        _load_weights(backbone, name)
+        _load_weights(backbone, name, facts)
     return backbone
 
 
-def _load_weights(backbone: Backbone, name: str) -> None:
+def backbone_weights(name: str) -> Weights:
+    """The published weights of a backbone; raises `UsageError` if the network of this name in `WEIGHTS` is none."""
+    facts = WEIGHTS[name]
+    if not isinstance(facts, Weights):
+        known = ", ".join(other for other, of in WEIGHTS.items() if isinstance(of, Weights))
+        raise UsageError(f"--data.backbones '{name}': not a network with embeddings; name one of {known}")
+    return facts
+
+
+def _load_weights(backbone: Backbone, name: str, facts: Weights) -> None:
     """Load the weights from the cache; a damaged file is fetched again."""
     from safetensors import SafetensorError, safe_open
 
@@ -86,13 +95,13 @@ def _load_weights(backbone: Backbone, name: str) -> None:
         try:
             with safe_open(fetch(name), "pt") as file:
                 backbone.load_state_dict({key: file.get_tensor(key) for key in file.keys()}, strict=False)  # noqa: SIM118
-                if WEIGHTS[name].tag_names is not None:
+                if facts.tag_names is not None:
                     backbone.tag_names = tuple(json.loads((file.metadata() or {})[TAGS]))
         except (SafetensorError, RuntimeError, OSError, KeyError, ValueError):
             found = "damaged"
         else:
             found = digest_of(backbone)
-        if found == WEIGHTS[name].digest:
+        if found == facts.digest:
             return
         if last:
             raise UsageError(f"{cached(name)}: its weights are damaged ({found}); delete the file and fetch it again")

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 from musicgen_cls.models.backbones import Backbone, JamendoFCN, JamendoMusiCNN, MusiCNN, MusicVGG, YAMNet
 from musicgen_cls.models.backbones.musicnn import MSD_TAGS, MTT_TAGS
-from musicgen_cls.pretrained.convert import State, from_tflite, from_torch, from_wheel, names_in_tflite
+from musicgen_cls.pretrained.convert import State, from_tflite, from_torch, from_wheel, member_of, names_in_tflite
 
 GITHUB = "https://raw.githubusercontent.com"
 
+TAGS = "tags"
+"""Key of the names of tags in a file of the cache."""
 
-@dataclass(frozen=True)
-class Weights:
-    """Published weights of a network.
+TRANSCRIBER = "basic_pitch"
+"""The network that transcribes recordings."""
 
-    `build` makes the network without weights; it takes the layer of the embedding, if there are several. `convert`
-    reads the published file. `licence_file` is the text of the licence, in the folder data/licences. `package` is a
-    requirement of the Python package index whose wheel is the file; otherwise `addresses` are where the file can be
-    fetched. `tag_names` reads the names of the tags in it, if the network does not know them. `digest` is the digest of
-    the converted weights, see `musicgen_cls.pretrained.load.digest_of`.
+
+@dataclass(frozen=True, kw_only=True)
+class Published(ABC):
+    """A published file with a network, and what the cache keeps of it.
+
+    `licence_file` is the text of the licence, in the folder data/licences. `package` is a requirement of the Python
+    package index whose wheel is the file; otherwise `addresses` are where the file can be fetched.
     """
 
-    build: Callable[..., Backbone]
-    convert: Callable[[Path], State]
+    SUFFIX: ClassVar[str]
+    """Suffix of the file in the cache."""
+
     file: str
     sha256: str
     megabytes: float
@@ -34,11 +41,50 @@ class Weights:
     licence_file: str
     source: str
     trained_on: str
-    known_overlaps: str
-    digest: str
     addresses: tuple[str, ...] = ()
     package: str | None = None
+
+    @abstractmethod
+    def kept(self, published: Path) -> bytes:
+        """The content of the file in the cache; raises `UsageError` if the published file is damaged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights(Published):
+    """Published weights of a backbone.
+
+    `build` makes the network without weights; it takes the layer of the embedding, if there are several. `convert`
+    reads the published file. `tag_names` reads the names of the tags in it, if the network does not know them. `digest`
+    is the digest of the converted weights, see `musicgen_cls.pretrained.load.digest_of`.
+    """
+
+    SUFFIX: ClassVar[str] = ".safetensors"
+
+    build: Callable[..., Backbone]
+    convert: Callable[[Path], State]
+    known_overlaps: str
+    digest: str
     tag_names: Callable[[Path], list[str]] | None = None
+
+    def kept(self, published: Path) -> bytes:
+        """The converted weights, with the names of the tags."""
+        from safetensors.torch import save
+
+        tags = {} if self.tag_names is None else {TAGS: json.dumps(self.tag_names(published))}
+        return save(self.convert(published), tags)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Onnx(Published):
+    """A published network in the format ONNX: the file `member` of a wheel. It is no backbone."""
+
+    SUFFIX: ClassVar[str] = ".onnx"
+
+    member: str
+
+    def kept(self, published: Path) -> bytes:
+        """The network as it was published."""
+        return member_of(published, self.member)
 
 
 def _pons(build: type[Backbone], name: str, digest: str) -> Weights:
@@ -84,7 +130,7 @@ def _jamendo(build: type[Backbone], name: str, sha256: str, megabytes: float, di
     )
 
 
-WEIGHTS: dict[str, Weights] = {
+WEIGHTS: dict[str, Published] = {
     "yamnet": Weights(
         build=YAMNet,
         convert=from_tflite,
@@ -116,6 +162,17 @@ WEIGHTS: dict[str, Weights] = {
     ),
     "jamendo_fcn": _jamendo(
         JamendoFCN, "fcn", "7bce08a66dbc70d096b0a330f44b4cacd9aa25519b83489fbb98f2164a194e2b", 1.9, "511326f95697deec"
+    ),
+    TRANSCRIBER: Onnx(
+        member="basic_pitch/saved_models/icassp_2022/nmp.onnx",
+        file="basic_pitch-0.4.0-py2.py3-none-any.whl",
+        sha256="738adb503aae7fdfc7d1e1511aa0ce35052315f260a19531ef4c356708425db0",
+        megabytes=0.8,
+        licence="Apache-2.0",
+        licence_file="basic_pitch.txt",
+        source="Bittner, Bosch, Rubinstein, Meseguer-Brocal and Ewert 2022, https://arxiv.org/abs/2203.09893",
+        trained_on="GuitarSet, iKala, MAESTRO, MedleyDB-Pitch and Slakh",
+        package="basic-pitch==0.4.0",
     ),
 }
 """Every pretrained network by name."""
