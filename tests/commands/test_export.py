@@ -375,7 +375,7 @@ def test_spectrograms(tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", ["embeddings", "tags", "fine_tuned"])
 def test_pretrained_networks_are_in_the_file(part: str, music: Path, tmp_path: Path) -> None:
     settings = {"fractions": (0.5, 0.25, 0.25), "seconds": 1.0, "batch_size": 5}
-    name = "yamnet" if part == "tags" else "msd_musicnn"
+    name = "msd_musicnn" if part == "fine_tuned" else "yamnet"  # YAMNet is exported three times as fast
     if part == "fine_tuned":
         data = WaveformSlices(Folder(str(music)), windows_per_track=1, **settings)
         network = partial(FineTuned, backbone=name)
