@@ -19,7 +19,7 @@ from musicgen_cls.callbacks.generations import GenerationWriter
 from musicgen_cls.callbacks.report import describe_test, test_folder
 from musicgen_cls.datamodules.notes import NoteWindows
 from musicgen_cls.errors import counted
-from musicgen_cls.files import check_writable, writing
+from musicgen_cls.files import as_path, check_writable, writing
 from musicgen_cls.formats.generations import Piece
 from musicgen_cls.metrics.form import bars_that_return
 from musicgen_cls.metrics.intervals import student
@@ -29,14 +29,26 @@ from musicgen_cls.notes.key import find_key, in_scale, key_name
 from musicgen_cls.notes.midi import write_midi
 from musicgen_cls.notes.render import render
 from musicgen_cls.notes.score import Notes, onset_seconds, transposed
+from musicgen_cls.notes.soundfont import SoundFont
 from musicgen_cls.tables import as_text
 from musicgen_cls.tasks.notes import NoteGenerator
 
 
 class ScoreWriter(GenerationWriter):
-    """Writes generated pieces: a MIDI file, a recording, a piano roll and a mel spectrogram for each."""
+    """Writes generated pieces: a MIDI file, a recording, a piano roll and a mel spectrogram for each.
+
+    The arguments are those of `GenerationWriter`, and `soundfont`: a file .sf2 whose instruments play the pieces.
+
+    Raises:
+        UsageError: the file is no SoundFont, or tinysoundfont is not installed.
+    """
 
     KIND = Piece
+
+    def __init__(self, *arguments: Any, soundfont: str | None = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.soundfont = soundfont
+        self.render = render if soundfont is None else SoundFont(as_path(soundfont, "--soundfont")).render
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the prompts, and choose the folder."""
@@ -61,6 +73,7 @@ class ScoreWriter(GenerationWriter):
             "guidance": task.sampling.guidance,
             "tempo": task.tempo,
             "instruments": task.instruments,
+            "soundfont": self.soundfont,
         }
 
     def genre_labels(self, batch: dict[str, Any]) -> list[int]:
@@ -79,7 +92,7 @@ class ScoreWriter(GenerationWriter):
         facts = []
         for row, (place, piece) in enumerate(zip(places, pieces, strict=True)):
             notes = transposed(piece, batch["back"][row])
-            waveform = render(notes, task.sample_rate)
+            waveform = self.render(notes, task.sample_rate)
             prompt = len(batch["wanted"][row].prompt)
             prompt_s = float(onset_seconds(notes)[prompt]) if 0 < prompt < len(notes) else 0.0
             self._pieces[self.out / place] = notes, prompt_s
