@@ -24,11 +24,11 @@ from musicgen_cls.formats.generations import Piece
 from musicgen_cls.metrics.form import bars_that_return
 from musicgen_cls.metrics.intervals import student
 from musicgen_cls.models.notes.fields import SIZES
-from musicgen_cls.notes.joined import joined
+from musicgen_cls.notes.joined import sound_of
 from musicgen_cls.notes.key import find_key, in_scale, key_name
 from musicgen_cls.notes.midi import write_midi
 from musicgen_cls.notes.render import render
-from musicgen_cls.notes.score import Notes, onset_seconds, transposed
+from musicgen_cls.notes.score import Notes, transposed
 from musicgen_cls.notes.soundfont import SoundFont
 from musicgen_cls.tables import as_text
 from musicgen_cls.tasks.notes import NoteGenerator
@@ -92,14 +92,11 @@ class ScoreWriter(GenerationWriter):
         facts = []
         for row, (place, piece) in enumerate(zip(places, pieces, strict=True)):
             notes = transposed(piece, batch["back"][row])
-            waveform = self.render(notes, task.sample_rate)
             prompt = len(batch["wanted"][row].prompt)
-            prompt_s = float(onset_seconds(notes)[prompt]) if 0 < prompt < len(notes) else 0.0
-            self._pieces[self.out / place] = notes, prompt_s
-            recording = batch["recording"][row]
-            if recording is not None:
-                waveform, samples = joined(recording, notes, waveform, task.sample_rate)
-                prompt_s = samples / task.sample_rate
+            waveform, prompt_s, prompt_s_of_score = sound_of(
+                notes, prompt, batch["recording"][row], self.render, task.sample_rate
+            )
+            self._pieces[self.out / place] = notes, prompt_s_of_score
             write_midi(notes, (self.out / place).with_suffix(".mid"))
             write_wav(self.out / place, waveform, task.sample_rate)
             facts.append(
