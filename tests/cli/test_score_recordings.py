@@ -1,4 +1,7 @@
-"""`predict` of generators of notes: recordings that are continued, with a stand-in for the network that transcribes."""
+"""`predict` of generators of notes: recordings that are continued, and SoundFonts.
+
+A stand-in takes the place of the network that transcribes.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,21 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
 from musicgen_cls.__main__ import main
+from musicgen_cls.cli.attached import prediction_writer
 from musicgen_cls.datamodules import note_prompts
-from musicgen_cls.errors import SourceError
+from musicgen_cls.errors import SourceError, UsageError
 from musicgen_cls.notes import transcribe
 from musicgen_cls.notes.midi import read_midi
 from note_checkpoint import note_checkpoint
 from sine_network import sine_network, write_tones
+from soundfonts import write_soundfont
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -93,3 +99,32 @@ def test_bad_recordings_get_one_line(checkpoint: Path, run: Run, monkeypatch: py
         assert reason in err
         assert err.strip().count("\n") == 0
         assert not Path("generated").exists()
+
+
+def test_a_soundfont_plays_the_pieces(checkpoint: Path, run: Run) -> None:
+    pytest.importorskip("tinysoundfont")
+    write_soundfont(Path("sine.sf2"))
+    for out, options in (("own", []), ("sine", ["--soundfont", "sine.sf2"])):
+        options += ["--genre", "jazz", "--model.seconds", 3, "--out", out]
+        assert run("predict", checkpoint, *options)[0] == 0
+    own, sine = (soundfile.read(f"{out}/jazz/jazz.00000.wav")[0] for out in ("own", "sine"))
+    assert not np.array_equal(own, sine)
+    assert Path("own/jazz/jazz.00000.mid").read_bytes() == Path("sine/jazz/jazz.00000.mid").read_bytes()
+    settings = [json.loads(Path(out, "generation.json").read_text())["soundfont"] for out in ("own", "sine")]
+    assert settings == [None, "sine.sf2"]
+
+
+def test_soundfonts_that_are_refused(checkpoint: Path, run: Run) -> None:
+    Path("words.sf2").write_text("words")
+    for name, reason in (("gone.sf2", "--soundfont gone.sf2: no such file"), ("words.sf2", "not a SoundFont")):
+        status, _, err = run("predict", checkpoint, "--genre", "jazz", "--soundfont", name)
+        assert (status, reason in err, err.strip().count("\n")) == (2, True, 0)
+        assert not Path("generated").exists()
+
+
+@pytest.mark.parametrize("kind", ["musicgen_cls.tasks.classification.GenreClassifier",
+                                  "musicgen_cls.tasks.generation.GenreGenerator"])  # fmt: skip
+def test_only_scores_are_played_by_a_soundfont(kind: str) -> None:
+    config = SimpleNamespace(model=SimpleNamespace(class_path=kind), soundfont="a.sf2")
+    with pytest.raises(UsageError, match=r"--soundfont a.sf2: plays scores only; name the checkpoint of a generator"):
+        prediction_writer(config, None)

@@ -19,24 +19,36 @@ from musicgen_cls.callbacks.generations import GenerationWriter
 from musicgen_cls.callbacks.report import describe_test, test_folder
 from musicgen_cls.datamodules.notes import NoteWindows
 from musicgen_cls.errors import counted
-from musicgen_cls.files import check_writable, writing
+from musicgen_cls.files import as_path, check_writable, writing
 from musicgen_cls.formats.generations import Piece
 from musicgen_cls.metrics.form import bars_that_return
 from musicgen_cls.metrics.intervals import student
 from musicgen_cls.models.notes.fields import SIZES
-from musicgen_cls.notes.joined import joined
+from musicgen_cls.notes.joined import sound_of
 from musicgen_cls.notes.key import find_key, in_scale, key_name
 from musicgen_cls.notes.midi import write_midi
 from musicgen_cls.notes.render import render
-from musicgen_cls.notes.score import Notes, onset_seconds, transposed
+from musicgen_cls.notes.score import Notes, transposed
+from musicgen_cls.notes.soundfont import SoundFont
 from musicgen_cls.tables import as_text
 from musicgen_cls.tasks.notes import NoteGenerator
 
 
 class ScoreWriter(GenerationWriter):
-    """Writes generated pieces: a MIDI file, a recording, a piano roll and a mel spectrogram for each."""
+    """Writes generated pieces: a MIDI file, a recording, a piano roll and a mel spectrogram for each.
+
+    The arguments are those of `GenerationWriter`, and `soundfont`: a file .sf2 whose instruments play the pieces.
+
+    Raises:
+        UsageError: the file is no SoundFont, or tinysoundfont is not installed.
+    """
 
     KIND = Piece
+
+    def __init__(self, *arguments: Any, soundfont: str | None = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.soundfont = soundfont
+        self.render = render if soundfont is None else SoundFont(as_path(soundfont, "--soundfont")).render
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the prompts, and choose the folder."""
@@ -61,6 +73,7 @@ class ScoreWriter(GenerationWriter):
             "guidance": task.sampling.guidance,
             "tempo": task.tempo,
             "instruments": task.instruments,
+            "soundfont": self.soundfont,
         }
 
     def genre_labels(self, batch: dict[str, Any]) -> list[int]:
@@ -79,14 +92,11 @@ class ScoreWriter(GenerationWriter):
         facts = []
         for row, (place, piece) in enumerate(zip(places, pieces, strict=True)):
             notes = transposed(piece, batch["back"][row])
-            waveform = render(notes, task.sample_rate)
             prompt = len(batch["wanted"][row].prompt)
-            prompt_s = float(onset_seconds(notes)[prompt]) if 0 < prompt < len(notes) else 0.0
-            self._pieces[self.out / place] = notes, prompt_s
-            recording = batch["recording"][row]
-            if recording is not None:
-                waveform, samples = joined(recording, notes, waveform, task.sample_rate)
-                prompt_s = samples / task.sample_rate
+            waveform, prompt_s, prompt_s_of_score = sound_of(
+                notes, prompt, batch["recording"][row], self.render, task.sample_rate
+            )
+            self._pieces[self.out / place] = notes, prompt_s_of_score
             write_midi(notes, (self.out / place).with_suffix(".mid"))
             write_wav(self.out / place, waveform, task.sample_rate)
             facts.append(

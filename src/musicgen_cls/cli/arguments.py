@@ -27,6 +27,7 @@ _OWN = {
     "config",
     "ckpt_path",
     "out",
+    "soundfont",
     "threshold",
     "calibrate",
     "test_after_fit",
@@ -168,6 +169,7 @@ def add_our_arguments(parser: LightningArgumentParser) -> None:
         default=False,
         help="Let predict write genre tags into the files, after a question.",
     )
+    parser.add_argument("--soundfont", type=str | None, help="A file .sf2 whose instruments play predicted scores.")
     parser.add_argument("--restore_tags", type=bool, default=False, help="Undo write_tags; predict nothing.")
     parser.add_argument("--yes", type=bool, default=False, help="Write tags without a question.")
     parser.add_argument(

@@ -21,6 +21,7 @@ from musicgen_cls.callbacks.scores import ScoreFigures, ScoreReport, ScoreWriter
 from musicgen_cls.checkpoints import Checkpoint
 from musicgen_cls.cli.finders import Found, FoundFigures
 from musicgen_cls.cli.runs import last_checkpoint
+from musicgen_cls.errors import UsageError
 from musicgen_cls.specs import resolve
 from musicgen_cls.tasks.generation import GenreGenerator
 from musicgen_cls.tasks.notes import NoteGenerator
@@ -45,11 +46,21 @@ def progress_bar(trainer: Any) -> list[Callback]:
 
 
 def prediction_writer(config: Any, checkpoint: Checkpoint | None) -> Callback:
-    """The callback that writes the results of predict: rows for a classifier, sound and scores for a generator."""
+    """The callback that writes the results of predict: rows for a classifier, sound and scores for a generator.
+
+    Raises:
+        UsageError: `--soundfont` names no SoundFont, or the checkpoint is not of a generator of notes.
+    """
     writer = _PARTS[_kind(config)].writer
+    played = {} if config.soundfont is None else {"soundfont": config.soundfont}
+    if played and writer is not ScoreWriter:
+        raise UsageError(
+            f"--soundfont {config.soundfont}: plays scores only; name the checkpoint of a generator of notes, or leave "
+            "it out"
+        )
     if writer is None:
         return PredictionWriter(config.out or "predictions", config.threshold)
-    return writer(config.out or "generated", config.overwrite, checkpoint, config.figure_format)
+    return writer(config.out or "generated", config.overwrite, checkpoint, config.figure_format, **played)
 
 
 def test_report(config: Any) -> Callback:
@@ -80,7 +91,7 @@ def training_callbacks(config: Any, recipe: Any, parser: Any, found: Sequence[Fo
 class Parts(NamedTuple):
     """The callbacks of a kind of task; None for those of a classifier, which take other arguments."""
 
-    writer: type[GenerationWriter] | None
+    writer: Callable[..., GenerationWriter] | None
     reporter: type[LossReport] | type[ScoreReport] | None
     figures: Callable[[int], Callback]
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from musicgen_cls.notes.beat_grid import Transcription, transcribe
 from musicgen_cls.notes.midi import SUFFIXES, read_midi
-from musicgen_cls.notes.score import NOTE, Notes
+from musicgen_cls.notes.score import GRID, NOTE, Notes, step_seconds
 from musicgen_cls.pretrained.fetch import fetch
 from musicgen_cls.pretrained.table import TRANSCRIBER
 from musicgen_cls.sources.base import AUDIO_SUFFIXES, COMMON_SUFFIXES
@@ -47,3 +48,14 @@ def read_prompt(path: Path, bars: int) -> Prompt:
         return Prompt(np.asarray(notes[notes["onset"] < bars * int(notes["bar"][0])]))
     recording = transcribe(path, fetch(TRANSCRIBER), bars)
     return Prompt(recording.notes, recording)
+
+
+def shortened(prompt: Prompt, seconds: float) -> Prompt:
+    """The bars of a prompt that are within a time, s, the first one at least."""
+    notes, recording = prompt.notes, prompt.recording
+    bar = int(notes["bar"][0])
+    bars = max(1, int(seconds / (bar * float(step_seconds(notes["tempo"][0])))))
+    notes = notes[notes["onset"] < bars * bar]
+    if recording is not None:
+        recording = replace(recording, notes=notes, beats=recording.beats[: bars * bar // GRID + 1])
+    return Prompt(notes, recording)

@@ -205,9 +205,7 @@ class NoteWindows(GenreDataModule):
             for genre in [self.genre] if self.genre else self._genres_for(path):
                 positions = range(first, first + count)
                 first += count
-                wanted, back = zip(
-                    *(self._wanted(genre, prompt.notes, position) for position in positions), strict=True
-                )
+                wanted, back = zip(*(self.wanted(genre, prompt.notes, position) for position in positions), strict=True)
                 yield {
                     "wanted": list(wanted),
                     "back": list(back),
@@ -219,9 +217,9 @@ class NoteWindows(GenreDataModule):
     def wanted_of_each_genre(self) -> list[Wanted]:
         """A piece of each genre to generate from nothing, as its first training piece."""
         self.presets = self.presets or self._presets_of_training()
-        return [self._wanted(genre, NOTHING.notes, 0)[0] for genre in self.genres]
+        return [self.wanted(genre, NOTHING.notes, 0)[0] for genre in self.genres]
 
-    def _wanted(self, genre: str, prompt: Notes, position: int) -> tuple[Wanted, int]:
+    def wanted(self, genre: str, prompt: Notes, position: int) -> tuple[Wanted, int]:
         """What a piece shall be, as its prompt or as a training piece; and the semitones that move it to its key."""
         label = self.genres.index(genre)
         known = self.presets.get(genre) or [(120, 4 * GRID, 0, 0)]

@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 from musicgen_cls.audio.mono import Waveform
 from musicgen_cls.notes.beat_grid import Transcription
-from musicgen_cls.notes.score import Notes, step_seconds
+from musicgen_cls.notes.score import Notes, onset_seconds, step_seconds
 from musicgen_cls.synth.instruments import rms
 
 _FADE_S = 0.03
+
+
+class Sound(NamedTuple):
+    """The sound of a piece, float32 mono `[samples]`, and the end of its prompt in the sound and in the score, s."""
+
+    waveform: Waveform
+    prompt_s: float
+    prompt_s_of_score: float
+
+
+def sound_of(
+    notes: Notes,
+    prompt: int,
+    recording: Transcription | None,
+    render: Callable[[Notes, int], Waveform],
+    sample_rate: int,
+) -> Sound:
+    """The sound of a piece that continues a score, a recording, or nothing.
+
+    Args:
+        notes: the piece.
+        prompt: number of its first notes that are the prompt.
+        recording: the recording that these notes transcribe; None for a score or no prompt.
+        render: renders notes at a sample rate.
+        sample_rate: Hz.
+    """
+    rendered = render(notes, sample_rate)
+    end_s = float(onset_seconds(notes)[prompt]) if 0 < prompt < len(notes) else 0.0
+    if recording is None:
+        return Sound(rendered, end_s, end_s)
+    waveform, samples = joined(recording, notes, rendered, sample_rate)
+    return Sound(waveform, samples / sample_rate, end_s)
 
 
 def joined(recording: Transcription, notes: Notes, rendered: Waveform, sample_rate: int) -> tuple[Waveform, int]:

@@ -75,9 +75,19 @@ def answer_html(
     )
 
 
-def continued_html(model: str, genre: str, players: Sequence[Player]) -> str:
-    """A prompt and its continuation, each with a player."""
-    return rendered("listen_continued.html", model=model, genre=genre, players=players, clock=clock)
+def continued_html(model: str, genre: str, players: Sequence[Player], roll: str = "", score: str = "") -> str:
+    """A prompt and its continuation, each with a player.
+
+    Args:
+        model: name of the generator.
+        genre: genre of the continuation.
+        players: the sounds.
+        roll: data URL of the piano roll of generated notes.
+        score: address of their MIDI file.
+    """
+    return rendered(
+        "listen_continued.html", model=model, genre=genre, players=players, clock=clock, roll=roll, score=score
+    )
 
 
 def message_html(message: str) -> str:

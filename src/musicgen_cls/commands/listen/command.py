@@ -34,8 +34,8 @@ def listen(
     only, unless --host names another address of it.
 
     Args:
-        checkpoints: files that fit wrote, of classifiers and of generators, which continue songs. The untrained reading
-            is one more choice.
+        checkpoints: files that fit wrote, of classifiers and of generators, which continue songs; generators of notes
+            continue MIDI files too. The untrained reading is one more choice.
         report: folder of a test report, or a list, as [a,b], whose tracks can be played. The reports beside the
             checkpoints are found.
         host: address of this machine that the page is served on; 0.0.0.0 for all of them.

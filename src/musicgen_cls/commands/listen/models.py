@@ -12,6 +12,7 @@ import torch
 from musicgen_cls import untrained
 from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.commands.listen.reports import Tested, read_tested, reports_beside
+from musicgen_cls.datamodules.notes import NoteWindows
 from musicgen_cls.datamodules.waveform import WaveformWindows
 from musicgen_cls.errors import CheckpointError, MusicClsError, SourceError
 from musicgen_cls.files import as_path, shown
@@ -20,6 +21,7 @@ from musicgen_cls.metrics.threshold import THRESHOLD
 from musicgen_cls.recogniser import GenreRecogniser, load_parts
 from musicgen_cls.specs import resolve
 from musicgen_cls.tasks.generation import GenreGenerator
+from musicgen_cls.tasks.notes import NoteGenerator
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,19 @@ class Generator:
 
 
 @dataclass(frozen=True)
+class NoteMaker:
+    """A generator of notes, and the datamodule that knows its genres and prompts."""
+
+    task: NoteGenerator
+    data: NoteWindows
+
+
+@dataclass(frozen=True)
 class Choices:
     """What the page offers, by the names that it shows."""
 
     recognisers: dict[str, GenreRecogniser]
-    generators: dict[str, Generator] = field(default_factory=dict)
+    generators: dict[str, Generator | NoteMaker] = field(default_factory=dict)
     reports: dict[str, Tested] = field(default_factory=dict)
 
 
@@ -53,12 +63,12 @@ def choices(checkpoints: Sequence[str] = (), reports: Sequence[str] = (), thresh
         SourceError: there is no classifier, and the networks of the untrained reading cannot be fetched.
         UsageError: the threshold is not from 0 to 1.
     """
-    recognisers, generators = dict[str, GenreRecogniser](), dict[str, Generator]()
+    recognisers, generators = dict[str, GenreRecogniser](), dict[str, Generator | NoteMaker]()
     names = short_names([name for name in checkpoints if not untrained.is_meant(name)])
     for path in dict.fromkeys(checkpoints):
         name = names.get(path, untrained.NAME)
         if path in names and _is_generator(path):
-            generators[name] = load_generator(path)
+            generators[name] = load_maker(path)
         else:
             recognisers[name] = GenreRecogniser(path, threshold=threshold)
     if untrained.NAME not in recognisers:
@@ -83,20 +93,30 @@ def _tested(named: Sequence[Path], checkpoints: Iterable[str]) -> dict[str, Test
 
 
 def _is_generator(path: str) -> bool:
-    return issubclass(resolve(read_checkpoint(path, "CHECKPOINT").model["class_path"]), GenreGenerator)
+    return issubclass(resolve(read_checkpoint(path, "CHECKPOINT").model["class_path"]), GenreGenerator | NoteGenerator)
 
 
-def load_generator(path: str) -> Generator:
-    """A generator of audio, in evaluation mode.
+def load_maker(path: str) -> Generator | NoteMaker:
+    """A generator of audio or of notes, in evaluation mode.
 
     Raises:
         CheckpointError: the checkpoint cannot be used, or is of a classifier.
     """
     keep_memory()
     task, data = load_parts(read_checkpoint(path, "CHECKPOINT"), torch.device("cpu"))
+    if isinstance(task, NoteGenerator) and isinstance(data, NoteWindows):
+        return NoteMaker(task, data)
     if not isinstance(task, GenreGenerator) or not isinstance(data, WaveformWindows):
-        raise CheckpointError(f"{path}: not a generator of audio; name a checkpoint of one")
+        raise CheckpointError(f"{path}: not a generator of audio or of notes; name a checkpoint of one")
     return Generator(task, data)
+
+
+def load_generator(path: str) -> Generator:
+    """A generator of audio, in evaluation mode; raises `CheckpointError` if the checkpoint is of another kind."""
+    made = load_maker(path)
+    if not isinstance(made, Generator):
+        raise CheckpointError(f"{path}: not a generator of audio; name a checkpoint of one")
+    return made
 
 
 def short_names(paths: Sequence[str]) -> dict[str, str]:

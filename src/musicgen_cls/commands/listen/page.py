@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from musicgen_cls.commands.listen.answer import LONGEST_S, Limits
-from musicgen_cls.commands.listen.models import Choices
+from musicgen_cls.commands.listen.models import Choices, NoteMaker
 from musicgen_cls.commands.listen.service import Service
 from musicgen_cls.errors import UsageError
 
@@ -135,7 +135,7 @@ def _blocks(service: Service) -> Any:
         song = gr.State(None)
         with gr.Tabs():
             with gr.Tab("A song"):
-                drop = gr.File(label="Audio, or a video with sound", type="filepath", elem_id="drop", height=150)
+                drop = gr.File(label=_dropped(choices), type="filepath", elem_id="drop", height=150)
             with gr.Tab("Microphone"):
                 record = gr.Audio(sources=["microphone"], type="filepath", label="Record", editable=False)
             reports = _reports(service) if choices.reports else None
@@ -152,6 +152,12 @@ def _blocks(service: Service) -> Any:
 
         blocks.unload(left)
     return blocks
+
+
+def _dropped(choices: Choices) -> str:
+    """What can be dropped: scores too if a generator can continue them."""
+    scores = any(isinstance(maker, NoteMaker) for maker in choices.generators.values())
+    return "Audio, a video with sound, or a MIDI file" if scores else "Audio, or a video with sound"
 
 
 def _reports(service: Service) -> tuple[Any, Any]:

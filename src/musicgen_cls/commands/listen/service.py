@@ -11,12 +11,16 @@ from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
 
+from musicgen_cls import plots
 from musicgen_cls.audio.io import Waveform
 from musicgen_cls.commands.listen.answer import RATE, Limits, Song, answer, continued, mel, write_sound
-from musicgen_cls.commands.listen.models import Choices
+from musicgen_cls.commands.listen.models import Choices, NoteMaker
+from musicgen_cls.commands.listen.scores import ContinuedScore, continued_score, is_score
 from musicgen_cls.errors import MusicClsError, UsageError, one_line
 from musicgen_cls.files import safe_name, shown
+from musicgen_cls.notes.midi import write_midi
 from musicgen_cls.pages.listening import Player, answer_html, continued_html, message_html
+from musicgen_cls.pages.page import embedded_png
 
 NO_SONG = "Choose a song first: drop a file, record one, or choose a track of a report."
 
@@ -62,6 +66,8 @@ class Service:
         """The genres of a song as a part of the page, and the most probable one; a message if there are none."""
         if song is None:
             return message_html(NO_SONG), None
+        if is_score(song):
+            return message_html(f"{song.name}: a score; a generator of notes can continue it, below."), None
         try:
             found = answer(song, self.choices.recognisers[model], self.limits)
         except MusicClsError as error:
@@ -88,7 +94,11 @@ class Service:
         try:
             if not 0 <= seed < 2**31 or seed % 1:
                 raise UsageError(f"random seed {seed:g}: must be a whole number from 0 to {2**31 - 1}")
-            found = continued(song, self.choices.generators[generator], genre, start_s, seconds, int(seed), progress)
+            maker, values = self.choices.generators[generator], (genre, start_s, seconds, int(seed), progress)
+            if isinstance(maker, NoteMaker):
+                score = continued_score(song, maker, *values)
+                return self._score_html(self._emptied(session, "continuation"), song, score, generator, genre)
+            found = continued(song, maker, *values)
         except MusicClsError as error:
             return message_html(one_line(error))
         folder = self._emptied(session, "continuation")
@@ -98,6 +108,19 @@ class Service:
             _player(folder, f"prompt and continuation, {seconds:g} s", found.whole, rate, prompt_s),
         ]
         return continued_html(generator, genre, players)
+
+    def _score_html(self, folder: Path, song: Song, score: ContinuedScore, generator: str, genre: str) -> str:
+        """A continued score: its piano roll, its sound, and its MIDI file."""
+        sound, rate = score.sound, score.sample_rate
+        prompt = sound.waveform[: round(sound.prompt_s * rate)]
+        title = f"prompt and continuation, {len(sound.waveform) / rate:.0f} s"
+        players = [_player(folder, title, sound.waveform, rate, sound.prompt_s)]
+        if len(prompt):
+            players.insert(0, _player(folder, f"prompt, {sound.prompt_s:.1f} s of {song.name}", prompt, rate))
+        path = folder / f"{safe_name(Path(song.name).stem)}-continued.mid"
+        write_midi(score.notes, path)
+        figure = plots.piano_roll(score.notes, f"{generator}, {genre}", sound.prompt_s_of_score or None)
+        return continued_html(generator, genre, players, embedded_png(figure), _address(path))
 
     def forget(self, session: str) -> None:
         """Delete the files of a session."""
@@ -118,5 +141,9 @@ class Service:
 def _player(folder: Path, title: str, waveform: Waveform, rate: int, prompt_s: float = 0.0) -> Player:
     """A player of a waveform, whose sound is written into a folder."""
     path = write_sound(folder / f"{uuid4().hex}.flac", waveform, rate)
-    address = f"gradio_api/file={quote(path.as_posix())}"
-    return Player(title, address, len(waveform) / rate, mel(waveform, rate), rate / 2, prompt_s)
+    return Player(title, _address(path), len(waveform) / rate, mel(waveform, rate), rate / 2, prompt_s)
+
+
+def _address(path: Path) -> str:
+    """The address of a file that the page serves."""
+    return f"gradio_api/file={quote(path.as_posix())}"
