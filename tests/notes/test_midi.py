@@ -82,6 +82,7 @@ NOTE_ON_OFF = b"\x00\x90\x3c\x50\x83\x60\x80\x3c\x00"
 DAMAGED = {
     "not a MIDI file": b"RIFF" + bytes(40),
     "MIDI format 2": midi(2, NOTE_ON_OFF),
+    "0 ticks a beat": midi(1, NOTE_ON_OFF)[:12] + b"\0\0" + midi(1, NOTE_ON_OFF)[14:],
     "no notes": midi(1),
     "tempo of inf": midi(1, b"\x00\xff\x51\x03\x00\x00\x00", NOTE_ON_OFF),
     "notes begin at once": midi(1, *[bytes([0, 0x90 | c, p, 80]) for c in range(9) for p in range(128)],
@@ -118,6 +119,12 @@ def test_onsets_between_two_steps_are_rounded_up(tmp_path: Path) -> None:
     score.tracks.append(track)
     score.dump_midi(tmp_path / "x.mid")
     assert read_midi(tmp_path / "x.mid")["onset"].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_metre_of_no_beats_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "x.mid"
+    path.write_bytes(midi(1, b"\x00\xff\x58\x04\x00\x00\x18\x08", NOTE_ON_OFF))
+    assert read_midi(path)["bar"].tolist() == [48]
 
 
 def test_sound_effects_are_left_out(tmp_path: Path) -> None:

@@ -109,6 +109,10 @@ def _parsed(path: Path) -> Any:
         raise ScoreError(f"{path}: not a MIDI file; give a file of MIDI format 0 or 1")
     if int.from_bytes(data[8:10], "big") == 2:
         raise ScoreError(f"{path}: MIDI format 2, independent patterns without a common time; save it as format 1")
+    if data[12:14] == b"\0\0":
+        raise ScoreError(
+            f"{path}: damaged MIDI file, with 0 ticks a beat; save it again with a program that can open it"
+        )
     try:
         return symusic.Score.from_midi(data)
     except (RuntimeError, ValueError) as error:
@@ -129,6 +133,8 @@ def _bars(score: Any, ticks: int, last: int) -> tuple[npt.NDArray[np.int64], npt
     """Onset and length of each bar up to the step `last`; 4/4 where the file names no metre, as the format says."""
     signatures = {0: 4 * GRID}
     for signature in score.time_signatures:
+        if signature.numerator < 1:
+            continue  # the metre before lasts
         length = GRID * 4 * signature.numerator // max(1, signature.denominator)
         at = 0 if not signatures else round(signature.time * GRID / ticks)
         signatures[at] = min(max(length, GRID // 4), LONGEST_BAR)

@@ -61,7 +61,7 @@ class NoteGenerator(Task):
         top_p: float = 0.9,
         guidance: float = 1.0,
         tempo: int | None = None,
-        instruments: list[str] | None = None,
+        instruments: list[str] | str | None = None,
         num_classes: int | None = None,
     ) -> None:
         if num_classes is None:
@@ -73,14 +73,13 @@ class NoteGenerator(Task):
             raise UsageError(f"--model.top_p {top_p}: must be more than 0 and at most 1")
         if tempo is not None and not 20 <= tempo <= 255:
             raise UsageError(f"--model.tempo {tempo}: must be from 20 to 255 beats per minute")
-        for name in instruments or ():
+        named = [instruments] if isinstance(instruments, str) else instruments or []
+        for name in named:
             if name not in FAMILIES:
                 raise UsageError(f"--model.instruments {name}: no such family; use {', '.join(FAMILIES)}")
         self.seconds, self.bars, self.tempo = seconds, bars, tempo
         self.instruments = instruments
-        self.sampling = Settings(
-            temperature, top_p, guidance, tuple(FAMILIES.index(name) for name in instruments or ())
-        )
+        self.sampling = Settings(temperature, top_p, guidance, tuple(FAMILIES.index(name) for name in named))
         self.network: NoteNetwork = network(num_classes)
         self.costs: dict[int, dict[int, Tensor]] = {}
         """For each genre and piece the sum of bits by field, and the number of notes, of the last test."""

@@ -159,6 +159,7 @@ def test_pieces_can_be_played(name: str) -> None:
         assert len(np.unique(notes[["onset", "family", "pitch"]])) == len(notes)
         assert np.unique(notes["onset"], return_counts=True)[1].max() <= 13
         ends = notes["onset"].astype(int) + notes["duration"]
+        assert np.unique(notes["onset"] // 12, return_counts=True)[1].max() <= 48
         for key in np.unique(notes[["family", "pitch"]]):
             own = notes[["family", "pitch"]] == key
             assert (ends[own][:-1] <= notes["onset"][own][1:]).all()

@@ -15,10 +15,13 @@ from torch import Tensor
 
 from musicgen_cls.models.notes.base import Conditions, NoteNetwork, Reader
 from musicgen_cls.models.notes.fields import COLUMNS, SIZES, Columns, columns_of, duration_of, velocity_of
-from musicgen_cls.notes.score import NOTE, Notes, without_overlaps
+from musicgen_cls.notes.score import GRID, NOTE, Notes, without_overlaps
 
 MOST_TOGETHER = 12
 """Notes that begin at one onset at most."""
+
+MOST_IN_BEAT = 48
+"""Notes that begin within one beat at most."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class PieceWriter:
         batch = len(prompts)
         zero = torch.zeros(batch, dtype=torch.int64)
         self.last = {"onset": zero, "place": zero, "family": zero, "pitch": zero - 1}
-        self.together = zero
+        self.together, self.in_beat = zero, zero
         self.readers: list[Reader] = [network.reader(conditions, zero, conditions.bar)]
         if settings.guidance != 1.0:
             self.readers.append(network.reader(conditions.nothing(), zero, conditions.bar))
@@ -128,6 +131,8 @@ class PieceWriter:
                 chosen["onset"] = self.last["onset"] + chosen["step"]
                 chosen["place"] = (self.last["place"] + chosen["step"]) % self.conditions.bar
         self.together = torch.where(chosen["step"] == 0, self.together + 1, 1)
+        same_beat = chosen["onset"] // GRID == self.last["onset"] // GRID
+        self.in_beat = torch.where(same_beat, self.in_beat + 1, 1)
         self.last = {name: chosen[name] for name in self.last}
         self.written.append(chosen)
         ones = torch.ones_like(chosen["step"])
@@ -144,6 +149,9 @@ class PieceWriter:
             logits = torch.where(torch.isfinite(logits), both, -math.inf)
         if name == "step":
             logits[self.together >= MOST_TOGETHER, 0] = -math.inf
+            to_next_beat = GRID - self.last["onset"] % GRID
+            early = torch.arange(SIZES["step"]) < to_next_beat[:, None]
+            logits = logits.masked_fill(early & (self.in_beat >= MOST_IN_BEAT)[:, None], -math.inf)
         if name == "family" and self.settings.families:
             logits = self._only(logits, chosen)
         return pick(logits / self.settings.temperature, self.settings.top_p, self.random)
