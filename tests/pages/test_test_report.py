@@ -124,7 +124,7 @@ def test_a_report_from_python_is_that_of_the_command(music: Path, tmp_path: Path
     assert json.loads((folder / "report.json").read_text()) == json.loads((report / "report.json").read_text())
     assert (folder / "confusion.svg").read_text().startswith("<?xml")
     assert "Tested on 9 tracks (18 windows) of music" in capsys.readouterr().out
-    with pytest.raises(UsageError, match="give a GenreClassifier or a GenreGenerator"):
+    with pytest.raises(UsageError, match="give a GenreClassifier, a GenreGenerator or a NoteGenerator"):
         musicgen_cls.report(torch.nn.Linear(1, 1), data)
 
 
