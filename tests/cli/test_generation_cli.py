@@ -18,7 +18,7 @@ import musicgen_cls
 from musicgen_cls.__main__ import main
 from musicgen_cls.callbacks import continuations
 from musicgen_cls.checkpoints import read_checkpoint
-from musicgen_cls.commands.judge.command import load_generated
+from musicgen_cls.commands.judge.music import load_generated
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.synth.render import render
 from musicgen_cls.trust import TRUST_VARIABLE

@@ -21,7 +21,7 @@ from musicgen_cls.commands import fit_genres
 from musicgen_cls.commands.compare.reports import find_rows
 from musicgen_cls.commands.compare.table import figures_table, notes, pairs, table_of
 from musicgen_cls.commands.export import card as model_card
-from musicgen_cls.commands.judge.command import load_generated
+from musicgen_cls.commands.judge.music import load_generated
 from musicgen_cls.errors import MusicClsError, RecordError, SourceError, UsageError
 from musicgen_cls.formats import generations, records
 from musicgen_cls.metrics.scores import Scores
