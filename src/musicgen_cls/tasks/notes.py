@@ -79,7 +79,8 @@ class NoteGenerator(Task):
                 raise UsageError(f"--model.instruments {name}: no such family; use {', '.join(FAMILIES)}")
         self.seconds, self.bars, self.tempo = seconds, bars, tempo
         self.instruments = instruments
-        self.sampling = Settings(temperature, top_p, guidance, tuple(FAMILIES.index(name) for name in named))
+        self.families = tuple(FAMILIES.index(name) for name in named)
+        self.sampling = Settings(temperature, top_p, guidance)
         self.network: NoteNetwork = network(num_classes)
         self.costs: dict[int, dict[int, Tensor]] = {}
         """For each genre and piece the sum of bits by field, and the number of notes, of the last test."""
@@ -148,7 +149,7 @@ class NoteGenerator(Task):
         tempo = [self.tempo or one.tempo for one in wanted]
         families = torch.zeros(len(wanted), len(FAMILIES))
         for row, one in enumerate(wanted):
-            families[row, list(self.sampling.families or one.families)] = 1.0
+            families[row, list(self.families or one.families)] = 1.0
         conditions = Conditions(
             torch.tensor([one.genre for one in wanted]),
             torch.tensor(tempo),

@@ -33,13 +33,11 @@ class Settings:
         top_p: each field is drawn from its most probable classes whose probabilities add up to `top_p`.
         guidance: weight of the conditions: 1 as trained; above 1, what they make more probable gets more so (Ho and
             Salimans 2022, "Classifier-free diffusion guidance", https://arxiv.org/abs/2207.12598).
-        families: numbers of the instrument families that may play; all if empty.
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
     guidance: float = 1.0
-    families: tuple[int, ...] = ()
 
 
 class Wanted(Struct, frozen=True):  # not a dataclass, which Lightning refuses in a batch
@@ -71,7 +69,8 @@ def generate(
     Args:
         network: the network, in evaluation mode.
         prompts: the notes to continue, the onset of the first bar 0; empty to start from nothing.
-        conditions: what the pieces shall be, `[batch]`; tempo and metre must be set.
+        conditions: what the pieces shall be, `[batch]`; tempo and metre must be set. Only its families play, unless
+            they are left out.
         end: the last onset, steps.
         seeds: random seed of each piece.
         settings: how to sample.
@@ -152,17 +151,18 @@ class PieceWriter:
             to_next_beat = GRID - self.last["onset"] % GRID
             early = torch.arange(SIZES["step"]) < to_next_beat[:, None]
             logits = logits.masked_fill(early & (self.in_beat >= MOST_IN_BEAT)[:, None], -math.inf)
-        if name == "family" and self.settings.families:
-            logits = self._only(logits, chosen)
+        if name == "family":
+            logits = self._only(logits)
         return pick(logits / self.settings.temperature, self.settings.top_p, self.random)
 
-    def _only(self, logits: Tensor, chosen: dict[str, Tensor]) -> Tensor:
-        """Logits of families with only those that may play; the last one where none of them can follow."""
-        allowed = torch.zeros(SIZES["family"], dtype=torch.bool)
-        allowed[list(self.settings.families)] = True
+    def _only(self, logits: Tensor) -> Tensor:
+        """Logits of families with only those of the conditions; with the last one where none of them can follow."""
+        allowed = self.conditions.families > 0
+        allowed = allowed | ~allowed.any(-1, keepdim=True)  # all, where the conditions leave them out
         kept = logits.masked_fill(~allowed, -math.inf)
+        last = SIZES["family"] - 1 - allowed.flip(-1).long().argmax(-1)
         none = torch.isinf(kept).all(-1)
-        kept[none, max(self.settings.families)] = 0.0
+        kept[none, last[none]] = 0.0
         return kept
 
     def pieces(self) -> list[Notes]:
