@@ -154,3 +154,37 @@ def put_into_cache(folder: Path, cache: Path, name: str, kind: str = "models", r
     (place / "refs").mkdir(parents=True, exist_ok=True)
     (place / "refs" / ref).write_text(REVISION)
     return snapshot
+
+
+def save_musicgen(folder: Path, sample_rate: int = 4000, channels: int = 1) -> Path:
+    """Frames of 20 samples; 4 codes of 16 values."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import EncodecConfig, MusicgenConfig, MusicgenForConditionalGeneration, T5Config
+    from transformers import PreTrainedTokenizerFast as Fast
+    from transformers.models.musicgen import MusicgenDecoderConfig
+
+    torch.manual_seed(0)
+    codes = {
+        "sampling_rate": sample_rate,
+        "upsampling_ratios": [5, 4],
+        "codebook_size": 16,
+        "target_bandwidths": [4 * 4 * (sample_rate / 20) / 1000],
+    }
+    audio = EncodecConfig(hidden_size=8, codebook_dim=8, num_filters=2, num_lstm_layers=1, **codes)
+    text = T5Config(vocab_size=8, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "ffn_dim": 8, "num_attention_heads": 2, "vocab_size": 16}
+    sizes["initializer_factor"] = 0.3  # so large that the text matters
+    special = {"pad_token_id": 16, "bos_token_id": 16}
+    decoder = MusicgenDecoderConfig(num_codebooks=4 * channels, audio_channels=channels, **sizes, **special)
+    config = MusicgenConfig(text_encoder=text.to_dict(), audio_encoder=audio.to_dict(), decoder=decoder.to_dict())
+    model = MusicgenForConditionalGeneration(config)
+    for layer in model.audio_encoder.quantizer.layers:
+        layer.codebook.embed.normal_()  # else all codes sound the same
+    model.generation_config.update(decoder_start_token_id=16, max_length=1500, **special)
+    model.save_pretrained(folder)
+    words = {word: number for number, word in enumerate(("<pad>", "</s>", "<unk>", "jazz", "metal", "music"))}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    Fast(tokenizer_object=tokenizer, unk_token="<unk>", pad_token="<pad>").save_pretrained(folder)
+    return folder

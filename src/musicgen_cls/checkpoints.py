@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
+import lightning
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.fabric.utilities.types import _PATH
@@ -72,6 +73,28 @@ class WholeCheckpoints(TorchCheckpointIO):
                 f"{path}: cannot be written ({error.strerror}); the earlier file is unchanged; free space and resume "
                 "with --ckpt_path last, or set --trainer.logger.save_dir to another folder"
             ) from error
+
+
+def untrained_content(task: LightningModule, data: LightningDataModule, of_data: dict[str, Any]) -> bytes:
+    """A checkpoint as Lightning writes it, of a task that was not trained.
+
+    Args:
+        task: the task.
+        data: its datamodule.
+        of_data: the state of the datamodule.
+    """
+    content = {
+        "epoch": 0,
+        "global_step": 0,
+        "pytorch-lightning_version": lightning.__version__,
+        "state_dict": task.state_dict(),
+        "hyper_parameters": dict(task.hparams),
+        "datamodule_hyper_parameters": dict(data.hparams),
+        type(data).__qualname__: of_data,
+    }
+    buffer = BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
 
 
 def trained(steps: int, epochs: int) -> str:

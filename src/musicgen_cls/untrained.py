@@ -13,18 +13,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
-import lightning
 import numpy as np
 import torch
 import yaml
 from torch import Tensor
 
 from musicgen_cls import __version__
+from musicgen_cls.checkpoints import untrained_content
 from musicgen_cls.collection.collection import Collection
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.embeddings import Embeddings
@@ -91,8 +90,10 @@ def checkpoint(genres: Sequence[str] = (), tags: str | PathLike[str] | None = No
     if not path.is_file():
         task, data = reading(chosen, available, _calibrated(tags is None))
         path.parent.mkdir(parents=True, exist_ok=True)
+        standardise = data.front_end.standardise.state_dict()
+        of_data = {"front_end": standardise, "trained_on": [], "backbones": data.digests}
         with writing(path) as temporary:
-            temporary.write_bytes(_content(task, data))
+            temporary.write_bytes(untrained_content(task, data, of_data))
     return path
 
 
@@ -233,26 +234,6 @@ def _with_head(data: Embeddings, genres: Sequence[str]) -> GenreClassifier:
     task(torch.zeros(1, 1, weight.shape[1]))  # gives the lazy layer its size
     task.network.load_state_dict({"chosen": torch.tensor(0), "linear.weight": weight[rows], "linear.bias": bias[rows]})
     return task
-
-
-def _content(task: GenreClassifier, data: Embeddings) -> bytes:
-    """A checkpoint as Lightning writes it."""
-    content = {
-        "epoch": 0,
-        "global_step": 0,
-        "pytorch-lightning_version": lightning.__version__,
-        "state_dict": task.state_dict(),
-        "hyper_parameters": dict(task.hparams),
-        "datamodule_hyper_parameters": dict(data.hparams),
-        type(data).__qualname__: {
-            "front_end": data.front_end.standardise.state_dict(),
-            "trained_on": [],
-            "backbones": data.digests,
-        },
-    }
-    buffer = BytesIO()
-    torch.save(content, buffer)
-    return buffer.getvalue()
 
 
 def _digest(path: Path) -> str:

@@ -40,6 +40,7 @@ class ContinuationWriter(GenerationWriter):
             "seconds": task.seconds,
             "temperature": task.temperature,
             "top_p": task.top_p,
+            "guidance": task.guidance,
         }
 
     def genre_labels(self, batch: dict[str, Any]) -> list[int]:

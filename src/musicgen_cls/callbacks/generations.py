@@ -93,6 +93,8 @@ class GenerationWriter(Callback):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the folder, and check that it can be written."""
+        if not getattr(pl_module.network, "CAN_TRAIN", True):  # the length of its training is not ours to tell
+            self.trained = {}
         seed = {"seed": int(os.environ.get("PL_GLOBAL_SEED", 0))}
         self._settings = _checkpoint_of(trainer) | self.settings(_datamodule(trainer), pl_module) | seed
         self._id = hashlib.sha256(json.dumps(self._settings).encode()).hexdigest()[:12]

@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser
 
-from musicgen_cls import untrained
+from musicgen_cls import hub_generator, untrained
 from musicgen_cls.callbacks.resuming import LastingStop
 from musicgen_cls.cli.command_line import option
 from musicgen_cls.cli.help import class_help
@@ -134,23 +134,24 @@ def asked_class(args: Sequence[str]) -> str | None:
     return None
 
 
-def with_untrained(path: str, args: Sequence[str]) -> str:
-    """The file of a checkpoint; for `untrained` the untrained reading, of the genres that the command line names.
+def made_checkpoint(path: str, args: Sequence[str]) -> str:
+    """The file of a checkpoint; for `untrained` and `musicgen` one that is made, of the genres in the command line.
 
     Raises:
         UsageError: genres are named for another checkpoint, or the reading does not have them.
         SourceError: no pretrained network can be fetched.
     """
     genres, tags = option(args, "genres"), option(args, "genre_tags")
-    if not untrained.is_meant(path):
-        if genres is not None or tags is not None:
-            given = f"--genres {genres}" if tags is None else f"--genre_tags {tags}"
-            raise UsageError(
-                f"{given}: only for the untrained reading, but {path} has genres of its own; leave one out"
-            )
-        return path
     chosen = [] if genres is None else [genre.strip() for genre in genres.strip("[] ").split(",")]
-    return str(untrained.checkpoint(chosen, tags))
+    if hub_generator.is_meant(path) and tags is None:
+        one = option(args, "data.genre")
+        return str(hub_generator.checkpoint(path, chosen or ([] if one is None else [one])))
+    if untrained.is_meant(path):
+        return str(untrained.checkpoint(chosen, tags))
+    if genres is not None or tags is not None:
+        given = f"--genres {genres}" if tags is None else f"--genre_tags {tags}"
+        raise UsageError(f"{given}: only for the untrained reading, but {path} has genres of its own; leave one out")
+    return path
 
 
 def add_our_arguments(parser: LightningArgumentParser) -> None:

@@ -24,7 +24,7 @@ from musicgen_cls.cli.arguments import (
     asked_class,
     checkpoint_of,
     flag_names,
-    with_untrained,
+    made_checkpoint,
 )
 from musicgen_cls.cli.attached import prediction_writer, progress_bar, test_report, training_callbacks
 from musicgen_cls.cli.checks import check_agreement, check_changes, check_genres, check_network, check_seed
@@ -120,7 +120,7 @@ class MusicCLI(LightningCLI):
             path = checkpoint_of(command, rest, alone, [config.settings for config in given])
             if untrained.is_meant(path) and command == "predict" and not (files or alone or option(rest, "data.files")):
                 named_files(None)
-            self.named, path = path, with_untrained(path, rest)
+            self.named, path = path, made_checkpoint(path, rest)
             self.trust = configs.trusted_modules(rest, given, as_path(path, "--ckpt_path"))
             self.checkpoint = read_checkpoint(path, trust=self.trust)
             rest = ["--config", configs.dumped(settings_of(self.checkpoint)), *rest]

@@ -166,7 +166,8 @@ class WaveformWindows(AudioDataModule):
                 refused = error
             else:
                 sound = torch.from_numpy(np.ascontiguousarray(context, dtype=np.float32))
-                prompt = {"context": sound, "genre": self.genres.index(genre), "file": str(path), "id": name}
+                file = "" if path is None else str(path)
+                prompt = {"context": sound, "genre": self.genres.index(genre), "file": file, "id": name}
                 count = self.samples_per_prompt
                 prompts += [{"position": number * count + sample, **prompt} for sample in range(count)]
         if not prompts:
@@ -174,7 +175,7 @@ class WaveformWindows(AudioDataModule):
         self.prompts = len(prompts)
         return prompts
 
-    def _candidates(self) -> Iterator[tuple[Path, str, str, Callable[[], Waveform]]]:
+    def _candidates(self) -> Iterator[tuple[Path | None, str, str, Callable[[], Waveform]]]:
         """Path, id, genre and a reader of the prompt, for every held-out track, or for every file in `files`."""
         if self.files is not None:
             for path, genre in self._named_files():

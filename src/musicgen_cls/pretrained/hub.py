@@ -21,11 +21,17 @@ from musicgen_cls.sources.hub_files import PINNED, files_of, needed
 from musicgen_cls.trust import ACCEPT_VARIABLE, is_trusted
 
 NON_COMMERCIAL = {
-    f"m-a-p/{name}": "cc-by-nc-4.0" for name in ("MERT-v0", "MERT-v0-public", "MERT-v1-95M", "MERT-v1-330M")
+    **{f"m-a-p/{name}": "cc-by-nc-4.0" for name in ("MERT-v0", "MERT-v0-public", "MERT-v1-95M", "MERT-v1-330M")},
+    **{
+        f"facebook/musicgen-{kind}{size}": "cc-by-nc-4.0"
+        for kind in ("", "stereo-")
+        for size in ("small", "medium", "large")
+    },
 }
 """Licences of well-known models, for folders and caches without a model card."""
 
-_FACTS = ["*.json", "README.md"]
+FACTS = ["*.json", "README.md"]
+"""The small files of a model."""
 _LAYER = re.compile(r"mean|\d+")
 
 
@@ -68,15 +74,15 @@ def load_from_hub(name: HubName, with_weights: bool) -> HuggingFace:
         SourceError: the hub cannot be reached.
     """
     needed("transformers", name.text)
-    folder = _files(name, _FACTS, _has_config)
-    config = _config_of(name, folder)
+    folder = files(name, FACTS, has_config)
+    config = config_of(name, folder)
     remote = _trusted_code(name, folder, config)
-    licence, card = _card(name, folder)
+    licence, card = read_card(name, folder)
     if with_weights:
         check_licence(name.text, licence)
-        folder = _files(name, [*_FACTS, "*.safetensors", *["*.py"] * remote], _has_weights)
+        folder = files(name, [*FACTS, "*.safetensors", *["*.py"] * remote], has_weights)
     elif remote:
-        folder = _files(name, [*_FACTS, "*.py"], _has_config)
+        folder = files(name, [*FACTS, "*.py"], has_config)
     backbone = _built(name, folder, remote, with_weights)
     backbone.licence = printable(licence or "unknown")
     backbone.source = name.text if name.folder else f"https://huggingface.co/{name.repo} ({name.revision})"
@@ -94,12 +100,12 @@ def check_licence(name: str, licence: str | None) -> None:
         )
 
 
-def _files(name: HubName, patterns: list[str], complete: Any) -> Path:
+def files(name: HubName, patterns: list[str], complete: Any) -> Path:
     """The folder of the files, checked."""
     folder = name.folder or files_of(name.repo, name.revision, patterns, complete)
-    if not _has_config(folder):
+    if not has_config(folder):
         raise UsageError(f"{name.text}: has no config.json with a model_type; name a model of transformers")
-    if "*.safetensors" in patterns and not _has_weights(folder):
+    if "*.safetensors" in patterns and not has_weights(folder):
         raise UsageError(
             f"{name.text}: has no weights as safetensors, and other formats can run code; name a revision that has "
             "them, such as refs/pr/N of a conversion"
@@ -107,15 +113,16 @@ def _files(name: HubName, patterns: list[str], complete: Any) -> Path:
     return folder
 
 
-def _has_config(folder: Path) -> bool:
+def has_config(folder: Path) -> bool:
+    """Whether the settings are there."""
     return (folder / "config.json").is_file()
 
 
-def _has_weights(folder: Path) -> bool:
+def has_weights(folder: Path) -> bool:
     """Whether the weights are there; all parts of them, if they have an index."""
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
-        return _has_config(folder) and (folder / "model.safetensors").is_file()
+        return has_config(folder) and (folder / "model.safetensors").is_file()
     try:
         parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     except (ValueError, KeyError, AttributeError, OSError):
@@ -123,7 +130,8 @@ def _has_weights(folder: Path) -> bool:
     return all((folder / str(part)).is_file() for part in parts)
 
 
-def _config_of(name: HubName, folder: Path) -> dict[str, Any]:
+def config_of(name: HubName, folder: Path) -> dict[str, Any]:
+    """The settings of a model; raises `UsageError` if they are damaged or name code of others."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
@@ -175,7 +183,7 @@ def _code_places(folder: Path) -> Iterator[str]:
                 yield from _texts(places)
 
 
-def _card(name: HubName, folder: Path) -> tuple[str | None, dict[str, Any]]:
+def read_card(name: HubName, folder: Path) -> tuple[str | None, dict[str, Any]]:
     """The licence of a model, and the metadata of its card."""
     import yaml
 
@@ -209,7 +217,7 @@ def _built(name: HubName, folder: Path, remote: bool, with_weights: bool) -> Hug
         raise _no_encoder(name, one_line(error)[:100]) from error
     if not is_audio_processor(processor):
         raise _no_encoder(name, f"its processor is {type(processor).__name__}")
-    with _quiet(transformers):
+    with quiet(transformers):
         try:
             config = transformers.AutoConfig.from_pretrained(str(folder), **options)
             model = _model(transformers, folder, config, options, with_weights)
@@ -240,7 +248,7 @@ def _no_encoder(name: HubName, why: str) -> UsageError:
     return UsageError(f"{name.text}: no audio encoder ({why}); name a model on audio, such as ntu-spml/distilhubert")
 
 
-class _quiet:
+class quiet:
     """Turn the progress bars and reports of transformers off."""
 
     def __init__(self, transformers: Any) -> None:

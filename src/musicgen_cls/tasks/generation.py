@@ -28,6 +28,7 @@ class GenreGenerator(Task):
         seconds: length of the audio that `predict` writes, the prompt included, s.
         temperature: sampling temperature: below 1 for more probable values, above 1 for less probable ones.
         top_p: sample only from the most probable values whose probabilities add up to `top_p`.
+        guidance: weight of the genre: 1 as trained, more to make it clearer.
         num_classes: number of genres; on the command line it comes from the datamodule, as the next two do.
         sample_rate: Hz.
         target_samples: length of the target after a context in training, samples.
@@ -41,6 +42,7 @@ class GenreGenerator(Task):
         seconds: float = 5.0,
         temperature: float = 1.0,
         top_p: float = 1.0,
+        guidance: float = 1.0,
         num_classes: int | None = None,
         sample_rate: int | None = None,
         target_samples: int | None = None,
@@ -55,22 +57,29 @@ class GenreGenerator(Task):
                 "seconds": seconds,
                 "temperature": temperature,
                 "top_p": top_p,
+                "guidance": guidance,
                 "num_classes": num_classes,
                 "sample_rate": sample_rate,
                 "target_samples": target_samples,
             }
         )
-        check_positive("--model.", seconds=seconds, temperature=temperature)
+        check_positive("--model.", seconds=seconds, temperature=temperature, guidance=guidance)
         if not 0 < top_p <= 1:
             raise UsageError(f"--model.top_p {top_p}: must be more than 0 and at most 1")
-        self.seconds, self.temperature, self.top_p = seconds, temperature, top_p
+        self.seconds, self.temperature, self.top_p, self.guidance = seconds, temperature, top_p, guidance
         self.sample_rate, self.target_samples = sample_rate, target_samples
         self.network: Continuation = network(num_classes, sample_rate, target_samples)
-        for name, value in (("temperature", temperature), ("top_p", top_p)):
+        for name, value in (("temperature", temperature), ("top_p", top_p), ("guidance", guidance)):
             if value != 1.0 and name not in self.network.SAMPLING_OPTIONS:
                 raise UsageError(f"--model.{name} {value}: {type(self.network).__name__} does not use it; remove it")
         self._losses: list[tuple[int, float, int]] = []
         self.track_losses: list[float] = []
+
+    def setup(self, stage: str) -> None:
+        """Refuse to train or test a network that only predicts."""
+        if stage != "predict" and not self.network.CAN_TRAIN:
+            raise UsageError(f"{type(self.network).__name__}: is pretrained and has no loss here; use it with predict")
+        super().setup(stage)
 
     def on_fit_start(self) -> None:
         """Refuse weights that are not float32: the tables and transforms of generators are float32."""
@@ -141,7 +150,8 @@ class GenreGenerator(Task):
             raise UsageError(f"--model.seconds {self.seconds:g}: the prompt alone has {prompt:g} s; increase it")
         yield context
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        for piece in self.network.stream(context, genre, Sampling(generators, self.temperature, self.top_p)):
+        sampling = Sampling(generators, self.temperature, self.top_p, self.guidance)
+        for piece in self.network.stream(context, genre, sampling):
             if not torch.isfinite(piece).all():
                 raise UsageError(
                     "the generated audio is not finite, since the network's training diverged; use another checkpoint"
@@ -152,8 +162,9 @@ class GenreGenerator(Task):
                 return
 
     def dry_run(self, batch: dict[str, Any]) -> None:
-        """Run the network on a batch."""
-        self._loss(batch)
+        """Run the network on a batch; not one that only predicts, whose weights are not there yet."""
+        if self.network.CAN_TRAIN:
+            self._loss(batch)
 
     def _loss(self, batch: dict[str, Any]) -> Tensor:
         return self.network.loss(batch["context"], batch["target"], batch["genre"])

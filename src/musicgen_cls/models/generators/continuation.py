@@ -21,11 +21,13 @@ class Sampling:
         generators: one for each recording, on the CPU, `[batch]`.
         temperature: below 1 for more probable values, above 1 for less probable ones.
         top_p: sample only from the most probable values whose probabilities add up to `top_p`.
+        guidance: weight of the genre: 1 as trained, more to make it clearer.
     """
 
     generators: Sequence[torch.Generator]
     temperature: float = 1.0
     top_p: float = 1.0
+    guidance: float = 1.0
 
     def uniform(self, *shape: int) -> Tensor:
         """Uniform numbers from 0 to 1, float32 `[batch, *shape]`."""
@@ -43,7 +45,10 @@ class Continuation(nn.Module, ABC):
     """
 
     SAMPLING_OPTIONS: ClassVar[frozenset[str]] = frozenset()
-    """Those of `temperature` and `top_p` that the network uses."""
+    """Those of `temperature`, `top_p` and `guidance` that the network uses."""
+
+    CAN_TRAIN: ClassVar[bool] = True
+    """False for a pretrained network, which only predicts, and whose weights are in no checkpoint."""
 
     @abstractmethod
     def loss(self, context: Tensor, target: Tensor, genre: Tensor) -> Tensor:
