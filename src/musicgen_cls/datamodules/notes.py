@@ -19,7 +19,7 @@ from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.dataset import Batch, WindowDataset, Windows, rank_of
 from musicgen_cls.datamodules.division import Starts, lay_windows
 from musicgen_cls.datamodules.front_end import FrontEnd
-from musicgen_cls.datamodules.note_prompts import NOTHING, prompt_files, read_prompt
+from musicgen_cls.datamodules.note_prompts import NOTHING, Prompt, prompt_files, read_prompt
 from musicgen_cls.datamodules.note_tokens import Louder, NoteDataset, ToC, Transposed, unpacked
 from musicgen_cls.datamodules.waveform import PromptBatches
 from musicgen_cls.errors import SourceError, UsageError, check_positive
@@ -92,7 +92,7 @@ class NoteWindows(GenreDataModule):
         self.prompt_bars = prompt_bars
         self.genre, self.samples_per_prompt, self.cache_dir = genre, samples_per_prompt, cache_dir
         self.presets: dict[str, list[Preset]] = {}
-        self._requested: list[Batch] = []
+        self._prompts: list[tuple[Path | None, Prompt]] = []
         super().__init__(source=source, batch_size=batch_size, **kwargs)
         if genre is not None and genre not in self.genres:
             raise UsageError(f"--data.genre '{genre}': no such genre; the genres are {', '.join(self.genres)}")
@@ -186,22 +186,23 @@ class NoteWindows(GenreDataModule):
             super().setup(stage)
 
     def prepare_predict(self) -> None:
-        """Read the files to continue, and choose what each piece shall be."""
-        self._requested = list(self._requests())
-        self.prompts = sum(len(batch["position"]) for batch in self._requested)
+        """Read the files to continue. What else the pieces shall be is known only once the checkpoint is loaded."""
+        paths: list[Path | None] = [None] if self.files is None else list(prompt_files(self.files))
+        self._prompts = [(path, NOTHING if path is None else read_prompt(path, self.prompt_bars)) for path in paths]
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """The pieces to generate, one batch for each genre or file."""
-        if not self._requested:
+        if not self._prompts:
             self.prepare_predict()
+        requests = list(self._requests())
+        self.prompts = sum(len(batch["position"]) for batch in requests)
         rank, world = rank_of(self.trainer)
-        return DataLoader(PromptBatches(self._requested[rank::world]), batch_size=None)
+        return DataLoader(PromptBatches(requests[rank::world]), batch_size=None)
 
     def _requests(self) -> Iterator[Batch]:
         """Batches with `position` `[batch]` and the lists `wanted`, `file`, `recording`, `back` (semitones)."""
         first, count = 0, self.samples_per_prompt
-        for path in [None] if self.files is None else prompt_files(self.files):
-            prompt = NOTHING if path is None else read_prompt(path, self.prompt_bars)
+        for path, prompt in self._prompts:
             for genre in [self.genre] if self.genre else self._genres_for(path):
                 positions = range(first, first + count)
                 first += count
