@@ -34,7 +34,9 @@ def notes_a_second(network: NoteNetwork, batch: int, notes: int, cache: bool = T
     one = torch.ones(batch, dtype=torch.int64)
     conditions = Conditions(one * 0, one * 120, one * 48, one * 0, torch.ones(batch, 12))
     with torch.inference_mode():
-        writer = PieceWriter(network.eval(), [np.zeros(0, NOTE)] * batch, conditions, 1 << 30, range(batch), Settings())
+        writer = PieceWriter(
+            network.eval(), [np.zeros(0, NOTE)] * batch, conditions, [1 << 30] * batch, range(batch), Settings()
+        )
         start = time.perf_counter()
         for _ in range(notes):
             writer.write_note()

@@ -157,31 +157,31 @@ class NoteGenerator(Task):
             torch.tensor([int(one.minor) for one in wanted]),
             families,
         )
-        end = self._end(wanted, self.seconds if seconds is None else seconds, None if seconds else self.bars)
+        ends = [
+            self._end(one, self.seconds if seconds is None else seconds, None if seconds else self.bars)
+            for one in wanted
+        ]
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) * 1_000_003
         training = self.network.training
         self.network.eval()
-        found = generate(self.network, [one.prompt for one in wanted], conditions, end,
-                         [seed + position for position in positions], self.sampling,
-                         lambda step: progress(min(step / end, 1.0)))  # fmt: skip
+        found = generate(self.network, [one.prompt for one in wanted], conditions, ends,
+                         [seed + position for position in positions], self.sampling, progress)  # fmt: skip
         self.network.train(training)
         return found
 
     def check_prompts(self, wanted: Sequence[Wanted]) -> None:
         """Raise `UsageError` if prompts are as long as the pieces that shall continue them."""
-        end = self._end(wanted, self.seconds, self.bars)
         for one in wanted:
-            if len(one.prompt) and int(one.prompt["onset"][-1]) >= end:
+            if len(one.prompt) and int(one.prompt["onset"][-1]) >= self._end(one, self.seconds, self.bars):
                 seconds = float(onset_seconds(one.prompt)[-1])
                 option = f"--model.bars {self.bars}" if self.bars else f"--model.seconds {self.seconds:g}"
                 raise UsageError(
                     f"{option}: the prompt alone has {seconds:.1f} s; increase it, or lower --data.prompt_bars"
                 )
 
-    def _end(self, wanted: Sequence[Wanted], seconds: float, bars: int | None) -> int:
-        """The step before which the notes of pieces begin."""
-        fastest = max(self.tempo or one.tempo for one in wanted)
-        return bars * wanted[0].bar if bars else math.ceil(seconds / float(step_seconds(fastest)))
+    def _end(self, wanted: Wanted, seconds: float, bars: int | None) -> int:
+        """The step before which the notes of a piece begin."""
+        return bars * wanted.bar if bars else math.ceil(seconds / float(step_seconds(self.tempo or wanted.tempo)))
 
     def dry_run(self, batch: dict[str, Any]) -> None:
         """Run the network on a batch."""

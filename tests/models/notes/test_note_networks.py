@@ -147,8 +147,8 @@ def conditions(batch: int, bar: int = 48) -> Conditions:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_pieces_can_be_played(name: str) -> None:
-    found = generate(made(name), [np.zeros(0, NOTE)] * 2, conditions(2, 36), 720, [1, 2], Settings())
-    again = generate(made(name), [np.zeros(0, NOTE)], conditions(1, 36), 720, [2], Settings())
+    found = generate(made(name), [np.zeros(0, NOTE)] * 2, conditions(2, 36), [720] * 2, [1, 2], Settings())
+    again = generate(made(name), [np.zeros(0, NOTE)], conditions(1, 36), [720] * 1, [2], Settings())
     assert np.array_equal(found[1], again[0])  # a piece does not depend on the others
     assert not np.array_equal(found[0], found[1])
     for notes in found:
@@ -169,16 +169,21 @@ def test_pieces_can_be_played(name: str) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_prompt_is_kept_and_continued(name: str) -> None:
     prompt = piece(3, bars=2)
-    found = generate(made(name), [prompt], conditions(1), 192, [0], Settings(0.9, 0.9))[0]
+    found = generate(made(name), [prompt], conditions(1), [192] * 1, [0], Settings(0.9, 0.9))[0]
     assert np.array_equal(found[["onset", "family", "pitch"]][: len(prompt)], prompt[["onset", "family", "pitch"]])
     assert len(found) > len(prompt)
+
+
+def test_each_piece_has_its_own_end() -> None:
+    long, short = generate(made("rnn"), [np.zeros(0, NOTE)] * 2, conditions(2), [960, 96], [1, 2], Settings())
+    assert short["onset"].max() < 96 < 860 < long["onset"].max() < 960
 
 
 def test_only_the_instruments_that_are_asked_for_play() -> None:
     families = torch.zeros(2, 12)
     families[0, [2, 5]] = 1.0  # the second piece leaves them out
     wanted = replace(conditions(2), families=families)
-    found = generate(made("rnn"), [np.zeros(0, NOTE)] * 2, wanted, 480, [0, 1], Settings())
+    found = generate(made("rnn"), [np.zeros(0, NOTE)] * 2, wanted, [480, 480], [0, 1], Settings())
     assert set(found[0]["family"]) == {2, 5}
     assert len(set(found[1]["family"])) > 2
 
@@ -198,8 +203,8 @@ def test_a_long_piece_is_read_again_from_its_last_notes() -> None:
 
 def test_guidance_of_one_changes_nothing_and_more_does() -> None:
     network, empty = made("transformer"), [np.zeros(0, NOTE)]
-    plain = generate(network, empty, conditions(1), 96, [0], Settings())[0]
-    assert not np.array_equal(plain, generate(network, empty, conditions(1), 96, [0], Settings(guidance=3.0))[0])
+    plain = generate(network, empty, conditions(1), [96] * 1, [0], Settings())[0]
+    assert not np.array_equal(plain, generate(network, empty, conditions(1), [96] * 1, [0], Settings(guidance=3.0))[0])
 
 
 def test_drawing_follows_the_probabilities_and_top_p() -> None:

@@ -59,10 +59,10 @@ def generate(
     network: NoteNetwork,
     prompts: Sequence[Notes],
     conditions: Conditions,
-    end: int,
+    ends: Sequence[int],
     seeds: Sequence[int],
     settings: Settings,
-    progress: Callable[[int], object] = lambda step: None,
+    progress: Callable[[float], object] = lambda share: None,
 ) -> list[Notes]:
     """Continue pieces, all at once.
 
@@ -71,27 +71,27 @@ def generate(
         prompts: the notes to continue, the onset of the first bar 0; empty to start from nothing.
         conditions: what the pieces shall be, `[batch]`; tempo and metre must be set. Only its families play, unless
             they are left out.
-        end: the last onset, steps.
+        ends: for each piece the step before which its notes begin.
         seeds: random seed of each piece.
         settings: how to sample.
-        progress: called with the least onset so far, steps.
+        progress: called with the share that is done, 0 to 1.
 
     Returns:
         Each prompt with its continuation, of the metre, tempo and key in the conditions, without overlaps.
     """
-    writer = PieceWriter(network, prompts, conditions, end, seeds, settings)
+    writer = PieceWriter(network, prompts, conditions, ends, seeds, settings)
     while writer.unfinished():
         writer.write_note()
-        progress(writer.reached())
+        progress(writer.share())
     return [without_overlaps(piece) for piece in writer.pieces()]
 
 
 class PieceWriter:
     """The pieces while they are written. All have the same prompt length in notes, or are written one by one."""
 
-    def __init__(self, network: NoteNetwork, prompts: Sequence[Notes], conditions: Conditions, end: int,
+    def __init__(self, network: NoteNetwork, prompts: Sequence[Notes], conditions: Conditions, ends: Sequence[int],
                  seeds: Sequence[int], settings: Settings) -> None:  # fmt: skip
-        self.end, self.settings, self.conditions = end, settings, conditions
+        self.ends, self.settings, self.conditions = torch.tensor(ends), settings, conditions
         self.random = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.written: list[dict[str, Tensor]] = []
         self.prompts = list(prompts)
@@ -114,12 +114,12 @@ class PieceWriter:
         self.together = torch.full_like(self.together, 1)
 
     def unfinished(self) -> bool:
-        """Whether a piece has not reached the end."""
-        return self.reached() < self.end
+        """Whether a piece has not reached its end."""
+        return bool((self.last["onset"] < self.ends).any())
 
-    def reached(self) -> int:
-        """The least onset of the last notes, steps."""
-        return int(self.last["onset"].min())
+    def share(self) -> float:
+        """The share of the piece that is the least advanced, 0 to 1."""
+        return min(float((self.last["onset"] / self.ends).min()), 1.0)
 
     def write_note(self) -> None:
         """Choose the five fields of one note in each piece, and read it."""
@@ -166,7 +166,7 @@ class PieceWriter:
         return kept
 
     def pieces(self) -> list[Notes]:
-        """The notes of each piece up to the end."""
+        """The notes of each piece up to its end."""
         return [self._piece(row) for row in range(len(self.prompts))]
 
     def _piece(self, row: int) -> Notes:
@@ -180,7 +180,7 @@ class PieceWriter:
         notes["bar"], notes["tempo"] = int(self.conditions.bar[row]), int(self.conditions.tempo[row])
         notes["key"] = 12 * int(self.conditions.minor[row] == 1)
         joined = np.concatenate([self.prompts[row], notes])
-        return np.asarray(joined[joined["onset"] < self.end])
+        return np.asarray(joined[joined["onset"] < int(self.ends[row])])
 
 
 def matrix_of(notes: Notes) -> npt.NDArray[np.int64]:
