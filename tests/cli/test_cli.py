@@ -61,7 +61,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """Runs a command line in an empty folder; gives what it printed, and fails if it failed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["musiccli"])
-    monkeypatch.setattr(TensorBoardFigures, "_draw", lambda *args: None)  # `trained` draws; here they only take time
+    monkeypatch.setattr(TensorBoardFigures, "draw", lambda *args: None)  # `trained` draws; here they only take time
 
     def call(*args: str) -> str:
         capsys.readouterr()

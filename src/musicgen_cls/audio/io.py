@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from musicgen_cls.audio.libsndfile import TRUNCATED, cut_short
 from musicgen_cls.audio.mono import Block, MonoMix
 from musicgen_cls.audio.mono import Waveform as Waveform
 from musicgen_cls.errors import RATES_HZ, AudioError, UnreachableError
+from musicgen_cls.files import writing
 
 log = logging.getLogger(__name__)
 
@@ -235,6 +237,20 @@ def to_pcm(waveform: Waveform) -> Pcm:
     """Float samples of full scale 1, `[samples]`, to int16, rounded and clipped at full scale."""
     pcm: Pcm = np.clip(np.rint(waveform * PCM_SCALE), -PCM_SCALE, PCM_SCALE - 1).astype(np.int16)
     return pcm
+
+
+def write_wav(path: Path, waveform: Waveform, sample_rate: int) -> None:
+    """Write a waveform `[samples]`, full scale 1, as a wav file of 16 bits; its name appears only when it is complete.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    import soundfile
+
+    wav = BytesIO()  # in memory first, since libsndfile does not report a full disk
+    soundfile.write(wav, to_pcm(waveform), sample_rate, format="WAV", subtype="PCM_16")
+    with writing(path) as temporary:
+        temporary.write_bytes(wav.getvalue())
 
 
 def from_pcm(pcm: Pcm) -> Waveform:

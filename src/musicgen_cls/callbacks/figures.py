@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,36 @@ _PAGE = 16  # windows on the page of spectrograms
 _PLAYED, _PLAYED_S = 4, 10  # number of mistakes with audio, and seconds of each
 
 
-class TensorBoardFigures(Callback):
+class EpochFigures(Callback, ABC):
+    """Draws for TensorBoard, on one process, every few epochs.
+
+    Args:
+        every_n_epochs: number of epochs between drawings; the last epoch is always drawn.
+    """
+
+    def __init__(self, every_n_epochs: int = 5) -> None:
+        self.every_n_epochs = every_n_epochs
+
+    @abstractmethod
+    def draw(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Draw what the last validation (`val`) or test (`test`) found, on `trainer.logger.experiment`."""
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw every few epochs."""
+        if not trainer.sanity_checking and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+            self.draw_once(trainer, pl_module, "val")
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the last epoch."""
+        self.draw_once(trainer, pl_module, "val")
+
+    def draw_once(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Draw on one process, if it logs to TensorBoard."""
+        if trainer.is_global_zero and isinstance(trainer.logger, TensorBoardLogger):
+            self.draw(trainer, pl_module, stage)
+
+
+class TensorBoardFigures(EpochFigures):
     """Draws confusion matrix, spectrograms and precision-recall curves after validation and test.
 
     After a test, it also logs audio of the most confident mistakes.
@@ -31,7 +61,7 @@ class TensorBoardFigures(Callback):
     """
 
     def __init__(self, every_n_epochs: int = 5) -> None:
-        self.every_n_epochs = every_n_epochs
+        super().__init__(every_n_epochs)
         self._page: dict[str, torch.Tensor] | None = None
 
     def on_validation_batch_end(
@@ -58,18 +88,9 @@ class TensorBoardFigures(Callback):
         """Keep some windows of the batch."""
         self._keep(batch, batch_idx)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw every few epochs."""
-        if not trainer.sanity_checking and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
-            self._draw(trainer, pl_module, "val")
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the last epoch."""
-        self._draw(trainer, pl_module, "val")
-
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the test."""
-        self._draw(trainer, pl_module, "test")
+        self.draw_once(trainer, pl_module, "test")
 
     def _keep(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Keep a few windows of each batch, so that the page shows many tracks."""
@@ -83,17 +104,16 @@ class TensorBoardFigures(Callback):
         elif len(kept["index"]) < _PAGE:
             self._page = {name: torch.cat([kept[name], new[name]])[:_PAGE] for name in new}
 
-    def _draw(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        logger = trainer.logger
+    def draw(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Draw confusion matrix, curves and spectrograms."""
         datamodule = getattr(trainer, "datamodule", None)
-        if not (trainer.is_global_zero and isinstance(logger, TensorBoardLogger)):
-            return
+        assert isinstance(trainer.logger, TensorBoardLogger)
         assert isinstance(pl_module, GenreClassifier)
         assert isinstance(datamodule, GenreDataModule)
         scores = pl_module.results.get(stage)
         if scores is None or not np.isfinite(scores.log_probs).all():  # training diverged
             return
-        genres, step, board = datamodule.genres, trainer.global_step, logger.experiment
+        genres, step, board = datamodule.genres, trainer.global_step, trainer.logger.experiment
         confusion = confusion_matrix(scores.track_y, scores.track_pred, len(genres))
         board.add_figure(f"{stage}/confusion", plots.confusion_matrix(confusion, genres, "tracks"), step)
         board.add_figure(f"{stage}/precision_recall", plots.pr_curves(scores.y, np.exp(scores.log_probs), genres), step)
@@ -138,7 +158,7 @@ def spectrograms(page: dict[str, torch.Tensor], scores: Scores, datamodule: Genr
     return plots.spectrogram_page(decibels.numpy(), titles, list(y == pred), datamodule.window_seconds, centres_hz)
 
 
-class ContinuationFigures(Callback):
+class ContinuationFigures(EpochFigures):
     """Logs two samples of a generator during training; their names have genre, track and time of the prompt.
 
     Each sample has a figure of the waveform, with the prompt and both the real and the generated continuation, and a
@@ -149,7 +169,7 @@ class ContinuationFigures(Callback):
     """
 
     def __init__(self, every_n_epochs: int = 5) -> None:
-        self.every_n_epochs = every_n_epochs
+        super().__init__(every_n_epochs)
         self._shown: dict[str, torch.Tensor] = {}
 
     def on_validation_batch_end(
@@ -166,20 +186,13 @@ class ContinuationFigures(Callback):
             rows = [0, -1] if len(batch["genre"]) > 1 else [0]
             self._shown = {name: batch[name][rows] for name in ("context", "target", "genre", "track", "start_s")}
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw every few epochs."""
-        if not trainer.sanity_checking and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
-            self._draw(trainer, pl_module)
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the last epoch."""
-        self._draw(trainer, pl_module)
-
-    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        logger, shown = trainer.logger, self._shown
+    def draw(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Log the samples, if there was a validation."""
+        shown = self._shown
         datamodule = getattr(trainer, "datamodule", None)
-        if not (trainer.is_global_zero and isinstance(logger, TensorBoardLogger) and shown):
+        if not shown:
             return
+        assert isinstance(trainer.logger, TensorBoardLogger)
         assert isinstance(pl_module, GenreGenerator)
         assert isinstance(datamodule, GenreDataModule)
         assert datamodule.collection is not None
@@ -190,7 +203,7 @@ class ContinuationFigures(Callback):
         pieces = list(pl_module.continuations(shown["context"], shown["genre"], [0, 1][: len(shown["genre"])]))
         pl_module.network.train(training)
         generated = torch.cat(pieces, dim=1).float().cpu()  # [shown, samples]
-        rate, board, step = datamodule.sample_rate, logger.experiment, trainer.global_step
+        rate, board, step = datamodule.sample_rate, trainer.logger.experiment, trainer.global_step
         mel = LogMel(rate, 1024, 256, 80)
         prompt_samples = shown["context"].shape[1]
         for row, label in enumerate(shown["genre"].tolist()):

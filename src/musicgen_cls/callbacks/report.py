@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -111,8 +112,8 @@ def write_pair(path: Path, tests: Sequence[tuple[str, Scores]], genres: Sequence
     print(f"Side by side: {path}\n  track accuracy of {name} / track accuracy of {other}: {ratio}")
 
 
-class LossReport(Callback):
-    """Prints a generator's loss on held-out tracks at the end of a test and writes it, as `report.json`.
+class JsonReport(Callback, ABC):
+    """Prints what a test of a generator found, and writes it as `report.json`.
 
     Args:
         out: the folder; `<checkpoint's name>-test-<source>-<split>` beside the checkpoint if None.
@@ -121,28 +122,39 @@ class LossReport(Callback):
     def __init__(self, out: str | None = None) -> None:
         self.out = out
 
+    @abstractmethod
+    def describe(self, report: dict[str, Any], task: Any, datamodule: GenreDataModule) -> str:
+        """The results as text; they are added to the report, which has the facts about the test."""
+
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print and write, on one process."""
         if not trainer.is_global_zero:
             return
         datamodule = getattr(trainer, "datamodule", None)
-        assert isinstance(pl_module, GenreGenerator)
         assert isinstance(datamodule, GenreDataModule)
-        report = describe_test(trainer, datamodule) | summarise_losses(pl_module.track_losses)
-        apart = "LEAKS" if report["can_leak"] else "none of them trained on"
-        print(
-            f"\nTested on {counted(report['tracks'], 'held-out track')} of {report['source']}, split "
-            f"'{report['split']}' ({apart})"
-            f"\n  loss  {report['loss']['value']:.5f} [{report['loss']['low']:.5f}, {report['loss']['high']:.5f}]"
-            f"   {type(pl_module.network).__name__}; comparable between networks of this kind only\n",
-            *(f"  {line}.\n" for line in [*report["grouped"], *report["leaks"]]),
-            sep="\n",
-        )
+        report = describe_test(trainer, datamodule)
+        text = self.describe(report, pl_module, datamodule)
+        print(f"\n{text}", *(f"  {line}.\n" for line in [*report["grouped"], *report["leaks"]]), sep="\n")
         folder = Path(self.out) if self.out else test_folder(trainer, report)
         check_writable(folder, "--out DIR")
         with writing(folder / "report.json") as temporary:
             temporary.write_text(json.dumps(finite(report), indent=2) + "\n")
         print(f"Report:      {folder}")
+
+
+class LossReport(JsonReport):
+    """Prints a generator's loss on held-out tracks at the end of a test, and writes it as `report.json`."""
+
+    def describe(self, report: dict[str, Any], task: GenreGenerator, datamodule: GenreDataModule) -> str:
+        """The loss as text; it is added to the report."""
+        report |= summarise_losses(task.track_losses)
+        apart = "LEAKS" if report["can_leak"] else "none of them trained on"
+        return (
+            f"Tested on {counted(report['tracks'], 'held-out track')} of {report['source']}, split "
+            f"'{report['split']}' ({apart})"
+            f"\n  loss  {report['loss']['value']:.5f} [{report['loss']['low']:.5f}, {report['loss']['high']:.5f}]"
+            f"   {type(task.network).__name__}; comparable between networks of this kind only\n"
+        )
 
 
 def summarise_losses(losses: list[float]) -> dict[str, Any]:

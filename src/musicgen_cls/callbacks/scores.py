@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,22 +10,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from musicgen_cls import plots
-from musicgen_cls.audio.io import to_pcm
+from musicgen_cls.audio.io import write_wav
+from musicgen_cls.callbacks.figures import EpochFigures
 from musicgen_cls.callbacks.generations import GenerationWriter
-from musicgen_cls.callbacks.report import describe_test, test_folder
+from musicgen_cls.callbacks.report import JsonReport
+from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.notes import NoteWindows
 from musicgen_cls.errors import counted
-from musicgen_cls.files import as_path, check_writable, writing
+from musicgen_cls.files import as_path
 from musicgen_cls.formats.generations import Piece
 from musicgen_cls.metrics.form import bars_that_return
+from musicgen_cls.metrics.harmony import harmony
 from musicgen_cls.metrics.intervals import student
 from musicgen_cls.models.notes.fields import SIZES
+from musicgen_cls.notes.facts import facts_of
 from musicgen_cls.notes.joined import sound_of
-from musicgen_cls.notes.key import find_key, in_scale, key_name
+from musicgen_cls.notes.key import find_key, key_name
 from musicgen_cls.notes.midi import write_midi
 from musicgen_cls.notes.render import render
 from musicgen_cls.notes.score import Notes, transposed
@@ -130,102 +134,56 @@ def _share(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.0f} %"
 
 
-def write_wav(path: Path, waveform: npt.NDArray[np.float32], sample_rate: int) -> None:
-    """Write a recording of 16 bits, under a temporary name first."""
-    import soundfile
-
-    with writing(path) as temporary:
-        soundfile.write(temporary, to_pcm(waveform), sample_rate, format="WAV", subtype="PCM_16")
-
-
 def note_facts(notes: Notes) -> dict[str, Any]:
     """Facts about a piece, as plain values: key, tempo, number of notes, share in scale, and how well bars return."""
-    key = find_key(notes)
-    keyed = notes.copy()
-    keyed["key"] = key
-    pitched = notes["family"] != 0
-    returns = bars_that_return(notes)
+    shares = {"in_scale": harmony(notes).in_scale, "bars_that_return": bars_that_return(notes)}
     return {
-        "key": key_name(key),
-        "tempo": int(np.bincount(notes["tempo"]).argmax()),
+        "key": key_name(find_key(notes)),
+        "tempo": facts_of(notes).tempo,
         "notes": len(notes),
-        "in_scale": round(float(in_scale(keyed)[pitched].mean()), 3) if pitched.any() else None,
-        "bars_that_return": None if np.isnan(returns) else round(returns, 3),
+        **{name: None if math.isnan(value) else round(value, 3) for name, value in shares.items()},
     }
 
 
-class ScoreReport(Callback):
-    """Prints the cost of a note in bits, by genre and by field, and writes it as `report.json`.
+class ScoreReport(JsonReport):
+    """Prints the cost of a note in bits, by genre and by field, and writes it as `report.json`."""
 
-    Args:
-        out: the folder; `<checkpoint's name>-test-<source>-<split>` beside the checkpoint if None.
-    """
-
-    def __init__(self, out: str | None = None) -> None:
-        self.out = out
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print and write, on one process."""
-        if not trainer.is_global_zero:
-            return
-        datamodule = getattr(trainer, "datamodule", None)
-        assert isinstance(pl_module, NoteGenerator)
-        assert isinstance(datamodule, NoteWindows)
-        costs = {datamodule.genres[label]: bits.tolist() for label, bits in pl_module.by_genre().items()}
+    def describe(self, report: dict[str, Any], task: NoteGenerator, datamodule: GenreDataModule) -> str:
+        """The costs as text; they are added to the report."""
+        costs = {datamodule.genres[label]: bits.tolist() for label, bits in task.by_genre().items()}
         mean = np.mean(list(costs.values()), axis=0)
-        tracks = len(np.unique(datamodule.windows["test"].track))
-        report = describe_test(trainer, datamodule) | {
-            "tracks": tracks,
+        report |= {
+            "tracks": len(task.piece_bits),
             "bits_a_note": float(mean.sum()),
             "bits_by_genre": {genre: sum(bits) for genre, bits in costs.items()},
             "bits_by_field": dict(zip(SIZES, mean.tolist(), strict=True)),
-            "bits_of_pieces": pl_module.piece_bits,
+            "bits_of_pieces": task.piece_bits,
         }
         rows = [[genre, *(f"{value:.2f}" for value in (sum(bits), *bits))] for genre, bits in costs.items()]
         rows.append(["mean of genres", *(f"{value:.2f}" for value in (mean.sum(), *mean))])
-        spread = student(pl_module.piece_bits)
-        print(
-            f"\nTested on {counted(tracks, 'held-out piece')} of {report['source']}, split '{report['split']}': bits a "
-            f"note of {type(pl_module.network).__name__}\n",
-            as_text(["genre", "all", *SIZES], rows),
-            f"\n  mean of pieces {spread.value:.2f} [{spread.low:.2f}, {spread.high:.2f}]\n",
-            *(f"  {line}." for line in [*report["grouped"], *report["leaks"]]),
-            sep="\n",
+        spread = student(task.piece_bits)
+        return (
+            f"Tested on {counted(report['tracks'], 'held-out piece')} of {report['source']}, split "
+            f"'{report['split']}': bits a note of {type(task.network).__name__}\n\n"
+            f"{as_text(['genre', 'all', *SIZES], rows)}\n\n"
+            f"  mean of pieces {spread.value:.2f} [{spread.low:.2f}, {spread.high:.2f}]\n"
         )
-        folder = Path(self.out) if self.out else test_folder(trainer, report)
-        check_writable(folder, "--out DIR")
-        with writing(folder / "report.json") as temporary:
-            temporary.write_text(json.dumps(report, indent=2) + "\n")
-        print(f"Report:      {folder}")
 
 
-class ScoreFigures(Callback):
+class ScoreFigures(EpochFigures):
     """Logs a piece of each genre during training: its piano roll, and 10 s of its recording.
 
     Args:
         every_n_epochs: number of epochs between pieces; the last epoch always has some.
     """
 
-    def __init__(self, every_n_epochs: int = 5) -> None:
-        self.every_n_epochs = every_n_epochs
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw every few epochs."""
-        if not trainer.sanity_checking and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
-            self._draw(trainer, pl_module)
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the last epoch."""
-        self._draw(trainer, pl_module)
-
-    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        logger = trainer.logger
+    def draw(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Log the cost of a note by genre, and the pieces."""
         datamodule = getattr(trainer, "datamodule", None)
-        if not (trainer.is_global_zero and isinstance(logger, TensorBoardLogger)):
-            return
         assert isinstance(pl_module, NoteGenerator)
         assert isinstance(datamodule, NoteWindows)
-        board, step = logger.experiment, trainer.global_step
+        assert isinstance(trainer.logger, TensorBoardLogger)
+        board, step = trainer.logger.experiment, trainer.global_step
         for label, bits in pl_module.by_genre().items():
             board.add_scalar(f"bits/{datamodule.genres[label]}", float(bits.sum()), step)
         wanted = datamodule.wanted_of_each_genre()

@@ -75,7 +75,7 @@ def write_midi(notes: Notes, path: Path) -> None:
         at = 0 if row == 0 else int(notes["onset"][row]) - int(notes["place"][row])
         score.time_signatures.append(symusic.TimeSignature(max(at, 0) * 40, *metre(int(notes["bar"][row]))))
     with writing(path) as temporary:
-        score.dump_midi(temporary)
+        temporary.write_bytes(score.dumps_midi())
 
 
 def metre(bar: int) -> tuple[int, int]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 
 from msgspec import Struct
 
-from musicgen_cls.audio.io import to_pcm
+from musicgen_cls.audio.io import write_wav
 from musicgen_cls.errors import check_positive, check_rate
 from musicgen_cls.files import as_path, cache_root
 from musicgen_cls.sources.base import Track
-from musicgen_cls.sources.synthetic_files import SyntheticSource, write_whole
+from musicgen_cls.sources.synthetic_files import SyntheticSource
 from musicgen_cls.synth import render as synth
 from musicgen_cls.synth.styles import GENRES
 
@@ -76,9 +75,6 @@ class SyntheticGenres(SyntheticSource):
         return Recipe(VERSION, self.seed, self.sample_rate, float(self.seconds))
 
     def _make(self, track: Track, index: int) -> None:
-        import soundfile
-
         waveform = synth.render(track.genre, index, seed=self.seed, seconds=self.seconds, sample_rate=self.sample_rate)
-        wav = BytesIO()  # in memory first, since libsndfile does not report a full disk
-        soundfile.write(wav, to_pcm(waveform), self.sample_rate, format="WAV", subtype="PCM_16")
-        write_whole(track.path, wav.getvalue())
+        track.path.parent.mkdir(parents=True, exist_ok=True)
+        write_wav(track.path, waveform, self.sample_rate)

@@ -23,6 +23,10 @@ LEFT_OUT = (0.1, 0.2, 0.2, 0.2, 0.3)
 """How often genre, tempo, metre, mode and instruments are left out in training, so that each can be left out later."""
 
 
+Costs = dict[int, dict[int, Tensor]]
+"""For each genre and piece the sum of bits by field, and the number of notes, `[6]`."""
+
+
 class NoteGenerator(Task):
     """Trains a network to predict the next note, and generates pieces.
 
@@ -82,8 +86,8 @@ class NoteGenerator(Task):
         self.families = tuple(FAMILIES.index(name) for name in named)
         self.sampling = Settings(temperature, top_p, guidance)
         self.network: NoteNetwork = network(num_classes)
-        self.costs: dict[int, dict[int, Tensor]] = {}
-        """For each genre and piece the sum of bits by field, and the number of notes, of the last test."""
+        self.costs: Costs = {}
+        """Those of the last validation or test."""
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """The mean cost of a note of a batch, with some conditions left out, bits."""
@@ -199,11 +203,15 @@ class NoteGenerator(Task):
         bits, _ = self._cost(batch, conditions_of(batch["tokens"], batch["genre"]))
         real = (batch["tokens"][..., 8] > 0).sum(1)
         totals = torch.cat([bits.sum(1), real[:, None]], dim=1).cpu()
-        for label, track, total in zip(batch["genre"].tolist(), batch["track"].tolist(), totals, strict=True):
-            own = self.costs.setdefault(label, {})
-            own[track] = own.get(track, torch.zeros(6)) + total
+        rows = zip(batch["genre"].tolist(), batch["track"].tolist(), totals, strict=True)
+        self.costs = joined([self.costs, *({label: {track: total}} for label, track, total in rows)])
 
     def _summarise(self, stage: str) -> None:
+        """Gather the costs from all processes, and log the mean over genres."""
+        if self.trainer.world_size > 1:
+            gathered: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(gathered, self.costs)
+            self.costs = joined(gathered)
         of_genre = self.by_genre()
         if not of_genre:
             return
@@ -211,3 +219,14 @@ class NoteGenerator(Task):
         self.log(f"{stage}_loss", mean.sum(), prog_bar=stage == "val", sync_dist=True)
         for number, field in enumerate(SIZES):
             self.log(f"{stage}_bits/{field}", mean[number], sync_dist=True)
+
+
+def joined(parts: Sequence[Costs]) -> Costs:
+    """The costs of several processes together; a piece can be in more than one of them."""
+    total: Costs = {}
+    for part in parts:
+        for label, pieces in part.items():
+            own = total.setdefault(label, {})
+            for track, cost in pieces.items():
+                own[track] = own.get(track, torch.zeros(len(cost))) + cost
+    return total

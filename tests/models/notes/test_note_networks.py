@@ -179,6 +179,11 @@ def test_each_piece_has_its_own_end() -> None:
     assert short["onset"].max() < 96 < 860 < long["onset"].max() < 960
 
 
+def test_the_shortest_piece_has_a_note() -> None:
+    found = generate(made("transformer"), [np.zeros(0, NOTE)] * 8, conditions(8), [1] * 8, range(8), Settings())
+    assert all(len(piece) and not piece["onset"].any() for piece in found)
+
+
 def test_only_the_instruments_that_are_asked_for_play() -> None:
     families = torch.zeros(2, 12)
     families[0, [2, 5]] = 1.0  # the second piece leaves them out

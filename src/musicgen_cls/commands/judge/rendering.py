@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from musicgen_cls.audio.io import to_pcm
+from musicgen_cls.audio.io import write_wav
 from musicgen_cls.commands.judge.music import rate_and_seconds
 from musicgen_cls.commands.judge.scores import Scores
-from musicgen_cls.files import cache_root, safe_name, writing
+from musicgen_cls.files import cache_root, safe_name
 from musicgen_cls.notes.render import render
 from musicgen_cls.notes.score import Notes, length_seconds
 
@@ -35,7 +35,6 @@ def render_real(held_out: Scores, generated: Path, seed: int) -> Path:
     Raises:
         AudioError: a generated recording is damaged.
     """
-    import soundfile
     from tqdm import tqdm
 
     facts = [rate_and_seconds(file) for file in sorted(generated.glob("*/*.wav"))]
@@ -51,8 +50,7 @@ def render_real(held_out: Scores, generated: Path, seed: int) -> Path:
     for path, notes in tqdm(pieces, desc="Rendering real scores", unit="score"):
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            with writing(path) as temporary:
-                soundfile.write(temporary, to_pcm(render(notes, rate, seconds)), rate, format="WAV", subtype="PCM_16")
+            write_wav(path, render(notes, rate, seconds), rate)
     return folder
 
 

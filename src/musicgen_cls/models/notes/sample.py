@@ -78,6 +78,7 @@ def generate(
 
     Returns:
         Each prompt with its continuation, of the metre, tempo and key in the conditions, without overlaps.
+        A piece has at least one note.
     """
     writer = PieceWriter(network, prompts, conditions, ends, seeds, settings)
     while writer.unfinished():
@@ -149,8 +150,11 @@ class PieceWriter:
         if name == "step":
             logits[self.together >= MOST_TOGETHER, 0] = -math.inf
             to_next_beat = GRID - self.last["onset"] % GRID
-            early = torch.arange(SIZES["step"]) < to_next_beat[:, None]
+            steps = torch.arange(SIZES["step"])
+            early = steps < to_next_beat[:, None]
             logits = logits.masked_fill(early & (self.in_beat >= MOST_IN_BEAT)[:, None], -math.inf)
+            if not (self.written or len(self.prompts[0])):  # each piece has a note
+                logits = logits.masked_fill(steps >= self.ends[:, None], -math.inf)
         if name == "family":
             logits = self._only(logits)
         return pick(logits / self.settings.temperature, self.settings.top_p, self.random)
