@@ -116,6 +116,7 @@ def test_predict_by_genre_alone(checkpoint: Path, run: Run, scores: Path) -> Non
     lines = [json.loads(line) for line in Path("generated/continuations.jsonl").read_text().splitlines()]
     assert [line["genre"] for line in lines] == ["jazz", "jazz", "metal", "metal"]
     assert "bars that return" in out
+    assert "fewer than 200: it is hardly trained" in out
     for line in lines:
         path = Path("generated") / line["score"]
         notes = read_midi(path)

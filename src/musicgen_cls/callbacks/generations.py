@@ -103,7 +103,7 @@ class GenerationWriter(Callback):
             folder = folder if self.overwrite else next(f for f in _numbered(self.requested) if self._may_use(f))
             check_writable(folder, "--out DIR")
             _announce(_datamodule(trainer).prompts, pl_module, folder)
-            if self.trained and (warning := training_warning(self.trained["steps"])):
+            if self.trained and (warning := training_warning(self.trained["steps"], self.KIND.LEAST_STEPS)):
                 print(f"Warning:     {warning}")
             tidy(folder)  # else the first new line is appended to a line that a kill cut short
         self.out = trainer.strategy.broadcast(folder)

@@ -19,7 +19,10 @@ _NAME_BYTES = 255  # the longest file name of common file systems
 _REMEDY = "delete that line, and predict generates its recording again"
 
 MIN_STEPS = 1000
-"""With fewer training steps, a generator is hardly trained."""
+"""With fewer training steps, a generator of waveforms is hardly trained."""
+
+MIN_STEPS_OF_NOTES = 200
+"""The same for a generator of notes; it learns from some thousand notes in a step."""
 
 Count = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0)]
@@ -53,6 +56,9 @@ class Continuation(Recording, frozen=True, kw_only=True):
     training, None if unknown. `loudness_db` has one value for each second.
     """
 
+    LEAST_STEPS: ClassVar[int] = MIN_STEPS
+    """With fewer training steps, the generator is hardly trained."""
+
     genre: str
     prompt: str
     prompt_id: str
@@ -68,6 +74,8 @@ class Continuation(Recording, frozen=True, kw_only=True):
 class Piece(Continuation, frozen=True, kw_only=True):
     """A line about a generated piece of notes: `score` is its MIDI file; `prompt` is empty if it continues nothing."""
 
+    LEAST_STEPS: ClassVar[int] = MIN_STEPS_OF_NOTES
+
     score: str
     key: str
     tempo: Count
@@ -79,13 +87,11 @@ class Piece(Continuation, frozen=True, kw_only=True):
 Kind = TypeVar("Kind", bound=Recording)
 
 
-def training_warning(steps: int) -> str:
-    """A warning about a generator that was trained for fewer than `MIN_STEPS` steps; an empty string for others."""
-    if steps >= MIN_STEPS:
+def training_warning(steps: int, least: int = MIN_STEPS) -> str:
+    """A warning about a generator that was trained for fewer than `least` steps; an empty string for others."""
+    if steps >= least:
         return ""
-    return (
-        f"the generator was trained for {counted(steps, 'step')} only, fewer than {MIN_STEPS:,}: it is hardly trained"
-    )
+    return f"the generator was trained for {counted(steps, 'step')} only, fewer than {least:,}: it is hardly trained"
 
 
 def read_lines(folder: Path, kind: type[Kind]) -> list[Kind]:

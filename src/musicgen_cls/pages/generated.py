@@ -60,7 +60,7 @@ def write_generated_page(folder: Path, lines: Sequence[Continuation], settings: 
         "generated.html",
         folder=folder.resolve().name,
         facts=_facts(there, settings),
-        warning=training_warning(steps) if steps is not None else "",
+        warning=training_warning(steps, there[0].LEAST_STEPS) if steps is not None else "",
         genres=[(genre, counts[genre], counts[genre] - len(part), part) for genre, part in cards.items()],
         shown=shown,
         prompted=any(line.prompt for line in there),

@@ -7,7 +7,7 @@ import os
 from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 from msgspec import Struct
@@ -30,6 +30,9 @@ class SyntheticSource(Source):
         per_genre: files in a genre.
         seconds: length of a file.
     """
+
+    MAKING: ClassVar[str] = "Rendering synthetic tracks"
+    """What the progress bar says while files are made."""
 
     def __init__(self, per_genre: int, seconds: float) -> None:
         self._per_genre = per_genre
@@ -100,7 +103,7 @@ class SyntheticSource(Source):
         pool = ThreadPoolExecutor(os.cpu_count() or 1)
         try:
             jobs = [pool.submit(self._make, track, int(track.id.rpartition(".")[2])) for track in missing]
-            for job in tqdm(as_completed(jobs), total=len(jobs), desc="Rendering synthetic tracks", unit="track"):
+            for job in tqdm(as_completed(jobs), total=len(jobs), desc=self.MAKING, unit="track"):
                 job.result()
         finally:
             pool.shutdown(cancel_futures=True)

@@ -44,6 +44,8 @@ class SyntheticScores(SyntheticSource):
 
     suffixes = SUFFIXES
 
+    MAKING = "Composing synthetic scores"
+
     def __init__(
         self, pieces_per_genre: int = 100, seconds: float = 60.0, seed: int = 0, folder: str | None = None
     ) -> None:

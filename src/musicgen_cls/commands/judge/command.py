@@ -20,7 +20,7 @@ from musicgen_cls.commands.judge.scores import score_files
 from musicgen_cls.commands.judge.verdict import format_measures, format_verdicts, measure_rows
 from musicgen_cls.errors import UsageError, check_not_negative
 from musicgen_cls.files import as_path, check_writable, writing
-from musicgen_cls.formats.generations import training_warning
+from musicgen_cls.formats.generations import MIN_STEPS, MIN_STEPS_OF_NOTES, training_warning
 from musicgen_cls.pages.judgement import write_judgement
 from musicgen_cls.pages.pairs import write_pairs
 
@@ -100,7 +100,11 @@ def _found(scores: JudgedScores | None, recordings: Recordings | None, note: str
         **({"scores": scores.report} if scores else {}),
         "targets": [row for part in parts for row in part.targets],
         "generators": made,
-        "notes": [*filter(None, [note]), *(own for part in parts for own in part.notes), *_training_notes(made)],
+        "notes": [
+            *filter(None, [note]),
+            *(own for part in parts for own in part.notes),
+            *_training_notes(made, scores),
+        ],
     }
 
 
@@ -133,9 +137,14 @@ def _checkpoint(scores: JudgedScores | None, recordings: Recordings | None) -> s
     return known[0] if len(known) == 1 else None
 
 
-def _training_notes(generators: Sequence[dict[str, Any]]) -> list[str]:
+def _training_notes(generators: Sequence[dict[str, Any]], scores: JudgedScores | None) -> list[str]:
     """A note on each generator that was trained for few steps."""
-    warnings = {g["name"]: training_warning(g["steps"]) for g in generators if g["steps"] is not None}
+    least = {column.name: MIN_STEPS_OF_NOTES for column in (scores.generated if scores else [])}
+    warnings = {
+        made["name"]: training_warning(made["steps"], least.get(made["name"], MIN_STEPS))
+        for made in generators
+        if made["steps"] is not None
+    }
     return [f"{name}: {warning}" for name, warning in warnings.items() if warning]
 
 
