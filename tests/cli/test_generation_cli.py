@@ -1,10 +1,8 @@
 """Generators through the command line: fit, test, predict, resume, one genre after another."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -306,15 +304,6 @@ class TestPredict:
         assert not list(Path("generated").rglob(".*"))
         assert run(*args)[0] == 0
         assert len(wavs(Path("generated"))) == 4
-
-    def test_two_processes_share_the_work(self, checkpoint, tmp_path):
-        trainer = ["--trainer.devices", "2", "--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
-        command = [sys.executable, "-m", "musicgen_cls", "predict", "--ckpt_path", checkpoint, *trainer]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        done = subprocess.run([*map(str, command)], cwd=tmp_path, capture_output=True, text=True, env=environment)
-        assert done.returncode == 0, done.stderr[-2000:]
-        assert len(wavs(tmp_path / "generated")) == 4
-        assert len((tmp_path / "generated/continuations.jsonl").read_text().splitlines()) == 4
 
 
 ODD_GENRE = "Old-Time / Historic"

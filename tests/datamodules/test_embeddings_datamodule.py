@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from musicgen_cls.datamodules import Embeddings
-from musicgen_cls.errors import CheckpointError, UsageError
+from musicgen_cls.datamodules import Embeddings, embeddings
+from musicgen_cls.errors import CheckpointError, SplitError, UsageError
 from musicgen_cls.pretrained import WEIGHTS, load
 from musicgen_cls.pretrained.embedder import Embedder
 from musicgen_cls.sources.folder import Folder
@@ -45,6 +45,12 @@ def test_audio_gives_what_the_store_holds(music: Path):
     from_audio = data.network_input(torch.from_numpy(pcm.copy())[None])
     assert torch.allclose(from_audio, data.network_input(stored), atol=2e-3)
     assert data.first_seconds(row, 1.0).shape == (16000,)
+
+
+def test_an_impossible_split_is_an_error_before_anything_is_embedded(music: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(embeddings, "embed_collection", lambda *args: pytest.fail("embedded"))
+    with pytest.raises(SplitError, match="split 'official'"):
+        opened(music, split="official")
 
 
 def test_side_by_side_and_layers(music: Path):

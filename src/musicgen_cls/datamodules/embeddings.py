@@ -15,6 +15,7 @@ from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.collection.collection import Collection
 from musicgen_cls.collection.embeddings import embed_collection
 from musicgen_cls.datamodules.audio import AudioDataModule
+from musicgen_cls.datamodules.division import match_genres
 from musicgen_cls.datamodules.export import ExportedInput
 from musicgen_cls.datamodules.front_end import FrontEnd, RowFrontEnd
 from musicgen_cls.errors import CheckpointError, UsageError, check_positive
@@ -167,6 +168,8 @@ class Embeddings(AudioDataModule):
     def read_tracks(self) -> Collection:
         """Decode and embed the files of the source that are not in the stores yet."""
         self.audio = self.collect_audio(SHORTEST_S)
+        if self.split != "segment":  # an impossible split is an error now, and not after minutes of embedding
+            self.sides_of(match_genres(self.audio, self.genres, self.location))
         window = to_samples(self.seconds, self.sample_rate)
         return embed_collection(
             self.audio, window, [self._embedder(number, name) for number, name in enumerate(self.backbones)]

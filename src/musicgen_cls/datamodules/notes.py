@@ -165,10 +165,10 @@ class NoteWindows(GenreDataModule):
         for row in np.unique(self.windows["train"].track):
             own = found[self.collection.tracks[row].genre]
             if len(own) < PRESETS:
-                own.append(preset_of(self._piece(int(row))))
+                own.append(preset_of(self.piece(int(row))))
         return found
 
-    def _piece(self, row: int) -> Notes:
+    def piece(self, row: int) -> Notes:
         """The notes of a row of the collection."""
         assert self.collection is not None
         start = int(self.collection.offset[row])

@@ -175,20 +175,27 @@ class TrackDataModule(DataModuleInterface, LightningDataModule, ABC):
         if self.split == "segment":
             every = self.lay_windows(collection, rows, None)
             return division.divide_windows(every, self.genres, self.fractions, self.split_seed, self.location)
+        sides = self.sides_of(collection)
+        if self.listed is None and (left_out := sum(sides[row] is None for row in rows)):
+            log.warning("split '%s' leaves out %d tracks: not listed, or of unknown artists", self.split, left_out)
+        rows_of = {side: [row for row in rows if sides[row] == side] for side in SIDES}
+        return {side: self.lay_windows(collection, rows_of[self.side_of_tracks(side)], side) for side in SIDES}
+
+    def sides_of(self, collection: Collection) -> Sequence[Side | None]:
+        """Side of every track; None for those that a list, or an unknown artist, leaves out. Not for split 'segment'.
+
+        Raises:
+            SplitError: the tracks cannot be divided so.
+        """
         if is_list(self.split):
             root = self._source().location if self.source is not None else self.location.parent
             self.listed = division.divide_by_list(collection, self.split, root)
-            sides = self.listed.sides
         elif self.split == "official" and self.source is not None and self.source.OFFICIAL_CAN_LEAK:
             rule = self.fractions, self.split_seed
             self.listed = division.divide_officially(collection, self.source, *rule, self.location)
-            sides = self.listed.sides
         else:
-            sides = self._sides(collection.tracks)
-            if left_out := sum(sides[row] is None for row in rows):
-                log.warning("split '%s' leaves out %d tracks: not listed, or of unknown artists", self.split, left_out)
-        rows_of = {side: [row for row in rows if sides[row] == side] for side in SIDES}
-        return {side: self.lay_windows(collection, rows_of[self.side_of_tracks(side)], side) for side in SIDES}
+            return self._sides(collection.tracks)
+        return self.listed.sides
 
     def _sides(self, tracks: Sequence[Track]) -> list[Side | None]:
         """Side of every track, including those of unused genres, so that the sides do not depend on `genres`."""

@@ -17,8 +17,7 @@ from musicgen_cls.models.generators.waveform_rnn import WaveformRNN
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
-
-QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+from note_checkpoint import QUIET, note_checkpoint
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -60,3 +59,9 @@ def generator(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("generator") / "generator.ckpt"
     trainer.save_checkpoint(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def notes_generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a generator of notes, of jazz and metal."""
+    return note_checkpoint(tmp_path_factory.mktemp("notes"))

@@ -16,6 +16,8 @@ from musicgen_cls import untrained
 from musicgen_cls.commands.listen.answer import Limits
 from musicgen_cls.commands.listen.models import choices
 from musicgen_cls.commands.listen.page import POLICY, Application
+from musicgen_cls.notes.composed import compose
+from musicgen_cls.notes.midi import read_midi, write_midi
 from musicgen_cls.synth.render import render
 
 PLAYS = """async () => {
@@ -28,6 +30,8 @@ PLAYS = """async () => {
     return [sound.currentTime / sound.duration,
             ...[...document.querySelectorAll("#answer .cursor")].map(cursor => parseFloat(cursor.style.left) / 100)];
 }"""
+
+PLAYERS = "[...document.querySelectorAll('.continued audio')]"
 
 BLOCKED = """() => new Promise(done => {
     document.addEventListener("securitypolicyviolation", event => done(event.blockedURI));
@@ -47,10 +51,11 @@ class Opened:
 
 
 @pytest.fixture(scope="module")
-def application(trained: Path, generator: Path) -> Iterator[Application]:
+def application(trained: Path, generator: Path, notes_generator: Path) -> Iterator[Application]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(untrained, "checkpoint", lambda *_: trained)
-        made = Application(choices([str(trained), str(generator)], threshold=0.0), Limits(max_mb=1, max_minutes=0.2))
+        checkpoints = [str(trained), str(generator), str(notes_generator)]
+        made = Application(choices(checkpoints, threshold=0.0), Limits(max_mb=1, max_minutes=0.2))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -126,9 +131,24 @@ def test_a_generator_continues_the_song(opened: Opened, songs: Path) -> None:
     dropped(opened, songs / "metal" / "1.wav", ".answer")
     opened.page.get_by_role("button", name="Continue", exact=True).click()
     opened.page.wait_for_selector(".continued")
-    players = "[...document.querySelectorAll('.continued audio')]"
-    opened.page.wait_for_function(f"{players}.every(sound => sound.duration > 0)")
-    assert opened.page.evaluate(f"{players}.map(sound => sound.duration)") == pytest.approx([0.5, 10.0], abs=0.01)
+    opened.page.wait_for_function(f"{PLAYERS}.every(sound => sound.duration > 0)")
+    assert opened.page.evaluate(f"{PLAYERS}.map(sound => sound.duration)") == pytest.approx([0.5, 10.0], abs=0.01)
+
+
+def test_a_generator_of_notes_continues_a_score(opened: Opened, tmp_path: Path) -> None:
+    write_midi(compose("jazz", 9, seconds=8.0), tmp_path / "tune.mid")
+    assert "a generator of notes can continue it" in dropped(opened, tmp_path / "tune.mid", ".message")
+    opened.page.get_by_label("Generator", exact=True).click()
+    opened.page.get_by_role("option", name="notes.ckpt").click()
+    opened.page.get_by_role("button", name="Continue", exact=True).click()
+    opened.page.wait_for_selector(".continued:has-text('tune.mid') a[download]")
+    opened.page.wait_for_function(f"{PLAYERS}.every(sound => sound.duration > 0)")
+    prompt, whole = opened.page.evaluate(f"{PLAYERS}.map(sound => sound.duration)")
+    assert prompt < whole == pytest.approx(10.0, abs=3.0)  # the last notes sound on
+    assert opened.page.evaluate("document.querySelector('.continued img[alt^=\"piano roll\"]').naturalWidth") > 100
+    with opened.page.expect_download() as download:
+        opened.page.click(".continued a[download]")
+    assert len(read_midi(download.value.path().rename(tmp_path / "continued.mid"))) > 10
 
 
 def test_the_mistakes_of_a_report_play_and_arrows_choose(opened: Opened) -> None:

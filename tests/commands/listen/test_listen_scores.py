@@ -21,15 +21,9 @@ from musicgen_cls.errors import CheckpointError, MusicClsError
 from musicgen_cls.notes import transcribe
 from musicgen_cls.notes.composed import compose
 from musicgen_cls.notes.midi import read_midi, write_midi
-from note_checkpoint import note_checkpoint
 from sine_network import sine_network, write_tones
 
 LIMITS = Limits(max_mb=50, max_minutes=10)
-
-
-@pytest.fixture(scope="module")
-def notes_generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return note_checkpoint(tmp_path_factory.mktemp("notes"))
 
 
 @pytest.fixture(scope="module")
