@@ -32,7 +32,7 @@ NOTES_A_SECOND = 10
 def notes_a_second(network: NoteNetwork, batch: int, notes: int, cache: bool = True) -> float:
     """Notes of all pieces a second; without a cache, the network reads all notes again for each note."""
     one = torch.ones(batch, dtype=torch.int64)
-    conditions = Conditions(one * 0, one * 120, one * 48, one * 0, torch.ones(batch, 12))
+    conditions = Conditions(one * 0, one * 120, one * 48, one * 0, torch.ones(batch, 12), one * 4.0)
     with torch.inference_mode():
         writer = PieceWriter(
             network.eval(), [np.zeros(0, NOTE)] * batch, conditions, [1 << 30] * batch, range(batch), Settings()

@@ -169,7 +169,9 @@ def test_a_checkpoint_knows_what_training_pieces_are_like(folder: Path, tmp_path
 def test_a_preset_is_what_most_notes_have() -> None:
     piece = song(1)
     piece["tempo"][:20], piece["family"][:2] = 60, 5
-    assert preset_of(piece) == (101, 48, 0, 0b101)
+    tempo, bar, key, families, density = preset_of(piece, 40)
+    assert (tempo, bar, key, families) == (101, 48, 0, 0b101)
+    assert density == pytest.approx(40 / ((int(piece["onset"][39]) - int(piece["onset"][0])) / 12))
 
 
 def test_a_prompt_has_the_first_bars_from_the_bar_of_the_first_note(folder: Path, tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ class ScoreWriter(GenerationWriter):
             "guidance": task.sampling.guidance,
             "tempo": task.tempo,
             "instruments": task.instruments,
+            "density": task.density,
             "soundfont": self.soundfont,
         }
 

@@ -36,8 +36,8 @@ SHORTEST = 16
 PRESETS = 64
 """Training pieces of each genre whose tempo, metre, mode and instruments a checkpoint keeps."""
 
-Preset = tuple[int, int, int, int]
-"""Tempo, beats per minute; length of a bar, steps; key, see `NOTE`; the families that play, as bits."""
+Preset = tuple[int, int, int, int, float]
+"""Tempo, beats per minute; length of a bar, steps; key, see `NOTE`; the families that play, as bits; notes a beat."""
 
 
 class NoteWindows(GenreDataModule):
@@ -165,7 +165,7 @@ class NoteWindows(GenreDataModule):
         for row in np.unique(self.windows["train"].track):
             own = found[self.collection.tracks[row].genre]
             if len(own) < PRESETS:
-                own.append(preset_of(self.piece(int(row))))
+                own.append(preset_of(self.piece(int(row)), self.notes))
         return found
 
     def piece(self, row: int) -> Notes:
@@ -223,13 +223,13 @@ class NoteWindows(GenreDataModule):
     def wanted(self, genre: str, prompt: Notes, position: int) -> tuple[Wanted, int]:
         """What a piece shall be, as its prompt or as a training piece; and the semitones that move it to its key."""
         label = self.genres.index(genre)
-        known = self.presets.get(genre) or [(120, 4 * GRID, 0, 0)]
+        known = self.presets.get(genre) or [(120, 4 * GRID, 0, 0, 0.0)]
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         drawn = known[np.random.default_rng((seed, position)).integers(len(known))]
-        tempo, bar, key, played = preset_of(prompt) if len(prompt) else drawn
+        tempo, bar, key, played, density = preset_of(prompt, self.notes) if len(prompt) else drawn
         families = tuple(number for number in range(len(FAMILIES)) if played >> number & 1)
         back = from_c(key) if self.to_c else 0
-        return Wanted(label, tempo, bar, key >= 12, families, transposed(prompt, -back)), back
+        return Wanted(label, tempo, bar, key >= 12, families, density, transposed(prompt, -back)), back
 
     def _genres_for(self, path: Path | None) -> list[str]:
         """The genres in which a file is continued: that of its folder, else all; all without a file."""
@@ -241,8 +241,13 @@ class NoteWindows(GenreDataModule):
         return NoteDataset(self.collection, self.windows[side], self.notes)
 
 
-def preset_of(notes: Notes) -> Preset:
-    """Tempo, metre and mode that most notes of a piece have, and the families that play at least a fiftieth of them."""
+def preset_of(notes: Notes, window: int) -> Preset:
+    """Tempo, metre and mode that most notes of a piece have, and the families that play at least a fiftieth of them.
+
+    The density is that of the first notes, as many as a window has.
+    """
     tempo, bar, key = (int(np.bincount(notes[name]).argmax()) for name in ("tempo", "bar", "key"))
     played = np.bincount(notes["family"], minlength=12) >= len(notes) / 50
-    return tempo, bar, key, int(np.sum(1 << np.flatnonzero(played)))
+    onset = notes["onset"][:window].astype(np.int64)
+    beats = max(int(onset[-1] - onset[0]), GRID) / GRID
+    return tempo, bar, key, int(np.sum(1 << np.flatnonzero(played))), len(onset) / beats

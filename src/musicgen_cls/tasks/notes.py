@@ -19,8 +19,8 @@ from musicgen_cls.notes.families import FAMILIES
 from musicgen_cls.notes.score import Notes, onset_seconds, step_seconds
 from musicgen_cls.tasks.base import Schedule, Task
 
-LEFT_OUT = (0.1, 0.2, 0.2, 0.2, 0.3)
-"""How often genre, tempo, metre, mode and instruments are left out in training, so that each can be left out later."""
+LEFT_OUT = (0.1, 0.2, 0.2, 0.2, 0.3, 0.3)
+"""How often genre, tempo, metre, mode, instruments and density are left out in training, so that they can be later."""
 
 
 Costs = dict[int, dict[int, Tensor]]
@@ -42,10 +42,11 @@ class NoteGenerator(Task):
         bars: the same in bars, instead of `seconds`.
         temperature: below 1 for more probable notes, above 1 for less probable ones.
         top_p: draw each field only from the most probable classes whose probabilities add up to `top_p`.
-        guidance: weight of genre, tempo, metre and instruments; 1 as trained, more to make them clearer.
+        guidance: weight of genre, tempo, metre, instruments and density; 1 as trained, more to make them clearer.
         tempo: beats per minute, 20 to 255; that of the prompt, or of a training piece of the genre, if not set.
         instruments: families that play, such as `[piano, bass, drums]`; those of the prompt, or of a training piece of
             the genre, if not set.
+        density: notes a beat; those of the prompt, or of a training piece of the genre, if not set.
         num_classes: number of genres; on the command line it comes from the datamodule.
     """
 
@@ -66,6 +67,7 @@ class NoteGenerator(Task):
         guidance: float = 1.0,
         tempo: int | None = None,
         instruments: list[str] | str | None = None,
+        density: float | None = None,
         num_classes: int | None = None,
     ) -> None:
         if num_classes is None:
@@ -73,6 +75,7 @@ class NoteGenerator(Task):
         settings = dict(locals())
         super().__init__({name: settings[name] for name in settings if name not in ("self", "__class__")})
         check_positive("--model.", seconds=seconds, temperature=temperature, bars=1 if bars is None else bars)
+        check_positive("--model.", density=1 if density is None else density)
         if not 0 < top_p <= 1:
             raise UsageError(f"--model.top_p {top_p}: must be more than 0 and at most 1")
         if tempo is not None and not 20 <= tempo <= 255:
@@ -82,7 +85,7 @@ class NoteGenerator(Task):
             if name not in FAMILIES:
                 raise UsageError(f"--model.instruments {name}: no such family; use {', '.join(FAMILIES)}")
         self.seconds, self.bars, self.tempo = seconds, bars, tempo
-        self.instruments = instruments
+        self.instruments, self.density = instruments, density
         self.families = tuple(FAMILIES.index(name) for name in named)
         self.sampling = Settings(temperature, top_p, guidance)
         self.network: NoteNetwork = network(num_classes)
@@ -92,7 +95,7 @@ class NoteGenerator(Task):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """The mean cost of a note of a batch, with some conditions left out, bits."""
         conditions = conditions_of(batch["tokens"], batch["genre"])
-        drop = torch.rand(len(batch["genre"]), 5, device=self.device) < torch.tensor(LEFT_OUT, device=self.device)
+        drop = torch.rand(len(batch["genre"]), 6, device=self.device) < torch.tensor(LEFT_OUT, device=self.device)
         bits, notes = self._cost(batch, conditions.without(drop))
         loss = bits.sum() / notes
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=notes, sync_dist=True)
@@ -160,6 +163,7 @@ class NoteGenerator(Task):
             torch.tensor([one.bar for one in wanted]),
             torch.tensor([int(one.minor) for one in wanted]),
             families,
+            torch.tensor([self.density or one.density for one in wanted]),
         )
         ends = [
             self._end(one, self.seconds if seconds is None else seconds, None if seconds else self.bars)

@@ -78,7 +78,7 @@ def test_reading_note_by_note_gives_the_costs_of_training(name: str) -> None:
 def test_a_note_costs_the_same_whatever_follows(name: str) -> None:
     network, notes = made(name), tokens(piece(1))
     conditions = Conditions(torch.tensor([0]), torch.tensor([100]), torch.tensor([48]), torch.tensor([0]),
-                            torch.ones(1, 12))  # fmt: skip
+                            torch.ones(1, 12), torch.tensor([4.0]))  # fmt: skip
     whole = network.bits(notes, conditions)
     assert torch.allclose(network.bits(notes[:, :30], conditions), whole[:, :30], atol=1e-4)
 
@@ -88,7 +88,7 @@ def test_a_note_costs_the_same_whatever_follows(name: str) -> None:
 def test_the_probabilities_of_a_field_add_up_to_one(name: str) -> None:
     network = made(name)
     nothing = torch.tensor([-1])
-    conditions = Conditions(nothing, nothing * 0, torch.tensor([48]), nothing, torch.zeros(1, 12))
+    conditions = Conditions(nothing, nothing * 0, torch.tensor([48]), nothing, torch.zeros(1, 12), torch.zeros(1))
     total = network.reader(conditions, nothing * 0, torch.tensor([48])).logits("step", {}).softmax(-1).sum()
     assert float(total) == pytest.approx(1.0, abs=1e-5)
 
@@ -142,7 +142,7 @@ def test_rotation_depends_on_the_difference_of_positions_only() -> None:
 
 def conditions(batch: int, bar: int = 48) -> Conditions:
     one = torch.ones(batch, dtype=torch.int64)
-    return Conditions(one * 0, one * 120, one * bar, one * 0, torch.ones(batch, 12))
+    return Conditions(one * 0, one * 120, one * bar, one * 0, torch.ones(batch, 12), one * 3.0)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -235,7 +235,8 @@ def test_counts_make_a_note_cheaper() -> None:
 def test_conditions_that_are_left_out_do_not_matter() -> None:
     network, notes = made("transformer"), tokens(piece(1))
     state = conditions_of(notes, torch.tensor([0]))
-    other = Conditions(state.genre + 1, state.tempo * 2, state.bar - 12, 1 - state.minor, 1 - state.families)
+    other = Conditions(state.genre + 1, state.tempo * 2, state.bar - 12, 1 - state.minor, 1 - state.families,
+                       state.density * 2)  # fmt: skip
     with torch.inference_mode():
         assert not torch.allclose(network.bits(notes, state), network.bits(notes, other))
         assert torch.equal(network.bits(notes, state.nothing()), network.bits(notes, other.nothing()))

@@ -10,10 +10,10 @@ from musicgen_cls.commands.judge.scores import Scores
 from musicgen_cls.commands.judge.verdict import percent, ratio, target
 from musicgen_cls.tables import as_text
 
-RETURNING = 0.25
-"""Share of a bar that an earlier bar has, on average, in music with form."""
+RETURNING = 0.75
+"""Bars return at least so many times as well as in real scores."""
 
-IN_SCALE, ENDLESS = "notes in scale", "notes without an end"
+IN_SCALE, FORM, ENDLESS = "notes in scale", "bars that return", "notes without an end"
 
 _WITHIN = (
     "onsets return after a beat",
@@ -36,8 +36,9 @@ def note_targets(real: Scores, ours: Scores) -> list[dict[str, Any]]:
         low, high = theirs[name]["p5"], theirs[name]["p95"]
         rows.append(target(name, _cell(own[name]), f"{low:.3g} to {high:.3g}, real 5 to 95 %",
                            low <= own[name]["value"] <= high))  # fmt: skip
-    returning = own["bars that return"]
-    rows.append(target("bars that return", _cell(returning), f">= {RETURNING}", _at_least(returning, RETURNING)))
+    returning, wanted = own[FORM], theirs[FORM]
+    rows.append(target(FORM, _cell(returning), f">= {RETURNING} times real, {_cell(wanted)}",
+                       _at_least(returning, wanted, RETURNING)))  # fmt: skip
     endless, most = own[ENDLESS], theirs[ENDLESS]["high"] or theirs[ENDLESS]["value"]
     rows.append(target(ENDLESS, _cell(endless), f"<= {most:.3g}, as real", endless["value"] <= most))
     if RUN in own:
@@ -89,5 +90,5 @@ def _near(found: dict[str, Any] | None, wanted: dict[str, Any] | None, most: flo
     return found is not None and wanted is not None and abs(found["value"] - wanted["value"]) <= most
 
 
-def _at_least(found: dict[str, Any] | None, least: float) -> bool:
-    return found is not None and bool(found["value"] >= least)
+def _at_least(found: dict[str, Any] | None, wanted: dict[str, Any] | None, times: float) -> bool:
+    return found is not None and wanted is not None and bool(found["value"] >= times * wanted["value"])

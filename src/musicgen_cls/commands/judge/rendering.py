@@ -12,10 +12,11 @@ from musicgen_cls.audio.io import write_wav
 from musicgen_cls.commands.judge.music import rate_and_seconds
 from musicgen_cls.commands.judge.scores import Scores
 from musicgen_cls.files import cache_root, safe_name
+from musicgen_cls.metrics.excerpts import excerpt
 from musicgen_cls.notes.render import render
 from musicgen_cls.notes.score import Notes, length_seconds
 
-VERSION = 1
+VERSION = 2
 """Raise when the same scores sound different, so that older recordings are not used."""
 
 _OF_A_GENRE, _IN_ALL = 10, 40  # scores that are rendered: at least these of a genre, and together
@@ -23,6 +24,8 @@ _OF_A_GENRE, _IN_ALL = 10, 40  # scores that are rendered: at least these of a g
 
 def render_real(held_out: Scores, generated: Path, seed: int) -> Path:
     """Render real scores of each genre that are as long as the shortest generated recording, at its sample rate.
+
+    They begin with their first bar that has notes.
 
     Args:
         held_out: the real scores.
@@ -39,7 +42,8 @@ def render_real(held_out: Scores, generated: Path, seed: int) -> Path:
 
     facts = [rate_and_seconds(file) for file in sorted(generated.glob("*/*.wav"))]
     rate, seconds = facts[0][0], min(seconds for _, seconds in facts)
-    chosen = {genre: _chosen(own, len(held_out.pieces), seconds, seed) for genre, own in held_out.pieces.items()}
+    begun = {genre: [excerpt(notes, None, None) for notes in own] for genre, own in held_out.pieces.items()}
+    chosen = {genre: _chosen(own, len(begun), seconds, seed) for genre, own in begun.items()}
     recipe = blake2b(f"{VERSION} {rate} {seconds}".encode(), digest_size=8)
     for own in chosen.values():
         for notes in own:

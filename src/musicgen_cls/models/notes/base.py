@@ -13,9 +13,13 @@ from torch import Tensor, nn
 from musicgen_cls.models.notes.fields import SIZES, Columns
 from musicgen_cls.models.notes.form import LAGS, Lookback
 from musicgen_cls.notes.families import DRUMS, FAMILIES
+from musicgen_cls.notes.score import GRID
 
 TEMPOS = 16
 """Classes of tempo, 16 beats per minute each."""
+
+DENSITIES = 12
+"""Classes of density; each begins at about 1.4 times as many notes a beat as the one before."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Conditions:
     """What a piece shall be; each is None-like where it is left out, so that guidance works.
 
     `genre` int64 `[batch]`, -1 if left out; `tempo` beats per minute, 0 if left out; `bar` length of a bar, steps, 0 if
-    left out; `minor` 0, 1 or -1; `families` float `[batch, 12]`, all 0 if left out.
+    left out; `minor` 0, 1 or -1; `families` float `[batch, 12]`, all 0 if left out; `density` notes a beat, float
+    `[batch]`, 0 if left out.
     """
 
     genre: Tensor
@@ -31,11 +36,12 @@ class Conditions:
     bar: Tensor
     minor: Tensor
     families: Tensor
+    density: Tensor
 
     def without(self, drop: Tensor) -> Conditions:
-        """Conditions with some left out: `drop` bool `[batch, 5]`, in the order above."""
-        left_out = (-1, 0, 0, -1, 0)
-        values = (self.genre, self.tempo, self.bar, self.minor, self.families)
+        """Conditions with some left out: `drop` bool `[batch, 6]`, in the order above."""
+        left_out = (-1, 0, 0, -1, 0, 0)
+        values = (self.genre, self.tempo, self.bar, self.minor, self.families, self.density)
         kept = [
             torch.where(drop[:, i, None] if value.dim() == 2 else drop[:, i], torch.full_like(value, empty), value)
             for i, (value, empty) in enumerate(zip(values, left_out, strict=True))
@@ -44,7 +50,7 @@ class Conditions:
 
     def nothing(self) -> Conditions:
         """All conditions left out."""
-        return self.without(torch.ones(len(self.genre), 5, dtype=torch.bool, device=self.genre.device))
+        return self.without(torch.ones(len(self.genre), 6, dtype=torch.bool, device=self.genre.device))
 
 
 def conditions_of(notes: Tensor, genre: Tensor) -> Conditions:
@@ -52,7 +58,9 @@ def conditions_of(notes: Tensor, genre: Tensor) -> Conditions:
     real = notes[..., 8] > 0
     families = torch.zeros(len(notes), len(FAMILIES) + 1, device=notes.device)
     families.scatter_(1, torch.where(real, notes[..., 6], len(FAMILIES)), 1.0)
-    return Conditions(genre, notes[:, 0, 4], notes[:, 0, 3], (notes[:, 0, 5] >= 12).long(), families[:, :-1])
+    beats = (notes[:, -1, 0] - notes[:, 0, 0]).clamp(min=GRID) / GRID
+    minor = (notes[:, 0, 5] >= 12).long()
+    return Conditions(genre, notes[:, 0, 4], notes[:, 0, 3], minor, families[:, :-1], real.sum(1) / beats)
 
 
 class NoteNetwork(nn.Module, ABC):
@@ -105,6 +113,7 @@ class ConditionEmbedding(nn.Module):
         self.bar = nn.Embedding(256, dim, padding_idx=0)
         self.mode = nn.Embedding(3, dim, padding_idx=2)
         self.families = nn.Linear(len(FAMILIES), dim, bias=False)
+        self.density = nn.Embedding(DENSITIES + 1, dim, padding_idx=0)
 
     def forward(self, conditions: Conditions) -> Tensor:
         """The sum of the embeddings of what is set."""
@@ -112,8 +121,14 @@ class ConditionEmbedding(nn.Module):
         tempo = torch.where(conditions.tempo > 0, conditions.tempo // 16 + 1, 0)
         mode = torch.where(conditions.minor < 0, 2, conditions.minor)
         total: Tensor = self.genre(genre) + self.tempo(tempo) + self.bar(conditions.bar) + self.mode(mode)
-        total = total + self.families(conditions.families)
+        total = total + self.families(conditions.families) + self.density(density_class(conditions.density))
         return total
+
+
+def density_class(density: Tensor) -> Tensor:
+    """The class of densities, notes a beat: 1 to `DENSITIES`, 0 for 0."""
+    found = (2 * torch.log2(1 + density)).round().long().clamp(1, DENSITIES)
+    return torch.where(density > 0, found, 0)
 
 
 class NoteEmbedding(nn.Module):
