@@ -172,8 +172,8 @@ def test_predict_continues_a_score_in_its_key_and_tempo(checkpoint: Path, run: R
     )
 
 
-def test_tempo_and_instruments_can_be_chosen(checkpoint: Path, run: Run) -> None:
-    options = ["--model.tempo", 77, "--model.instruments", "[piano, bass]", "--model.bars", 2]
+def test_tempo_instruments_and_density_can_be_chosen(checkpoint: Path, run: Run) -> None:
+    options = ["--model.tempo", 77, "--model.instruments", "[piano, bass]", "--model.bars", 2, "--model.density", 3.5]
     assert run("predict", checkpoint, "--genre", "jazz", *options)[0] == 0
     notes = read_midi(Path("generated/jazz/jazz.00000.mid"))
     assert set(notes["tempo"]) == {77}
@@ -188,6 +188,7 @@ BAD = {
     "a share above one": (["--model.top_p", "1.5"], "at most 1"),
     "no length": (["--model.seconds", "0"], "--model.seconds"),
     "no bars": (["--model.bars", "0"], "--model.bars"),
+    "no notes": (["--model.density", "0"], "--model.density 0"),
     "a file that is not there": (["gone.mid"], "no such file"),
     "a file that is no score": (["text.mid"], "text.mid: not a MIDI file"),
     "a score as long as the piece": (["{song}", "--model.seconds", "1"], "--model.seconds 1: the prompt alone has"),

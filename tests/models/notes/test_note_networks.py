@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from musicgen_cls.models.notes.base import Conditions, NoteNetwork, conditions_of
+from musicgen_cls.models.notes.base import Conditions, NoteNetwork, conditions_of, density_class
 from musicgen_cls.models.notes.fields import LENGTHS, SIZES, before_first, columns_of, duration_class, velocity_of
 from musicgen_cls.models.notes.form import LAGS, look_back
 from musicgen_cls.models.notes.markov import NoteMarkov
@@ -240,6 +240,17 @@ def test_conditions_that_are_left_out_do_not_matter() -> None:
     with torch.inference_mode():
         assert not torch.allclose(network.bits(notes, state), network.bits(notes, other))
         assert torch.equal(network.bits(notes, state.nothing()), network.bits(notes, other.nothing()))
+
+
+def test_the_density_of_a_window() -> None:
+    notes = tokens(piece(1))
+    beats = float(notes[0, -1, 0] - notes[0, 0, 0]) / 12
+    assert conditions_of(notes, torch.tensor([0])).density.tolist() == pytest.approx([80 / beats])
+    filled = torch.cat([notes, torch.zeros(1, 40, 9, dtype=torch.int64)], dim=1)
+    filled[:, 80:, 0] = notes[:, -1:, 0]  # as a short window is filled up
+    assert conditions_of(filled, torch.tensor([0])).density.tolist() == pytest.approx([80 / beats])
+    classes = density_class(torch.tensor([0.0, 0.01, 1.0, 3.0, 7.0, 1000.0]))
+    assert classes.tolist() == [0, 1, 2, 4, 6, 12]
 
 
 def test_a_start_is_no_note() -> None:

@@ -43,8 +43,8 @@ class Settings:
 class Wanted(Struct, frozen=True):  # not a dataclass, which Lightning refuses in a batch
     """What a piece shall be: label of its genre, tempo in beats per minute, length of a bar in steps, mode, families.
 
-    `density` is the number of notes a beat, 0 if it does not matter. `prompt` is what it begins with, in C; without notes
-    it begins with nothing.
+    `density` is the number of notes a beat, 0 if it does not matter. `prompt` is what it begins with, in C; without
+    notes it begins with nothing.
     """
 
     genre: int
