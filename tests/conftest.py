@@ -214,7 +214,8 @@ def _encode(
         moving = container.add_stream("mpeg4", rate=5, width=32, height=32, pix_fmt="yuv420p") if video else None
         layout = layout or {1: "mono", 2: "stereo"}[samples.shape[1]]
         stream = container.add_stream(codec, rate=rate, layout=layout)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T, np.float32), format="fltp", layout=layout)
+        packed = np.ascontiguousarray(samples, np.float32).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=layout)
         frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
         kinds = {kind.name for kind in stream.codec_context.codec.audio_formats or ()}
         kind = next((kind for kind in ("fltp", "flt", "s16p", "s16") if kind in kinds), stream.format.name)

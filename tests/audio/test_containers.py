@@ -117,6 +117,20 @@ def test_the_audio_of_a_video(tmp_path, song, encode, name):
     assert len(read(path, RATE)) == pytest.approx(len(song), abs=2100)
 
 
+@pytest.mark.parametrize(("layout", "channels"), [("5.1", 6), ("7.1", 8)])
+def test_each_channel_has_its_own_samples(tmp_path, encode, layout, channels):
+    """PyAV finds planes that are none in a frame of eight or more channels, and reading these ends the process."""
+    levels = 0.05 * np.arange(1, channels + 1)
+    tone = np.sin(2 * np.pi * 60 * np.arange(RATE) / RATE)[:, None] * levels
+    with Container(encode(tmp_path / "a.m4a", tone, RATE, "aac", layout=layout)) as container:
+        blocks = list(container.blocks(1 << 20))
+    samples = np.concatenate([block.samples for block in blocks])
+    assert samples.shape[1] == channels
+    assert len(blocks[0].speakers) == channels
+    found = np.sqrt(2 * (samples[5000:40000] ** 2).mean(axis=0))
+    np.testing.assert_allclose(found, levels, rtol=0.1)
+
+
 @pytest.mark.parametrize("block", [101, 5000])
 def test_blocks_add_up_to_the_whole(tmp_path, monkeypatch, song, encode, block):
     path = encode(tmp_path / "a.m4a", song, RATE, "aac")

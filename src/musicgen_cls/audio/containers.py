@@ -33,6 +33,7 @@ _WITH_LENGTH = frozenset(  # formats with the length in their headers
     ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "asf", "ape", "tta", "wv", "wav", "aiff", "flac")
 )
 _CONTAINER_CLOCK = 1_000_000  # FFmpeg gives the length of a whole file in microseconds
+_PLANAR = {"u8p": "u1", "s16p": "i2", "s32p": "i4", "s64p": "i8", "fltp": "f4", "dblp": "f8"}
 _MOST_LOST = 0.05  # share of damaged packets that is left out
 
 
@@ -156,8 +157,13 @@ class Container:
 
 def _samples(frame: Any) -> npt.NDArray[np.float32]:
     """The samples of a frame, float32 `[frames, channels]`, full scale 1."""
-    array: npt.NDArray[Any] = frame.to_ndarray()
-    samples = array.T if frame.format.is_planar else array.reshape(-1, len(frame.layout.channels))
+    channels = len(frame.layout.channels)
+    if frame.format.is_planar:
+        # PyAV 18 finds planes after the last one if there are eight or more, so that `to_ndarray` reads foreign memory
+        kind = _PLANAR[frame.format.name]
+        samples = np.stack([np.frombuffer(plane, kind, frame.samples) for plane in frame.planes[:channels]], axis=1)
+    else:
+        samples = frame.to_ndarray().reshape(-1, channels)
     if samples.dtype == np.uint8:
         samples = (samples.astype(np.float32) - 128) / 128
     elif samples.dtype.kind == "i":
