@@ -62,7 +62,7 @@ class NoteGenerator(Task):
         warmup: float = 0.05,
         seconds: float = 30.0,
         bars: int | None = None,
-        temperature: float = 0.95,
+        temperature: float = 0.9,
         top_p: float = 0.9,
         guidance: float = 1.0,
         tempo: int | None = None,
