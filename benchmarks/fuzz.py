@@ -92,7 +92,7 @@ def write_container(path: Path, codec: str, layout: str = "mono") -> None:
 
 
 def write_png(path: Path) -> None:
-    """A mel spectrogram as a picture."""
+    """A mel spectrogram as an image."""
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 48), dtype=np.uint8)).save(path)
 
 

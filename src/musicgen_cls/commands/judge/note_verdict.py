@@ -11,7 +11,7 @@ from musicgen_cls.commands.judge.verdict import percent, ratio, target
 from musicgen_cls.tables import as_text
 
 RETURNING = 0.75
-"""Bars return at least so many times as well as in real scores."""
+"""Lowest share of the bars that return in real scores."""
 
 IN_SCALE, FORM, ENDLESS = "notes in scale", "bars that return", "notes without an end"
 
