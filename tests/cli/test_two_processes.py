@@ -1,6 +1,6 @@
-"""Two processes that `torchrun` or a cluster starts: they share training, tests and generation of all generators.
+"""Two processes that `torchrun` or a cluster starts: they share training, tests, generation and prediction.
 
-`test_cli.py` has classifiers, and two processes that Lightning starts.
+`test_cli.py` trains a classifier in two processes that Lightning starts.
 """
 
 from __future__ import annotations
@@ -15,15 +15,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from lightning.pytorch import Trainer
 
 from musicgen_cls.__main__ import main
+from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.datamodules.waveform import WaveformWindows
+from musicgen_cls.models.classifiers.vgg import VGG
 from musicgen_cls.models.generators.waveform_rnn import WaveformRNN
 from musicgen_cls.notes.composed import compose
 from musicgen_cls.notes.midi import write_midi
 from musicgen_cls.sources.folder import Folder
+from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
 from note_checkpoint import QUIET as QUIETLY
 
@@ -52,9 +56,10 @@ def run_as_two(commands: Sequence[Sequence[object]], folder: Path) -> None:
 
 
 def report_of(folder: Path) -> dict[str, Any]:
-    """The report without the places of files."""
-    found = json.loads((folder / "report.json").read_text())
-    return {name: value for name, value in found.items() if name not in ("checkpoint", "loss", "bits")}
+    """The report, without the place of the checkpoint."""
+    found: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    del found["checkpoint"]
+    return found
 
 
 @pytest.fixture
@@ -80,7 +85,20 @@ def waveforms(songs: Path, tmp_path: Path) -> Path:
     return tmp_path / "waveforms.ckpt"
 
 
-def test_generators(scores: Path, waveforms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def classifier(music: Path, tmp_path: Path) -> Path:
+    """A checkpoint of a classifier."""
+    data = MelSlices(Folder(str(music)), windows_per_track=2, fractions=(0.25, 0.25, 0.5), batch_size=5)
+    task = GenreClassifier(partial(VGG, width=2), num_classes=3)
+    trainer = Trainer(max_steps=1, accelerator="cpu", limit_val_batches=0, **QUIETLY)
+    trainer.fit(task, data)
+    trainer.save_checkpoint(tmp_path / "classifier.ckpt")
+    return tmp_path / "classifier.ckpt"
+
+
+def test_they_share_the_work(
+    scores: Path, waveforms: Path, classifier: Path, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The report of two processes is that of one, and each piece is there once, and as one process makes it."""
     source = ["--data.source", "MidiFolder", "--data.source.root", scores, "--data.fractions", "[0.5, 0.25, 0.25]"]
     size = ["--data.notes", "48", "--data.batch_size", "4", "--model.network.dim", "16", "--model.network.layers", "1"]
@@ -91,17 +109,23 @@ def test_generators(scores: Path, waveforms: Path, tmp_path: Path, monkeypatch: 
             ["fit", "--config", "score_rnn", *source, *size, *steps, *TWO],
             ["predict", NOTES, *short, "--out", "two", *TWO],
             ["predict", waveforms, "--data.samples_per_prompt", "2", "--out", "sounds", *TWO],
+            ["predict", classifier, music / "jazz", music / "blues" / "0.wav", *TWO],
         ],
         tmp_path,
     )
     assert len(list((tmp_path / "sounds").rglob("*.wav"))) == 4
     assert len((tmp_path / "sounds" / "continuations.jsonl").read_text().splitlines()) == 4
+    rows = pd.read_csv(tmp_path / "predictions/predictions.csv")
+    assert sorted(rows.file) == sorted(map(str, [*(music / "jazz").iterdir(), music / "blues" / "0.wav"]))
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["musiccli"])
     assert main(["test", "--ckpt_path", NOTES, "--out", "tested", *QUIET]) == 0
     (written,) = (tmp_path / "lightning_logs").rglob("report.json")
-    assert report_of(tmp_path / "tested") == report_of(written.parent)
+    reports = [report_of(tmp_path / "tested"), report_of(written.parent)]
+    for name in ("bits_a_note", "bits_by_field", "bits_by_genre", "bits_of_pieces"):  # sums in another order
+        assert reports[0].pop(name) == pytest.approx(reports[1].pop(name), rel=1e-5)
+    assert reports[0] == reports[1]
     assert main(["predict", NOTES, *short, "--out", "one", *QUIET]) == 0
     files = {path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.mid")}
     assert files == {path.relative_to(tmp_path / "two") for path in (tmp_path / "two").rglob("*.mid")}
