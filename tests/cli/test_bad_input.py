@@ -240,7 +240,7 @@ class TestWords:
             (["--data.n_mels", "-1"], "--data.n_mels -1: must be more than 0"),
             (["--trainer.max_epochs", "many"], "trainer.max_epochs: 'many' is none of int, null"),
             (["--trainer.precision", "bf16-mix"], "did you mean 'bf16-mixed'?"),
-            (["--data.batch_size", "many"], "batch_size: 'many' is not of type int"),
+            (["--data.batch_size", "many"], "batch_size: 'many' is not a whole number"),
             (["--data.batch_size", "0"], "--data.batch_size 0: must be more than 0"),
             (["--data.seconds", "-2"], "--data.seconds -2.0: must be more than 0"),
             (["--model.lr", "-1"], "--model.lr -1.0: must be more than 0"),

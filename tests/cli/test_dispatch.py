@@ -67,7 +67,7 @@ def test_a_config_sets_options_and_the_command_line_overrides_them(command, tmp_
     ("args", "said"),
     [
         ([], "missing: first; musiccli COMMAND --help explains it"),
-        (["a", "--count", "x"], "count: 'x' is not of type int"),
+        (["a", "--count", "x"], "count: 'x' is not a whole number"),
         (["a", "--count"], "--count: has no value; give one, as --count VALUE"),
         (["--first="], "--first: the value is empty"),
     ],

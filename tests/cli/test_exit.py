@@ -108,7 +108,7 @@ def test_an_exit_of_the_command_is_kept() -> None:
             'Parser key "network":\n - Expected a dot import path string: VGGG',
             "network: no class 'VGGG'; did you mean 'VGG'?",
         ),
-        ("Parser key \"n\": Expected a <class 'int'>. Got value: x", "n: 'x' is not of type int"),
+        ("Parser key \"n\": Expected a <class 'int'>. Got value: x", "n: 'x' is not a whole number"),
         ("the following arguments are required: out", "missing: out; musiccli COMMAND --help explains it"),
         (
             "Parser key \"source\": Given value: NestedArg(key='root', val='x')",

@@ -46,7 +46,7 @@ def train(
         (["--out=x", "song.mp3"], "no option 'song.mp3'"),
         ([], "missing: out; musiccli COMMAND --help explains it"),
         (["--out"], "--out: has no value; give one, as --out VALUE"),
-        (["--out=x", "--steps=two"], "steps: 'two' is not of type int"),
+        (["--out=x", "--steps=two"], "steps: 'two' is not a whole number"),
         (["--out=x", "--kind=cpuu"], "kind: 'cpuu' is not one of cpu, gpu; did you mean 'cpu'?"),
         (["--out=x", "--size=al"], "size: 'al' is none of Literal['all'], int; did you mean 'all'?"),
         (["--out=x", "--network=VGGG"], "network: no class 'VGGG'; did you mean 'VGG'?"),

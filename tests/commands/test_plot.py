@@ -159,7 +159,7 @@ def test_genres_of_a_collection(tmp_path, capsys):
         (["bad.wav", "--sample_rate", "0"], "--sample_rate 0: "),
         (["bad.wav", "--sample_rate", "4000000"], "must be from 4000 to 96000"),
         (["tone.wav", "--out", "taken"], "tone.wav.png: a folder; name a file to write"),
-        (["bad.wav", "--sample_rate", "fast"], "'fast' is not of type int"),
+        (["bad.wav", "--sample_rate", "fast"], "'fast' is not a whole number"),
         (["bad.wav", "--jobs", "0"], "--jobs 0: must be from 1 to 256"),
         (["bad.wav", "--jobs", "-7"], "--jobs -7: must be from 1 to 256"),
         (["bad.wav", "--out", ""], "--out: the value is empty"),

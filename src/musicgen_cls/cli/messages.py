@@ -72,8 +72,11 @@ def explain(message: str, options: Collection[str] = (), classes: Iterable[str] 
         near = nearest(found[2].strip(), re.findall(r"'([^']*)'", kinds))
         return f"{key}'{found[2].strip()}' is none of {one_line(kinds)}{near}"
     if found := _TYPE.search(message):
-        return f"{key}'{found[2]}' is not of type {found[1]}"
+        return f"{key}'{found[2]}' is not {_KINDS.get(found[1], f'of type {found[1]}')}"
     return one_line(message.removeprefix("Parser key ").replace('"config": ', "--config: "))
+
+
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
 
 
 def _group(found: Match[str]) -> str:

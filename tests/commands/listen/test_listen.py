@@ -298,7 +298,7 @@ class TestCommand:
         [
             (["--port", "0"], "--port 0: must be from 1 to 65535, such as 7860"),
             (["--port", "70000"], "--port 70000: must be from 1 to 65535"),
-            (["--port", "seven"], "port: 'seven' is not of type int"),
+            (["--port", "seven"], "port: 'seven' is not a whole number"),
             (["--host", "no host"], "--host no host: not an address"),
             (["--host", "192.0.2.1"], "--host 192.0.2.1: not an address of this machine; use 127.0.0.1"),
             (["--max_mb", "0"], "--max_mb 0.0: must be more than 0"),
