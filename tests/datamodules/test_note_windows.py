@@ -10,7 +10,7 @@ import torch
 
 from musicgen_cls.datamodules.note_tokens import Louder, ToC, Transposed, unpacked
 from musicgen_cls.datamodules.notes import NoteWindows, preset_of
-from musicgen_cls.errors import SourceError, UsageError
+from musicgen_cls.errors import CheckpointError, SourceError, UsageError
 from musicgen_cls.models.notes.fields import COLUMNS
 from musicgen_cls.notes.midi import read_midi, write_midi
 from musicgen_cls.notes.score import NOTE, Notes, notes_of, transposed
@@ -164,6 +164,23 @@ def test_a_checkpoint_knows_what_training_pieces_are_like(folder: Path, tmp_path
     assert [one.genre for one in batch["wanted"]] == [0, 0]
     assert all((one.tempo, one.bar, one.families) in {(p[0], p[1], (0, 2)) for p in state["presets"]["folk"]}
                for one in batch["wanted"])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "presets",
+    [
+        None,
+        {"folk": [(120, 48, 0, 1)]},
+        {"folk": [(120, 48, 0, 1, "dense")]},
+        [1],
+        {1: []},
+        {"folk": [(0, 48, 0, 1, 2.0)]},
+    ],
+)
+def test_a_checkpoint_with_other_training_pieces(folder: Path, tmp_path: Path, presets: object) -> None:
+    state = windows(folder, tmp_path).state_dict() | {"presets": presets}
+    with pytest.raises(CheckpointError, match="its training pieces are not described as in this version"):
+        NoteWindows(genres=["folk", "jazz"]).load_state_dict(state)
 
 
 def test_a_preset_is_what_most_notes_have() -> None:

@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+import msgspec
 import numpy as np
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -22,7 +24,7 @@ from musicgen_cls.datamodules.front_end import FrontEnd
 from musicgen_cls.datamodules.note_prompts import NOTHING, Prompt, prompt_files, read_prompt
 from musicgen_cls.datamodules.note_tokens import Louder, NoteDataset, ToC, Transposed, unpacked
 from musicgen_cls.datamodules.waveform import PromptBatches
-from musicgen_cls.errors import SourceError, UsageError, check_positive
+from musicgen_cls.errors import CheckpointError, SourceError, UsageError, check_positive
 from musicgen_cls.models.notes.sample import Wanted
 from musicgen_cls.notes.families import FAMILIES
 from musicgen_cls.notes.key import from_c
@@ -36,7 +38,9 @@ SHORTEST = 16
 PRESETS = 64
 """Training pieces of each genre whose tempo, metre, mode and instruments a checkpoint keeps."""
 
-Preset = tuple[int, int, int, int, float]
+_Byte, _Key = Annotated[int, Meta(ge=1, le=255)], Annotated[int, Meta(ge=0, le=23)]
+_Families = Annotated[int, Meta(ge=0, lt=1 << len(FAMILIES))]
+Preset = tuple[_Byte, _Byte, _Key, _Families, Annotated[float, Meta(ge=0)]]
 """Tempo, beats per minute; length of a bar, steps; key, see `NOTE`; the families that play, as bits; notes a beat."""
 
 
@@ -155,8 +159,18 @@ class NoteWindows(GenreDataModule):
         return {**super().state_dict(), "presets": self.presets or self._presets_of_training()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load the state that `state_dict` returned."""
-        self.presets = {genre: [tuple(one) for one in found] for genre, found in state_dict["presets"].items()}
+        """Load the state that `state_dict` returned.
+
+        Raises:
+            CheckpointError: it has no training pieces, or describes them in another way.
+        """
+        try:
+            self.presets = msgspec.convert(state_dict.get("presets"), dict[str, list[Preset]])
+        except msgspec.ValidationError as error:
+            raise CheckpointError(
+                f"--ckpt_path: its training pieces are not described as in this version ({error}); use the version of "
+                "musicgen_cls that wrote it, or train again"
+            ) from error
         super().load_state_dict(state_dict)
 
     def _presets_of_training(self) -> dict[str, list[Preset]]:
