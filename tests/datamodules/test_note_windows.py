@@ -13,7 +13,7 @@ from musicgen_cls.datamodules.notes import NoteWindows, preset_of
 from musicgen_cls.errors import CheckpointError, SourceError, UsageError
 from musicgen_cls.models.notes.fields import COLUMNS
 from musicgen_cls.notes.midi import read_midi, write_midi
-from musicgen_cls.notes.score import NOTE, Notes, notes_of, transposed
+from musicgen_cls.notes.score import NOTE, Notes, moved_back, notes_of, transposed
 from musicgen_cls.sources.midi_folder import MidiFolder
 
 KEY, PITCH, VELOCITY = COLUMNS.index("key"), COLUMNS.index("pitch"), COLUMNS.index("velocity")
@@ -164,6 +164,14 @@ def test_a_checkpoint_knows_what_training_pieces_are_like(folder: Path, tmp_path
     assert [one.genre for one in batch["wanted"]] == [0, 0]
     assert all((one.tempo, one.bar, one.families) in {(p[0], p[1], (0, 2)) for p in state["presets"]["folk"]}
                for one in batch["wanted"])  # fmt: skip
+
+
+def test_a_prompt_of_low_notes_comes_back_as_it_was(folder: Path, tmp_path: Path) -> None:
+    data = windows(folder, tmp_path)
+    low = transposed(song(1), 6 - int(song(1)["key"][0]))
+    low["pitch"][low["family"] != 0] -= low["pitch"][low["family"] != 0].min()
+    wanted, back = data.wanted("folk", low, 0)
+    assert np.array_equal(moved_back(wanted.prompt, back)["pitch"], low["pitch"])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,15 @@ from musicgen_cls.errors import ScoreError
 from musicgen_cls.notes.families import FAMILIES
 from musicgen_cls.notes.key import from_c
 from musicgen_cls.notes.midi import read_midi, write_midi
-from musicgen_cls.notes.score import Notes, length_seconds, notes_of, onset_seconds, transposed, without_overlaps
+from musicgen_cls.notes.score import (
+    Notes,
+    length_seconds,
+    moved_back,
+    notes_of,
+    onset_seconds,
+    transposed,
+    without_overlaps,
+)
 
 
 def a_piece(bars: int = 4, bar: int = 48, tempo: int = 90) -> Notes:
@@ -55,6 +63,18 @@ def test_no_pitch_sounds_twice_at_once() -> None:
     notes = notes_of(onset=[0, 6, 6], duration=[48, 12, 6], place=[0, 6, 6], bar=48, tempo=120, key=0, family=2,
                      pitch=[60, 60, 64], velocity=80)  # fmt: skip
     assert without_overlaps(notes)["duration"].tolist() == [6, 12, 6]
+
+
+def test_moving_back_keeps_a_prompt_and_the_range() -> None:
+    notes = a_piece()
+    pitched = np.flatnonzero(notes["family"] != 0)
+    notes["pitch"][pitched[-2:]] = 2, 126
+    moved = moved_back(notes, -5)
+    assert moved["pitch"].max() <= 127
+    assert np.array_equal(moved["pitch"][pitched[:-2]].astype(int), notes["pitch"][pitched[:-2]].astype(int) - 5)
+    assert sorted(moved["pitch"][pitched[-2:]]) == [9, 121]
+    assert sorted(moved_back(notes, 6)["pitch"][pitched[-2:]]) == [8, 120]
+    assert np.array_equal(moved_back(moved_back(a_piece(), 3), -3), a_piece())
 
 
 def test_transposing_keeps_drums_and_range() -> None:

@@ -32,7 +32,7 @@ from musicgen_cls.notes.joined import sound_of
 from musicgen_cls.notes.key import find_key, key_name
 from musicgen_cls.notes.midi import write_midi
 from musicgen_cls.notes.render import render
-from musicgen_cls.notes.score import Notes, transposed
+from musicgen_cls.notes.score import Notes, moved_back
 from musicgen_cls.notes.soundfont import SoundFont
 from musicgen_cls.tables import as_text
 from musicgen_cls.tasks.notes import NoteGenerator
@@ -96,7 +96,7 @@ class ScoreWriter(GenerationWriter):
         self._pieces: dict[Path, tuple[Notes, float]] = {}
         facts = []
         for row, (place, piece) in enumerate(zip(places, pieces, strict=True)):
-            notes = transposed(piece, batch["back"][row])
+            notes = moved_back(piece, batch["back"][row])
             prompt = len(batch["wanted"][row].prompt)
             waveform, prompt_s, prompt_s_of_score = sound_of(
                 notes, prompt, batch["recording"][row], self.render, task.sample_rate

@@ -26,7 +26,7 @@ from musicgen_cls.datamodules.note_tokens import Louder, NoteDataset, ToC, Trans
 from musicgen_cls.datamodules.waveform import PromptBatches
 from musicgen_cls.errors import CheckpointError, SourceError, UsageError, check_positive
 from musicgen_cls.models.notes.sample import Wanted
-from musicgen_cls.notes.families import FAMILIES
+from musicgen_cls.notes.families import DRUMS, FAMILIES
 from musicgen_cls.notes.key import from_c
 from musicgen_cls.notes.score import GRID, NOTE, Notes, transposed
 from musicgen_cls.sources.base import Side, Source
@@ -38,7 +38,8 @@ SHORTEST = 16
 PRESETS = 64
 """Training pieces of each genre whose tempo, metre, mode and instruments a checkpoint keeps."""
 
-_Byte, _Key = Annotated[int, Meta(ge=1, le=255)], Annotated[int, Meta(ge=0, le=23)]
+_Byte = Annotated[int, Meta(ge=1, le=255)]
+_Key = Annotated[int, Meta(ge=0, le=23)]
 _Families = Annotated[int, Meta(ge=0, lt=1 << len(FAMILIES))]
 Preset = tuple[_Byte, _Byte, _Key, _Families, Annotated[float, Meta(ge=0)]]
 """Tempo, beats per minute; length of a bar, steps; key, see `NOTE`; the families that play, as bits; notes a beat."""
@@ -243,7 +244,11 @@ class NoteWindows(GenreDataModule):
         tempo, bar, key, played, density = preset_of(prompt, self.notes) if len(prompt) else drawn
         families = tuple(number for number in range(len(FAMILIES)) if played >> number & 1)
         back = from_c(key) if self.to_c else 0
-        return Wanted(label, tempo, bar, key >= 12, families, density, transposed(prompt, -back)), back
+        moved = transposed(prompt, -back)
+        pitched = prompt["family"] != DRUMS
+        if pitched.any():  # an octave more or less where its pitches would leave 0 to 127
+            back = int(prompt["pitch"][pitched][0]) - int(moved["pitch"][pitched][0])
+        return Wanted(label, tempo, bar, key >= 12, families, density, moved), back
 
     def _genres_for(self, path: Path | None) -> list[str]:
         """The genres in which a file is continued: that of its folder, else all; all without a file."""

@@ -100,6 +100,23 @@ def transposed(notes: Notes, semitones: int) -> Notes:
     return moved
 
 
+def moved_back(notes: Notes, semitones: int) -> Notes:
+    """Notes moved by semitones, without overlaps; drums stay.
+
+    A note that would leave the pitches 0 to 127 moves to the nearest octave within them. The others move exactly, so that
+    a prompt has its own pitches again.
+    """
+    moved = notes.copy()
+    pitched = moved["family"] != 0
+    pitch = moved["pitch"][pitched].astype(int) + semitones
+    pitch += 12 * np.maximum(0, -(pitch // 12))  # up, where it is below 0
+    pitch -= 12 * np.maximum(0, -((127 - pitch) // 12))  # down, where it is above 127
+    moved["pitch"][pitched] = pitch
+    key = moved["key"].astype(int)
+    moved["key"] = key // 12 * 12 + (key % 12 + semitones) % 12
+    return without_overlaps(sort_notes(moved))
+
+
 def _in_range(pitch: npt.NDArray[np.int64]) -> bool:
     return not len(pitch) or (int(pitch.min()) >= 0 and int(pitch.max()) <= 127)
 

@@ -12,7 +12,7 @@ from musicgen_cls.errors import AudioError, ScoreError, UsageError
 from musicgen_cls.notes.joined import Sound, sound_of
 from musicgen_cls.notes.midi import SUFFIXES
 from musicgen_cls.notes.render import render
-from musicgen_cls.notes.score import Notes, onset_seconds, transposed
+from musicgen_cls.notes.score import Notes, moved_back, onset_seconds
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,6 @@ def continued_score(
         raise UsageError(f"length {seconds:g} s: the first bar alone has {first_s:.1f} s; increase the length")
     wanted, back = data.wanted(genre, prompt.notes, 0)
     (piece,) = task.pieces([wanted], [seed], progress, seconds)
-    notes = transposed(piece, back)
+    notes = moved_back(piece, back)
     sound = sound_of(notes, len(prompt.notes), prompt.recording, render, task.sample_rate)
     return ContinuedScore(notes, sound, task.sample_rate)
