@@ -103,8 +103,8 @@ def transposed(notes: Notes, semitones: int) -> Notes:
 def moved_back(notes: Notes, semitones: int) -> Notes:
     """Notes moved by semitones, without overlaps; drums stay.
 
-    A note that would leave the pitches 0 to 127 moves to the nearest octave within them. The others move exactly, so that
-    a prompt has its own pitches again.
+    A note that would leave the pitches 0 to 127 moves to the nearest octave within them. The others move exactly, so
+    that a prompt has its own pitches again.
     """
     moved = notes.copy()
     pitched = moved["family"] != 0
