@@ -36,7 +36,7 @@ SHORTEST = 16
 
 
 PRESETS = 64
-"""Training pieces of each genre whose tempo, metre, mode and instruments a checkpoint keeps."""
+"""Training pieces of each genre whose tempo, metre, mode, instruments and density a checkpoint keeps."""
 
 _Byte = Annotated[int, Meta(ge=1, le=255)]
 _Key = Annotated[int, Meta(ge=0, le=23)]
@@ -156,7 +156,7 @@ class NoteWindows(GenreDataModule):
         return batch
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of all datamodules, and tempo, metre, mode and instruments of training pieces, by genre."""
+        """The state of all datamodules, and what training pieces are like, by genre."""
         return {**super().state_dict(), "presets": self.presets or self._presets_of_training()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
