@@ -184,6 +184,11 @@ def test_the_shortest_piece_has_a_note() -> None:
     assert all(len(piece) and not piece["onset"].any() for piece in found)
 
 
+def test_a_piece_begins_within_its_first_beat() -> None:
+    found = generate(made("rnn"), [np.zeros(0, NOTE)] * 16, conditions(16), [96] * 16, range(16), Settings())
+    assert max(int(piece["onset"][0]) for piece in found) < 12
+
+
 def test_only_the_instruments_that_are_asked_for_play() -> None:
     families = torch.zeros(2, 12)
     families[0, [2, 5]] = 1.0  # the second piece leaves them out

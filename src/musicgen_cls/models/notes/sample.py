@@ -80,7 +80,7 @@ def generate(
 
     Returns:
         Each prompt with its continuation, of the metre, tempo and key in the conditions, without overlaps.
-        A piece has at least one note.
+        A piece has at least one note; one without a prompt begins within its first beat.
     """
     writer = PieceWriter(network, prompts, conditions, ends, seeds, settings)
     while writer.unfinished():
@@ -155,8 +155,8 @@ class PieceWriter:
             steps = torch.arange(SIZES["step"])
             early = steps < to_next_beat[:, None]
             logits = logits.masked_fill(early & (self.in_beat >= MOST_IN_BEAT)[:, None], -math.inf)
-            if not (self.written or len(self.prompts[0])):  # each piece has a note
-                logits = logits.masked_fill(steps >= self.ends[:, None], -math.inf)
+            if not (self.written or len(self.prompts[0])):  # a piece has a note, and begins within its first beat
+                logits = logits.masked_fill(steps >= self.ends.clamp(max=GRID)[:, None], -math.inf)
         if name == "family":
             logits = self._only(logits)
         return pick(logits / self.settings.temperature, self.settings.top_p, self.random)
