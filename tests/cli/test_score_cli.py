@@ -14,10 +14,10 @@ import soundfile
 
 from musicgen_cls.__main__ import main
 from musicgen_cls.checkpoints import read_checkpoint
-from musicgen_cls.notes.composed import compose
 from musicgen_cls.notes.families import FAMILIES
-from musicgen_cls.notes.midi import read_midi, write_midi
+from musicgen_cls.notes.midi import read_midi
 from musicgen_cls.notes.score import length_seconds
+from small_checkpoints import write_songs
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -34,12 +34,7 @@ SMALL = {
 @pytest.fixture(scope="module")
 def scores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two genres of six composed songs of 12 s."""
-    root = tmp_path_factory.mktemp("scores") / "midi"
-    for genre in GENRES:
-        (root / genre).mkdir(parents=True)
-        for number in range(6):
-            write_midi(compose(genre, number, seconds=12.0), root / genre / f"song{number}{genre}.mid")
-    return root
+    return write_songs(tmp_path_factory.mktemp("scores") / "midi", 6, 12.0)
 
 
 def fit_args(scores: Path, config: str, *more: str) -> list[str]:

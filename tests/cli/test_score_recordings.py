@@ -21,8 +21,8 @@ from musicgen_cls.datamodules import note_prompts
 from musicgen_cls.errors import SourceError, UsageError
 from musicgen_cls.notes import transcribe
 from musicgen_cls.notes.midi import read_midi
-from note_checkpoint import note_checkpoint
 from sine_network import sine_network, write_tones
+from small_checkpoints import note_checkpoint
 from soundfonts import write_soundfont
 
 Run = Callable[..., tuple[int, str, str]]

@@ -11,25 +11,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from lightning.pytorch import Trainer
 
 from musicgen_cls.__main__ import main
-from musicgen_cls.datamodules.mel import MelSlices
-from musicgen_cls.datamodules.waveform import WaveformWindows
-from musicgen_cls.models.classifiers.vgg import VGG
-from musicgen_cls.models.generators.waveform_rnn import WaveformRNN
-from musicgen_cls.notes.composed import compose
-from musicgen_cls.notes.midi import write_midi
-from musicgen_cls.sources.folder import Folder
-from musicgen_cls.tasks.classification import GenreClassifier
-from musicgen_cls.tasks.generation import GenreGenerator
-from note_checkpoint import QUIET as QUIETLY
+from small_checkpoints import classifier_checkpoint, waveform_checkpoint, write_songs
 
 QUIET = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false",
          "--trainer.accelerator", "cpu"]  # fmt: skip
@@ -62,44 +51,11 @@ def report_of(folder: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture
-def scores(tmp_path: Path) -> Path:
-    """Two genres of six composed songs of 12 s."""
-    for genre in ("jazz", "metal"):
-        (tmp_path / "midi" / genre).mkdir(parents=True)
-        for number in range(6):
-            write_midi(compose(genre, number, seconds=12.0), tmp_path / "midi" / genre / f"song{number}{genre}.mid")
-    return tmp_path / "midi"
-
-
-@pytest.fixture
-def waveforms(songs: Path, tmp_path: Path) -> Path:
-    """A checkpoint of a generator of waveforms."""
-    data = WaveformWindows(Folder(str(songs)), context_seconds=0.5, target_seconds=0.1, hop_seconds=0.5,
-                           sample_rate=4000, fractions=(0.5, 0.25, 0.25))  # fmt: skip
-    network = partial(WaveformRNN, channels=2, hidden=2)
-    task = GenreGenerator(network, num_classes=2, sample_rate=4000, target_samples=400, seconds=1.0)
-    trainer = Trainer(max_steps=1, accelerator="cpu", limit_val_batches=0, **QUIETLY)
-    trainer.fit(task, data)
-    trainer.save_checkpoint(tmp_path / "waveforms.ckpt")
-    return tmp_path / "waveforms.ckpt"
-
-
-@pytest.fixture
-def classifier(music: Path, tmp_path: Path) -> Path:
-    """A checkpoint of a classifier."""
-    data = MelSlices(Folder(str(music)), windows_per_track=2, fractions=(0.25, 0.25, 0.5), batch_size=5)
-    task = GenreClassifier(partial(VGG, width=2), num_classes=3)
-    trainer = Trainer(max_steps=1, accelerator="cpu", limit_val_batches=0, **QUIETLY)
-    trainer.fit(task, data)
-    trainer.save_checkpoint(tmp_path / "classifier.ckpt")
-    return tmp_path / "classifier.ckpt"
-
-
-def test_they_share_the_work(
-    scores: Path, waveforms: Path, classifier: Path, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_they_share_the_work(music: Path, songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The report of two processes is that of one, and each piece is there once, and as one process makes it."""
+    scores = write_songs(tmp_path / "midi", 6, 12.0)
+    waveforms = waveform_checkpoint(tmp_path / "waveforms.ckpt", songs, seconds=1.0)
+    classifier = classifier_checkpoint(tmp_path / "classifier.ckpt", music)
     source = ["--data.source", "MidiFolder", "--data.source.root", scores, "--data.fractions", "[0.5, 0.25, 0.25]"]
     size = ["--data.notes", "48", "--data.batch_size", "4", "--model.network.dim", "16", "--model.network.layers", "1"]
     steps = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2", "--trainer.logger.name", "notes"]

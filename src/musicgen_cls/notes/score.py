@@ -89,15 +89,10 @@ def transposed(notes: Notes, semitones: int) -> Notes:
 
     Notes that would leave the pitches 0 to 127 all move by an octave less; if they then leave them too, all stay.
     """
-    moved = notes.copy()
-    pitched = moved["family"] != 0
-    pitch = moved["pitch"][pitched].astype(int)
+    pitch = notes["pitch"][notes["family"] != 0].astype(int)
     fits = [by for by in (semitones, semitones - 12, semitones + 12) if _in_range(pitch + by)]
     by = fits[0] if fits else 0
-    moved["pitch"][pitched] = pitch + by
-    key = moved["key"].astype(int)
-    moved["key"] = key // 12 * 12 + (key % 12 + by) % 12
-    return moved
+    return _with_pitches(notes, pitch + by, by)
 
 
 def moved_back(notes: Notes, semitones: int) -> Notes:
@@ -106,15 +101,19 @@ def moved_back(notes: Notes, semitones: int) -> Notes:
     A note that would leave the pitches 0 to 127 moves to the nearest octave within them. The others move exactly, so
     that a prompt has its own pitches again.
     """
-    moved = notes.copy()
-    pitched = moved["family"] != 0
-    pitch = moved["pitch"][pitched].astype(int) + semitones
+    pitch = notes["pitch"][notes["family"] != 0].astype(int) + semitones
     pitch += 12 * np.maximum(0, -(pitch // 12))  # up, where it is below 0
     pitch -= 12 * np.maximum(0, -((127 - pitch) // 12))  # down, where it is above 127
-    moved["pitch"][pitched] = pitch
+    return without_overlaps(sort_notes(_with_pitches(notes, pitch, semitones)))
+
+
+def _with_pitches(notes: Notes, pitch: npt.NDArray[np.int64], semitones: int) -> Notes:
+    """Notes whose pitched ones have other pitches, and whose tonic is moved by semitones."""
+    moved = notes.copy()
+    moved["pitch"][moved["family"] != 0] = pitch
     key = moved["key"].astype(int)
     moved["key"] = key // 12 * 12 + (key % 12 + semitones) % 12
-    return without_overlaps(sort_notes(moved))
+    return moved
 
 
 def _in_range(pitch: npt.NDArray[np.int64]) -> bool:

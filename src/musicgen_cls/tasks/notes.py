@@ -95,7 +95,8 @@ class NoteGenerator(Task):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """The mean cost of a note of a batch, with some conditions left out, bits."""
         conditions = conditions_of(batch["tokens"], batch["genre"])
-        drop = torch.rand(len(batch["genre"]), 6, device=self.device) < torch.tensor(LEFT_OUT, device=self.device)
+        left_out = torch.tensor(LEFT_OUT, device=self.device)
+        drop = torch.rand(len(batch["genre"]), len(LEFT_OUT), device=self.device) < left_out
         bits, notes = self._cost(batch, conditions.without(drop))
         loss = bits.sum() / notes
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=notes, sync_dist=True)

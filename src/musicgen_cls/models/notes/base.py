@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -41,7 +41,7 @@ class Conditions:
     def without(self, drop: Tensor) -> Conditions:
         """Conditions with some left out: `drop` bool `[batch, 6]`, in the order above."""
         left_out = (-1, 0, 0, -1, 0, 0)
-        values = (self.genre, self.tempo, self.bar, self.minor, self.families, self.density)
+        values = (getattr(self, field.name) for field in fields(self))
         kept = [
             torch.where(drop[:, i, None] if value.dim() == 2 else drop[:, i], torch.full_like(value, empty), value)
             for i, (value, empty) in enumerate(zip(values, left_out, strict=True))
@@ -50,7 +50,7 @@ class Conditions:
 
     def nothing(self) -> Conditions:
         """All conditions left out."""
-        return self.without(torch.ones(len(self.genre), 6, dtype=torch.bool, device=self.genre.device))
+        return self.without(torch.ones(len(self.genre), len(fields(self)), dtype=torch.bool, device=self.genre.device))
 
 
 def conditions_of(notes: Tensor, genre: Tensor) -> Conditions:
