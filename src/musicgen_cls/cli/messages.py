@@ -76,7 +76,7 @@ def explain(message: str, options: Collection[str] = (), classes: Iterable[str] 
     return one_line(message.removeprefix("Parser key ").replace('"config": ', "--config: "))
 
 
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
 
 
 def _group(found: Match[str]) -> str:
