@@ -15,7 +15,7 @@ from musicgen_cls import hub_generator, untrained
 from musicgen_cls.callbacks.resuming import LastingStop
 from musicgen_cls.cli.command_line import option
 from musicgen_cls.cli.help import class_help
-from musicgen_cls.cli.messages import explain
+from musicgen_cls.cli.messages import explain, spelled
 from musicgen_cls.cli.registry import BY_OPTION, CLASSES
 from musicgen_cls.errors import UsageError
 from musicgen_cls.metrics.threshold import THRESHOLD
@@ -55,6 +55,11 @@ class MusicParser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise `UsageError` instead of printing the usage and leaving the process."""
         raise UsageError(explain(message, option_names(), CLASSES)) from ex
+
+    def parse_args(self, args: Any = None, *others: Any, **options: Any) -> Any:
+        """Parse a command line."""
+        with spelled(args or ()):
+            return super().parse_args(args, *others, **options)
 
 
 def _classes() -> tuple[type, ...]:

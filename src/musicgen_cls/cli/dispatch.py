@@ -14,7 +14,7 @@ from musicgen_cls import sources
 from musicgen_cls.cli import configs
 from musicgen_cls.cli.command import Command
 from musicgen_cls.cli.command_line import option, split
-from musicgen_cls.cli.messages import explain
+from musicgen_cls.cli.messages import explain, spelled
 from musicgen_cls.errors import SourceError, UsageError
 
 
@@ -71,9 +71,10 @@ class _Parser(ArgumentParser):
         takes_class = any(action.dest.endswith(".help") for action in self._actions)
         return super().instantiate(namespace, *args, **options) if takes_class else namespace
 
-    def parse_args(self, *args: Any, **options: Any) -> Any:
+    def parse_args(self, args: Any = None, *others: Any, **options: Any) -> Any:
         """Parse; raise `UsageError` for an empty value."""
-        found = super().parse_args(*args, **options)
+        with spelled(args or ()):
+            found = super().parse_args(args, *others, **options)
         if empty := next((name for name, value in vars(found).items() if value == ""), None):
             raise UsageError(f"--{empty}: the value is empty; give one, or leave the option out")
         return found

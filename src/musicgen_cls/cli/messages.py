@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from re import Match
 
 from musicgen_cls.errors import MusicClsError, UsageError, nearest, one_line
@@ -77,6 +78,28 @@ def explain(message: str, options: Collection[str] = (), classes: Iterable[str] 
 
 
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+
+
+@contextmanager
+def spelled(words: Sequence[str]) -> Iterator[None]:
+    """Name an argument in a parser's error as the command line does: `--data.seconds` for `seconds`.
+
+    Args:
+        words: the command line. A name that it does not have, or has twice, stays as it is.
+    """
+    try:
+        yield
+    except UsageError as error:
+        reason = str(user_error(error))
+        found = _SUBJECT.match(reason)
+        names = {word.partition("=")[0].removeprefix("--") for word in words if word.startswith("--")}
+        named = [name for name in names if found and f".{name}".endswith(f".{found[2]}")]
+        if found is None or len(named) != 1:
+            raise
+        raise UsageError(f"{found[1]}--{named[0]}{reason[found.end() :]}") from None
+
+
+_SUBJECT = re.compile(r"(no option '|)(?:--)?([a-z][\w.]*)(?=[':])")
 
 
 def _group(found: Match[str]) -> str:
