@@ -28,7 +28,8 @@ from musicgen_cls.metrics.calibration import fit_calibration
 from musicgen_cls.metrics.scores import Scores
 from musicgen_cls.pretrained.embedder import tags_of
 from musicgen_cls.sources.folder import Folder
-from musicgen_cls.untrained import DATA, NETWORKS, Calibrated, reading
+from musicgen_cls.untrained import DATA, NETWORKS
+from musicgen_cls.untrained_parts import Calibrated, reading
 
 REFERENCE, SEED, INVERSE_DECAY = 256, 0, 0.01
 

@@ -32,7 +32,8 @@ from musicgen_cls.pretrained.load import digest_of
 from musicgen_cls.pretrained.table import TAGS
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.synth.render import render
-from musicgen_cls.untrained import DATA, MUSIC
+from musicgen_cls.untrained import DATA
+from musicgen_cls.untrained_parts import MUSIC
 
 GENRES = ("blues", "jazz", "metal")
 FORMATS = (  # suffix, rate, channels

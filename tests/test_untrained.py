@@ -12,7 +12,7 @@ import torch
 import yaml
 
 import musicgen_cls
-from musicgen_cls import untrained
+from musicgen_cls import untrained, untrained_parts
 from musicgen_cls.__main__ import main
 from musicgen_cls.audio.io import from_pcm, read_pcm
 from musicgen_cls.checkpoints import read_checkpoint
@@ -160,7 +160,7 @@ def test_the_mapping_has_tags_that_the_networks_have(published):
     for own in shipped["genres"].values():
         for network, tags in own.items():
             assert set(tags) <= set(published(network).tag_names)
-    reference = untrained.reference(untrained.NETWORKS)
+    reference = untrained_parts.reference(untrained.NETWORKS)
     assert reference.shape == (256, 571)
     assert torch.isfinite(reference).all()
 

@@ -52,17 +52,23 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _run(name: str, command: Command, args: Sequence[str]) -> None:
     with allowing(with_present_names(args)) as rest:
-        with leaving_at_once():
-            if command.function is None:
-                from musicgen_cls.cli.lightning import start
-            else:
+        if command.function is not None:
+            with leaving_at_once():
                 from musicgen_cls.cli import dispatch
 
                 command.load()
-        if command.function is None:
-            start([name, *rest])
-        else:
             dispatch.run(name, command, rest)
+        elif name != "predict" or not _predicted(rest):
+            with leaving_at_once():
+                from musicgen_cls.cli.lightning import start
+            start([name, *rest])
+
+
+def _predicted(args: Sequence[str]) -> bool:
+    """Predict without Lightning; False if that cannot be."""
+    with leaving_at_once():
+        from musicgen_cls.commands.predict import predict
+    return predict(args)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Checkpoints: writing them whole, and reading their facts, which are enough to rebuild model and data."""
+"""Checkpoints: reading their facts, which are enough to rebuild model and data."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
-import lightning
 import torch
-from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.fabric.utilities.types import _PATH
-from lightning.pytorch import LightningDataModule, LightningModule
 
 from musicgen_cls.errors import CheckpointError, UsageError, counted
-from musicgen_cls.files import as_path, writing
+from musicgen_cls.files import as_path
 from musicgen_cls.specs import current
 from musicgen_cls.trust import check_described
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningDataModule, LightningModule
 
 Described = dict[str, Any]
 """A class and its arguments in plain form: `{"class_path": ..., "init_args": {...}}`."""
@@ -51,28 +50,14 @@ class Checkpoint:
         """The length of the training, in words."""
         return trained(self.steps, self.epoch + 1)
 
+    def line(self, named: str = "") -> str:
+        """What a command prints of the checkpoint that it uses.
 
-class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint under a temporary name in its folder, and renames it when it is complete.
-
-    A kill leaves no incomplete checkpoint, and a full disk does not destroy the earlier one. Lightning's own class
-    writes to the system's temporary folder, so that its last step can be a copy between disks.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None) -> None:
-        """Write a checkpoint to a local path."""
-        buffer = BytesIO()
-        torch.save(checkpoint, buffer)
-        path = Path(path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with writing(path) as temporary:
-                temporary.write_bytes(buffer.getbuffer())
-        except OSError as error:
-            raise CheckpointError(
-                f"{path}: cannot be written ({error.strerror}); the earlier file is unchanged; free space and resume "
-                "with --ckpt_path last, or set --trainer.logger.save_dir to another folder"
-            ) from error
+        Args:
+            named: the checkpoint, as the command line names it.
+        """
+        network = self.model["init_args"]["network"]["class_path"].rpartition(".")[2]
+        return f"Checkpoint:  {named or self.path} ({network}, {counted(len(self.genres), 'genre')}, {self.training})"
 
 
 def untrained_content(task: LightningModule, data: LightningDataModule, of_data: dict[str, Any]) -> bytes:
@@ -83,10 +68,12 @@ def untrained_content(task: LightningModule, data: LightningDataModule, of_data:
         data: its datamodule.
         of_data: the state of the datamodule.
     """
+    from lightning import __version__
+
     content = {
         "epoch": 0,
         "global_step": 0,
-        "pytorch-lightning_version": lightning.__version__,
+        "pytorch-lightning_version": __version__,
         "state_dict": task.state_dict(),
         "hyper_parameters": dict(task.hparams),
         "datamodule_hyper_parameters": dict(data.hparams),
@@ -105,7 +92,7 @@ def trained(steps: int, epochs: int) -> str:
 def read_checkpoint(path: str | PathLike[str], option: str = "--ckpt_path", trust: Collection[str] = ()) -> Checkpoint:
     """Read the facts of a checkpoint, without its weights. The whole file is checked.
 
-    Modules outside of this package are imported only if they are trusted.
+    Modules outside of this package are imported only if they are trusted; Lightning is imported.
 
     Args:
         path: the file.
@@ -115,6 +102,23 @@ def read_checkpoint(path: str | PathLike[str], option: str = "--ckpt_path", trus
     Raises:
         CheckpointError: the file is missing or damaged, this package did not write it, or it names a class of a
             module that is not trusted.
+    """
+    from lightning.pytorch import LightningDataModule, LightningModule
+
+    checkpoint = read_facts(path, option)
+    try:
+        check_described(checkpoint.model, LightningModule, trust)
+        check_described(checkpoint.data, LightningDataModule, trust)
+    except UsageError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from None
+    return checkpoint
+
+
+def read_facts(path: str | PathLike[str], option: str = "--ckpt_path") -> Checkpoint:
+    """Read the facts of a checkpoint as `read_checkpoint` does, but leave its classes unchecked. Nothing is imported.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or this package did not write it.
     """
     path = as_path(path, option)
     if path.is_dir() and (inside := sorted(path.rglob("best.ckpt"))):
@@ -128,18 +132,18 @@ def read_checkpoint(path: str | PathLike[str], option: str = "--ckpt_path", trus
             f"{path}: a checkpoint that musicgen_cls did not write{what}; name a .ckpt file that fit wrote"
         )
     model, data = (_described(content[name]) for name in ("hyper_parameters", "datamodule_hyper_parameters"))
-    try:
-        check_described(model, LightningModule, trust)
-        data_class = check_described(data, LightningDataModule, trust)
-    except UsageError as error:
-        raise CheckpointError(f"{path}: {error}") from None
     genres = data["init_args"].get("genres")
     if not isinstance(genres, list) or not genres or not all(isinstance(genre, str) for genre in genres):
         raise CheckpointError(f"{path}: a checkpoint without genres; name a .ckpt file that fit wrote")
-    state = content.get(data_class.__qualname__)
+    state = content.get(state_name(data))
     keys = ("trained_on", "heard"), ("leaks",)  # `heard` is an older key; words: ignore
     trained_on, leaks = (_texts(path, state, *names) for names in keys)
     return Checkpoint(path, model, data, content["epoch"], content["global_step"], frozenset(trained_on), tuple(leaks))
+
+
+def state_name(data: Described) -> str:
+    """The key of a datamodule's state in a checkpoint: the name of its class."""
+    return str(data["class_path"]).rpartition(".")[2]
 
 
 def _texts(path: Path, state: Any, *names: str) -> list[str]:

@@ -10,12 +10,10 @@ from pathlib import Path
 
 from musicgen_cls import __version__
 from musicgen_cls.checkpoints import untrained_content
-from musicgen_cls.datamodules.text_prompts import TextPrompts
 from musicgen_cls.errors import UsageError
 from musicgen_cls.files import cache_root, writing
 from musicgen_cls.pretrained.music_gen import MusicGen, hub_name, sample_rate_of
 from musicgen_cls.specs import class_path
-from musicgen_cls.tasks.generation import GenreGenerator
 
 NAME = "musicgen"
 """What stands for the model in place of a checkpoint; `musicgen:NAME` for another model of the hub, or a folder."""
@@ -42,6 +40,9 @@ def checkpoint(named: str, genres: Sequence[str]) -> Path:
         UsageError: no genre is named, there is no such model, it is no MusicGen, or its licence is not accepted.
         SourceError: the hub cannot be reached.
     """
+    from musicgen_cls.datamodules.text_prompts import TextPrompts
+    from musicgen_cls.tasks.generation import GenreGenerator
+
     if not genres or "" in genres:
         raise UsageError(f"{named}: needs a genre in words, as --genre jazz, or --genres jazz,metal")
     name = hub_name(named.partition(":")[2] or MODEL)

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from musicgen_cls import untrained
 from musicgen_cls.audio.io import check_sound, from_array, to_pcm
 from musicgen_cls.audio.windows import sliding_starts
-from musicgen_cls.checkpoints import Checkpoint, load_content, read_checkpoint
-from musicgen_cls.datamodules.audio import AudioDataModule
-from musicgen_cls.datamodules.base import GenreDataModule
+from musicgen_cls.checkpoints import Checkpoint, load_content, read_checkpoint, read_facts, state_name
+from musicgen_cls.datamodules.inputs import AudioInput, audio_input
 from musicgen_cls.datamodules.stream import batches
 from musicgen_cls.errors import AudioError, CheckpointError, UsageError, one_line
 from musicgen_cls.files import as_path
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.metrics.threshold import THRESHOLD, check_threshold, is_sure
-from musicgen_cls.tasks.base import Task
-from musicgen_cls.tasks.classification import GenreClassifier
+from musicgen_cls.models.classifiers.blocks import apply_memory_format
+from musicgen_cls.tasks.predicting import Predicting, Predictor
 from musicgen_cls.tasks.timeline import Timeline, timeline
-from musicgen_cls.trust import make, trusting
+from musicgen_cls.trust import check_described, make, trusting
+
+if TYPE_CHECKING:
+    from musicgen_cls.datamodules.audio import AudioDataModule
+    from musicgen_cls.datamodules.base import GenreDataModule
+    from musicgen_cls.tasks.base import Task
+    from musicgen_cls.tasks.classification import GenreClassifier
 
 
 def load_parts(checkpoint: Checkpoint, device: torch.device) -> tuple[Task, GenreDataModule]:
@@ -36,6 +41,9 @@ def load_parts(checkpoint: Checkpoint, device: torch.device) -> tuple[Task, Genr
     Raises:
         CheckpointError: the objects cannot be built from the checkpoint's arguments and weights.
     """
+    from musicgen_cls.datamodules.base import GenreDataModule
+    from musicgen_cls.tasks.base import Task
+
     content = load_content(checkpoint.path, device)
     try:
         task, data = make(checkpoint.model), make(checkpoint.data)
@@ -62,10 +70,43 @@ def load_classifier(checkpoint: Checkpoint, device: torch.device) -> tuple[Genre
     Raises:
         CheckpointError: the checkpoint is of a generator.
     """
+    from musicgen_cls.tasks.classification import GenreClassifier
+
     task, data = load_parts(checkpoint, device)
     if not isinstance(task, GenreClassifier):
         raise CheckpointError(f"{checkpoint.path}: a generator, not a classifier; use it with musiccli predict")
     return task, data
+
+
+def light_parts(
+    facts: Checkpoint, device: torch.device, trust: Collection[str] = ()
+) -> tuple[Predictor, AudioInput] | None:
+    """A classifier of this package and its input, without Lightning, whose import takes seconds.
+
+    None for other tasks and datamodules, and for a checkpoint that is unusual in any way: `read_checkpoint` and
+    `load_classifier` load it, or say what is wrong.
+
+    Args:
+        facts: what `read_facts` found.
+        device: where to compute.
+        trust: modules outside of this package whose classes the checkpoint may name.
+    """
+    arguments = facts.model["init_args"]
+    if facts.model["class_path"] != "musicgen_cls.tasks.GenreClassifier":
+        return None
+    try:
+        content = load_content(facts.path, device)
+        found = audio_input(facts.data["class_path"], facts.data["init_args"], content[state_name(facts.data)], device)
+        if found is None:
+            return None
+        check_described(arguments["network"], nn.Module, trust)
+        network = make(arguments["network"], num_classes=len(facts.genres))
+        predictor = Predictor(apply_memory_format(network), len(facts.genres))
+        weights = content["state_dict"].items()
+        predictor.load_state_dict({name: w for name, w in weights if name.startswith(("network.", "calibration."))})
+    except Exception:  # a file can be wrong in many ways, and the other way of loading names them
+        return None
+    return predictor.to(device).eval(), found
 
 
 class GenreRecogniser:
@@ -103,20 +144,53 @@ class GenreRecogniser:
             path = untrained.checkpoint(genres)
         elif genres:
             raise UsageError("genres: only for the untrained reading; a checkpoint has genres of its own")
-        self.checkpoint = read_checkpoint(path, "checkpoint", trust)
-        self.device = torch.device(device)
+        self.checkpoint, self.device, self._trust = read_facts(path, "checkpoint"), torch.device(device), trust
+        self._predicts: Predicting
+        self._audio: AudioInput | AudioDataModule
         with trusting(trust):
-            self.task, data = load_classifier(self.checkpoint, self.device)
+            light = light_parts(self.checkpoint, self.device, trust)
+        if light is None:
+            self._load_parts()
+        else:
+            self._predicts, self._audio = light
+        self.sample_rate: int = self._audio.sample_rate
+        """Sample rate of waveforms, Hz."""
+
+    def _load_parts(self) -> tuple[GenreClassifier, AudioDataModule]:
+        """Load the task and the datamodule, which predict from now on."""
+        from musicgen_cls.datamodules.audio import AudioDataModule
+
+        path = self.checkpoint.path
+        with trusting(self._trust):
+            task, data = load_classifier(read_checkpoint(path, "checkpoint", self._trust), self.device)
         if not isinstance(data, AudioDataModule):
             raise CheckpointError(f"{path}: trained on {type(data).__name__}, not on audio; use musiccli test")
-        self.data = data
-        self.sample_rate: int = data.sample_rate
-        """Sample rate of waveforms, Hz."""
+        self._predicts, self._audio = task, data
+        return task, data
+
+    @cached_property
+    def _parts(self) -> tuple[GenreClassifier, AudioDataModule]:
+        return self._load_parts()
+
+    @property
+    def task(self) -> GenreClassifier:
+        """The task of the checkpoint; it predicts from now on. Lightning is imported."""
+        return self._parts[0]
+
+    @property
+    def data(self) -> AudioDataModule:
+        """The datamodule of the checkpoint. Lightning is imported."""
+        return self._parts[1]
 
     @property
     def genres(self) -> list[str]:
         """Names of the genres, in label order."""
-        return self.data.genres
+        return self._audio.genres
+
+    @property
+    def window_samples(self) -> int:
+        """Length of a window, samples."""
+        return self._audio.window_samples
 
     def __call__(self, audio: str | PathLike[str] | npt.ArrayLike | Tensor) -> dict[str, float]:
         """Probability of each genre: the mean over windows that cover the whole recording.
@@ -142,7 +216,7 @@ class GenreRecogniser:
 
     def steps(self, audio: str | PathLike[str] | npt.ArrayLike | Tensor) -> Timeline:
         """The probabilities of each step of a network that has steps, or of each window."""
-        return self._joined(audio, partial(timeline, self.task))
+        return self._joined(audio, partial(timeline, self._predicts))
 
     def _joined(
         self,
@@ -156,11 +230,11 @@ class GenreRecogniser:
             predict: from network input `[batch, ...]`, start of each window, s, and length of windows, s.
         """
         parts = self._files(as_path(audio, "audio")) if isinstance(audio, str | PathLike) else self._waveform(audio)
-        seconds = self.data.window_samples / self.sample_rate
+        seconds = self.window_samples / self.sample_rate
         return Timeline.joined([predict(self._input(x), start, seconds) for start, x in parts])
 
     def _files(self, path: Path) -> Iterator[tuple[npt.NDArray[Any], Tensor]]:
-        for batch in batches(path, self.sample_rate, self.data.window_samples, self.data.batch_size):
+        for batch in batches(path, self.sample_rate, self.window_samples, self._audio.batch_size):
             if "error" in batch:
                 raise AudioError(batch["error"])
             yield batch["start_s"].numpy(), batch["x"]
@@ -172,20 +246,20 @@ class GenreRecogniser:
                 f"waveform of shape {waveform.shape}: give one channel, [samples], at {self.sample_rate} Hz"
             )
         check_sound("waveform", waveform)
-        window = self.data.window_samples
+        window = self.window_samples
         starts = sliding_starts(len(waveform), window, window)
         pcm = to_pcm(np.resize(waveform, max(window, len(waveform))))
-        for at in np.array_split(starts, -(-len(starts) // self.data.batch_size)):
+        for at in np.array_split(starts, -(-len(starts) // self._audio.batch_size)):
             yield at / self.sample_rate, torch.from_numpy(np.stack([pcm[i : i + window] for i in at]))
 
     @torch.inference_mode()
     def _windows(self, x: Tensor, start_s: npt.NDArray[Any], seconds: float) -> Timeline:
         """The predictions for a batch of windows."""
-        probabilities = self.task.probabilities(x).double().cpu().numpy()
+        probabilities = self._predicts.probabilities(x).double().cpu().numpy()
         starts = np.asarray(start_s, dtype=np.float64)
         return Timeline(starts, starts + seconds, probabilities)
 
     @torch.inference_mode()
     def _input(self, x: Tensor) -> Tensor:
         """The input of the network from int16 windows `[batch, samples]`."""
-        return self.data.network_input(x.to(self.device))
+        return self._audio.network_input(x.to(self.device))

@@ -123,10 +123,10 @@ def check_described(described: Any, base: type, trust: Collection[str] = ()) -> 
     return cls
 
 
-def make(described: dict[str, Any]) -> Any:
-    """Make the object of a description that `check_described` has checked."""
+def make(described: dict[str, Any], **more: Any) -> Any:
+    """Make the object of a description that `check_described` has checked, with more arguments."""
     cls = resolve(described["class_path"])
-    return cls(**_made_arguments(cls, described.get("init_args", {})))
+    return cls(**_made_arguments(cls, described.get("init_args", {})), **more)
 
 
 def _made_arguments(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from musicgen_cls.pages.test_report import write_report_page
 from musicgen_cls.tables import write_csv
 from musicgen_cls.tasks.classification import GenreClassifier
 from musicgen_cls.tasks.generation import GenreGenerator
-from musicgen_cls.untrained import untrained_beside
+from musicgen_cls.untrained_parts import untrained_beside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

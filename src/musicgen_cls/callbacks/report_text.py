@@ -9,7 +9,7 @@ from musicgen_cls.errors import counted
 from musicgen_cls.metrics.intervals import Interval
 from musicgen_cls.sources.splits import LEAK_WARNING
 from musicgen_cls.tables import as_text
-from musicgen_cls.untrained import FEW_TRACKS
+from musicgen_cls.untrained_parts import FEW_TRACKS
 
 _LEVEL_DB = 6.0  # a larger difference in level gets a warning, as between peak-normalised and other files
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, NoReturn
@@ -52,6 +52,23 @@ def run(name: str, command: Command, args: Sequence[str]) -> Any:
             usage=_usage(name, command),
             epilog=f"Example: {command.example}",
         )
+
+
+def parsed(name: str, options: Mapping[str, tuple[Any, Any]], args: Sequence[str]) -> Any:
+    """The values of options, by name.
+
+    Args:
+        name: of the command.
+        options: type and default of each option.
+        args: a command line of options with their values.
+
+    Raises:
+        UsageError: a value is of another type.
+    """
+    parser = _Parser(prog=f"musiccli {name}")
+    for option_name, (kind, default) in options.items():
+        parser.add_argument(f"--{option_name}", type=kind, default=default)
+    return parser.parse_args(list(args))
 
 
 class _Parser(ArgumentParser):

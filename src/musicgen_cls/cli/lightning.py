@@ -15,19 +15,19 @@ from lightning.pytorch.utilities import rank_zero_only
 from musicgen_cls import untrained
 from musicgen_cls.callbacks.predictions import PredictionWriter
 from musicgen_cls.callbacks.resuming import LastingStop
-from musicgen_cls.checkpoints import Checkpoint, WholeCheckpoints, read_checkpoint
+from musicgen_cls.callbacks.saving import WholeCheckpoints
+from musicgen_cls.checkpoints import Checkpoint, read_checkpoint
 from musicgen_cls.cli import configs
 from musicgen_cls.cli.after import close_fit, test_beside
 from musicgen_cls.cli.arguments import (
     MusicParser,
     add_our_arguments,
     asked_class,
-    checkpoint_of,
     flag_names,
-    made_checkpoint,
 )
 from musicgen_cls.cli.attached import prediction_writer, progress_bar, test_report, training_callbacks
 from musicgen_cls.cli.checks import check_agreement, check_changes, check_genres, check_network, check_seed
+from musicgen_cls.cli.chosen import checkpoint_of, made_checkpoint
 from musicgen_cls.cli.command_line import check_text, is_help, option, split, take_files
 from musicgen_cls.cli.finders import Found, settings_found, take_finders
 from musicgen_cls.cli.logs import configure_logs
@@ -37,7 +37,7 @@ from musicgen_cls.cli.tags import check_options, use_predictions
 from musicgen_cls.cli.trainer import MusicTrainer
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.stream import named_files
-from musicgen_cls.errors import UsageError, counted, one_line
+from musicgen_cls.errors import UsageError, one_line
 from musicgen_cls.files import as_path
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.metrics.threshold import check_threshold
@@ -211,11 +211,7 @@ class MusicCLI(LightningCLI):
             self.datamodule.files = self.files
         if self.checkpoint is not None:
             check_genres(self.checkpoint, self.datamodule)
-            network = self.checkpoint.model["init_args"]["network"]["class_path"].rpartition(".")[2]
-            rank_zero_only(print)(
-                f"Checkpoint:  {self.named or self.checkpoint.path} ({network}, "
-                f"{counted(len(self.checkpoint.genres), 'genre')}, {self.checkpoint.training})"
-            )
+            rank_zero_only(print)(self.checkpoint.line(self.named))
         if self.subcommand != "prepare":
             check_network(self.model, self.datamodule)
         if self.subcommand == "fit":
@@ -247,7 +243,7 @@ class MusicCLI(LightningCLI):
         """Write the playlists and tags that the options ask for, once all files are predicted."""
         for writer in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(writer, PredictionWriter) and self.trainer.is_global_zero:
-                use_predictions(self.config["predict"], writer.out, writer.rows, self.datamodule.genres)
+                use_predictions(self.config["predict"], writer.results.out, writer.rows, self.datamodule.genres)
 
     def after_test(self) -> None:
         """Test the tracks of `--beside` in the same way, and draw both."""

@@ -18,11 +18,10 @@ from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.division import match_genres
 from musicgen_cls.datamodules.export import ExportedInput
 from musicgen_cls.datamodules.front_end import FrontEnd, RowFrontEnd
-from musicgen_cls.errors import CheckpointError, UsageError, check_positive
+from musicgen_cls.errors import UsageError, check_positive
 from musicgen_cls.models.backbones import Backbone
-from musicgen_cls.pretrained.embedder import Embedder, tags_of
-from musicgen_cls.pretrained.load import digest_of, facts_of, load
-from musicgen_cls.pretrained.table import WEIGHTS, Weights
+from musicgen_cls.pretrained.embedder import Embedder, embedded, tags_of
+from musicgen_cls.pretrained.load import check_digests, digests_of, facts_of, load
 from musicgen_cls.sources.base import Source
 
 Part = Literal["embeddings", "tags"]
@@ -116,24 +115,13 @@ class Embeddings(AudioDataModule):
     @cached_property
     def digests(self) -> dict[str, str]:
         """The digest of the weights of each backbone."""
-        published = {name: WEIGHTS.get(name.partition(":")[0]) for name in self.backbones}
-        return {
-            name: facts.digest if isinstance(facts, Weights) else digest_of(self.networks[number])
-            for number, (name, facts) in enumerate(published.items())
-        }
+        return digests_of(self.backbones, lambda number: self.networks[number])
 
     def network_input(self, items: Tensor, training: bool = False) -> Tensor:
         """The input of the network from rows `[batch, rows, dim]` or windows of audio, int16 `[batch, samples]`."""
-        rows = self.embedded(items) if items.dtype == torch.int16 else items
-        if self.part == "tags":
-            rows = tags_of(self.networks_on(items.device), rows)
-        return super().network_input(rows, training)
-
-    def embedded(self, pcm: Tensor) -> Tensor:
-        """Windows of audio, int16 `[batch, samples]`, to rows `[batch, rows, dim]`."""
-        embedder = Embedder(self.networks_on(pcm.device), self.sample_rate)
-        rows: Tensor = embedder(pcm.reshape(len(pcm) * self.rows, -1))
-        return rows.reshape(len(pcm), self.rows, -1)
+        networks = self.networks_on(items.device)
+        rows = embedded(networks, self.sample_rate, items, self.rows) if items.dtype == torch.int16 else items
+        return super().network_input(tags_of(networks, rows) if self.part == "tags" else rows, training)
 
     def exported_input(self) -> ExportedInput:
         """A waveform, which is rounded to 16 bits and clipped, as in training; the file has the networks."""
@@ -196,12 +184,7 @@ class Embeddings(AudioDataModule):
         Raises:
             CheckpointError: the weights of a backbone differ from those in training.
         """
-        for name, digest in state_dict["backbones"].items():
-            if self.digests.get(name) != digest:
-                raise CheckpointError(
-                    f"--ckpt_path: trained on embeddings of {name} with the digest {digest}, but its weights here have "
-                    f"{self.digests.get(name)}; use those weights, or train again"
-                )
+        check_digests(state_dict["backbones"], self.digests)
         super().load_state_dict(state_dict)
 
 

@@ -55,6 +55,12 @@ class Embedder(nn.Module):
         return rows.float().mean(1)
 
 
+def embedded(backbones: Sequence[Backbone], sample_rate: int, pcm: Tensor, rows: int) -> Tensor:
+    """Windows of audio, int16 `[batch, samples]`, to `[batch, rows, dim]`: each is cut into rows of equal length."""
+    found: Tensor = Embedder(backbones, sample_rate)(pcm.reshape(len(pcm) * rows, -1))
+    return found.reshape(len(pcm), rows, -1)
+
+
 @torch.no_grad()
 def tags_of(backbones: Sequence[Backbone], rows: Tensor) -> Tensor:
     """Logits of the tags of each backbone in turn, `[..., tags]`, from rows of embeddings `[..., dim]`."""

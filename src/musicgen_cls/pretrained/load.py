@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from musicgen_cls.errors import UsageError, nearest
+from musicgen_cls.errors import CheckpointError, UsageError, nearest
 from musicgen_cls.models.backbones import Backbone, RandomBackbone
 from musicgen_cls.models.backbones.base import FACTS
 from musicgen_cls.pretrained import hub
@@ -60,6 +61,35 @@ def digest_of(backbone: Backbone) -> str:
             digest.update(name.encode() + bytes(str(tuple(value.shape)), "ascii"))
             digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def digests_of(names: Sequence[str], networks: Callable[[int], Backbone]) -> dict[str, str]:
+    """The digest of the weights of each backbone by name; those of published weights are known without a network.
+
+    Args:
+        names: as `load` takes them.
+        networks: the backbone of a position, with its weights.
+    """
+    published = {name: WEIGHTS.get(name.partition(":")[0]) for name in names}
+    return {
+        name: facts.digest if isinstance(facts, Weights) else digest_of(networks(number))
+        for number, (name, facts) in enumerate(published.items())
+    }
+
+
+def check_digests(trained: Mapping[str, str], own: Mapping[str, str]) -> None:
+    """Raise `CheckpointError` if the weights of a backbone differ from those in training.
+
+    Args:
+        trained: digest by name in the checkpoint.
+        own: digest by name of the present networks.
+    """
+    for name, digest in trained.items():
+        if own.get(name) != digest:
+            raise CheckpointError(
+                f"--ckpt_path: trained on embeddings of {name} with the digest {digest}, but its weights here have "
+                f"{own.get(name)}; use those weights, or train again"
+            )
 
 
 def _published(name: str, layer: str, with_weights: bool) -> Backbone:

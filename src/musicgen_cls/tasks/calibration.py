@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from musicgen_cls.metrics.calibration import Fit
+if TYPE_CHECKING:
+    from musicgen_cls.metrics.calibration import Fit
 
 
 class Calibration(nn.Module):

@@ -17,6 +17,7 @@ from musicgen_cls.metrics.scores import Scores, TrackScores
 from musicgen_cls.models.classifiers.blocks import apply_memory_format
 from musicgen_cls.tasks.base import Schedule, Task
 from musicgen_cls.tasks.calibration import Calibration
+from musicgen_cls.tasks.predicting import Predicting
 
 
 class SeveralClassifiers(Protocol):
@@ -34,7 +35,7 @@ class SeveralClassifiers(Protocol):
         """Logits of the chosen classifier, and the loss of all."""
 
 
-class GenreClassifier(Task):
+class GenreClassifier(Predicting, Task):
     """Trains and tests a network from `[batch, ...]` to logits `[batch, num_classes]` with cross-entropy and Adam.
 
     Args:
@@ -85,21 +86,6 @@ class GenreClassifier(Task):
         """Facts about pretrained parts of the network, for reports and cards."""
         found: list[dict[str, str]] = getattr(self.network, "pretrained", [])
         return found
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Network input to logits `[batch, num_classes]`, in the precision of the weights, not calibrated."""
-        logits: Tensor = self.network(x.to(self.dtype))
-        return logits
-
-    def probabilities(self, x: Tensor) -> Tensor:
-        """Network input to calibrated class probabilities `[batch, num_classes]`, float32."""
-        return self.calibration.probabilities(self(x))
-
-    def step_probabilities(self, x: Tensor) -> Tensor:
-        """Calibrated probabilities at each step, `[batch, steps, num_classes]`; without steps, of whole windows."""
-        if hasattr(self.network, "step_probabilities"):
-            return self.calibration.recalibrated(self.network.step_probabilities(x))  # type: ignore[operator]
-        return self.probabilities(x)[:, None]
 
     def on_fit_start(self) -> None:
         """Train and validate without the calibration of a checkpoint that is trained further."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from musicgen_cls.tasks.classification import GenreClassifier
+from musicgen_cls.tasks.predicting import Predicting
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Timeline:
 
 
 @torch.inference_mode()
-def timeline(task: GenreClassifier, x: Tensor, start_s: npt.ArrayLike, seconds: float) -> Timeline:
+def timeline(task: Predicting, x: Tensor, start_s: npt.ArrayLike, seconds: float) -> Timeline:
     """Predict each step of a recording; a window is one step if the network has no smaller ones.
 
     Args:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musicgen_cls.callbacks.predictions import finished_rows, format_predictions, summary, with_sure
 from musicgen_cls.callbacks.report_text import format_report
 from musicgen_cls.formats.records import seal
+from musicgen_cls.predictions import finished_rows, format_predictions, summary, with_sure
 from musicgen_cls.tasks.timeline import Timeline
 
 

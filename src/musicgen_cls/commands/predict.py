@@ -1,0 +1,155 @@
+"""`predict` of a classifier, without Lightning: all cores decode and predict at the same time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from threading import Event
+from typing import TypeVar
+
+import torch
+
+from musicgen_cls import hub_generator, untrained
+from musicgen_cls.checkpoints import read_facts
+from musicgen_cls.cli import dispatch
+from musicgen_cls.cli.chosen import checkpoint_of, made_checkpoint
+from musicgen_cls.cli.command_line import check_text, split, take_files
+from musicgen_cls.cli.logs import configure_logs
+from musicgen_cls.cli.tags import check_options, use_predictions
+from musicgen_cls.datamodules.inputs import AudioInput
+from musicgen_cls.datamodules.stream import batches, named_files, own_files
+from musicgen_cls.memory import keep_memory
+from musicgen_cls.metrics.threshold import THRESHOLD
+from musicgen_cls.predictions import Predictions, Row, resuming_line, row_of
+from musicgen_cls.recogniser import light_parts
+from musicgen_cls.tasks.predicting import Predictor
+from musicgen_cls.tasks.timeline import Timeline
+
+_AT_ONCE = 16
+"""Windows that go through the network together; their activations then fit into a processor's cache."""
+
+_OPTIONS = {
+    "ckpt_path": (str | None, None),
+    "out": (str, "predictions"),
+    "threshold": (float, THRESHOLD),
+    "genres": (str | list[str] | None, None),
+    "genre_tags": (str | None, None),
+    "playlists": (bool, False),
+    "write_tags": (bool, False),
+    "restore_tags": (bool, False),
+    "yes": (bool, False),
+    "trainer.enable_progress_bar": (bool, True),
+}
+"""The options that need no Lightning, with their types and defaults."""
+
+Result = TypeVar("Result")
+
+
+def predict(args: Sequence[str]) -> bool:
+    """Predict files with a classifier of this package; False if that needs Lightning, and nothing was done.
+
+    It does for generators, for classes of users, for other options, and for several processes.
+
+    Args:
+        args: the command line, without its command.
+
+    Raises:
+        MusicClsError: what a user can fix.
+    """
+    if not _is_plain(args):
+        return False
+    keep_memory()
+    configure_logs()
+    rest, files = take_files(args)
+    rest, alone = split(rest, [name for name, (kind, _) in _OPTIONS.items() if kind is bool])
+    check_text(rest)
+    path = checkpoint_of("predict", rest, alone, ())
+    files += alone
+    if hub_generator.is_meant(path):
+        return False
+    if untrained.is_meant(path) and not files:
+        named_files(None)
+    facts = read_facts(made_checkpoint(path, rest))
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if (parts := light_parts(facts, device or torch.device("cpu"))) is None:
+        return False
+    options = dispatch.parsed("predict", _OPTIONS, rest)
+    results = Predictions(options.out, options.threshold)
+    check_options(options, generates=False)
+    named_files(files or None)
+    print(facts.line(path))
+    results.resume(facts.path)
+    if results.done:
+        print(resuming_line(results))
+    _predict_all(*parts, own_files(files, results.done, 0, 1), results, options.trainer.enable_progress_bar)
+    rows = results.finish(results.rows, files, facts.genres)
+    use_predictions(options, results.out, rows, facts.genres)
+    return True
+
+
+def _is_plain(args: Sequence[str]) -> bool:
+    """Whether a command line has no other options, and the process is alone."""
+    names = {arg.partition("=")[0].removeprefix("--") for arg in args if arg.startswith("-")}
+    alone = all(os.environ.get(name, "1") == "1" for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+    return alone and names <= {*_OPTIONS, "data.files"}
+
+
+def _predict_all(
+    predictor: Predictor, audio: AudioInput, files: Sequence[tuple[str, Path]], results: Predictions, progress: bool
+) -> None:
+    """Predict files, each in one thread, and write their rows as they come."""
+    from tqdm import tqdm
+
+    stop, all_threads = Event(), torch.get_num_threads()
+    workers = max(1, min(all_threads, len(files)))
+    tasks = (partial(_keyed_row, predictor, audio, file, stop) for file in files)
+    results.open()
+    with (
+        tqdm(total=len(files), desc="Predicting", unit="file", disable=not progress) as bar,
+        ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(all_threads // workers,)) as pool,
+    ):
+        try:
+            for key, row in _as_they_come(pool, tasks, 2 * workers):
+                results.add(key, row)
+                bar.update()
+        finally:
+            stop.set()
+            results.close()
+    torch.set_num_threads(all_threads)
+
+
+def _as_they_come(pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Result]], at_once: int) -> Iterator[Result]:
+    """The results of tasks, in the order in which they end; only some wait at a time."""
+    waiting = iter(tasks)
+    running: set[Future[Result]] = {pool.submit(task) for task in islice(waiting, at_once)}
+    while running:
+        ended, running = wait(running, return_when=FIRST_COMPLETED)
+        running |= {pool.submit(task) for task in islice(waiting, len(ended))}
+        for future in ended:
+            yield future.result()
+
+
+@torch.inference_mode()
+def _keyed_row(predictor: Predictor, audio: AudioInput, file: tuple[str, Path], stop: Event) -> tuple[str, Row]:
+    """The version of a file, and its row."""
+    key, path = file
+    windows: list[Timeline] = []
+    batch = {}
+    for batch in batches(path, audio.sample_rate, audio.window_samples, audio.batch_size):
+        if stop.is_set():
+            raise InterruptedError
+        if "x" in batch:
+            windows.append(_timeline(predictor, audio, batch["x"], batch["start_s"]))
+    return key, row_of(str(path), windows, audio.genres, batch)
+
+
+def _timeline(predictor: Predictor, audio: AudioInput, pcm: torch.Tensor, start_s: torch.Tensor) -> Timeline:
+    """The predictions for windows, int16 `[windows, samples]`."""
+    device = predictor.calibration.bias.device
+    parts = [predictor.probabilities(audio.network_input(part.to(device))) for part in torch.split(pcm, _AT_ONCE)]
+    starts = start_s.double().numpy()
+    return Timeline(starts, starts + audio.window_samples / audio.sample_rate, torch.cat(parts).double().cpu().numpy())
