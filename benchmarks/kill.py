@@ -1,12 +1,15 @@
-"""Kills `prepare` and `fit` at random times and checks that nothing is lost: `python benchmarks/kill.py`.
+"""Kills long commands at random times and checks that nothing is lost: `python benchmarks/kill.py`.
+
+The commands are `prepare` of audio and of embeddings, `fit`, `features`, and `predict` of a classifier and of a
+generator of notes.
 
 Each command first runs without interruption. Then it is started, killed with SIGKILL, and started again, until it ends.
 Its files must be equal, byte for byte, to those of the uninterrupted run. Half of the kills are at random times, the
-other half within 30 ms of a write: of samples in `prepare`, and to the folder of checkpoints in `fit`.
+other half within 30 ms of a write to the folder of the results.
 
 To save the time of imports, a process that has imported everything forks a child for each start. The child runs the
-same function as the console script, on one thread. `prepare` writes journal lines every 256 KiB instead of every 64
-MiB, so that even a small collection has many states in which it can be killed.
+same function as the console script, on one thread; `predict` on two. `prepare` writes journal lines every 256 KiB
+instead of every 64 MiB, so that even a small collection has many states in which it can be killed.
 """
 
 from __future__ import annotations
@@ -27,10 +30,13 @@ from typing import Any
 
 import torch
 
-from musicgen_cls.cli import lightning as cli
-from musicgen_cls.cli.exit import exit_status
+from musicgen_cls.__main__ import main as musiccli
+from musicgen_cls.cli import lightning as cli  # noqa: F401  what a child would import
 from musicgen_cls.collection import store
 from musicgen_cls.collection.store import Store
+from musicgen_cls.notes.composed import compose
+from musicgen_cls.notes.midi import write_midi
+from musicgen_cls.sources.synthetic import SyntheticGenres
 
 RAM_DISK = "/dev/shm"  # for temporary files, if it exists, since moving them to another disk is not atomic
 START_OF_FIT = ["fit", "--trainer.enable_progress_bar", "false", "--test_after_fit", "false"]
@@ -47,7 +53,8 @@ def launch(args: list[str], log: Path) -> int:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         store._SYNC_BYTES = 1 << 18
-        status = exit_status(lambda: cli.start(args))
+        torch.set_num_threads(2 if args[0] == "predict" else 1)
+        status = musiccli(args)
         sys.stdout.flush()
     finally:
         os._exit(status)
@@ -194,6 +201,87 @@ def kill_prepare(place: Path, times: int, rng: random.Random) -> bool:
     return same
 
 
+def kill_others(place: Path, times: int, rng: random.Random) -> dict[str, bool]:
+    """Whether each of the other commands has, after kills, the bytes of an uninterrupted run."""
+    songs, midi, log = place / "songs", place / "midi", place / "others.log"
+    SyntheticGenres(tracks_per_genre=2, seconds=8.0, folder=str(songs)).prepare()
+    songs /= "genres"
+    for genre in ("jazz", "metal"):
+        (midi / genre).mkdir(parents=True, exist_ok=True)
+        for number in range(4):
+            write_midi(compose(genre, number, seconds=8.0), midi / genre / f"{number}.mid")
+    quick = ["--trainer.max_epochs", "1", "--trainer.accelerator", "cpu", *START_OF_FIT[1:]]
+    of_songs = ["--data.source", "Folder", "--data.source.root", str(songs)]
+    config = place / "classifier.json"
+    config.write_text(json.dumps({"model": model(), "data": {"class_path": "MelSlices"}}))
+    embedded = place / "embedded.json"
+    head = {"class_path": "GenreClassifier", "init_args": {"network": {"class_path": "LinearProbe"}}}
+    data = {"class_path": "Embeddings", "init_args": {"backbones": ["random_yamnet"], "seconds": 1.0}}
+    embedded.write_text(json.dumps({"model": head, "data": data}))
+    for name, words in (("c", ["--config", str(config), *of_songs]), ("n", ["--config", "score_markov"])):
+        more = ["--data.source", "MidiFolder", "--data.source.root", str(midi)] if name == "n" else []
+        logger = {"class_path": "TensorBoardLogger", "init_args": {"save_dir": str(place), "name": name, "version": ""}}
+        complete(["fit", *words, *more, *quick, "--trainer.logger", json.dumps(logger)], log)
+    classifier, notes = (str(place / name / "checkpoints" / "last.ckpt") for name in ("c", "n"))
+    source = ["--source", "Folder", "--source.root", str(songs)]
+    silent = ["--trainer.enable_progress_bar", "false"]
+    commands: dict[str, Callable[[Path], list[str]]] = {
+        "embeddings": lambda out: ["prepare", "--config", str(embedded), *of_songs, "--data.cache_dir", str(out)],
+        "features": lambda out: ["features", *source, "--seconds", "2", "--out", str(out / "table.csv")],
+        "predict": lambda out: ["predict", str(songs), "--ckpt_path", classifier, "--out", str(out), *silent],
+        "predict scores": lambda out: [
+            *("predict", notes, "--takes", "6", "--model.seconds", "6", "--out", str(out)),
+            *silent,
+        ],
+    }
+    return {name: kill_one(name, place, words, times, rng, log) for name, words in commands.items()}
+
+
+def kill_one(
+    name: str, place: Path, command: Callable[[Path], list[str]], times: int, rng: random.Random, log: Path
+) -> bool:
+    """Whether a command after kills has the same files as an uninterrupted run.
+
+    Args:
+        name: of the command.
+        place: folder for the results.
+        command: the command line from the folder of its results.
+        times: number of kills.
+        rng: random number generator.
+        log: file for its output.
+    """
+    stem = name.replace(" ", "_")
+    (place / f"{stem}-warm").mkdir()
+    complete(command(place / f"{stem}-warm"), log)  # caches
+    (place / f"{stem}-whole").mkdir()
+    seconds = complete(command(place / f"{stem}-whole"), log)
+    wanted = bytes_in(place / f"{stem}-whole")
+    print(f"{name} uninterrupted: {seconds:.2f} s, {len(wanted)} files, {sum(map(len, wanted.values()))} bytes")
+    same = True
+
+    def begin(run: int) -> tuple[Callable[[], list[str]], Path, Callable[[], str]]:
+        folder = place / f"{stem}-{run}"
+        folder.mkdir()
+        return lambda: command(folder), folder, lambda: f"{len(bytes_in(folder))} files"
+
+    for run in attempts(name, times, seconds, 12, rng, begin, log):
+        found = bytes_in(place / f"{stem}-{run}")
+        different = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
+        print(f"{name} run {run} ended: {'the same bytes' if not different else 'DIFFERS: ' + ', '.join(different)}")
+        same &= not different
+    return same
+
+
+def bytes_in(folder: Path) -> dict[str, bytes]:
+    """The bytes of the files in a folder by relative path; the folder's own name in them is replaced.
+
+    Without the marks of a verification, which have times.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "verified.json")
+    own = folder.name.encode()
+    return {str(path.relative_to(folder)): path.read_bytes().replace(own, b"OUT") for path in files}
+
+
 def contents(cache: Path) -> dict[str, bytes]:
     """The bytes of a store's files."""
     (folder,) = cache.glob("*")
@@ -297,8 +385,8 @@ def compare(wanted: Any, found: Any, where: str = "") -> Iterator[str]:
 def main() -> int:
     """Kill, compare, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=20, help="number of kills of each command")
-    parser.add_argument("--only", choices=("prepare", "fit"))
+    parser.add_argument("--times", type=int, default=30, help="number of kills of each command")
+    parser.add_argument("--only", choices=("prepare", "fit", "others"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", help="folder for all files, which is not deleted")
     options = parser.parse_args()
@@ -314,6 +402,8 @@ def main() -> int:
         for name, check in (("prepare", kill_prepare), ("fit", kill_fit)):
             if options.only in (None, name):
                 verdicts[name] = check(place, options.times, random.Random(options.seed))
+        if options.only in (None, "others"):
+            verdicts |= kill_others(place, options.times, random.Random(options.seed))
     finally:
         if tempfile.tempdir:
             shutil.rmtree(tempfile.tempdir, ignore_errors=True)

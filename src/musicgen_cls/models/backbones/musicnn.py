@@ -173,7 +173,7 @@ class _FrontEnd(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.convolution(functional.pad(x, (0, 0, *self.padding)))
-        maximum: Tensor = self.norm(functional.relu(x)).amax(3)
+        maximum: Tensor = self.norm(functional.relu(x, inplace=True)).amax(3)
         return maximum
 
 
