@@ -204,7 +204,7 @@ def kill_prepare(place: Path, times: int, rng: random.Random) -> bool:
 def kill_others(place: Path, times: int, rng: random.Random) -> dict[str, bool]:
     """Whether each of the other commands has, after kills, the bytes of an uninterrupted run."""
     songs, midi, log = place / "songs", place / "midi", place / "others.log"
-    SyntheticGenres(tracks_per_genre=2, seconds=8.0, folder=str(songs)).prepare()
+    SyntheticGenres(tracks_per_genre=3, seconds=6.0, folder=str(songs)).prepare()
     songs /= "genres"
     for genre in ("jazz", "metal"):
         (midi / genre).mkdir(parents=True, exist_ok=True)

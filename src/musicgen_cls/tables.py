@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,8 @@ ENCODING = "utf-8-sig"
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a CSV file row by row, whole or not at all.
 
-    Characters that are not valid text, as in some file names, are written as escapes.
+    Characters that are not valid text, as in some file names, are written as escapes. A text that a spreadsheet would
+    run as a formula gets an apostrophe in front, see `safe_cell`.
 
     Args:
         path: the file.
@@ -27,9 +29,31 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
         rows: values by column; a missing value becomes an empty cell, and other keys are ignored.
     """
     with writing(path) as temporary, _opened(temporary) as file:
-        writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
+        writer = csv.writer(file)
+        writer.writerow(map(safe_cell, columns))
+        writer.writerows([safe_cell(row.get(column, "")) for column in columns] for row in rows)
+
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""Such texts are formulas in spreadsheets (OWASP, "CSV Injection"), or would be read as escaped ones."""
+
+
+def safe_cell(value: Any) -> Any:
+    """A value for a cell: a text that begins like a formula gets an apostrophe in front, unless it is a number."""
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) and not _is_number(value) else value
+
+
+def plain_cell(text: str) -> str:
+    """The text of a cell without the apostrophe of `safe_cell`."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def as_markdown(table: Sequence[Mapping[str, str]]) -> str:
@@ -72,8 +96,8 @@ def read_csv(path: Path, columns: Sequence[str], wanted: str) -> Iterator[tuple[
                 odd = [name for sign, name in separators.items() if len(found) == 1 and sign in found[0]]
                 more = f"; the columns are separated by {odd[0]}, save it with commas" if odd else ""
                 raise SourceError(f"{path}: no column {', '.join(missing)}; {wanted}{more}")
-            for row in reader:
-                yield reader.line_num, row
+            for row in reader:  # surplus cells are a list under the key None
+                yield reader.line_num, {n: plain_cell(v) if isinstance(v, str) else v for n, v in row.items()}
     except FileNotFoundError:
         raise SourceError(f"{path}: no such file; {wanted}") from None
     except (UnicodeDecodeError, csv.Error) as error:

@@ -19,6 +19,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 import msgspec
 
 from musicgen_cls.errors import RecordError
+from musicgen_cls.tables import plain_cell
 
 FILE_BYTES = 1 << 28
 """The longest file or line that this package writes."""
@@ -160,7 +161,7 @@ def read_table(path: Path, kind: type[T], remedy: str) -> list[T]:
     reader = csv.reader(StringIO(text, newline=""), strict=True)
     rows: list[T] = []
     try:
-        head = next(reader, [])
+        head = [plain_cell(cell) for cell in next(reader, [])]
         wanted = [field.encode_name for field in msgspec.structs.fields(kind)]  # type: ignore[arg-type]
         if missing := [name for name in wanted if name not in head]:
             raise RecordError(f"{path}: no column '{missing[0]}'; {remedy}")
@@ -168,7 +169,7 @@ def read_table(path: Path, kind: type[T], remedy: str) -> list[T]:
         for cells in reader:
             if len(cells) != len(head):
                 raise Damage(f"{len(cells)} cells, but the header has {len(head)}")
-            rows.append(convert({name: cells[place[name]] for name in wanted}, kind, strict=False))
+            rows.append(convert({name: plain_cell(cells[place[name]]) for name in wanted}, kind, strict=False))
     except (csv.Error, Damage) as error:
         raise RecordError(f"{path}: line {reader.line_num}: {error}; {remedy}") from None
     return rows

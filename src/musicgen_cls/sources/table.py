@@ -16,6 +16,7 @@ from musicgen_cls.audio.features import COLUMNS
 from musicgen_cls.errors import SourceError
 from musicgen_cls.files import check_regular
 from musicgen_cls.sources.names import composed, folded
+from musicgen_cls.tables import plain_cell
 
 _TABLE_BYTES = 2_000_000_000  # two million rows
 _LARGEST = float(np.finfo(np.float32).max)
@@ -103,7 +104,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             for values in reader:
                 if any(value.strip() for value in values):
                     empty = False
-                    yield line, values
+                    yield line, [plain_cell(value) for value in values]
                 line = reader.line_num + 1
     except FileNotFoundError:
         raise SourceError(f"{path}: no such table; make one with musiccli features") from None
