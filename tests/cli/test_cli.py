@@ -37,6 +37,8 @@ QUIET = [
     "--trainer.accelerator",
     "cpu",
 ]
+SILENT = QUIET[:2]
+"""Predict needs no Lightning then."""
 SHORT = [
     *("--data.seconds", "2", "--data.windows_per_track", "2", "--data.fractions", "[0.5, 0.25, 0.25]"),
     *("--data.batch_size", "8", "--trainer.max_epochs", "1", "--data.split", "track"),
@@ -114,7 +116,7 @@ def test_each_config_fits_tests_predicts_and_resumes(config: Path, music: Path, 
         k: v for k, v in after_fit.items() if k != "checkpoint"
     }
 
-    run("predict", "--ckpt_path", best, "--data.files", music / "jazz", *QUIET)
+    run("predict", "--ckpt_path", best, "--data.files", music / "jazz", *SILENT)
     assert len(pd.read_csv("predictions/predictions.csv")) == 6
 
     run("fit", *settings, "--trainer.max_epochs", "2", "--ckpt_path", "last", "--test_after_fit", "false")
@@ -410,7 +412,7 @@ def test_predict_needs_no_collection_and_agrees_with_python(
         songs / "broken.wav",
         "--out",
         "out",
-        *QUIET,
+        *SILENT,
     )
     assert "broken.wav: not audio" in printed
     rows = json.loads(Path("out/predictions.json").read_text())
@@ -463,7 +465,7 @@ def test_every_file_without_a_prediction_is_listed(trained: Path, music: Path, t
     (songs / "broken.wav").write_text("not audio")
     shutil.copy(songs / "0.wav", songs / "[live] song.wav")
     shutil.copy(songs / "0.wav", songs / "🎵.wav")
-    printed = run("predict", "--ckpt_path", trained / "checkpoints/best.ckpt", "--data.files", songs, *QUIET)
+    printed = run("predict", "--ckpt_path", trained / "checkpoints/best.ckpt", "--data.files", songs, *SILENT)
     assert len(pd.read_csv("predictions/predictions.csv")) == 8
     left_out = [line for line in printed.splitlines() if line.startswith("left out: ")]
     assert [Path(line.split(": ")[1]).name for line in left_out] == ["a.m4a", "broken.wav", "b.m4p", "notes.txt"]

@@ -22,7 +22,7 @@ from musicgen_cls.tagging.genre import read_genre
 from musicgen_cls.tagging.undo import JOURNAL
 
 CONFIG = Path(musicgen_cls.__file__).parent / "configs" / "vgg.yaml"
-QUIET = ("--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu")
+QUIET = ("--trainer.enable_progress_bar", "false")  # predict then needs no Lightning
 SMALL = (
     *("--data.seconds", "1", "--data.windows_per_track", "2", "--data.fractions", "[0.5, 0.25, 0.25]"),
     *("--data.batch_size", "8", "--trainer.max_epochs", "1", "--data.split", "track", "--model.network.width", "2"),
