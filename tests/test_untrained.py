@@ -109,10 +109,19 @@ class TestWithInventedWeights:
         with pytest.raises(UsageError, match="only for the untrained reading"):
             musicgen_cls.load(path, genres=["rock", "jazz"])
 
-    def test_predict_with_nothing_fetches_nothing(self, monkeypatch, capsys):
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            ([], "--data.files: not set"),
+            (["gone.mp3"], "--data.files gone.mp3: no such file"),
+            (["gone.mp3", "--threshold", "2"], "--threshold 2.0: must be a probability"),
+            (["gone.mp3", "--playlists=perhaps"], "--playlists: 'perhaps' is not true or false"),
+        ],
+    )
+    def test_predict_with_a_wrong_word_fetches_nothing(self, words, said, monkeypatch, capsys):
         monkeypatch.setattr(untrained, "checkpoint", lambda *args: pytest.fail("made a checkpoint"))
-        assert main(["predict"]) == 2
-        assert capsys.readouterr().err.startswith("musiccli: error: --data.files: not set")
+        assert main(["predict", *words]) == 2
+        assert capsys.readouterr().err.startswith(f"musiccli: error: {said}")
 
     def test_one_network_alone(self, monkeypatch, capsys):
         def only(name):

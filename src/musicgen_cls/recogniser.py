@@ -120,7 +120,6 @@ class GenreRecogniser:
         trust: modules outside of this package whose classes the checkpoint may name, such as the module of your own
             network. They are imported, which runs their code.
         threshold: `genre` gives None if the most probable genre has a lower probability; 0 turns it off.
-
         genres: of the untrained reading, only these.
 
     Raises:

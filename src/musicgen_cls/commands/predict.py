@@ -71,14 +71,14 @@ def predict(args: Sequence[str]) -> bool:
     files += alone
     if hub_generator.is_meant(path):
         return False
-    if untrained.is_meant(path) and not files:
-        named_files(None)
+    options = dispatch.parsed("predict", _OPTIONS, rest)
+    results = Predictions(options.out, options.threshold)
+    if untrained.is_meant(path):
+        named_files(files or None)  # what is wrong here is an error before weights are fetched
     facts = read_facts(made_checkpoint(path, rest))
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if (parts := light_parts(facts, device or torch.device("cpu"))) is None:
         return False
-    options = dispatch.parsed("predict", _OPTIONS, rest)
-    results = Predictions(options.out, options.threshold)
     check_options(options, generates=False)
     named_files(files or None)
     print(facts.line(path))
@@ -119,7 +119,7 @@ def _predict_all(
         finally:
             stop.set()
             results.close()
-    torch.set_num_threads(all_threads)
+            torch.set_num_threads(all_threads)
 
 
 def _as_they_come(pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Result]], at_once: int) -> Iterator[Result]:
@@ -152,4 +152,4 @@ def _timeline(predictor: Predictor, audio: AudioInput, pcm: torch.Tensor, start_
     device = predictor.calibration.bias.device
     parts = [predictor.probabilities(audio.network_input(part.to(device))) for part in torch.split(pcm, _AT_ONCE)]
     starts = start_s.double().numpy()
-    return Timeline(starts, starts + audio.window_samples / audio.sample_rate, torch.cat(parts).double().cpu().numpy())
+    return Timeline(starts, starts + audio.window_samples / audio.sample_rate, torch.cat(parts).cpu().double().numpy())
