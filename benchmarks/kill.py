@@ -201,8 +201,11 @@ def kill_prepare(place: Path, times: int, rng: random.Random) -> bool:
     return same
 
 
-def kill_others(place: Path, times: int, rng: random.Random) -> dict[str, bool]:
-    """Whether each of the other commands has, after kills, the bytes of an uninterrupted run."""
+OTHERS = ("embeddings", "features", "predict", "predict scores")
+
+
+def kill_others(place: Path, times: int, rng: random.Random, only: str | None) -> dict[str, bool]:
+    """Whether each of the other commands, or one of them, has, after kills, the bytes of an uninterrupted run."""
     songs, midi, log = place / "songs", place / "midi", place / "others.log"
     SyntheticGenres(tracks_per_genre=3, seconds=6.0, folder=str(songs)).prepare()
     songs /= "genres"
@@ -234,7 +237,8 @@ def kill_others(place: Path, times: int, rng: random.Random) -> dict[str, bool]:
             *silent,
         ],
     }
-    return {name: kill_one(name, place, words, times, rng, log) for name, words in commands.items()}
+    chosen = {name: commands[name] for name in OTHERS if only in (None, name)}
+    return {name: kill_one(name, place, words, times, rng, log) for name, words in chosen.items()}
 
 
 def kill_one(
@@ -386,7 +390,7 @@ def main() -> int:
     """Kill, compare, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=30, help="number of kills of each command")
-    parser.add_argument("--only", choices=("prepare", "fit", "others"))
+    parser.add_argument("--only", choices=("prepare", "fit", *OTHERS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", help="folder for all files, which is not deleted")
     options = parser.parse_args()
@@ -402,8 +406,8 @@ def main() -> int:
         for name, check in (("prepare", kill_prepare), ("fit", kill_fit)):
             if options.only in (None, name):
                 verdicts[name] = check(place, options.times, random.Random(options.seed))
-        if options.only in (None, "others"):
-            verdicts |= kill_others(place, options.times, random.Random(options.seed))
+        if options.only in (None, *OTHERS):
+            verdicts |= kill_others(place, options.times, random.Random(options.seed), options.only)
     finally:
         if tempfile.tempdir:
             shutil.rmtree(tempfile.tempdir, ignore_errors=True)

@@ -53,7 +53,7 @@ def test_processes_end_when_results_are_no_longer_used(tmp_path: Path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGKILL"])
 def test_a_signal_leaves_no_process_and_no_traceback(name: str, tmp_path: Path) -> None:
     code = """if True:
         import os, signal, sys, time
@@ -77,7 +77,11 @@ def test_a_signal_leaves_no_process_and_no_traceback(name: str, tmp_path: Path) 
     else:
         process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
-    assert err == "musiccli: stopped; resume it\n"
+    if name == "SIGKILL":
+        assert process.returncode == -number
+        time.sleep(2)
+    else:
+        assert process.returncode == 128 + number
+        assert err == "musiccli: stopped; resume it\n"
     time.sleep(0.2)
     assert not [file.name for file in tmp_path.iterdir() if Path("/proc", file.name).exists()]
