@@ -75,8 +75,10 @@ def main() -> None:
     def loop() -> None:
         with tempfile.TemporaryDirectory() as out:
             results = Predictions(out)
-            results.resume(facts.path)
-            predict._predict_all(predictor, audio, own_files([options.folder], (), 0, 1), results, progress=False)
+            results.resume(facts.path, [options.folder])
+            predict._predict_all(
+                predictor, audio, own_files([options.folder], (), 0, 1), results, cores, progress=False
+            )
 
     def command() -> None:
         with tempfile.TemporaryDirectory() as out:

@@ -297,7 +297,7 @@ class TestBackbone:
             ("NoBackbone", "not a Backbone; extend musicgen_cls.models.backbones.Backbone"),
             ("NoEmbed", "cannot be made (Can't instantiate abstract class NoEmbed"),
             ("NoRate", "its attribute sample_rate is missing; set it to a number above 0"),
-            ("NoTime", "NoTime gives the shape [8, 2] for 8 windows; it must be [batch, time, dim]"),
+            ("NoTime", "NoTime gives the shape [4, 2] for 4 windows; it must be [batch, time, dim]"),
             ("OtherSize", "OtherSize gives embeddings of 2 numbers, but its attribute dim is 3"),
             ("Needs", "cannot be made (Needs.__init__() missing 1 required positional argument"),
             ("Gone", "names 'own_backbone.Gone', but it cannot be imported"),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from msgspec import Struct
 
 from musicgen_cls.datamodules.stream import named_files, version_of
@@ -16,6 +17,7 @@ from musicgen_cls.formats import records
 from musicgen_cls.metrics.threshold import THRESHOLD, check_threshold, is_sure
 from musicgen_cls.sources.find import skipped_files
 from musicgen_cls.tables import as_text, write_csv
+from musicgen_cls.tasks.predicting import NOT_FINITE
 from musicgen_cls.tasks.timeline import Timeline
 
 JOURNAL = "predictions.partial.jsonl"
@@ -44,12 +46,19 @@ class Predictions:
         self.done: dict[str, Row] = {}
         """The rows of a stopped run, by the version of the file."""
 
-    def resume(self, checkpoint: Path) -> None:
-        """Read the journals of a stopped run of a checkpoint."""
+    def resume(self, checkpoint: Path, files: Sequence[str] | str | None) -> None:
+        """Read the journals of a stopped run of a checkpoint: the rows of named files that have not changed.
+
+        Args:
+            checkpoint: checkpoint of the network.
+            files: the names that the user gave.
+        """
         check_writable(self.out, "--out DIR")
-        self._run = version_of(checkpoint)
+        self._run, self._files, self._named = version_of(checkpoint), named_files(files), files
+        present = {version_of(path): str(path) for path in self._files}
         for journal in self._journals():
-            self.done |= finished_rows(journal, self._run)
+            found = finished_rows(journal, self._run).items()
+            self.done |= {key: row | {"file": present[key]} for key, row in found if key in present}
 
     def open(self, rank: int = 0) -> None:
         """Open the journal; each process has its own, and the first one keeps the rows of the stopped run."""
@@ -78,24 +87,22 @@ class Predictions:
         if hasattr(self, "_journal"):
             self._journal.close()
 
-    def finish(self, rows: Sequence[Row], files: Sequence[str] | str | None, genres: list[str]) -> list[Row]:
+    def finish(self, rows: Sequence[Row], genres: list[str]) -> list[Row]:
         """Write and print all rows, remove the journals, and return the rows of files with a prediction.
 
         Args:
             rows: of all processes.
-            files: the names that the user gave, for their order.
             genres: names of the classes.
 
         Raises:
             AudioError: no file has a prediction.
             UsageError: the folder cannot be written.
         """
-        order = {str(path): place for place, path in enumerate(named_files(files))}
-        rows = [with_sure(row, self.threshold) for row in rows if row["file"] in order]
-        rows.sort(key=lambda row: order[row["file"]])
+        order = {str(path): place for place, path in enumerate(self._files)}
+        rows = sorted((with_sure(row, self.threshold) for row in rows), key=lambda row: order[row["file"]])
         good = [row for row in rows if "error" not in row]
         left_out = [row["error"] for row in rows if "error" in row]
-        left_out += [str(problem) for problem in skipped_files(files if files is not None else [])]
+        left_out += [str(problem) for problem in skipped_files(self._named or [])]
         if not good:
             self._remove_journals()
             more = f" ({len(left_out)} files, none of them usable)" if len(left_out) > 1 else ""
@@ -181,8 +188,13 @@ def summary(timeline: Timeline, genres: list[str]) -> dict[str, Any]:
     Args:
         timeline: the predictions for the windows of the file.
         genres: names of the classes.
+
+    Raises:
+        UsageError: the probabilities are not finite.
     """
     mean = timeline.mean
+    if not np.isfinite(mean).all():
+        raise UsageError(NOT_FINITE)
     top = int(mean.argmax())
     return {
         "genre": genres[top],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property, partial
 from os import PathLike
@@ -18,8 +19,8 @@ from musicgen_cls.audio.io import check_sound, from_array, to_pcm
 from musicgen_cls.audio.windows import sliding_starts
 from musicgen_cls.checkpoints import Checkpoint, load_content, read_checkpoint, read_facts, state_name
 from musicgen_cls.datamodules.inputs import AudioInput, audio_input
-from musicgen_cls.datamodules.stream import batches
-from musicgen_cls.errors import AudioError, CheckpointError, UsageError, one_line
+from musicgen_cls.datamodules.stream import batches, version_of
+from musicgen_cls.errors import AudioError, CheckpointError, SourceError, UsageError, one_line
 from musicgen_cls.files import as_path
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.metrics.threshold import THRESHOLD, check_threshold, is_sure
@@ -27,6 +28,8 @@ from musicgen_cls.models.classifiers.blocks import apply_memory_format
 from musicgen_cls.tasks.predicting import Predicting, Predictor
 from musicgen_cls.tasks.timeline import Timeline, timeline
 from musicgen_cls.trust import check_described, make, trusting
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from musicgen_cls.datamodules.audio import AudioDataModule
@@ -90,21 +93,27 @@ def light_parts(
         facts: what `read_facts` found.
         device: where to compute.
         trust: modules outside of this package whose classes the checkpoint may name.
+
+    Raises:
+        SourceError: the pretrained networks of the checkpoint cannot be fetched.
     """
     arguments = facts.model["init_args"]
     if facts.model["class_path"] != "musicgen_cls.tasks.GenreClassifier":
         return None
     try:
+        check_described(arguments["network"], nn.Module, trust)
         content = load_content(facts.path, device)
         found = audio_input(facts.data["class_path"], facts.data["init_args"], content[state_name(facts.data)], device)
         if found is None:
             return None
-        check_described(arguments["network"], nn.Module, trust)
         network = make(arguments["network"], num_classes=len(facts.genres))
         predictor = Predictor(apply_memory_format(network), len(facts.genres))
         weights = content["state_dict"].items()
         predictor.load_state_dict({name: w for name, w in weights if name.startswith(("network.", "calibration."))})
-    except Exception:  # a file can be wrong in many ways, and the other way of loading names them
+    except (SourceError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a file can be wrong in many ways, and the other way of loading names them
+        log.debug("%s: loaded with Lightning (%r)", facts.path, error)
         return None
     return predictor.to(device).eval(), found
 
@@ -144,22 +153,23 @@ class GenreRecogniser:
         elif genres:
             raise UsageError("genres: only for the untrained reading; a checkpoint has genres of its own")
         self.checkpoint, self.device, self._trust = read_facts(path, "checkpoint"), torch.device(device), trust
+        self._version = version_of(self.checkpoint.path)
         self._predicts: Predicting
         self._audio: AudioInput | AudioDataModule
         with trusting(trust):
             light = light_parts(self.checkpoint, self.device, trust)
-        if light is None:
-            self._load_parts()
-        else:
-            self._predicts, self._audio = light
+        self._predicts, self._audio = self._parts if light is None else light
         self.sample_rate: int = self._audio.sample_rate
         """Sample rate of waveforms, Hz."""
 
-    def _load_parts(self) -> tuple[GenreClassifier, AudioDataModule]:
-        """Load the task and the datamodule, which predict from now on."""
+    @cached_property
+    def _parts(self) -> tuple[GenreClassifier, AudioDataModule]:
+        """The task and the datamodule, which predict from now on."""
         from musicgen_cls.datamodules.audio import AudioDataModule
 
         path = self.checkpoint.path
+        if version_of(path) != self._version:
+            raise CheckpointError(f"{path}: has changed or is gone since it was loaded; load it again")
         with trusting(self._trust):
             task, data = load_classifier(read_checkpoint(path, "checkpoint", self._trust), self.device)
         if not isinstance(data, AudioDataModule):
@@ -167,18 +177,18 @@ class GenreRecogniser:
         self._predicts, self._audio = task, data
         return task, data
 
-    @cached_property
-    def _parts(self) -> tuple[GenreClassifier, AudioDataModule]:
-        return self._load_parts()
-
     @property
     def task(self) -> GenreClassifier:
-        """The task of the checkpoint; it predicts from now on. Lightning is imported."""
+        """The task of the checkpoint; it predicts from now on. Lightning is imported.
+
+        Raises:
+            CheckpointError: the file has changed since it was loaded.
+        """
         return self._parts[0]
 
     @property
     def data(self) -> AudioDataModule:
-        """The datamodule of the checkpoint. Lightning is imported."""
+        """The datamodule of the checkpoint. Lightning is imported. Raises as `task` does."""
         return self._parts[1]
 
     @property

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -24,7 +27,10 @@ from musicgen_cls.checkpoints import read_facts
 from musicgen_cls.cli import lightning
 from musicgen_cls.commands import predict
 from musicgen_cls.datamodules import Embeddings, MelSlices, WaveformSlices
+from musicgen_cls.datamodules.stream import version_of
+from musicgen_cls.errors import CheckpointError
 from musicgen_cls.models import VGG, LinearProbe
+from musicgen_cls.predictions import Predictions
 from musicgen_cls.pretrained import FineTuned
 from musicgen_cls.recogniser import light_parts
 from musicgen_cls.sources import Folder
@@ -123,6 +129,76 @@ def test_a_stopped_run_resumes(
 
 
 @pytest.mark.usefixtures("no_trainer")
+def test_a_stopped_run_resumes_with_the_files_as_they_are_now(checkpoint: Path, music: Path, inside: Path) -> None:
+    """The folder has another spelling, one file has changed, and one is gone: each file has one row."""
+    shutil.copytree(music / "jazz", "songs")
+    files = sorted(Path("songs").iterdir())
+    results = Predictions("out")
+    results.resume(checkpoint, "songs")
+    results.open()
+    for file in files[:4]:
+        row = {"seconds": 2.0, "genre": "old", "probability": 1.0, "probabilities": {"old": 1.0}, "timeline": []}
+        results.add(version_of(file), {"file": str(file), **row})
+    results.close()
+    os.utime(files[0], (1, 1))
+    files[1].unlink()
+    assert run(inside / "songs", "--ckpt_path", checkpoint, "--out", "out") == 0
+    rows = json.loads(Path("out/predictions.json").read_text())
+    assert [row["file"] for row in rows] == [str(inside / file) for file in files if file != files[1]]
+    assert [row["genre"] == "old" for row in rows] == [False, True, True, False, False]
+
+
+def altered(checkpoint: Path, path: Path, change: Callable[[Any], None]) -> Path:
+    content = torch.load(checkpoint, weights_only=True)
+    change(content)
+    torch.save(content, path)
+    return path
+
+
+def test_a_network_of_nan_is_one_line(checkpoint: Path, music: Path, inside: Path, capsys: Any) -> None:
+    def broken(content: Any) -> None:
+        content["state_dict"]["network.head.2.bias"].fill_(torch.nan)
+
+    path = altered(checkpoint, inside / "nan.ckpt", broken)
+    for more in ((), WITH_TRAINER):
+        assert run(music / "jazz", "--ckpt_path", path, *more) == 2
+        assert "the network's predictions are not finite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seconds", 0.0), ("hop_length", 0), ("batch_size", -1), ("batch_size", 10**9), ("sample_rate", 0), ("n_fft", 8)],
+)
+def test_settings_that_a_datamodule_refuses_are_refused(
+    checkpoint: Path, music: Path, inside: Path, capsys: Any, name: str, value: float
+) -> None:
+    path = altered(
+        checkpoint, inside / "a.ckpt", lambda content: content["datamodule_hyper_parameters"].update({name: value})
+    )
+    assert run(music / "jazz", "--ckpt_path", path) == 2
+    error = capsys.readouterr().err
+    assert f"--data.{name} {value}" in error
+    assert "Traceback" not in error
+
+
+def test_a_network_of_a_user_is_not_shared_by_threads(checkpoint: Path) -> None:
+    facts = read_facts(checkpoint)
+    assert predict._threads(facts) == torch.get_num_threads()
+    network = {"class_path": "my_file.Mine", "init_args": {}}
+    assert predict._threads(replace(facts, model={"init_args": {"network": network}})) == 1
+    assert predict._threads(replace(facts, data={"init_args": {"backbones": ["yamnet", "my_file.Mine"]}})) == 1
+
+
+def test_a_task_of_another_file_is_not_loaded(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "c.ckpt"
+    shutil.copy(checkpoint, path)
+    recognise = musicgen_cls.load(path)
+    os.utime(path, (1, 1))
+    with pytest.raises(CheckpointError, match="has changed or is gone since it was loaded"):
+        _ = recognise.task
+
+
+@pytest.mark.usefixtures("no_trainer")
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -193,7 +269,5 @@ def test_the_parts_without_lightning_predict_the_same(kind: str, songs: Path, mu
 
 
 def test_an_odd_checkpoint_is_left_to_the_trainer(checkpoint: Path, tmp_path: Path) -> None:
-    content = torch.load(checkpoint, weights_only=True)
-    del content["MelSlices"]["front_end"]["mean"]
-    torch.save(content, tmp_path / "odd.ckpt")
-    assert light_parts(read_facts(tmp_path / "odd.ckpt"), torch.device("cpu")) is None
+    path = altered(checkpoint, tmp_path / "odd.ckpt", lambda content: content["MelSlices"]["front_end"].pop("mean"))
+    assert light_parts(read_facts(path), torch.device("cpu")) is None

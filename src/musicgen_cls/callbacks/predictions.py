@@ -38,7 +38,7 @@ class PredictionWriter(Callback):
             datamodule: has the files.
             checkpoint: checkpoint of the network.
         """
-        self.results.resume(checkpoint)
+        self.results.resume(checkpoint, datamodule.files)
         datamodule.finished_files = frozenset(self.results.done)
         if self.results.done:
             rank_zero_only(print)(resuming_line(self.results))
@@ -89,7 +89,7 @@ class PredictionWriter(Callback):
             torch.distributed.all_gather_object(gathered, self.results.rows)
         if trainer.is_global_zero:
             rows = [row for part in gathered for row in part]
-            self.rows = self.results.finish(rows, _datamodule(trainer).files, _datamodule(trainer).genres)
+            self.rows = self.results.finish(rows, _datamodule(trainer).genres)
 
 
 def _datamodule(trainer: Trainer) -> GenreDataModule:

@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 
 from musicgen_cls import hub_generator, untrained
-from musicgen_cls.checkpoints import read_facts
+from musicgen_cls.checkpoints import Checkpoint, read_facts
 from musicgen_cls.cli import dispatch
 from musicgen_cls.cli.chosen import checkpoint_of, made_checkpoint
 from musicgen_cls.cli.command_line import check_text, split, take_files
@@ -25,12 +25,16 @@ from musicgen_cls.datamodules.stream import batches, named_files, own_files
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.metrics.threshold import THRESHOLD
 from musicgen_cls.predictions import Predictions, Row, resuming_line, row_of
+from musicgen_cls.pretrained.load import is_published
 from musicgen_cls.recogniser import light_parts
 from musicgen_cls.tasks.predicting import Predictor
 from musicgen_cls.tasks.timeline import Timeline
 
 _AT_ONCE = 16
 """Windows that go through the network together; their activations then fit into a processor's cache."""
+
+_ON_ACCELERATOR = 4
+"""Files at a time on a GPU; each needs memory there."""
 
 _OPTIONS = {
     "ckpt_path": (str | None, None),
@@ -52,7 +56,7 @@ Result = TypeVar("Result")
 def predict(args: Sequence[str]) -> bool:
     """Predict files with a classifier of this package; False if that needs Lightning, and nothing was done.
 
-    It does for generators, for classes of users, for other options, and for several processes.
+    It does for generators, for tasks and datamodules of users, for other options, and for several processes or GPUs.
 
     Args:
         args: the command line, without its command.
@@ -65,7 +69,7 @@ def predict(args: Sequence[str]) -> bool:
     keep_memory()
     configure_logs()
     rest, files = take_files(args)
-    rest, alone = split(rest, [name for name, (kind, _) in _OPTIONS.items() if kind is bool])
+    rest, alone = split(rest, [name.rpartition(".")[2] for name, (kind, _) in _OPTIONS.items() if kind is bool])
     check_text(rest)
     path = checkpoint_of("predict", rest, alone, ())
     files += alone
@@ -73,8 +77,9 @@ def predict(args: Sequence[str]) -> bool:
         return False
     options = dispatch.parsed("predict", _OPTIONS, rest)
     results = Predictions(options.out, options.threshold)
-    if untrained.is_meant(path):
-        named_files(files or None)  # what is wrong here is an error before weights are fetched
+    if untrained.is_meant(path):  # what is wrong here is an error before weights are fetched
+        check_options(options, generates=False)
+        named_files(files or None)
     facts = read_facts(made_checkpoint(path, rest))
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if (parts := light_parts(facts, device or torch.device("cpu"))) is None:
@@ -82,11 +87,13 @@ def predict(args: Sequence[str]) -> bool:
     check_options(options, generates=False)
     named_files(files or None)
     print(facts.line(path))
-    results.resume(facts.path)
+    results.resume(facts.path, files)
     if results.done:
         print(resuming_line(results))
-    _predict_all(*parts, own_files(files, results.done, 0, 1), results, options.trainer.enable_progress_bar)
-    rows = results.finish(results.rows, files, facts.genres)
+    _predict_all(
+        *parts, own_files(files, results.done, 0, 1), results, _threads(facts), options.trainer.enable_progress_bar
+    )
+    rows = results.finish(results.rows, facts.genres)
     use_predictions(options, results.out, rows, facts.genres)
     return True
 
@@ -95,22 +102,38 @@ def _is_plain(args: Sequence[str]) -> bool:
     """Whether a command line has no other options, and the process is alone."""
     names = {arg.partition("=")[0].removeprefix("--") for arg in args if arg.startswith("-")}
     alone = all(os.environ.get(name, "1") == "1" for name in ("WORLD_SIZE", "SLURM_NTASKS"))
-    return alone and names <= {*_OPTIONS, "data.files"}
+    return alone and names <= {*_OPTIONS, "data.files"} and torch.accelerator.device_count() <= 1
+
+
+def _threads(facts: Checkpoint) -> int:
+    """The number of files that are predicted at a time: one for a network of a user, which may have a state."""
+    network = facts.model["init_args"]["network"]
+    names = [*facts.data["init_args"].get("backbones", ()), network.get("init_args", {}).get("backbone", "yamnet")]
+    if not network["class_path"].startswith("musicgen_cls.") or not all(map(is_published, names)):
+        return 1
+    return _ON_ACCELERATOR if torch.accelerator.is_available() else torch.get_num_threads()
 
 
 def _predict_all(
-    predictor: Predictor, audio: AudioInput, files: Sequence[tuple[str, Path]], results: Predictions, progress: bool
+    predictor: Predictor,
+    audio: AudioInput,
+    files: Sequence[tuple[str, Path]],
+    results: Predictions,
+    most: int,
+    progress: bool,
 ) -> None:
     """Predict files, each in one thread, and write their rows as they come."""
     from tqdm import tqdm
 
     stop, all_threads = Event(), torch.get_num_threads()
-    workers = max(1, min(all_threads, len(files)))
+    workers = max(1, min(most, len(files)))
     tasks = (partial(_keyed_row, predictor, audio, file, stop) for file in files)
     results.open()
     with (
         tqdm(total=len(files), desc="Predicting", unit="file", disable=not progress) as bar,
-        ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(all_threads // workers,)) as pool,
+        ThreadPoolExecutor(
+            workers, initializer=torch.set_num_threads, initargs=(max(1, all_threads // workers),)
+        ) as pool,
     ):
         try:
             for key, row in _as_they_come(pool, tasks, 2 * workers):

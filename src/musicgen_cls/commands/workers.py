@@ -65,7 +65,7 @@ def _attended(function: Callable[[Item], Result], parent: int, item: Item) -> Re
         item: its argument.
     """
     if os.getpid() != parent and not any(thread.name == _WATCH for thread in threading.enumerate()):
-        threading.Thread(target=_end_with, args=(os.getppid(),), name=_WATCH, daemon=True).start()
+        threading.Thread(target=_end_with, args=(parent,), name=_WATCH, daemon=True).start()
     return function(item)
 
 

@@ -15,9 +15,9 @@ from musicgen_cls.collection.collection import Collection, Duplicates, collect
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.dataset import rank_of
 from musicgen_cls.datamodules.export import ExportedInput
-from musicgen_cls.datamodules.front_end import full_scale
+from musicgen_cls.datamodules.front_end import check_window, full_scale
 from musicgen_cls.datamodules.stream import FileWindows, own_files
-from musicgen_cls.errors import UsageError, check_positive, check_rate
+from musicgen_cls.errors import check_positive, check_rate
 from musicgen_cls.sources.base import Source
 from musicgen_cls.synth.render import render
 from musicgen_cls.synth.styles import GENRES
@@ -56,8 +56,7 @@ class AudioDataModule(GenreDataModule):
     ) -> None:
         check_rate("--data.", sample_rate)
         check_positive("--data.", seconds=seconds)
-        if to_samples(seconds, sample_rate) < 1:
-            raise UsageError(f"--data.seconds {seconds}: shorter than one sample at {sample_rate} Hz; raise it")
+        check_window(seconds, sample_rate)
         self.sample_rate, self.seconds = sample_rate, seconds
         self.duplicates: Duplicates = duplicates
         self.strict, self.augment, self.cache_dir = strict, augment, cache_dir

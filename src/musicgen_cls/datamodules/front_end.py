@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from musicgen_cls.audio.io import PCM_SCALE
 from musicgen_cls.audio.mel import Logarithm, LogMel, Standardise
-from musicgen_cls.errors import check_not_negative
+from musicgen_cls.audio.windows import to_samples
+from musicgen_cls.errors import UsageError, check_not_negative
 
 MASK_SIZES = ("n_time_masks", "time_mask_param", "n_freq_masks", "freq_mask_param", "mask_param")
 """Sizes of torchaudio's masks, which treat negative values as 0 without an error."""
@@ -154,6 +155,22 @@ class RowFrontEnd(FrontEnd):
         """Transform and standardise; the last axis is the columns."""
         z_scores = super().represent(x).transpose(1, 2)
         return z_scores[:, 0] if self.single else z_scores
+
+
+def check_window(seconds: float, sample_rate: int) -> int:
+    """The length of a window, samples; raises `UsageError` if it is shorter than one sample."""
+    if (samples := to_samples(seconds, sample_rate)) < 1:
+        raise UsageError(f"--data.seconds {seconds}: shorter than one sample at {sample_rate} Hz; raise it")
+    return samples
+
+
+def check_frames(n_fft: int, n_mels: int, samples: int) -> None:
+    """Raise `UsageError` unless a frame has room for the bands and fits into a window of `samples`."""
+    if not 2 * n_mels <= n_fft <= samples:
+        raise UsageError(
+            f"--data.n_fft {n_fft}: must be {2 * n_mels} or more, twice --data.n_mels, and at most {samples}, the "
+            "samples of --data.seconds"
+        )
 
 
 def unchanged(x: Tensor) -> Tensor:

@@ -9,8 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from musicgen_cls.audio.windows import to_samples
-from musicgen_cls.datamodules.front_end import FrontEnd, MelFrontEnd, RowFrontEnd, full_scale
+from musicgen_cls.datamodules.front_end import (
+    FrontEnd,
+    MelFrontEnd,
+    RowFrontEnd,
+    check_frames,
+    check_window,
+    full_scale,
+)
+from musicgen_cls.errors import check_positive, check_rate
 from musicgen_cls.pretrained.embedder import embedded, tags_of
 from musicgen_cls.pretrained.load import check_digests, digests_of, load
 
@@ -43,6 +50,7 @@ def audio_input(datamodule: str, arguments: Settings, state: Settings, device: t
 
     Raises:
         KeyError: the checkpoint has not all settings, as one of an older version.
+        UsageError: a setting is one that the datamodule refuses.
         CheckpointError: the weights of a backbone differ from those in training.
         SourceError: the weights of a backbone cannot be fetched.
     """
@@ -52,6 +60,8 @@ def audio_input(datamodule: str, arguments: Settings, state: Settings, device: t
 
 def _of_mel(arguments: Settings, state: Settings, device: torch.device) -> AudioInput:
     names = ("sample_rate", "n_fft", "hop_length", "n_mels", "logarithm")
+    check_positive("--data.", hop_length=arguments["hop_length"])
+    check_frames(arguments["n_fft"], arguments["n_mels"], _samples(arguments, arguments["sample_rate"]))
     return _of_windows(MelFrontEnd(**{name: arguments[name] for name in names}), arguments, state, device)
 
 
@@ -61,8 +71,16 @@ def _of_waveforms(arguments: Settings, state: Settings, device: torch.device) ->
 
 def _of_windows(front_end: FrontEnd, arguments: Settings, state: Settings, device: torch.device) -> AudioInput:
     rate = arguments["sample_rate"]
-    samples = to_samples(arguments["seconds"], rate)
+    samples = _samples(arguments, rate)
     return AudioInput(arguments["genres"], rate, samples, arguments["batch_size"], _loaded(front_end, state, device))
+
+
+def _samples(arguments: Settings, rate: int) -> int:
+    """The length of a window of `seconds`, once the settings are checked, samples."""
+    seconds = arguments["seconds"]
+    check_rate("--data.", rate)
+    check_positive("--data.", seconds=seconds, batch_size=arguments["batch_size"])
+    return check_window(seconds, rate)
 
 
 def _of_embeddings(arguments: Settings, state: Settings, device: torch.device) -> AudioInput:
@@ -77,7 +95,8 @@ def _of_embeddings(arguments: Settings, state: Settings, device: torch.device) -
         found = embedded(networks, rate, pcm, rows)
         return front_end(tags_of(networks, found) if part == "tags" else found)
 
-    samples = rows * to_samples(arguments["seconds"], rate)
+    check_positive("--data.", rows=rows)
+    samples = rows * _samples(arguments, rate)
     return AudioInput(arguments["genres"], rate, samples, arguments["batch_size"], network_input)
 
 

@@ -13,7 +13,7 @@ from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.division import Starts, check_counts
 from musicgen_cls.datamodules.export import ExportedInput
-from musicgen_cls.datamodules.front_end import MelFrontEnd
+from musicgen_cls.datamodules.front_end import MelFrontEnd, check_frames
 from musicgen_cls.errors import UsageError, check_positive
 from musicgen_cls.sources.base import Side, Source
 
@@ -76,11 +76,7 @@ class MelSlices(AudioDataModule):
         self.logarithm: Logarithm = logarithm
         self.mask = mask
         super().__init__(source=source, sample_rate=sample_rate, seconds=seconds, **kwargs)
-        if not 2 * n_mels <= n_fft <= self.window_samples:
-            raise UsageError(
-                f"--data.n_fft {n_fft}: must be {2 * n_mels} or more, twice --data.n_mels, and at most "
-                f"{self.window_samples}, the samples of --data.seconds"
-            )
+        check_frames(n_fft, n_mels, self.window_samples)
         self.front_end = MelFrontEnd(sample_rate, n_fft, hop_length, n_mels, logarithm, self.augment, mask)
 
     def window_starts(self, length: int, side: Side | None) -> Starts:

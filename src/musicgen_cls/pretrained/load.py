@@ -48,6 +48,11 @@ def load(name: str, weights: bool = True) -> Backbone:
     raise UsageError(f"--data.backbones '{name}': no pretrained network of this name{near}")
 
 
+def is_published(name: str) -> bool:
+    """Whether a name that `load` takes is that of a network in `WEIGHTS`, also with random weights."""
+    return name.removeprefix(RANDOM).partition(":")[0] in WEIGHTS
+
+
 def facts_of(name: str, backbone: Backbone) -> dict[str, str]:
     """The facts about a pretrained network in reports."""
     return {"name": name, **{key: str(getattr(backbone, key)) for key in FACTS}}

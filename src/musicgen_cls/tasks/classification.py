@@ -17,7 +17,7 @@ from musicgen_cls.metrics.scores import Scores, TrackScores
 from musicgen_cls.models.classifiers.blocks import apply_memory_format
 from musicgen_cls.tasks.base import Schedule, Task
 from musicgen_cls.tasks.calibration import Calibration
-from musicgen_cls.tasks.predicting import Predicting
+from musicgen_cls.tasks.predicting import NOT_FINITE, Predicting
 
 
 class SeveralClassifiers(Protocol):
@@ -157,10 +157,7 @@ class GenreClassifier(Predicting, Task):
     def _collect(self, stage: str, batch: dict[str, Any]) -> None:
         log_probs = self.calibration(self(batch["x"]))
         if stage == "test" and not torch.isfinite(log_probs).all():
-            raise UsageError(
-                "the network's predictions are not finite, since its training diverged; train it with a smaller "
-                "--model.lr or with --trainer.precision 32-true, or use another checkpoint"
-            )
+            raise UsageError(NOT_FINITE)
         _add(self.scores[stage], batch, log_probs)
 
     def _metric(self, stage: str) -> TrackScores:

@@ -6,6 +6,11 @@ from torch import Tensor, nn
 
 from musicgen_cls.tasks.calibration import Calibration
 
+NOT_FINITE = (
+    "the network's predictions are not finite, since its training diverged; train it with a smaller --model.lr or with "
+    "--trainer.precision 32-true, or use another checkpoint"
+)
+
 
 class Predicting(nn.Module):
     """A module with a network and its calibration, which predicts."""
