@@ -60,7 +60,7 @@ def audio_input(datamodule: str, arguments: Settings, state: Settings, device: t
 
 def _of_mel(arguments: Settings, state: Settings, device: torch.device) -> AudioInput:
     names = ("sample_rate", "n_fft", "hop_length", "n_mels", "logarithm")
-    check_positive("--data.", hop_length=arguments["hop_length"])
+    check_positive("--data.", hop_length=arguments["hop_length"], n_mels=arguments["n_mels"])
     check_frames(arguments["n_fft"], arguments["n_mels"], _samples(arguments, arguments["sample_rate"]))
     return _of_windows(MelFrontEnd(**{name: arguments[name] for name in names}), arguments, state, device)
 
