@@ -165,7 +165,7 @@ def check_window(seconds: float, sample_rate: int) -> int:
 
 
 def check_frames(n_fft: int, n_mels: int, samples: int) -> None:
-    """Raise `UsageError` unless a frame has room for the bands and fits into a window of `samples`."""
+    """Raise `UsageError` unless a frame is long enough for the bands, and fits into a window of `samples`."""
     if not 2 * n_mels <= n_fft <= samples:
         raise UsageError(
             f"--data.n_fft {n_fft}: must be {2 * n_mels} or more, twice --data.n_mels, and at most {samples}, the "
