@@ -1,5 +1,6 @@
 """Names of files, folders and patterns."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,11 @@ def test_hidden_files_in_folders_are_ignored(folder):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).touch()
     assert find_files("x") == [Path("x/c.flac"), Path("x/y/d.ogg")]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(folder):
+    os.mkfifo("pipe.wav")
+    with pytest.raises(UsageError, match=r"pipe.wav: a device or a pipe, not a file; name a file"):
+        find_files("pipe.wav")
+    assert Path("pipe.wav") not in find_files(".")

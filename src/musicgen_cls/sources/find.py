@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import glob
+import sys
 from collections.abc import Sequence
 from os.path import normpath
 from pathlib import Path
 
 from musicgen_cls.errors import UsageError
-from musicgen_cls.files import as_path
+from musicgen_cls.files import as_path, check_regular
 from musicgen_cls.sources.base import AUDIO_SUFFIXES, COMMON_SUFFIXES, IMAGES, PROTECTED, Problem, protected_format
 
 
@@ -27,7 +28,7 @@ def find_files(
         common: these suffixes in words, for the error.
 
     Raises:
-        UsageError: a name matches no file.
+        UsageError: a name matches no file, or is that of a pipe or a device.
     """
     found: list[Path] = []
     for name in [names] if isinstance(names, str) else names:
@@ -35,6 +36,7 @@ def find_files(
         if path.is_dir():
             matches = [file for file in _within(path) if file.suffix.lower() in suffixes]
         elif path.exists():
+            check_regular(path, option, sys.maxsize)  # a pipe would be waited for
             matches = [path]
         else:
             matches = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file())  # noqa: PTH207
