@@ -115,6 +115,8 @@ class TestWithInventedWeights:
             ([], "--data.files: not set"),
             (["gone.mp3"], "--data.files gone.mp3: no such file"),
             (["gone.mp3", "--threshold", "2"], "--threshold 2.0: must be a probability"),
+            ([__file__, "--out", __file__], f"{__file__}: cannot be written"),
+            ([__file__, "--write_tags"], "--write_tags: asks before it writes, but there is no terminal"),
             (["gone.mp3", "--playlists=perhaps"], "--playlists: 'perhaps' is not true or false"),
         ],
     )

@@ -22,6 +22,7 @@ from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.cli.tags import check_options, use_predictions
 from musicgen_cls.datamodules.inputs import AudioInput
 from musicgen_cls.datamodules.stream import batches, named_files, own_files
+from musicgen_cls.files import check_writable
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.metrics.threshold import THRESHOLD
 from musicgen_cls.predictions import Predictions, Row, resuming_line, row_of
@@ -80,6 +81,8 @@ def predict(args: Sequence[str]) -> bool:
     if untrained.is_meant(path):  # what is wrong here is an error before weights are fetched
         check_options(options, generates=False)
         named_files(files or None)
+        places = (results.out, *results.out.absolute().parents)
+        check_writable(next(place for place in places if place.exists()), "--out DIR")
     facts = read_facts(made_checkpoint(path, rest))
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if (parts := light_parts(facts, device or torch.device("cpu"))) is None:
