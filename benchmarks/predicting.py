@@ -26,7 +26,7 @@ import torch
 
 from musicgen_cls.checkpoints import read_facts
 from musicgen_cls.commands import predict
-from musicgen_cls.datamodules.stream import batches, own_files
+from musicgen_cls.datamodules.stream import batches
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.predictions import Predictions
 from musicgen_cls.recogniser import light_parts
@@ -76,9 +76,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as out:
             results = Predictions(out)
             results.resume(facts.path, [options.folder])
-            predict._predict_all(
-                predictor, audio, own_files([options.folder], (), 0, 1), results, cores, progress=False
-            )
+            predict._predict_all(predictor, audio, results, cores, progress=False)
 
     def command() -> None:
         with tempfile.TemporaryDirectory() as out:

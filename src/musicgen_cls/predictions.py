@@ -54,11 +54,16 @@ class Predictions:
             files: the names that the user gave.
         """
         check_writable(self.out, "--out DIR")
-        self._run, self._files, self._named = version_of(checkpoint), named_files(files), files
-        present = {version_of(path): str(path) for path in self._files}
+        self._run, self._named = version_of(checkpoint), files
+        self._files = {version_of(path): path for path in named_files(files)}
         for journal in self._journals():
             found = finished_rows(journal, self._run).items()
-            self.done |= {key: row | {"file": present[key]} for key, row in found if key in present}
+            self.done |= {key: row | {"file": str(self._files[key])} for key, row in found if key in self._files}
+
+    @property
+    def left(self) -> list[tuple[str, Path]]:
+        """Version and path of the files that are not predicted yet."""
+        return [file for file in self._files.items() if file[0] not in self.done]
 
     def open(self, rank: int = 0) -> None:
         """Open the journal; each process has its own, and the first one keeps the rows of the stopped run."""
@@ -98,8 +103,10 @@ class Predictions:
             AudioError: no file has a prediction.
             UsageError: the folder cannot be written.
         """
-        order = {str(path): place for place, path in enumerate(self._files)}
-        rows = sorted((with_sure(row, self.threshold) for row in rows), key=lambda row: order[row["file"]])
+        order = {str(path): place for place, path in enumerate(self._files.values())}
+        rows = sorted(
+            (with_sure(row, self.threshold) for row in rows), key=lambda row: order.get(row["file"], len(order))
+        )
         good = [row for row in rows if "error" not in row]
         left_out = [row["error"] for row in rows if "error" in row]
         left_out += [str(problem) for problem in skipped_files(self._named or [])]

@@ -264,9 +264,7 @@ class GenreRecogniser:
     @torch.inference_mode()
     def _windows(self, x: Tensor, start_s: npt.NDArray[Any], seconds: float) -> Timeline:
         """The predictions for a batch of windows."""
-        probabilities = self._predicts.probabilities(x).double().cpu().numpy()
-        starts = np.asarray(start_s, dtype=np.float64)
-        return Timeline(starts, starts + seconds, probabilities)
+        return Timeline.of_windows(start_s, seconds, self._predicts.probabilities(x))
 
     @torch.inference_mode()
     def _input(self, x: Tensor) -> Tensor:

@@ -19,7 +19,6 @@ import pandas as pd
 import pytest
 import torch
 from lightning.pytorch import Trainer
-from tests.small_checkpoints import QUIET, classifier_checkpoint
 
 import musicgen_cls
 from musicgen_cls.__main__ import main
@@ -35,6 +34,7 @@ from musicgen_cls.pretrained import FineTuned
 from musicgen_cls.recogniser import light_parts
 from musicgen_cls.sources import Folder
 from musicgen_cls.tasks import GenreClassifier
+from small_checkpoints import QUIET, classifier_checkpoint
 
 WITH_TRAINER = ("--trainer.accelerator", "cpu")
 SILENT = ("--trainer.enable_progress_bar", "false")

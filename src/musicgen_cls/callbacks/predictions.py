@@ -66,9 +66,8 @@ class PredictionWriter(Callback):
         """Keep the probabilities of a batch; after the last batch of a file, write its row."""
         file, datamodule = batch["file"], _datamodule(trainer)
         if outputs is not None:
-            starts = batch["start_s"].double().cpu().numpy()
-            ends = starts + datamodule.window_seconds
-            self._windows[file].append(Timeline(starts, ends, outputs.double().cpu().numpy()))
+            windows = Timeline.of_windows(batch["start_s"].cpu(), datamodule.window_seconds, outputs)
+            self._windows[file].append(windows)
         if batch["last"]:
             self.results.add(batch["key"], row_of(file, self._windows.pop(file, []), datamodule.genres, batch))
             self._bar.update()

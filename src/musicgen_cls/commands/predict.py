@@ -9,7 +9,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from threading import Event
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -21,7 +21,7 @@ from musicgen_cls.cli.command_line import check_text, split, take_files
 from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.cli.tags import check_options, use_predictions
 from musicgen_cls.datamodules.inputs import AudioInput
-from musicgen_cls.datamodules.stream import batches, named_files, own_files
+from musicgen_cls.datamodules.stream import batches, named_files
 from musicgen_cls.files import check_writable
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.metrics.threshold import THRESHOLD
@@ -78,24 +78,20 @@ def predict(args: Sequence[str]) -> bool:
         return False
     options = dispatch.parsed("predict", _OPTIONS, rest)
     results = Predictions(options.out, options.threshold)
-    if untrained.is_meant(path):  # what is wrong here is an error before weights are fetched
-        check_options(options, generates=False)
-        named_files(files or None)
-        places = (results.out, *results.out.absolute().parents)
-        check_writable(next(place for place in places if place.exists()), "--out DIR")
+    fetches = untrained.is_meant(path)
+    if fetches:
+        _check(options, results, files)
     facts = read_facts(made_checkpoint(path, rest))
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if (parts := light_parts(facts, device or torch.device("cpu"))) is None:
         return False
-    check_options(options, generates=False)
-    named_files(files or None)
+    if not fetches:
+        _check(options, results, files)
     print(facts.line(path))
     results.resume(facts.path, files)
     if results.done:
         print(resuming_line(results))
-    _predict_all(
-        *parts, own_files(files, results.done, 0, 1), results, _threads(facts), options.trainer.enable_progress_bar
-    )
+    _predict_all(*parts, results, _threads(facts), options.trainer.enable_progress_bar)
     rows = results.finish(results.rows, facts.genres)
     use_predictions(options, results.out, rows, facts.genres)
     return True
@@ -108,6 +104,14 @@ def _is_plain(args: Sequence[str]) -> bool:
     return alone and names <= {*_OPTIONS, "data.files"} and torch.accelerator.device_count() <= 1
 
 
+def _check(options: Any, results: Predictions, files: Sequence[str]) -> None:
+    """Raise `UsageError` for wrong options, before anything is fetched, written or predicted."""
+    check_options(options, generates=False)
+    named_files(files or None)
+    places = (results.out, *results.out.absolute().parents)
+    check_writable(next(place for place in places if place.exists()), "--out DIR")
+
+
 def _threads(facts: Checkpoint) -> int:
     """The number of files that are predicted at a time: one for a network of a user, which may have a state."""
     network = facts.model["init_args"]["network"]
@@ -117,18 +121,11 @@ def _threads(facts: Checkpoint) -> int:
     return _ON_ACCELERATOR if torch.accelerator.is_available() else torch.get_num_threads()
 
 
-def _predict_all(
-    predictor: Predictor,
-    audio: AudioInput,
-    files: Sequence[tuple[str, Path]],
-    results: Predictions,
-    most: int,
-    progress: bool,
-) -> None:
-    """Predict files, each in one thread, and write their rows as they come."""
+def _predict_all(predictor: Predictor, audio: AudioInput, results: Predictions, most: int, progress: bool) -> None:
+    """Predict the files that are left, `most` at a time, each in one thread, and write their rows as they come."""
     from tqdm import tqdm
 
-    stop, all_threads = Event(), torch.get_num_threads()
+    files, stop, all_threads = results.left, Event(), torch.get_num_threads()
     workers = max(1, min(most, len(files)))
     tasks = (partial(_keyed_row, predictor, audio, file, stop) for file in files)
     results.open()
@@ -177,5 +174,4 @@ def _timeline(predictor: Predictor, audio: AudioInput, pcm: torch.Tensor, start_
     """The predictions for windows, int16 `[windows, samples]`."""
     device = predictor.calibration.bias.device
     parts = [predictor.probabilities(audio.network_input(part.to(device))) for part in torch.split(pcm, _AT_ONCE)]
-    starts = start_s.double().numpy()
-    return Timeline(starts, starts + audio.window_samples / audio.sample_rate, torch.cat(parts).cpu().double().numpy())
+    return Timeline.of_windows(start_s, audio.window_samples / audio.sample_rate, torch.cat(parts))

@@ -33,6 +33,18 @@ class Timeline:
         names = ("start_s", "end_s", "probabilities")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
+    @classmethod
+    def of_windows(cls, start_s: Tensor | npt.ArrayLike, seconds: float, probabilities: Tensor) -> Timeline:
+        """The predictions for windows of equal length.
+
+        Args:
+            start_s: start of each window, s, `[windows]`.
+            seconds: length of a window, s.
+            probabilities: `[windows, genres]`.
+        """
+        starts = np.asarray(start_s, dtype=np.float64)
+        return cls(starts, starts + seconds, probabilities.cpu().double().numpy())
+
     @property
     def mean(self) -> npt.NDArray[np.float64]:
         """Mean probability of each genre, `[genres]`."""
