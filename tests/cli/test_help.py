@@ -42,6 +42,8 @@ def test_every_option_of_the_short_help_is_there(command, capsys):
         "--help",
         "--data.help",
         "--print_config",
+        "--engine",
+        "--address",
     }  # taken before the parser; or printed otherwise
     arguments = {
         f"--{option}.{name}" for option, classes in BY_OPTION.items() for cls in classes for name in arguments_of(cls)

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import soundfile
 
 from musicgen_cls.collection import store
 from musicgen_cls.collection.collection import Collection, collect
+from musicgen_cls.engines.local import in_threads
 from musicgen_cls.errors import MusicClsError, StoreError
 from musicgen_cls.formats.records import seal
 from musicgen_cls.sources.folder import Folder
@@ -39,7 +41,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def gather(root: Path, stores: Path) -> Collection:
-    return collect(Folder(str(root)), RATE, cache_dir=str(stores), workers=1)
+    return collect(Folder(str(root)), RATE, cache_dir=str(stores), mapped=partial(in_threads, workers=1))
 
 
 def contents(folder: Path) -> tuple[bytes, bytes]:

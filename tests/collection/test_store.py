@@ -7,6 +7,7 @@ import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from musicgen_cls.audio.io import read, read_pcm, to_pcm
 from musicgen_cls.collection import store
 from musicgen_cls.collection.collection import Collection, collect, describe_problems, write_tables
 from musicgen_cls.collection.store import Store
+from musicgen_cls.engines.local import in_threads
 from musicgen_cls.errors import SourceError, StoreError, UnreachableError
 from musicgen_cls.sources.base import Problem, Source, Track
 from musicgen_cls.sources.folder import Folder
@@ -133,7 +135,10 @@ def test_the_source_is_never_written_to(root, stores):
 
 
 def test_number_of_threads_does_not_matter(root, tmp_path):
-    one, many = gather(root, tmp_path / "one", workers=1), gather(root, tmp_path / "many", workers=5)
+    one, many = (
+        gather(root, tmp_path / "one", mapped=partial(in_threads, workers=1)),
+        gather(root, tmp_path / "many", mapped=partial(in_threads, workers=5)),
+    )
     assert contents(one.folder) == contents(many.folder)
 
 
@@ -175,7 +180,7 @@ def test_resuming_after_a_kill_gives_the_same_store(root, tmp_path, start):
     folder = gather(root, tmp_path / "broken").folder
     for seed in range(start, start + 10):
         damage(folder, np.random.default_rng(seed))
-        found = gather(root, tmp_path / "broken", workers=2)
+        found = gather(root, tmp_path / "broken", mapped=partial(in_threads, workers=2))
         assert found.folder == folder
         assert contents(folder) == unbroken, seed
 
@@ -302,7 +307,7 @@ def test_a_file_that_vanished_since_it_was_listed_is_a_problem(root, stores):
 
 def collect_in_process(root: str, stores: str, ready: str) -> tuple[str, list[int], int]:
     Path(ready).touch()
-    found = collect(Folder(root), RATE, cache_dir=stores, workers=1)
+    found = collect(Folder(root), RATE, cache_dir=stores, mapped=partial(in_threads, workers=1))
     return str(found.folder), found.offset.tolist(), int(found.items.sum(dtype=np.int64))
 
 

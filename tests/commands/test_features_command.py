@@ -127,7 +127,10 @@ def test_a_config_names_the_arguments(songs, tmp_path, monkeypatch, capsys):
     assert len(pd.read_csv(tmp_path / "table.csv")) == 8
     of_fit = Path(musicgen_cls.__file__).parent / "configs" / "vgg.yaml"
     assert main(["features", "--config", str(of_fit), "--out", str(tmp_path / "x.csv")]) == 2
-    assert "--config: a config of fit; features takes jobs, out, seconds, source only" in capsys.readouterr().err
+    assert (
+        "--config: a config of fit; features takes address, engine, jobs, out, seconds, source only"
+        in capsys.readouterr().err
+    )
 
 
 def test_what_is_refused(songs, tmp_path, capsys, monkeypatch):

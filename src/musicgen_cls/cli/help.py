@@ -52,6 +52,13 @@ _COMPUTE: Group = (
     ),
 )
 _OUT = ("--out DIR", "folder for the results")
+_CLUSTER = (
+    "On a Ray cluster",
+    (
+        ("--engine ray", "decode and embed on a Ray cluster"),
+        ("--address HOST:PORT", "the cluster (the one of this machine); local uses this machine alone"),
+    ),
+)
 _THRESHOLD = ("--threshold P", "a genre with a lower probability is shown as unsure (0.5); 0 turns it off")
 _FIGURES = ("--figure_format NAME", "format of figures: png, svg or pdf")
 _CHECKPOINT = ("FILE.ckpt", "the checkpoint that fit wrote; also --ckpt_path FILE")
@@ -146,6 +153,7 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
                     ),
                     ("--out DIR", "folder for the results (predictions, or generated)"),
                     _THRESHOLD,
+                    ("--engine ray, --address A", "predict with a classifier on a Ray cluster"),
                     _CONFIG,
                     _TRUST,
                     _LICENCE,
@@ -156,11 +164,10 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
                 (
                     ("--playlists", "write a playlist (M3U8) for each genre into the folder"),
                     (
-                        "--write_tags",
+                        "--write_tags, --yes",
                         "write the genre into the tags of files whose probability is at or above --threshold (0.5); "
-                        "lists the changes and asks",
+                        "lists the changes and asks, without --yes",
                     ),
-                    ("--yes", "write tags without a question"),
                     ("--restore_tags", "undo --write_tags, with the journal in --out DIR; predicts nothing"),
                 ),
             ),
@@ -200,6 +207,7 @@ COMMANDS: dict[str, tuple[str, tuple[Group, ...], tuple[str, ...]]] = {
                     *_MORE[1],
                 ),
             ),
+            _CLUSTER,
         ),
         ("musiccli prepare --config vgg --data.source Folder --data.source.root music",),
     ),

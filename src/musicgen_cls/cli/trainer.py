@@ -9,6 +9,7 @@ from lightning.pytorch import Trainer
 from musicgen_cls.collection.collection import describe_problems, write_tables
 from musicgen_cls.collection.store import forget_verification
 from musicgen_cls.datamodules.base import GenreDataModule
+from musicgen_cls.engines.on_ray import Engine, cluster_of
 from musicgen_cls.errors import counted
 
 
@@ -25,6 +26,8 @@ class MusicTrainer(Trainer):
         ckpt_path: str | None = None,
         weights_only: bool = True,
         verify: bool = False,
+        engine: Engine = "local",
+        address: str | None = None,
     ) -> None:
         """Fetch, check and decode the collection, and print its content.
 
@@ -34,7 +37,10 @@ class MusicTrainer(Trainer):
             ckpt_path: not used; the saved config of a run can have it.
             weights_only: not used; the saved config of a run can have it.
             verify: compare the samples of all decoded tracks with their hashes, and decode damaged tracks again.
+            engine: `local`, or `ray`: decode and embed on a Ray cluster.
+            address: of the Ray cluster, `HOST:PORT` or `local`; that of this machine if not set.
         """
+        datamodule.cluster = cluster_of(engine, address)
         collection = datamodule.open_collection()
         if verify and collection.folder is not None:
             forget_verification(collection.folder)

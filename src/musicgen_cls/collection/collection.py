@@ -17,6 +17,7 @@ from musicgen_cls.collection.fingerprints import near_keys
 from musicgen_cls.collection.grouping import Ties, groups_of, reasons, sharing, ties_between, wholes
 from musicgen_cls.collection.journal import Entry
 from musicgen_cls.collection.store import Store, decode_all, file_keys
+from musicgen_cls.engines.local import Mapped, in_threads
 from musicgen_cls.errors import SourceError, StoreError, counted
 from musicgen_cls.files import shown
 from musicgen_cls.notes.midi import SUFFIXES
@@ -83,7 +84,7 @@ def collect(
     shorter: str = "",
     duplicates: Duplicates = "drop",
     strict: bool = False,
-    workers: int | None = None,
+    mapped: Mapped = in_threads,
 ) -> Collection:
     """Decode the files of a source that are not in its store yet, and open the store.
 
@@ -96,7 +97,7 @@ def collect(
         duplicates: if tracks are equal bit for bit, `drop` all but the first, or `keep` them in one group; `near` also
             puts tracks into one group that sound the same, such as one recording in two formats.
         strict: raise `SourceError` if a file with an audio suffix is unusable, instead of leaving it out.
-        workers: decoding threads; one per core if None.
+        mapped: where files are decoded: in threads, or on a cluster.
 
     Raises:
         SourceError: no track is usable, or `strict` is set and a file is unusable.
@@ -107,7 +108,7 @@ def collect(
     listed = source.tracks()
     store = Store.of(source, sample_rate, cache_dir)
     keys = file_keys(track.path for track in listed)  # once: another process may be rewriting a file
-    entries = store.fill(keys, partial(decode_all, sample_rate=sample_rate, workers=workers))
+    entries = store.fill(keys, partial(decode_all, sample_rate=sample_rate, mapped=mapped))
     decoded = [entries[key] for key in keys]
     usable = [entry.error is None for entry in decoded]
     digests = [entry.digest if right else None for entry, right in zip(decoded, usable, strict=True)]

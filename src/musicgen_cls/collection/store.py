@@ -26,10 +26,9 @@ import logging
 import os
 import shutil
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,6 +39,7 @@ from msgspec.structs import asdict, replace
 
 from musicgen_cls.audio.io import Pcm, read_pcm
 from musicgen_cls.collection.journal import Contents, Entry, Key, Verified, read_contents, state_of, with_wrong_hash
+from musicgen_cls.engines.local import Mapped, in_threads
 from musicgen_cls.errors import AudioError, RecordError, StoreError, UnreachableError, counted
 from musicgen_cls.files import as_path, cache_root, safe_name, writing
 from musicgen_cls.formats.records import read, seal
@@ -242,25 +242,21 @@ def _artist_tag(path: Path) -> str | None:
         return None
 
 
-def decode_all(keys: Sequence[Key], sample_rate: int, workers: int | None = None) -> Produced:
-    """Decode files in threads, in order, a few files ahead; soundfile, soxr and numpy release the interpreter lock."""
+def decode_all(keys: Sequence[Key], sample_rate: int, mapped: Mapped = in_threads) -> Produced:
+    """Decode files, in order; soundfile, soxr and numpy release the interpreter lock.
+
+    Args:
+        keys: the files.
+        sample_rate: Hz.
+        mapped: where: in threads, or on a cluster.
+    """
     from tqdm import tqdm
 
-    workers = workers or os.cpu_count() or 1
-    pending: deque[Future[tuple[Entry, Pcm]]] = deque()
-    queue = iter(keys)
-    with ThreadPoolExecutor(workers) as pool, tqdm(total=len(keys), desc="Decoding", unit="track") as bar:
-        try:
-            while True:
-                while len(pending) < 2 * workers and (key := next(queue, None)) is not None:
-                    pending.append(pool.submit(_decode, key, sample_rate))
-                if not pending:
-                    return
-                yield pending.popleft().result()
-                bar.update()
-        finally:
-            for future in pending:
-                future.cancel()
+    decoded = mapped(partial(_decode, sample_rate=sample_rate), keys)
+    with closing(decoded), tqdm(total=len(keys), desc="Decoding", unit="track") as bar:
+        for track in decoded:
+            yield track
+            bar.update()
 
 
 def _write(produced: Produced, data: BinaryIO, journal: BinaryIO, end: int, item_bytes: int) -> Iterator[Entry]:

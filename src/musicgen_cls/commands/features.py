@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from musicgen_cls.audio.features import COLUMNS, FRAME, RATE, feature_row
 from musicgen_cls.audio.io import Waveform, check_sound, read
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.commands.workers import in_processes
+from musicgen_cls.engines.local import Mapped
+from musicgen_cls.engines.on_ray import Engine, cluster_of
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_jobs, check_positive, counted
 from musicgen_cls.files import as_path, check_writable, writing
 from musicgen_cls.formats.records import finite, lines, seal
@@ -45,7 +47,14 @@ class TrackRows(Struct, frozen=True):
     found: list[_Row] | str  # type: ignore[valid-type]
 
 
-def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> Path:
+def features(
+    source: Source,
+    out: str,
+    seconds: float = 3.0,
+    jobs: int = -1,
+    engine: Engine = "local",
+    address: str | None = None,
+) -> Path:
     """Write the table of features of a collection, for FeatureTable, in the format of GTZAN on Kaggle.
 
     The same command resumes a stopped run.
@@ -56,22 +65,26 @@ def features(source: Source, out: str, seconds: float = 3.0, jobs: int = -1) -> 
         seconds: length of the parts of tracks, s; the rest at the end of a track is left out. A track shorter than two
             parts is one part, so that 30 s gives the rows of features_30_sec.csv.
         jobs: number of processes; -1 for one per core.
+        engine: `local`, or `ray`: on a Ray cluster, with its processes instead of `jobs`.
+        address: of the Ray cluster, `HOST:PORT` or `local`; that of this machine if not set.
 
     Raises:
         SourceError: no track can be used.
-        UsageError: the table exists or cannot be written, or there are rows of a stopped run with other arguments.
+        UsageError: the table exists or cannot be written, there are rows of a stopped run with other arguments, or
+            the cluster cannot be used.
     """
     check_positive("--", seconds=seconds)
     if to_samples(seconds, RATE) < FRAME:
         raise UsageError(f"--seconds {seconds}: must be {FRAME / RATE:.3f} or more, the {FRAME} samples of a frame")
     check_jobs(jobs)
+    cluster = cluster_of(engine, address, ordered=False)
     table = as_path(out, "--out")
     if table.exists():
         raise UsageError(f"--out {table}: exists; delete it, or name another file")
     check_writable(table.parent, "--out TABLE.csv")
     source.prepare()
     with _alone(table):
-        return _features(source, table, seconds, jobs)
+        return _features(source, table, seconds, cluster or partial(in_processes, jobs=jobs, order="as they come"))
 
 
 @contextmanager
@@ -91,15 +104,15 @@ def _alone(table: Path) -> Iterator[None]:
         Path(lock.lock_file).unlink(missing_ok=True)
 
 
-def _features(source: Source, table: Path, seconds: float, jobs: int) -> Path:
+def _features(source: Source, table: Path, seconds: float, mapped: Mapped) -> Path:
     from tqdm import tqdm
 
     tracks = source.tracks()
-    partial = table.with_name(table.name + ".partial")
-    done = _finished_rows(partial, RunHeader(str(source.location), float(seconds)))
+    unfinished = table.with_name(table.name + ".partial")
+    done = _finished_rows(unfinished, RunHeader(str(source.location), float(seconds)))
     left = [track for track in tracks if track.id not in done]
-    run = in_processes(functools.partial(_rows, seconds=seconds), left, jobs, "as they come")
-    with closing(run), partial.open("ab") as journal:
+    run = mapped(partial(_rows, seconds=seconds), left)
+    with closing(run), unfinished.open("ab") as journal:
         for name, found in tqdm(run, total=len(tracks), initial=len(done), desc="Features", unit="track"):
             done[name] = found
             try:
@@ -107,13 +120,13 @@ def _features(source: Source, table: Path, seconds: float, jobs: int) -> Path:
                 journal.flush()
             except OSError as error:
                 raise UsageError(
-                    f"{partial}: cannot be written ({error.strerror}); free space, and the same command resumes"
+                    f"{unfinished}: cannot be written ({error.strerror}); free space, and the same command resumes"
                 ) from error
     rows = [row for own in _with_unique_names(tracks, done) for row in own]
     refused = [f"{track.path}: {done[track.id]}" for track in tracks if isinstance(done[track.id], str)]
     if rows:
         write_csv(table, ["filename", *COLUMNS, "label"], rows)
-    partial.unlink()
+    unfinished.unlink()
     if not rows:
         raise SourceError(f"{table}: not written, since no track can be used; the first: {refused[0]}")
     print(f"{counted(len(rows), 'row')} of {counted(len(tracks) - len(refused), 'track')}: {table}")
@@ -166,18 +179,18 @@ def _with_unique_names(tracks: Sequence[Track], done: dict[str, list[Row] | str]
         yield found
 
 
-def _finished_rows(partial: Path, header: RunHeader) -> dict[str, list[Row] | str]:
+def _finished_rows(unfinished: Path, header: RunHeader) -> dict[str, list[Row] | str]:
     """The rows of a stopped run by track, without tracks whose line is damaged or incomplete.
 
     Raises:
         UsageError: the rows are of another source or another length of parts, or their header is damaged.
     """
-    first = next(lines(partial, RunHeader, sealed=True), None)
+    first = next(lines(unfinished, RunHeader, sealed=True), None)
     if first is not None and first.value != header and not first.torn:
         reason = f"of a stopped run on {first.value}, not {header}" if first.value else f"line 1: {first.reason}"
-        raise UsageError(f"{partial}: {reason}; complete that run, delete the file, or give another --out")
-    whole = [line for line in lines(partial, TrackRows, sealed=True) if line.value is not None]
-    with writing(partial) as temporary:
+        raise UsageError(f"{unfinished}: {reason}; complete that run, delete the file, or give another --out")
+    whole = [line for line in lines(unfinished, TrackRows, sealed=True) if line.value is not None]
+    with writing(unfinished) as temporary:
         temporary.write_bytes(b"".join([seal(asdict(header)), *(line.raw for line in whole)]))
     done = (line.value for line in whole if line.value is not None)
     return {line.track: to_builtins(line.found) for line in done}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,11 +18,13 @@ from musicgen_cls import hub_generator, untrained
 from musicgen_cls.checkpoints import Checkpoint, read_facts
 from musicgen_cls.cli import dispatch
 from musicgen_cls.cli.chosen import checkpoint_of, made_checkpoint
-from musicgen_cls.cli.command_line import check_text, split, take_files
+from musicgen_cls.cli.command_line import asks_for, check_text, split, take_files
 from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.cli.tags import check_options, use_predictions
 from musicgen_cls.datamodules.inputs import AudioInput
 from musicgen_cls.datamodules.stream import batches, named_files
+from musicgen_cls.engines.on_ray import Engine, cluster_of
+from musicgen_cls.errors import UsageError
 from musicgen_cls.files import check_writable
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.metrics.threshold import THRESHOLD
@@ -48,16 +51,20 @@ _OPTIONS = {
     "restore_tags": (bool, False),
     "yes": (bool, False),
     "trainer.enable_progress_bar": (bool, True),
+    "engine": (Engine, "local"),
+    "address": (str | None, None),
 }
 """The options that need no Lightning, with their types and defaults."""
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def predict(args: Sequence[str]) -> bool:
     """Predict files with a classifier of this package; False if that needs Lightning, and nothing was done.
 
-    It does for generators, for tasks and datamodules of users, for other options, and for several processes or GPUs.
+    It does for generators, for tasks and datamodules of users, for other options, and for several processes or GPUs,
+    which a cluster (`--engine ray`) cannot run.
 
     Args:
         args: the command line, without its command.
@@ -66,7 +73,7 @@ def predict(args: Sequence[str]) -> bool:
         MusicClsError: what a user can fix.
     """
     if not _is_plain(args):
-        return False
+        return _left_to_lightning(args)
     keep_memory()
     configure_logs()
     rest, files = take_files(args)
@@ -75,26 +82,40 @@ def predict(args: Sequence[str]) -> bool:
     path = checkpoint_of("predict", rest, alone, ())
     files += alone
     if hub_generator.is_meant(path):
-        return False
+        return _left_to_lightning(args)
     options = dispatch.parsed("predict", _OPTIONS, rest)
     results = Predictions(options.out, options.threshold)
+    cluster = cluster_of(options.engine, options.address, ordered=False)
     fetches = untrained.is_meant(path)
     if fetches:
         _check(options, results, files)
     facts = read_facts(made_checkpoint(path, rest))
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if (parts := light_parts(facts, device or torch.device("cpu"))) is None:
-        return False
+        return _left_to_lightning(args)
     if not fetches:
         _check(options, results, files)
     print(facts.line(path))
     results.resume(facts.path, files)
     if results.done:
         print(resuming_line(results))
-    _predict_all(*parts, results, _threads(facts), options.trainer.enable_progress_bar)
-    rows = results.finish(results.rows, facts.genres)
-    use_predictions(options, results.out, rows, facts.genres)
+    row = partial(_keyed_row, *parts)
+    rows = cluster(row, results.left) if cluster else _rows_here(row, results.left, _threads(facts))
+    _predict_all(rows, results, options.trainer.enable_progress_bar)
+    written = results.finish(results.rows, facts.genres)
+    use_predictions(options, results.out, written, facts.genres)
     return True
+
+
+def _left_to_lightning(args: Sequence[str]) -> bool:
+    """False; raises `UsageError` if a cluster is asked for."""
+    for name in ("engine", "address"):
+        if asks_for(name, args):
+            raise UsageError(
+                f"--{name}: a cluster predicts with classifiers of this package, without options of the trainer and "
+                "the data; leave it out, or leave those out"
+            )
+    return False
 
 
 def _is_plain(args: Sequence[str]) -> bool:
@@ -121,27 +142,33 @@ def _threads(facts: Checkpoint) -> int:
     return _ON_ACCELERATOR if torch.accelerator.is_available() else torch.get_num_threads()
 
 
-def _predict_all(predictor: Predictor, audio: AudioInput, results: Predictions, most: int, progress: bool) -> None:
-    """Predict the files that are left, `most` at a time, each in one thread, and write their rows as they come."""
+def _predict_all(rows: Generator[tuple[str, Row]], results: Predictions, progress: bool) -> None:
+    """Write the rows of the files that are left, as they come, with the version of each file."""
     from tqdm import tqdm
 
-    files, stop, all_threads = results.left, Event(), torch.get_num_threads()
-    workers = max(1, min(most, len(files)))
-    tasks = (partial(_keyed_row, predictor, audio, file, stop) for file in files)
+    total = len(results.left)
     results.open()
-    with (
-        tqdm(total=len(files), desc="Predicting", unit="file", disable=not progress) as bar,
-        ThreadPoolExecutor(
-            workers, initializer=torch.set_num_threads, initargs=(max(1, all_threads // workers),)
-        ) as pool,
-    ):
+    with closing(rows), tqdm(total=total, desc="Predicting", unit="file", disable=not progress) as bar:
         try:
-            for key, row in _as_they_come(pool, tasks, 2 * workers):
+            for key, row in rows:
                 results.add(key, row)
                 bar.update()
         finally:
-            stop.set()
             results.close()
+
+
+def _rows_here(row_of: Callable[[Item, Event], Result], files: Sequence[Item], most: int) -> Generator[Result]:
+    """The rows of files, `most` at a time, each in one thread."""
+    stop, all_threads = Event(), torch.get_num_threads()
+    workers = max(1, min(most, len(files)))
+    tasks = (partial(row_of, file, stop) for file in files)
+    with ThreadPoolExecutor(
+        workers, initializer=torch.set_num_threads, initargs=(max(1, all_threads // workers),)
+    ) as pool:
+        try:
+            yield from _as_they_come(pool, tasks, 2 * workers)
+        finally:
+            stop.set()
             torch.set_num_threads(all_threads)
 
 
@@ -157,13 +184,15 @@ def _as_they_come(pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Result]
 
 
 @torch.inference_mode()
-def _keyed_row(predictor: Predictor, audio: AudioInput, file: tuple[str, Path], stop: Event) -> tuple[str, Row]:
-    """The version of a file, and its row."""
+def _keyed_row(
+    predictor: Predictor, audio: AudioInput, file: tuple[str, Path], stop: Event | None = None
+) -> tuple[str, Row]:
+    """The version of a file, and its row; `InterruptedError` once `stop` is set."""
     key, path = file
     windows: list[Timeline] = []
     batch = {}
     for batch in batches(path, audio.sample_rate, audio.window_samples, audio.batch_size):
-        if stop.is_set():
+        if stop is not None and stop.is_set():
             raise InterruptedError
         if "x" in batch:
             windows.append(_timeline(predictor, audio, batch["x"], batch["start_s"]))

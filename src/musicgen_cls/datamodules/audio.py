@@ -17,6 +17,7 @@ from musicgen_cls.datamodules.dataset import rank_of
 from musicgen_cls.datamodules.export import ExportedInput
 from musicgen_cls.datamodules.front_end import check_window, full_scale
 from musicgen_cls.datamodules.stream import FileWindows, own_files
+from musicgen_cls.engines.local import Mapped, in_threads
 from musicgen_cls.errors import check_positive, check_rate
 from musicgen_cls.sources.base import Source
 from musicgen_cls.synth.render import render
@@ -42,6 +43,9 @@ class AudioDataModule(GenreDataModule):
     INPUT_ARGUMENTS: ClassVar[tuple[str, ...]] = ("sample_rate", "seconds")
 
     sample_rate: int
+
+    cluster: Mapped | None = None
+    """Where tracks are decoded and embedded, if not on this machine."""
 
     def __init__(
         self,
@@ -104,6 +108,7 @@ class AudioDataModule(GenreDataModule):
             shorter=" or ".join(f"--data.{name}" for name in self.INPUT_ARGUMENTS if name.endswith("seconds")),
             duplicates=self.duplicates,
             strict=self.strict,
+            mapped=self.cluster or in_threads,
         )
 
     def waveform_input(self, facts: dict[str, Any]) -> ExportedInput:

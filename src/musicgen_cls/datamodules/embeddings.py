@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from musicgen_cls.datamodules.audio import AudioDataModule
 from musicgen_cls.datamodules.division import match_genres
 from musicgen_cls.datamodules.export import ExportedInput
 from musicgen_cls.datamodules.front_end import FrontEnd, RowFrontEnd
+from musicgen_cls.engines.local import in_turn
 from musicgen_cls.errors import UsageError, check_positive
 from musicgen_cls.models.backbones import Backbone
 from musicgen_cls.pretrained.embedder import Embedder, embedded, tags_of
@@ -159,20 +160,11 @@ class Embeddings(AudioDataModule):
         if self.split != "segment":  # an impossible split is an error now, and not after minutes of embedding
             self.sides_of(match_genres(self.audio, self.genres, self.location))
         window = to_samples(self.seconds, self.sample_rate)
-        return embed_collection(
-            self.audio, window, [self._embedder(number, name) for number, name in enumerate(self.backbones)]
-        )
-
-    def _embedder(self, number: int, name: str) -> tuple[str, int, Any]:
-        """Name with digest, length of a row, and function of a backbone."""
-
-        def embed(pcm: Pcm) -> npt.NDArray[np.float32]:
-            device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-            embedder = Embedder([self.networks[number].to(device)], self.sample_rate)
-            rows: npt.NDArray[np.float32] = embedder(torch.from_numpy(pcm).to(device)).cpu().numpy()
-            return rows
-
-        return f"{name}-{self.digests[name]}", self._shapes[number].dim, embed
+        embedders = [
+            (f"{name}-{self.digests[name]}", shape.dim, _Embed(self, number))
+            for number, (name, shape) in enumerate(zip(self.backbones, self._shapes, strict=True))
+        ]
+        return embed_collection(self.audio, window, embedders, self.cluster or in_turn)
 
     def state_dict(self) -> dict[str, Any]:
         """The state of all datamodules, and the digests of the backbones."""
@@ -186,6 +178,36 @@ class Embeddings(AudioDataModule):
         """
         check_digests(state_dict["backbones"], self.digests)
         super().load_state_dict(state_dict)
+
+
+class _Embed:
+    """A backbone as a function from windows of audio to rows; its weights are loaded when it is called, or pickled.
+
+    Args:
+        data: the datamodule with the backbones.
+        number: the place of the backbone.
+    """
+
+    def __init__(self, data: Embeddings, number: int) -> None:
+        self.data, self.number = data, number
+
+    @property
+    def embedder(self) -> Embedder:
+        """The backbone for the audio of the datamodule."""
+        return Embedder([self.data.networks[self.number]], self.data.sample_rate)
+
+    def __call__(self, pcm: Pcm) -> npt.NDArray[np.float32]:
+        return _rows_of(self.embedder, pcm)
+
+    def __reduce__(self) -> Any:  # a process of a cluster gets the weights, not the datamodule
+        return partial, (_rows_of, self.embedder)
+
+
+def _rows_of(embedder: Embedder, pcm: Pcm) -> npt.NDArray[np.float32]:
+    """The rows of windows int16 `[windows, samples]`."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    rows: npt.NDArray[np.float32] = embedder.to(device)(torch.from_numpy(pcm).to(device)).cpu().numpy()
+    return rows
 
 
 class _WithNetworks(nn.Module):
