@@ -104,6 +104,42 @@ def test_a_resumed_run_does_not_search(
     assert main(["test", "--ckpt_path", str(found / "checkpoints/best.ckpt"), *FINDERS, "--out", "report"]) == 0
 
 
+PRECISION = ["--config", str(CONFIGS / "finders/precision.yaml")]
+
+
+def precision_of(run: Path) -> str:
+    return yaml.safe_load((run / "config.yaml").read_text())["trainer"]["precision"]
+
+
+def test_the_faster_precision_is_that_of_the_run_also_when_it_resumes(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    seconds = [1.5, 1.0]
+    monkeypatch.setattr(finders, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr(finders.Stopwatch, "seconds", property(lambda watch: seconds.pop(0) * (len(watch.starts) == 6)))
+    assert main(fit(songs, *PRECISION)) == 0
+    assert "Precision:   bf16-mixed, since bf16-mixed is 1.50 times as fast as 32-true" in capsys.readouterr().out
+    run = tmp_path / "lightning_logs" / "vgg" / "version_0"
+    assert precision_of(run) == "bf16-mixed"
+    assert main(fit(songs, *PRECISION, "--ckpt_path", "last", "--trainer.max_epochs", "3")) == 0
+    assert precision_of(run) == "bf16-mixed"
+    assert saved(run)["epoch"] == 2
+    seconds += [1.5, 1.4]  # 1.07 times as fast, 1.1 are asked for
+    assert main(fit(songs, *PRECISION)) == 0
+    assert precision_of(run.with_name("version_1")) == "32-true"
+
+
+def test_a_processor_without_units_trains_in_float32(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert main(fit(songs, *PRECISION, "--trainer.max_epochs", "1")) == 0
+    assert "Precision:   32-true, since this processor has no units for bfloat16" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
@@ -111,6 +147,8 @@ def test_a_resumed_run_does_not_search(
         (["--trainer.callbacks+=LearningRateFinder", "--trainer.callbacks.min_lr=5"], "min_lr 5.0 must be above 0"),
         (["--trainer.callbacks+=LearningRateFinder", "--trainer.devices=2"], "one device"),
         (["--trainer.callbacks+=LearningRateFindr"], "LearningRateFindr"),
+        (["--trainer.callbacks+=PrecisionFinder", "--trainer.callbacks.gain=0.5"], "gain 0.5 must be at least 1"),
+        (["--trainer.callbacks+=PrecisionFinder", "--trainer.devices=2"], "then set --trainer.precision to its value"),
     ],
 )
 def test_mistakes_in_one_line(

@@ -1,4 +1,4 @@
-"""Lightning's finders of a learning rate and a batch size: their results become settings of the run."""
+"""Finders of a learning rate, a batch size and a precision: their results become settings of the run."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from musicgen_cls import plots
+from musicgen_cls.callbacks.precision import FLOAT, HALF, PrecisionFinder, Stopwatch, has_bfloat16
 from musicgen_cls.checkpoints import Checkpoint
 from musicgen_cls.cli.checks import check_network
 from musicgen_cls.cli.logs import LIGHTNING
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 FOUND_BY: dict[type[Callback], tuple[str, str]] = {
     LearningRateFinder: ("model", "lr"),
     BatchSizeFinder: ("data", "batch_size"),
+    PrecisionFinder: ("trainer", "precision"),
 }
 """The argument that each finder sets."""
 
@@ -37,23 +40,27 @@ _SKIPPED = 10, 1  # steps at the start, where Lightning's running mean is not re
 class Found:
     """The result of a finder: the value, one line about it, and a figure of its curve, if there is one."""
 
-    value: float
+    value: float | str
     line: str
     figure: Figure | None = None
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting of the run: an argument of `model` or `data`, and its value; `found` is None in a resumed run."""
+    """A setting of the run: an argument of `model`, `data` or `trainer`; `found` is None in a resumed run."""
 
     part: str
     name: str
-    value: float
+    value: float | str
     found: Found | None
+
+    def write(self, config: Any) -> None:
+        """Write the value into the config of a run."""
+        (config[self.part] if self.part == "trainer" else config[self.part].init_args)[self.name] = self.value
 
 
 def take_finders(trainer: Any) -> list[Any]:
-    """Remove Lightning's finders from a trainer's config; they run before the training, with their own trainer."""
+    """Remove the finders from a trainer's config; they run before the training, with their own trainer."""
     callbacks = trainer.callbacks or []
     callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
     finders = [described for described in callbacks if issubclass(resolve(described.class_path), tuple(FOUND_BY))]
@@ -77,10 +84,20 @@ def settings_found(finders: Sequence[Any], parser: Any, config: Any, checkpoint:
     for finder in finders:
         part, name = next(where for cls, where in FOUND_BY.items() if issubclass(resolve(finder.class_path), cls))
         found = None if checkpoint is not None else _search(finder, parser, config)
-        value = found.value if found else getattr(checkpoint, part)["init_args"][name]
-        config[config.subcommand][part].init_args[name] = value
-        settings.append(Setting(part, name, value, found))
+        setting = Setting(part, name, found.value if found else _of_run(checkpoint, part, name), found)
+        setting.write(config[config.subcommand])
+        settings.append(setting)
     return settings
+
+
+def _of_run(checkpoint: Any, part: str, name: str) -> Any:
+    """The setting of the run that a checkpoint is of."""
+    if part != "trainer":
+        return getattr(checkpoint, part)["init_args"][name]
+    config = checkpoint.path.parents[1] / "config.yaml"
+    if not config.is_file():
+        raise UsageError(f"{config}: missing, so the --{part}.{name} of the run is unknown; set it, without a finder")
+    return yaml.safe_load(config.read_text(encoding="utf-8"))[part][name]
 
 
 def _search(finder: Any, parser: Any, config: Any) -> Found:
@@ -135,11 +152,9 @@ def search(finder: Callback, model: Any, datamodule: Any, settings: dict[str, An
     Raises:
         UsageError: the finder cannot find a value.
     """
-    name = type(finder).__name__
     _check_rates(finder)
     with TemporaryDirectory() as folder:  # finders write a checkpoint
         ours = {
-            "callbacks": [finder],
             "logger": False,
             "enable_checkpointing": False,
             "enable_model_summary": False,
@@ -149,17 +164,15 @@ def search(finder: Callback, model: Any, datamodule: Any, settings: dict[str, An
             "max_epochs": -1,  # the finder sets the number of steps
             "max_time": None,
         }
-        trainer = Trainer(**{**settings, **ours})
-        if trainer.world_size > 1:
-            raise UsageError(
-                f"--trainer.callbacks {name}: works on one device; run it with --trainer.devices 1, then set "
-                "--model.lr or --data.batch_size to its value, and train without the finder"
-            )
+        if isinstance(finder, PrecisionFinder):
+            return _precision(finder, model, datamodule, {**settings, **ours})
+        trainer = _on_one_device(finder, {**settings, **ours, "callbacks": [finder]})
         before = float(model.lr), int(datamodule.batch_size)
         if isinstance(finder, BatchSizeFinder):
             _check_batches(datamodule)
         finder._early_exit = True  # type: ignore[attr-defined]  # stop before the training, as Lightning's Tuner does
         trainer.fit(model, datamodule=datamodule)
+    name = type(finder).__name__
     if isinstance(finder, BatchSizeFinder):
         size = int(datamodule.batch_size)
         return Found(size, f"Batch size:  {size}, found by {name}; it was {before[1]}")
@@ -171,6 +184,35 @@ def search(finder: Callback, model: Any, datamodule: Any, settings: dict[str, An
     line = f"Learning rate: {lr:.3g}, found by {name} in {span}; it was {before[0]:.3g}"
     skip = _SKIPPED[0]
     return Found(lr, line, plots.learning_rate_curve(lrs[skip:], losses[skip:], lr, before[0]))
+
+
+def _on_one_device(finder: Callback, settings: dict[str, Any]) -> Trainer:
+    trainer = Trainer(**settings)
+    if trainer.world_size > 1:
+        part, name = FOUND_BY[type(finder)]
+        raise UsageError(
+            f"--trainer.callbacks {type(finder).__name__}: works on one device; run it with --trainer.devices 1, then "
+            f"set --{part}.{name} to its value, and train without the finder"
+        )
+    return trainer
+
+
+def _precision(finder: PrecisionFinder, model: Any, datamodule: Any, settings: dict[str, Any]) -> Found:
+    """The faster precision."""
+    device = _on_one_device(finder, settings).strategy.root_device
+    if not has_bfloat16(device):
+        unit = "processor" if device.type == "cpu" else "GPU"
+        return Found(FLOAT, f"Precision:   {FLOAT}, since this {unit} has no units for bfloat16")
+    seconds = {}
+    for precision in (FLOAT, HALF):
+        watch = Stopwatch()
+        own = {"precision": precision, "callbacks": [watch], **Stopwatch.trainer(finder.steps)}
+        Trainer(**{**settings, **own}).fit(model, datamodule=datamodule)
+        seconds[precision] = watch.seconds
+    ratio = seconds[FLOAT] / seconds[HALF]
+    value = HALF if ratio >= finder.gain else FLOAT
+    why = f"{HALF} is {ratio:.2f} times as fast as {FLOAT}, {seconds[FLOAT]:.3g} s a step"
+    return Found(value, f"Precision:   {value}, since {why}")
 
 
 def _check_rates(finder: Callback) -> None:

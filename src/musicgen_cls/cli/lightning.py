@@ -172,7 +172,7 @@ class MusicCLI(LightningCLI):
     def _find(self, finders: Sequence[Any], recipe: Any) -> None:
         """Run the finders before the objects of the run are made, as if its config held what they find."""
         for setting in settings_found(finders, self.parser, self.config, self.checkpoint):
-            recipe[setting.part].init_args[setting.name] = setting.value
+            setting.write(recipe)
             if setting.found is not None:
                 self.found += (setting.found,)
                 rank_zero_only(print)(setting.found.line)

@@ -90,8 +90,7 @@ def predict(args: Sequence[str]) -> bool:
     if fetches:
         _check(options, results, files)
     facts = read_facts(made_checkpoint(path, rest))
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    if (parts := light_parts(facts, device or torch.device("cpu"))) is None:
+    if (parts := light_parts(facts, torch.device("cpu") if cluster else _device())) is None:
         return _left_to_lightning(args)
     if not fetches:
         _check(options, results, files)
@@ -131,6 +130,12 @@ def _check(options: Any, results: Predictions, files: Sequence[str]) -> None:
     named_files(files or None)
     places = (results.out, *results.out.absolute().parents)
     check_writable(next(place for place in places if place.exists()), "--out DIR")
+
+
+def _device() -> torch.device:
+    """The GPU, if there is one."""
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return found or torch.device("cpu")
 
 
 def _threads(facts: Checkpoint) -> int:
