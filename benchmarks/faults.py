@@ -66,6 +66,10 @@ class Trial:
         """Run the command to its end; return its exit status."""
         return finished(self.start(before), block=True)
 
+    def again(self, status: int | None) -> int | None:
+        """Run the command once more, if it did not end well."""
+        return self.run() if status else 0
+
     def interrupted(self, act: Callable[[int], object]) -> int | None:
         """Run the command, and act on its process at a random time."""
         pid, until = self.start(), time.perf_counter() + self.random.uniform(0, self.seconds)
@@ -101,32 +105,32 @@ def jumping_clock() -> None:
 def full(trial: Trial, size: int) -> Iterator[int | None]:
     """The disk is full after a random number of bytes."""
     with disk(trial.folder, trial.random.randrange(PAGE, size + PAGE)):
-        yield trial.run()
+        yield (status := trial.run())
         remount(trial.folder, "size=1g")
-        yield trial.run()
+        yield trial.again(status)
 
 
 def read_only(trial: Trial, size: int) -> Iterator[int | None]:
     """The folder cannot be written."""
     with disk(trial.folder, 1 << 30):
         remount(trial.folder, "ro")
-        yield trial.run()
+        yield (status := trial.run())
         remount(trial.folder, "rw")
-        yield trial.run()
+        yield trial.again(status)
 
 
 def two(trial: Trial, size: int) -> Iterator[int | None]:
     """Two runs in one folder."""
     first, second = trial.start(), trial.start()
-    yield finished(first, block=True)
-    yield finished(second, block=True)
-    yield trial.run()
+    statuses = [finished(pid, block=True) for pid in (first, second)]
+    yield from statuses
+    yield trial.again(min(status or 0 for status in statuses))
 
 
 def killed(trial: Trial, size: int) -> Iterator[int | None]:
     """SIGKILL."""
-    trial.interrupted(lambda pid: os.kill(pid, signal.SIGKILL))
-    yield trial.run()
+    status = trial.interrupted(lambda pid: os.kill(pid, signal.SIGKILL))
+    yield trial.again(status)
 
 
 def clock(trial: Trial, size: int) -> Iterator[int | None]:
@@ -137,8 +141,8 @@ def clock(trial: Trial, size: int) -> Iterator[int | None]:
 def cache(trial: Trial, size: int) -> Iterator[int | None]:
     """The cache is deleted."""
     root = os.environ["MUSICGEN_CLS_CACHE"]
-    yield trial.interrupted(lambda _: shutil.rmtree(root, ignore_errors=True))
-    yield trial.run()
+    yield (status := trial.interrupted(lambda _: shutil.rmtree(root, ignore_errors=True)))
+    yield trial.again(status)
 
 
 FAULTS = {"full": full, "read-only": read_only, "two": two, "killed": killed, "clock": clock, "cache": cache}

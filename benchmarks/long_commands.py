@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -179,11 +180,11 @@ def names_in(folder: Path) -> dict[str, int]:
 
 
 def checkpoints(folder: Path) -> dict[str, Any]:
-    """The content of the checkpoints of runs by relative path, with relative paths."""
+    """The content of the checkpoints of the newest run of each name, with relative paths."""
     found = {}
-    for path in sorted(folder.rglob("*.ckpt")):
-        content = torch.load(path, weights_only=True)
-        found[str(path.relative_to(folder))] = relative(content, str(folder))
+    for path in sorted(folder.rglob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns):
+        content = relative(torch.load(path, weights_only=True), str(folder))
+        found[re.sub(r"version_\d+", "version", str(path.relative_to(folder)))] = content
     return found
 
 
@@ -193,7 +194,7 @@ def relative(value: Any, folder: str) -> Any:
         return {relative(k, folder): relative(v, folder) for k, v in value.items() if k != "current_score"}
     if isinstance(value, list | tuple):
         return [relative(item, folder) for item in value]
-    return value.replace(folder, "RUN") if isinstance(value, str) else value
+    return re.sub(r"version_\d+", "version", value.replace(folder, "RUN")) if isinstance(value, str) else value
 
 
 def best_settings(folder: Path) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 
@@ -95,3 +97,21 @@ def test_the_content_of_a_file_named_by_mistake_is_not_shown(
 def test_a_value_of_any_length_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--config", str(CONFIGS / "vgg.yaml"), "--data.split", "x" * 200_000]) == 2
     assert len(capsys.readouterr().err) < 1000
+
+
+def test_a_full_disk_under_tensorboard_is_one_line(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tensorboard.summary.writer.record_writer.RecordWriter.write", full)
+    small = ["--data.seconds", "1", "--data.sample_rate", "4000", "--data.n_mels", "32", "--model.network.width", "2"]
+    sides = ["--data.fractions", "[0.5,0.25,0.25]", "--data.hop_length", "64", "--trainer.max_epochs", "1"]
+    assert main([*FIT, str(songs), *small, *sides, "--trainer.accelerator", "cpu"]) == 2
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    where = Path("lightning_logs", "vgg", "version_0")
+    assert f"musiccli: error: {where}: cannot be written (No space left on device); free space" in err.splitlines()[-1]

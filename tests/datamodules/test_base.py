@@ -357,7 +357,7 @@ class Gain(nn.Module):
 @pytest.mark.parametrize(("training", "change"), [(True, -20.0), (False, 0.0)])
 def test_augmentation_in_training_only(music, data, training, change):
     other = make(music, augment=Gain())
-    other.trainer = SimpleNamespace(training=training)
+    other.trainer = SimpleNamespace(training=training, state=SimpleNamespace(fn="validate"))
     batch = joined(data._loader("train"))
     got, want = (module.on_after_batch_transfer(dict(batch), 0)["x"] for module in (other, data))
     difference = (data.front_end.to_db(got) - data.front_end.to_db(want)).numpy()
@@ -372,7 +372,7 @@ def test_spectrograms_are_masked_in_training_only(music, data, training):
     torch.manual_seed(0)
     mask = SpecAugment(n_time_masks=1, time_mask_param=20, n_freq_masks=1, freq_mask_param=20, zero_masking=True)
     other = make(music, mask=mask)
-    other.trainer = SimpleNamespace(training=training)
+    other.trainer = SimpleNamespace(training=training, state=SimpleNamespace(fn="validate"))
     batch = joined(data._loader("train"))
     got, want = (module.on_after_batch_transfer(dict(batch), 0)["x"] for module in (other, data))
     if training:

@@ -26,7 +26,7 @@ def exit_status(command: Callable[[], object], stopped: str = "the same command 
     """
     with consoles():
         try:
-            with _terminable():
+            with _terminable(), _silent_threads():
                 command()
                 check_printed()
         except (KeyboardInterrupt, SystemExit) as leaving:
@@ -71,6 +71,22 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+@contextmanager
+def _silent_threads() -> Iterator[None]:
+    """Print no traceback when a thread cannot write, as TensorBoard's on a full disk: it tells the command, too."""
+    before = threading.excepthook
+
+    def report(raised: threading.ExceptHookArgs) -> None:
+        if not isinstance(raised.exc_value, OSError):
+            before(raised)
+
+    threading.excepthook = report
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from musicgen_cls.cli.chosen import checkpoint_of, made_checkpoint
 from musicgen_cls.cli.command_line import check_text, is_help, option, split, take_files
 from musicgen_cls.cli.finders import Found, settings_found, take_finders
 from musicgen_cls.cli.logs import configure_logs
+from musicgen_cls.cli.messages import NOT_WRITABLE
 from musicgen_cls.cli.patches import patched
 from musicgen_cls.cli.runs import LAST, check_folders, resume_last, saved_last, settings_of
 from musicgen_cls.cli.tags import check_options, use_predictions
@@ -66,6 +67,10 @@ class MusicCLI(LightningCLI):
         except (KeyboardInterrupt, SystemExit) as leaving:
             if getattr(self, "subcommand", None) == "fit":
                 leaving.add_note(self._how_to_resume())
+            raise
+        except OSError as error:
+            if error.errno in NOT_WRITABLE and error.filename is None:  # a write to a file of TensorBoard
+                error.filename = getattr(getattr(self, "trainer", None), "log_dir", None)
             raise
 
     def _how_to_resume(self) -> str:

@@ -14,7 +14,7 @@ from re import Match
 
 from musicgen_cls.errors import MusicClsError, UsageError, nearest, one_line
 
-_NOT_WRITABLE = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
+NOT_WRITABLE = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
 
 _KEY = re.compile(r'Parser key "([^"]+)"')
 _OPTION = re.compile(
@@ -160,7 +160,7 @@ def _foreign(error: BaseException) -> MusicClsError | None:
         return UsageError(one_line(error))
     if type(error).__name__ == "MisconfigurationException":
         return UsageError(f"{str(error).rstrip('.!')}; check the --trainer options, as --trainer.accelerator")
-    if isinstance(error, OSError) and error.errno in _NOT_WRITABLE:
+    if isinstance(error, OSError) and error.errno in NOT_WRITABLE:
         where = f"{error.filename}: " if error.filename else ""
         return UsageError(f"{where}cannot be written ({error.strerror}); free space there or choose another folder")
     return None

@@ -43,12 +43,19 @@ class WindowDataset(Dataset[Batch]):
 
     A key is (row, fraction of the slack, 0 to 1), or only a row, since Lightning uses its own sampler with
     `--trainer.overfit_batches`.
+
+    Args:
+        collection: the tracks.
+        windows: the positions of the windows.
+        length: length of a window, items.
+        first: number of the first window in a table of the inputs that are kept, see `kept`; None without a table.
     """
 
-    def __init__(self, collection: Collection, windows: Windows, length: int) -> None:
+    def __init__(self, collection: Collection, windows: Windows, length: int, first: int | None = None) -> None:
         self.collection = collection
         self.windows = windows
         self.length = length
+        self.first = first
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -67,7 +74,8 @@ class WindowDataset(Dataset[Batch]):
         shift = (np.array([place for _, place in pairs]) * (self.windows.slack[rows] + 1)).astype(np.int64)
         starts = self.windows.start[rows] + shift
         x = np.stack([self.collection.items[start : start + self.length] for start in starts])
-        return {
+        kept = {} if self.first is None else {"kept": torch.from_numpy(self.first + rows)}
+        return kept | {
             "x": torch.from_numpy(x),
             "y": torch.from_numpy(self.windows.genre[rows]),
             "track": torch.from_numpy(self.collection.whole[self.windows.track[rows]]),

@@ -54,13 +54,18 @@ class FrontEnd(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         """The input of the network from stored windows `[batch, length, ...]`."""
+        return self.masked(self.unmasked(items))
+
+    def unmasked(self, items: Tensor) -> Tensor:
+        """All steps but the last."""
         x = self.scale(items)
         if self.training:
             x = self.augment(x)
-        x = self.represent(x)
-        if self.training:
-            x = self.mask(x)
-        return x
+        return self.represent(x)
+
+    def masked(self, x: Tensor) -> Tensor:
+        """The last step."""
+        return self.mask(x) if self.training else x
 
     def represent(self, x: Tensor) -> Tensor:
         """Transform and standardise: scaled windows to standardised bands."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,9 +13,11 @@ from torch import Tensor, nn
 from musicgen_cls.audio.mel import Logarithm
 from musicgen_cls.audio.windows import to_samples
 from musicgen_cls.datamodules.audio import AudioDataModule
+from musicgen_cls.datamodules.dataset import Batch, WindowDataset
 from musicgen_cls.datamodules.division import Starts, check_counts
 from musicgen_cls.datamodules.export import ExportedInput
 from musicgen_cls.datamodules.front_end import MelFrontEnd, check_frames
+from musicgen_cls.datamodules.kept import KeptRows
 from musicgen_cls.errors import UsageError, check_positive
 from musicgen_cls.sources.base import Side, Source
 
@@ -78,12 +82,48 @@ class MelSlices(AudioDataModule):
         super().__init__(source=source, sample_rate=sample_rate, seconds=seconds, **kwargs)
         check_frames(n_fft, n_mels, self.window_samples)
         self.front_end = MelFrontEnd(sample_rate, n_fft, hop_length, n_mels, logarithm, self.augment, mask)
+        self._kept: KeptRows | None = None
 
     def window_starts(self, length: int, side: Side | None) -> Starts:
         """The windows within `span`."""
         first, last = (0, length) if self.span is None else (to_samples(s, self.sample_rate) for s in self.span)
         starts, slack = super().window_starts(min(last, length) - first, side)
         return first + starts, slack
+
+    def setup(self, stage: str) -> None:
+        """Open the collection, divide the tracks, and place the windows; no spectrogram is kept yet."""
+        super().setup(stage)
+        self._kept = None
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load the state that `state_dict` returned; spectrograms with other means and deviations are forgotten."""
+        super().load_state_dict(state_dict)
+        self._kept = None
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Turn windows into spectrograms; in a training on a CPU, those that are equal in all epochs only once."""
+        rows = batch.pop("kept", None)
+        if rows is None or rows.device.type != "cpu" or not self._repeats():
+            return super().on_after_batch_transfer(batch, dataloader_idx)
+        assert self.collection is not None
+        assert self.trainer is not None
+        if self._kept is None:
+            windows = len(self.windows["train"]) + len(self.windows["validation"])
+            self._kept = KeptRows(windows, self.collection.folder or Path(tempfile.gettempdir()))
+        front_end = self._front_end_on("cpu").train(self.trainer.training)
+        batch["x"] = front_end.masked(self._kept(rows, batch["x"], front_end.unmasked))
+        return batch
+
+    def _repeats(self) -> bool:
+        """Whether the present windows come in each epoch of a training as they are now."""
+        if self.trainer is None or self.trainer.state.fn != "fit":
+            return False
+        return not self.trainer.training or (self.augment is None and not self.windows["train"].slack.any())
+
+    def _dataset(self, side: Side) -> WindowDataset:
+        assert self.collection is not None
+        first = {"train": 0, "validation": len(self.windows["train"])}.get(side)
+        return WindowDataset(self.collection, self.windows[side], self.window_length, first)
 
     def mel_levels(self, x: Tensor) -> tuple[Tensor, npt.NDArray[np.float64]]:
         """The input of the network converted back to dB, and the centre of each band, Hz."""
