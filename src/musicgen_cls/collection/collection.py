@@ -157,8 +157,9 @@ def opened(
         raise SourceError(f"{source.location}: none of {len(listed)} tracks can be used{why}{remedy}")
     rows = [entries[row] for row in kept]
     tracks = [
-        replace(listed[row], seconds=lengths[row], artist=listed[row].artist or entries[row].artist, group=groups[row])
-        for row in kept
+        replace(track, seconds=lengths[row], artist=track.artist or entries[row].artist, group=groups[row])
+        for row, track in enumerate(listed)
+        if not reasons_out[row]
     ]
     number = np.array([entry.samples for entry in rows])
     whole, before = wholes(ties[kept], number)
@@ -282,6 +283,6 @@ def write_tables(collection: Collection) -> tuple[Path, Path]:
 
 
 def _row(record: Any) -> dict[str, Any]:
-    """A row of a table; file names that are not UTF-8 have escapes."""
+    """A row of a table; paths are absolute, and names that are not UTF-8 have escapes."""
     values = asdict(record)
-    return values | {"path": shown(values["path"])}
+    return values | {"path": shown(values["path"].absolute())}
