@@ -23,7 +23,7 @@ import soundfile
 from clock import clocked
 from loops import musiccli
 from musicgen_cls.synth.render import render
-from speed import machine
+from results import Row, add_option, machine, row, write
 
 FITS = (
     *("quickstart", "vgg", "cnn5", "cnn", "gru", "temporal_pooling", "conv_lstm"),
@@ -63,14 +63,21 @@ def predict(file: Path, place: Path, keep: bool) -> Measured:
     return math.nan, musiccli("predict", *options, keep=keep)
 
 
-def row(name: str, measure: Callable[[bool], Measured], turns: int) -> str:
-    """A line of the table."""
+def measured(name: str, measure: Callable[[bool], Measured], turns: int) -> tuple[str, list[Row]]:
+    """A line of the table, and its figures; the baseline is a process that returns its memory."""
     pairs = [(measure(False), measure(True)) for _ in range(turns)]
     rates, peaks = ([[measured[which] for measured in pair] for pair in pairs] for which in (0, 1))
     ratio = statistics.median(kept / returned for returned, kept in rates)
     figures = [f"{statistics.median(side):.2f}" for side in zip(*rates, strict=True)] + [f"{ratio:.2f}"]
     sizes = [f"{statistics.median(side):.0f}" for side in zip(*peaks, strict=True)]
-    return f"| {' | '.join([name, *('' if math.isnan(ratio) else figure for figure in figures), *sizes])} |"
+    line = f"| {' | '.join([name, *('' if math.isnan(ratio) else figure for figure in figures), *sizes])} |"
+    speed = [] if math.isnan(ratio) else [row(name, "batches/s", *ours_first(rates))]
+    return line, [*speed, row(f"{name}, peak", "MB", *ours_first(peaks))]
+
+
+def ours_first(pairs: list[list[float]]) -> tuple[list[float], list[float]]:
+    """The figures with kept memory, and those without."""
+    return [kept for _, kept in pairs], [returned for returned, _ in pairs]
 
 
 def main() -> None:
@@ -78,14 +85,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=(*FITS, "predict"))
     parser.add_argument("--turns", type=int, default=3)
+    add_option(parser)
     options = parser.parse_args()
+    rows: list[Row] = []
+
+    def show(name: str, measure: Callable[[bool], Measured]) -> None:
+        line, own = measured(name, measure, options.turns)
+        print(line, flush=True)
+        rows.extend(own)
+
     names = options.only or (*FITS, "predict")
     print("| config | batches/s returned | kept | ratio | peak returned, MB | kept |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="memory-") as folder:
         place = Path(folder)
         for name in names:
             if name != "predict":
-                print(row(name, partial(fit, name, place), options.turns), flush=True)
+                show(name, partial(fit, name, place))
                 continue
             if "quickstart" not in names:
                 fit("quickstart", place, True)
@@ -93,8 +108,9 @@ def main() -> None:
                 file = place / f"{seconds:.0f}s.wav"
                 music = render("jazz", 0, seconds=30.0, sample_rate=22050)
                 soundfile.write(file, np.tile(music, round(seconds / 30)), 22050)
-                print(row(f"predict, {seconds:.0f} s", partial(predict, file, place), options.turns), flush=True)
+                show(f"predict, {seconds:.0f} s", partial(predict, file, place))
     print(f"\n{machine()}")
+    write(options.json, "memory", rows)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ notes a second. All figures of one run are comparable with each other only.
 
 from __future__ import annotations
 
-import sys
+import argparse
+import statistics
 import time
 
 import numpy as np
@@ -25,6 +26,7 @@ from musicgen_cls.notes.render import render
 from musicgen_cls.notes.score import NOTE, length_seconds
 from musicgen_cls.synth.styles import GENRES
 from musicgen_cls.tables import as_markdown
+from results import add_option, row, write
 
 NOTES_A_SECOND = 10
 
@@ -57,23 +59,33 @@ def rendering() -> float:
 
 def main() -> None:
     """Run the command line."""
-    notes = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("notes", metavar="NOTES", type=int, nargs="?", default=300)
+    parser.add_argument("--turns", type=int, default=1)
+    add_option(parser)
+    options = parser.parse_args()
+    notes, turns = options.notes, range(options.turns)
     torch.manual_seed(0)
     networks = {
         "NoteTransformer": NoteTransformer(5, dim=192, layers=4, heads=4),
         "NoteRNN": NoteRNN(5),
         "NoteMarkov": NoteMarkov(5),
     }
-    rows = []
+    rows, figures = [], []
     for name, network in networks.items():
         for batch, cache in ((1, True), (1, False), (16, True)):
             if cache or name == "NoteTransformer":
-                speed = notes_a_second(network, batch, notes, cache)
+                speeds = [notes_a_second(network, batch, notes, cache) for _ in turns]
+                speed = statistics.median(speeds)
+                figures.append(row(f"{name}, {batch} at once{'' if cache else ', no cache'}", "notes/s", speeds))
                 factor = speed / NOTES_A_SECOND
                 rows.append([name, f"{batch}", "yes" if cache else "no", f"{speed:.0f}", f"{factor:.1f}"])
     head = ["network", "pieces at once", "cache", "notes a second", "times real time"]
     print(as_markdown([dict(zip(head, row, strict=True)) for row in rows]))
-    print(f"\nRendering: {rendering():.0f} times real time. {torch.get_num_threads()} threads, {notes} notes a piece.")
+    rendered = [rendering() for _ in turns]
+    print(f"\nRendering: {statistics.median(rendered):.0f} times real time.")
+    print(f"{torch.get_num_threads()} threads, {notes} notes a piece.")
+    write(options.json, "notes", [*figures, row("rendering", "s/s", rendered)], torch.get_num_threads())
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from musicgen_cls.predictions import Predictions
 from musicgen_cls.recogniser import light_parts
 from musicgen_cls.sources.find import find_files
 from musicgen_cls.tables import as_markdown
+from results import add_option, row, write
 
 TOGETHER = (4, 8, 16, 32, 64)
 SOME = 30  # files, for decoding and network alone
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("checkpoint")
     parser.add_argument("folder")
     parser.add_argument("--turns", type=int, default=3)
+    add_option(parser)
     options = parser.parse_args()
     keep_memory()
     cores = torch.get_num_threads()
@@ -95,13 +97,16 @@ def main() -> None:
         times["the whole command"].append(seconds(command))
     of_all = length / min(SOME, len(files)) * len(files)
     whole = ("predict", "the whole command")
-    speeds = {n: (of_all if n in whole else length) / statistics.median(took) for n, took in times.items()}
+    turns = {n: [(of_all if n in whole else length) / own for own in took] for n, took in times.items()}
+    speeds = {name: statistics.median(own) for name, own in turns.items()}
     best = max(speeds[name] for name in names if name.startswith("network"))
     limit = cores / (1 / speeds["decoding"] + 1 / best)
     rows = [{"part": name, "s/s": f"{speed:.0f}"} for name, speed in speeds.items()]
+    figures = [row(name, "s/s", own) for name, own in turns.items()]
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(as_markdown([*rows, {"part": f"limit of {cores} cores", "s/s": f"{limit:.0f}"}]))
     print(f"predict / limit: {speeds['predict'] / limit:.2f}; {len(files)} files; peak memory {peak:.0f} MB")
+    write(options.json, "predicting", [*figures, row("peak memory of the command", "MB", [peak])], cores)
 
 
 if __name__ == "__main__":

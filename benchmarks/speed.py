@@ -25,16 +25,13 @@ import argparse
 import contextlib
 import io
 import json
-import os
-import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from importlib.metadata import version
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +49,10 @@ from musicgen_cls.models.classifiers.vgg import VGG
 from musicgen_cls.sources.synthetic import SyntheticGenres
 from musicgen_cls.synth.render import render
 from musicgen_cls.synth.styles import GENRES
+from results import Row, add_option, machine, row, spread, write
+
+Figure = tuple[Sequence[str], Row]
+"""A line of the table after the name of the figure, and the figure for `--json`."""
 
 TOY = """
 from lightning.pytorch.cli import LightningCLI
@@ -60,7 +61,7 @@ LightningCLI(DemoModel, BoringDataModule)
 """
 
 
-def bench_render(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
+def bench_render(place: Path, quick: bool) -> Iterator[Figure]:
     """The row of rendering: the length of synthetic tracks divided by the time of one core."""
     turns = []
     for index in range(4 if quick else 12):
@@ -70,10 +71,11 @@ def bench_render(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
         turns.append(30.0 * len(GENRES) / (time.process_time() - begin))
     middle = statistics.median(turns)
     met = "met" if middle >= 200 else "NOT met"
-    yield "audio rendered on one core, s/s", spread(turns, 0), "1, real time", spread(turns, 0), ">= 200", met
+    cells = spread(turns, 0), "1, real time", spread(turns, 0), ">= 200", met
+    yield cells, row("audio rendered on one core", "s/s", turns, target=200)
 
 
-def bench_prepare(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
+def bench_prepare(place: Path, quick: bool) -> Iterator[Figure]:
     """The row of preparing."""
     import librosa
 
@@ -102,21 +104,21 @@ def bench_prepare(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
 
     ours(place / "warm"), reference()
     pairs = [(ours(place / f"store{i}"), reference()) for i in range(turns)]
-    yield row(f"audio prepared, s/s ({count} x 30 s; reference on {sample})", pairs, 8)
+    yield beside(f"audio prepared ({count} x 30 s; reference on {sample})", "s/s", pairs, 8)
     took = sorted(30.0 * count / rate for rate, _ in pairs)
     target = 10.0 * count / 1000
     middle = statistics.median(took)
-    yield (
-        f"time to prepare {count} x 30 s",
+    cells = (
         f"{middle:.1f} s ({took[0]:.1f}-{took[-1]:.1f})",
         f"{30 * count / statistics.median(rate for _, rate in pairs):.1f} s, scaled by count",
         "",
         f"<= {target:g} s",
         "met" if middle <= target else "NOT met",
     )
+    yield cells, row(f"time to prepare {count} x 30 s", "s", took, target=target)
 
 
-def bench_fit(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
+def bench_fit(place: Path, quick: bool) -> Iterator[Figure]:
     """Two rows for each width of network."""
     for width, epochs, turns in ((16, 5, 5), (32, 4, 3)):
         out = place / "epochs.jsonl"
@@ -130,10 +132,10 @@ def bench_fit(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
         for _ in range(2 if quick else turns):
             musiccli("fit", "--config", str(config))
             rates.append((clocked(out, "windows"), *plain_loops(*options)))
-        yield from compared_with_both(f"windows trained, 1/s, VGG of width {width}", rates)
+        yield from compared_with_both(f"windows trained, VGG of width {width}", "1/s", rates)
 
 
-def bench_infer(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
+def bench_infer(place: Path, quick: bool) -> Iterator[Figure]:
     """Two rows for each width of network."""
     for width in (16, 32):
         settings = fit_settings(place, width, 6)
@@ -147,7 +149,7 @@ def bench_infer(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
             tuple(SECONDS * rate for rate in (loop(*ours, *options)["rate"], *plain_loops(*options)))
             for _ in range(2 if quick else 5)
         ]
-        yield from compared_with_both(f"audio classified, s/s, VGG of width {width}", rates)
+        yield from compared_with_both(f"audio classified, VGG of width {width}", "s/s", rates)
 
 
 def fit_settings(place: Path, width: int, tracks: int) -> dict[str, Any]:
@@ -172,23 +174,24 @@ def plain_loops(*options: str) -> tuple[float, float]:
     return loop(*options)["rate"], loop(*options, "--kept", "--channels_last")["rate"]
 
 
-def compared_with_both(figure: str, rates: list[tuple[float, ...]]) -> Iterator[tuple[str, ...]]:
+def compared_with_both(figure: str, unit: str, rates: list[tuple[float, ...]]) -> Iterator[Figure]:
     """The rows of the comparisons with the two loops."""
-    yield row(f"{figure}; reference: plain loop", [(ours, plain) for ours, plain, _ in rates], 1.4)
-    yield row(f"{figure}; reference: loop with both", [(ours, both) for ours, _, both in rates], 0.95)
+    yield beside(f"{figure}; reference: plain loop", unit, [(ours, plain) for ours, plain, _ in rates], 1.4)
+    yield beside(f"{figure}; reference: loop with both", unit, [(ours, both) for ours, _, both in rates], 0.95)
 
 
-def bench_layout(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
+def bench_layout(place: Path, quick: bool) -> Iterator[Figure]:
     """A row for each network and mode, without a target; `GenreClassifier` has its layout because of these figures."""
     for name in ("VGG", "CNN5", "CNN"):
         for mode in ("train", "infer"):
             options = ("--network", name, "--mode", mode, "--kept", "--seconds", "3" if quick else "6")
             turns = [(loop(*options, "--channels_last")["rate"], loop(*options)["rate"]) for _ in range(3)]
-            figures = [spread([turn[side] for turn in turns], 0) for side in (0, 1)]
-            yield f"{name}, {mode}, windows/s", *figures, spread([a / b for a, b in turns], 2), "", ""
+            sides = [[turn[side] for turn in turns] for side in (0, 1)]
+            cells = *(spread(side, 0) for side in sides), spread([a / b for a, b in turns], 2), "", ""
+            yield cells, row(f"{name}, {mode}", "windows/s", *sides)
 
 
-def bench_augment(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
+def bench_augment(place: Path, quick: bool) -> Iterator[Figure]:
     """A row for each augmentation, without a target."""
     waveform, labels = 0.1 * torch.randn(64, 2 * RATE), torch.randint(0, 10, (64,))
     front_end, network = MelFrontEnd(RATE, 512, 256, 64), VGG(10, 16).to(memory_format=torch.channels_last)
@@ -218,10 +221,11 @@ def bench_augment(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
         turns = [(pace(*way), pace(nothing, nothing)) for _ in range(5 if quick else 15)]
         ours, plain = ([turn[side] for turn in turns] for side in (0, 1))
         cost = [b / a for a, b in turns]
-        yield f"training steps with {name}, 1/s", spread(ours, 2), spread(plain, 2), f"{spread(cost, 2)} slower", "", ""
+        cells = spread(ours, 2), spread(plain, 2), f"{spread(cost, 2)} slower", "", ""
+        yield cells, row(f"training steps with {name}", "1/s", ours, plain)
 
 
-def bench_start(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
+def bench_start(place: Path, quick: bool) -> Iterator[Figure]:
     """A row for each command."""
     ours = Path(sys.executable).with_name("musiccli")
     script = place / "toy.py"
@@ -234,14 +238,14 @@ def bench_start(place: Path, quick: bool) -> Iterator[tuple[str, ...]]:
     for name in ("--version", "--help"):
         middle = statistics.median(turns[name])
         ratios = [b / a for a, b in zip(turns[name], turns["toy"], strict=True)]
-        yield (
-            f"wall time of `musiccli {name}`, s",
+        cells = (
             spread(turns[name], 2),
             spread(turns["toy"], 2),
             f"{spread(ratios, 1)} times faster",
             "<= 0.5 s",
             "met" if middle <= 0.5 else "NOT met",
         )
+        yield cells, row(f"wall time of `musiccli {name}`", "s", turns[name], turns["toy"], 0.5)
 
 
 def wall(*command: str) -> float:
@@ -259,29 +263,13 @@ def quiet() -> Iterator[io.StringIO]:
         yield output
 
 
-def row(figure: str, pairs: list[tuple[float, float]], target: float) -> tuple[str, ...]:
+def beside(figure: str, unit: str, pairs: list[tuple[float, float]], target: float) -> Figure:
     """A row of the table, from pairs of our value and the reference's, one for each turn; larger is better."""
     ratios = [a / b for a, b in pairs]
     met = "met" if statistics.median(ratios) >= target else "NOT met"
     ours, references = ([pair[side] for pair in pairs] for side in (0, 1))
-    return figure, spread(ours, 0), spread(references, 0), spread(ratios, 2), f">= {target:g}", met
-
-
-def spread(values: list[float], digits: int) -> str:
-    """Median, minimum and maximum."""
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
-
-
-def machine() -> str:
-    """The machine and the versions, in words."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
-    names = ("musicgen_cls", "torch", "lightning", "librosa", "soundfile", "numpy")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
-    cores = f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads"
-    processor = model or platform.processor() or platform.machine()
-    return f"{processor}, {cores}; Python {platform.python_version()}, {versions}"
+    cells = spread(ours, 0), spread(references, 0), spread(ratios, 2), f">= {target:g}", met
+    return cells, row(figure, unit, ours, references, target)
 
 
 def main() -> int:
@@ -298,14 +286,18 @@ def main() -> int:
     }
     parser.add_argument("--quick", action="store_true", help="small sizes: a minute or two instead of ten")
     parser.add_argument("--only", choices=benches)
+    add_option(parser)
     options = parser.parse_args()
+    rows = []
     print("| figure | ours | reference | ratio | target | |\n|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory(prefix="speed-") as place:
         for name, bench in benches.items():
             if options.only in (None, name):
-                for line in bench(Path(place), options.quick):
-                    print(f"| {' | '.join(line)} |", flush=True)
-    print(f"\n{machine()}")
+                for cells, figure in bench(Path(place), options.quick):
+                    print(f"| {' | '.join([f'{figure.name}, {figure.unit}', *cells])} |", flush=True)
+                    rows.append(figure)
+    print(f"\n{machine()}; {torch.get_num_threads()} torch threads")
+    write(options.json, "speed", rows, torch.get_num_threads())
     return 0
 
 

@@ -34,8 +34,10 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
         writer.writerows([safe_cell(row.get(column, "")) for column in columns] for row in rows)
 
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+FORMULA = r"'*[=+\-@\t\r]"
 """Such texts are formulas in spreadsheets (OWASP, "CSV Injection"), or would be read as escaped ones."""
+
+_FORMULA = re.compile(FORMULA)
 
 
 def safe_cell(value: Any) -> Any:
@@ -92,10 +94,7 @@ def read_csv(path: Path, columns: Sequence[str], wanted: str) -> Iterator[tuple[
             reader = csv.DictReader(file, restval="")
             found = reader.fieldnames or ()
             if missing := sorted(set(columns) - set(found)):
-                separators = {";": "semicolons", "\t": "tabs"}
-                odd = [name for sign, name in separators.items() if len(found) == 1 and sign in found[0]]
-                more = f"; the columns are separated by {odd[0]}, save it with commas" if odd else ""
-                raise SourceError(f"{path}: no column {', '.join(missing)}; {wanted}{more}")
+                raise SourceError(f"{path}: no column {', '.join(missing)}; {wanted}{not_commas(found)}")
             for row in reader:  # surplus cells are a list under the key None
                 yield reader.line_num, {n: plain_cell(v) if isinstance(v, str) else v for n, v in row.items()}
     except FileNotFoundError:
@@ -104,6 +103,13 @@ def read_csv(path: Path, columns: Sequence[str], wanted: str) -> Iterator[tuple[
         raise SourceError(f"{path}: not a table in UTF-8 ({error}); save it as CSV with that encoding") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+
+
+def not_commas(header: Sequence[str]) -> str:
+    """The end of a message on a table without commas; empty if it has several columns."""
+    separators = {";": "semicolons", "\t": "tabs"}
+    odd = [name for sign, name in separators.items() if len(header) == 1 and sign in header[0]]
+    return f"; the columns are separated by {odd[0]}, save it with commas" if odd else ""
 
 
 @contextmanager

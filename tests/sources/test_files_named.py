@@ -1,12 +1,14 @@
 """Names of files, folders and patterns."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from musicgen_cls.errors import UsageError
-from musicgen_cls.sources.find import find_files, skipped_files
+from musicgen_cls.sources.find import files_within, find_files, skipped_files
+from musicgen_cls.sources.folder import Folder
 
 
 @pytest.fixture
@@ -77,3 +79,34 @@ def test_a_pipe_is_refused_and_not_waited_for(folder):
     with pytest.raises(UsageError, match=r"pipe.wav: a device or a pipe, not a file; name a file"):
         find_files("pipe.wav")
     assert Path("pipe.wav") not in find_files(".")
+
+
+def test_files_within_a_folder_are_in_the_order_of_paths(tmp_path, monkeypatch):
+    names = ("a/x.wav", "a b/x.wav", "a.wav", "a/b/c/x.wav", "a-b/x.wav", "ü/x.wav", "B/x.wav", "a/X.wav")
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = files_within(tmp_path)
+    assert found == sorted(tmp_path / name for name in names)
+    monkeypatch.chdir(tmp_path)
+    assert files_within(Path()) == sorted(map(Path, names))
+    assert [track.path for track in Folder(".").tracks()] == sorted(Path(name) for name in names if "/" in name)
+    assert [track.id for track in Folder(".").tracks()] == [
+        p.as_posix() for p in sorted(map(Path, names)) if p.parts[1:]
+    ]
+    assert files_within(tmp_path / "a.wav") == files_within(tmp_path / "gone") == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs permission for links")
+def test_links_are_entered_only_at_the_top_and_never_in_circles(tmp_path):
+    for name in ("music/rock/a.wav", "elsewhere/b.wav"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    music = tmp_path / "music"
+    (music / "pop").symlink_to(tmp_path / "elsewhere")
+    (music / "rock" / "more").symlink_to(tmp_path / "elsewhere")
+    (music / "rock" / "round").symlink_to(music / "rock" / "round")
+    (music / "rock" / "up").symlink_to(music)
+    (music / "rock" / "file.wav").symlink_to(tmp_path / "elsewhere" / "b.wav")
+    assert files_within(music) == [music / "rock" / "a.wav", music / "rock" / "file.wav"]
+    assert files_within(music, linked=True) == [music / "pop" / "b.wav", *files_within(music)]

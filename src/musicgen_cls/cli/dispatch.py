@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, auto_cli
 
-from musicgen_cls import sources
 from musicgen_cls.cli import configs
 from musicgen_cls.cli.command import Command
 from musicgen_cls.cli.command_line import option, split
@@ -76,6 +75,8 @@ class _Parser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise `UsageError`."""
+        from musicgen_cls import sources  # imports numpy, which most commands do not need to read their options
+
         added = ("help", "config", "print_shtab")
         own = sorted(a.dest for a in self._actions if a.dest not in added and not a.dest.endswith(".help"))
         reason = explain(message, own, [name for name in sources.__all__ if name not in ("Source", "Track")])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -158,8 +159,9 @@ def opened(
         raise SourceError(f"{source.location}: none of {len(listed)} tracks can be used{why}{remedy}")
     rows = [entries[row] for row in kept]
     tracks = [
-        replace(listed[row], seconds=lengths[row], artist=listed[row].artist or entries[row].artist, group=groups[row])
-        for row in kept
+        replace(track, seconds=lengths[row], artist=track.artist or entries[row].artist, group=groups[row])
+        for row, track in enumerate(listed)
+        if not reasons_out[row]
     ]
     number = np.array([entry.samples for entry in rows])
     whole, before = wholes(ties[kept], number)
@@ -282,7 +284,7 @@ def write_tables(collection: Collection) -> tuple[Path, Path]:
     return tracks, integrity
 
 
-def _row(record: Any) -> dict[str, Any]:
-    """A row of a table; file names that are not UTF-8 have escapes."""
-    values = asdict(record)
-    return values | {"path": shown(values["path"])}
+def _row(record: Track | Problem) -> dict[str, Any]:
+    """A row of a table; paths are absolute, and names that are not UTF-8 have escapes."""
+    values = {column.name: getattr(record, column.name) for column in fields(record)}
+    return values | {"path": shown(os.path.abspath(record.path))}  # noqa: PTH100  much faster than Path.absolute

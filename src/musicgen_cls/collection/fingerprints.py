@@ -16,7 +16,7 @@ from musicgen_cls.audio.fingerprint import LONGEST_S, Landmarks, fingerprint, sa
 from musicgen_cls.audio.io import from_pcm
 from musicgen_cls.collection.journal import Entry
 from musicgen_cls.files import writing
-from musicgen_cls.sources.base import connected
+from musicgen_cls.sources.base import components
 
 CACHE = "fingerprints.bin"
 _MAGIC = b"fingerprints 1\n"  # raise the number when fingerprints change
@@ -35,12 +35,9 @@ def near_keys(folder: Path, audio_file: Path, entries: Sequence[Entry], sample_r
     by_digest = {entry.digest: entry for entry in entries if entry.error is None and entry.samples}
     found = _fingerprints(folder / CACHE, audio_file, by_digest, sample_rate)
     digests = list(by_digest)
-    ties: list[list[int]] = [[] for _ in digests]
-    for number, pair in enumerate(same_sound([found[digest] for digest in digests])):
-        for row in pair:
-            ties[row].append(number)
-    labels = dict(zip(digests, connected(ties), strict=True))
-    alike = {digest for digest, own in zip(digests, ties, strict=True) if own}
+    pairs = np.array(same_sound([found[digest] for digest in digests]), dtype=np.int64).reshape(-1, 2)
+    labels = dict(zip(digests, components(pairs.ravel(), np.arange(len(pairs)).repeat(2), len(digests)), strict=True))
+    alike = {digests[row] for row in pairs.ravel()}
     return [f"near {labels[e.digest]}" if e.error is None and e.digest in alike else None for e in entries]
 
 

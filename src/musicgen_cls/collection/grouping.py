@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from musicgen_cls.sources.base import Track, connected
+from musicgen_cls.sources.base import Track, connected, numbered
 from musicgen_cls.sources.parts import Item, Part, parts_of_tracks
 
 _SENTENCES: dict[str, Callable[[int, int, str], str]] = {
@@ -70,8 +70,7 @@ def ties_between(
 
 def groups_of(ties: Ties) -> list[str | None]:
     """The name of the group of each track; None for a track without others."""
-    own = [[(why, key) for why, keys in ties.keys.items() if (key := keys[row]) is not None] for row in _rows(ties)]
-    labels = connected(own)
+    labels = connected(*(numbered(keys)[0] for keys in ties.keys.values()))
     sizes = np.bincount(labels) if len(labels) else labels
     names: dict[int, str] = {}
     for why in ("known", "part", "title", "tune"):
@@ -113,15 +112,11 @@ def wholes(ties: Ties, lengths: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.i
     for row, part in enumerate(ties.parts):
         if part is not None:
             rows_of[part.whole].append((part.number, row))
-    for numbered in rows_of.values():
-        rows = [row for _, row in sorted(numbered)]
+    for own in rows_of.values():
+        rows = [row for _, row in sorted(own)]
         whole[rows] = rows[0]
         before[rows] = np.cumsum(lengths[rows]) - lengths[rows]
     return whole, before
-
-
-def _rows(ties: Ties) -> range:
-    return range(len(ties.parts))
 
 
 def _count(number: int, noun: str) -> str:

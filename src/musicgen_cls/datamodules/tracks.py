@@ -27,10 +27,11 @@ class TrackDataModule(DataModuleInterface, LightningDataModule, ABC):
     """Tracks with genres on three sides: training, validation and test.
 
     Args:
-        source: the tracks: `Folder`, `GTZAN`, `FMA`, `HubDataset` or `SyntheticGenres`. Not needed to predict files.
-        split: `track`, `artist`, `official` (FMA, HubDataset), `fault_filtered` or `fault_filtered_dev` (GTZAN),
-            `segment` (leaks), `external`; or your own table, a CSV file with the columns `file` or `id`, and `subset`
-            (train, validation, test). The report names the leaks of your table and of a HubDataset's splits.
+        source: the tracks: `Folder`, `GTZAN`, `FMA`, `HubDataset`, `Manifest` or `SyntheticGenres`. Not needed
+            to predict files.
+        split: `track`, `artist`, `official` (FMA, HubDataset, Manifest), `fault_filtered` or `fault_filtered_dev`
+            (GTZAN), `segment` (leaks), `external`; or your own table, a CSV file with the columns `file` or `id`, and
+            `subset` (train, validation, test). The report names the leaks of your table and of a HubDataset's splits.
         fractions: shares of training, validation and test tracks, for `track`, `artist` and `segment`.
         fold: "i of n" instead of fractions: part i is the test set, the next part validates, the others train.
         split_seed: random seed of the division.

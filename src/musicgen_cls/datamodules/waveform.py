@@ -41,7 +41,8 @@ class WaveformWindows(AudioDataModule):
     Further arguments are those of `AudioDataModule`, `GenreDataModule` and `TrackDataModule`.
 
     Args:
-        source: the tracks: `Folder`, `GTZAN`, `FMA`, `HubDataset` or `SyntheticGenres`. Not needed to continue files.
+        source: the tracks: `Folder`, `GTZAN`, `FMA`, `HubDataset`, `Manifest` or `SyntheticGenres`. Not needed
+            to continue files.
         context_seconds: length of the context, and of the prompt in `predict`, s.
         target_seconds: length of the target, which the network learns to generate, s.
         hop_seconds: time from one window of a track to the next, s; windows overlap if it is shorter than a window.

@@ -5,6 +5,7 @@ from musicgen_cls.sources.fma import FMA
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.gtzan import GTZAN
 from musicgen_cls.sources.hub import HubDataset
+from musicgen_cls.sources.manifest import Manifest
 from musicgen_cls.sources.midi_folder import MidiFolder
 from musicgen_cls.sources.synthetic import SyntheticGenres
 from musicgen_cls.sources.synthetic_scores import SyntheticScores
@@ -14,6 +15,7 @@ __all__ = [
     "GTZAN",
     "Folder",
     "HubDataset",
+    "Manifest",
     "MidiFolder",
     "Source",
     "SyntheticGenres",

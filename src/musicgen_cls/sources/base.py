@@ -8,7 +8,7 @@ from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,19 @@ class Track:
     artist: str | None = None
     seconds: float | None = None
     group: str | None = None
+
+
+class TrackColumns(Sequence[Track], ABC):
+    """Tracks that are stored as columns; each is made when it is read."""
+
+    @abstractmethod
+    def column(self, name: str) -> Sequence[Any]:
+        """The field `name` of all tracks, in order."""
+
+
+def column(tracks: Sequence[Track], name: str) -> Sequence[Any]:
+    """The field `name` of all tracks, in order."""
+    return tracks.column(name) if isinstance(tracks, TrackColumns) else [getattr(track, name) for track in tracks]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +114,10 @@ class Source(ABC):
         """The genres, in label order."""
 
     @abstractmethod
-    def tracks(self) -> list[Track]:
+    def tracks(self) -> Sequence[Track]:
         """Every track, in a fixed order. This decodes nothing."""
 
-    def all_tracks(self) -> list[Track]:
+    def all_tracks(self) -> Sequence[Track]:
         """Every known track, including those whose files are missing."""
         return self.tracks()
 
@@ -130,21 +143,34 @@ def protected_format(path: Path) -> str:
     return f"{path.suffix[1:]} is copy-protected and cannot be decoded; use a copy without protection"
 
 
-def connected(ties: Sequence[Sequence[Hashable]]) -> npt.NDArray[np.int64]:
+def connected(*reasons: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     """Number tracks by group: two tracks have the same number if shared keys connect them.
 
     Args:
-        ties: the keys of every track.
+        reasons: each has the key of every track as a number (see `numbered`); -1 for a track without one.
 
     Returns:
-        int64 `[tracks]`; the numbers may have gaps.
+        int64 `[tracks]`, in the order in which the groups appear.
     """
+    tracks = [np.flatnonzero(codes >= 0) for codes in reasons]
+    first = np.cumsum([0, *(codes.max(initial=-1) + 1 for codes in reasons)])
+    keys = [codes[rows] + start for codes, rows, start in zip(reasons, tracks, first[:-1], strict=True)]
+    return components(np.concatenate(tracks), np.concatenate(keys), len(reasons[0]))
+
+
+def components(rows: npt.ArrayLike, keys: npt.ArrayLike, count: int) -> npt.NDArray[np.int64]:
+    """Number `count` rows by group, in order of appearance; `rows[i]` has the key `keys[i]`, a number from 0."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    things: dict[Hashable, int] = {}
-    edges = [(row, len(ties) + things.setdefault(thing, len(things))) for row, own in enumerate(ties) for thing in own]
-    size = len(ties) + len(things)
-    rows, columns = np.array(edges, dtype=np.int64).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(size, size))
-    return np.asarray(connected_components(graph, directed=False)[1][: len(ties)], dtype=np.int64)
+    rows, keys = np.asarray(rows, dtype=np.int32), np.asarray(keys, dtype=np.int32)
+    size = count + int(keys.max(initial=-1)) + 1
+    graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, keys + count)), shape=(size, size))
+    return np.asarray(connected_components(graph, directed=False)[1][:count], dtype=np.int64)
+
+
+def numbered(keys: Sequence[Hashable | None]) -> tuple[npt.NDArray[np.int32], list[Any]]:
+    """A number from 0 for each key in order of appearance, -1 for None; and the different keys."""
+    numbers: dict[Hashable, int] = {}
+    codes = (-1 if key is None else numbers.setdefault(key, len(numbers)) for key in keys)
+    return np.fromiter(codes, dtype=np.int32, count=len(keys)), list(numbers)

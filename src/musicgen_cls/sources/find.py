@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from os.path import normpath
 from pathlib import Path
 
@@ -34,14 +36,14 @@ def find_files(
     for name in [names] if isinstance(names, str) else names:
         path = as_path(name, option)
         if path.is_dir():
-            matches = [file for file in _within(path) if file.suffix.lower() in suffixes]
+            matches = [file for file in files_within(path) if file.suffix.lower() in suffixes]
         elif path.exists():
             check_regular(path, option, sys.maxsize)  # a pipe would be waited for
             matches = [path]
         else:
             matches = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file())  # noqa: PTH207
         if not matches:
-            closed = sorted({f.suffix[1:].lower() for f in _within(path) if f.suffix.lower() in PROTECTED})
+            closed = sorted({f.suffix[1:].lower() for f in files_within(path) if f.suffix.lower() in PROTECTED})
             more = f"; {', '.join(closed)} is copy-protected and cannot be decoded" if closed else ""
             what = "audio" if suffixes == AUDIO_SUFFIXES else "such files"
             raise UsageError(
@@ -61,7 +63,7 @@ def skipped_files(
     """The files in folders that `find_files` skips, each with the reason. Images are not reported."""
     found: dict[str, Problem] = {}
     for name in [names] if isinstance(names, str) else names:
-        for file in _within(as_path(name, option)):
+        for file in files_within(as_path(name, option)):
             suffix = file.suffix.lower()
             if suffix not in suffixes and suffix not in IMAGES:
                 reason = protected_format(file) if suffix in PROTECTED else "not audio, by its suffix"
@@ -69,9 +71,37 @@ def skipped_files(
     return list(found.values())
 
 
-def _within(folder: Path) -> list[Path]:
-    """The files in a folder at any depth, sorted, without hidden ones; none if the path is not a folder."""
-    if not folder.is_dir():
+def files_within(folder: Path, linked: bool = False) -> list[Path]:
+    """The files in a folder at any depth, sorted, without hidden ones; none if the path is not a folder.
+
+    Args:
+        folder: the folder.
+        linked: also enter its own sub-folders that are symbolic links; links at greater depth are not entered.
+    """
+    found, left = list[str](), [(os.fspath(folder), linked)]
+    while left:
+        place, links = left.pop()
+        for entry in _visible(place):
+            if _holds(partial(entry.is_dir, follow_symlinks=links)):
+                left.append((entry.path, False))
+            elif _holds(entry.is_file):
+                found.append(entry.path)
+    # The order of Path, which compares part by part: a separator comes before every character. This is faster.
+    return [Path(path) for path in sorted(found, key=lambda path: os.path.normcase(path).replace(os.sep, "\0"))]
+
+
+def _visible(folder: str) -> list[os.DirEntry[str]]:
+    """What is in a folder; nothing if it is forbidden, or no folder any more."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except (PermissionError, FileNotFoundError, NotADirectoryError):
         return []
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+
+
+def _holds(test: Callable[[], bool]) -> bool:
+    """The result of a test of an entry; False if it cannot be made, as for links in a circle."""
+    try:
+        return test()
+    except OSError:
+        return False

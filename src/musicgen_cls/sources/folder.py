@@ -18,6 +18,7 @@ from musicgen_cls.sources.base import (
     Track,
     protected_format,
 )
+from musicgen_cls.sources.find import files_within
 from musicgen_cls.sources.names import AmbiguousName, Names, composed
 from musicgen_cls.tables import read_csv
 
@@ -68,11 +69,12 @@ class GenreFolders(Source):
     def _tracks(self) -> list[Track]:
         from musicgen_cls.formats.generations import genres_of
 
-        root, tracks, genres = self.location, [], genres_of(self.location)
+        genres, artists, depth = genres_of(self.location), self._artists[0], len(self.location.parts)
+        tracks = []
         for file, name in self._audio.items():
-            relative = file.relative_to(root)
-            genre = composed(shown(genres.get(relative.as_posix(), relative.parts[0])))
-            tracks.append(Track(name, file, genre, self._artists[0].get(name)))
+            folder, *others = file.parts[depth:]
+            genre = composed(shown(genres.get("/".join([folder, *others]), folder) if genres else folder))
+            tracks.append(Track(name, file, genre, artists.get(name)))
         return tracks
 
     def _why_not(self, file: Path) -> str:
@@ -91,14 +93,12 @@ class GenreFolders(Source):
             raise SourceError(
                 f"{self.location}: no such folder; set --data.source.root to one with a sub-folder for each genre"
             )
-        root = self.location
-        files = (path for path in root.glob("*/**/*") if path.is_file())
-        return sorted(f for f in files if not any(part.startswith(".") for part in f.relative_to(root).parts))
+        depth = len(self.location.parts)
+        return [file for file in files_within(self.location, linked=True) if len(file.parts) > depth + 1]
 
     @cached_property
     def _audio(self) -> dict[Path, str]:
         """The audio files, and their paths relative to the folder as text."""
-        root = self.location
         audio = [file for file in self._files if file.suffix.lower() in self.suffixes]
         if not audio:
             audio_wanted = self.suffixes == AUDIO_SUFFIXES
@@ -106,7 +106,8 @@ class GenreFolders(Source):
             raise SourceError(
                 f"{self.location}: no {self._kind} in sub-folders; put {wanted} into a sub-folder for each genre"
             )
-        return {file: shown(file.relative_to(root).as_posix()) for file in audio}
+        depth = len(self.location.parts)
+        return {file: shown("/".join(file.parts[depth:])) for file in audio}
 
     @cached_property
     def _artists(self) -> tuple[dict[str, str], list[str]]:

@@ -17,8 +17,8 @@ PINNED = re.compile(r"[0-9a-f]{40}")
 _WAIT_S = 10.0  # for the first answer
 
 
-def needed(module: str, what: str) -> Any:
-    """Import a library of the extra `hub`.
+def needed(module: str, what: str, extra: str = "hub") -> Any:
+    """Import a library of an extra.
 
     Raises:
         UsageError: it is not installed.
@@ -29,7 +29,7 @@ def needed(module: str, what: str) -> Any:
         return import_module(module)
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"{what}: needs {error.name}, which is not installed; run python -m pip install 'musicgen_cls[hub]'"
+            f"{what}: needs {error.name}, which is not installed; run python -m pip install 'musicgen_cls[{extra}]'"
         ) from error
 
 

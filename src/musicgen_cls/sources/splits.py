@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from musicgen_cls.errors import SplitError, UsageError, nearest
-from musicgen_cls.sources.base import SIDES, Side, Source, Track, connected
+from musicgen_cls.sources.base import SIDES, Side, Source, Track, column, numbered
 from musicgen_cls.sources.lists import is_list
 from musicgen_cls.sources.names import composed, folded
+from musicgen_cls.sources.strata import TrackKeys, divide
 
 SplitName = Literal["track", "artist", "official", "fault_filtered", "fault_filtered_dev", "segment", "external"]
 
@@ -72,28 +73,36 @@ def assign(
     elif split == "fault_filtered_dev":
         sides = _development(source, tracks, fractions, seed)
     else:
-        sides = _divided(tracks, split == "artist", fractions, fold, seed)
+        sides = _divided(TrackKeys.of(tracks), split == "artist", fractions, fold, seed)
     no_validation = split in ("track", "artist") and fold is None and not shares(fractions)[1]
     needed = [side for side in SIDES if not (no_validation and side == "validation")]
-    _check(tracks, sides, split, needed, {t.genre for t in tracks if genres is None or t.genre in genres})
+    keys = TrackKeys.of(tracks)
+    _check_genres(keys, sides, split, needed, genres)
+    _check_apart(tracks, keys, sides, split)
     return sides
 
 
 def _divided(
-    tracks: Sequence[Track], by_artist: bool, fractions: Sequence[float], fold: str | None, seed: int
+    keys: TrackKeys, by_artist: bool, fractions: Sequence[float], fold: str | None, seed: int
 ) -> list[Side | None]:
     """Sides of tracks, or of artists, by fractions or as a fold; None for a track without the artist that it needs."""
-    divided = _with_artists(tracks) if by_artist else tracks
-    groups = _groups(divided, by_artist=by_artist)
+    known = keys.numbers["artist"] >= 0
+    if by_artist and not known.any():
+        raise SplitError(
+            f"split 'artist': no artist is known for any of {len(known)} tracks; name them in artists.csv or the "
+            "files' tags, or use split 'track'"
+        )
+    rows = np.flatnonzero(known) if by_artist else np.arange(len(known))
     order: tuple[Side, ...] = SIDES
-    if fold is None:
-        parts = _divide(divided, groups, shares(fractions), seed)
-    else:
+    parts_of = shares(fractions) if fold is None else []
+    if fold is not None:
         i, n = parse_fold(fold)
         order = tuple("test" if p == i else "validation" if p == (i + 1) % n else "train" for p in range(n))
-        parts = _divide(divided, groups, [1 / n] * n, seed)
-    side_of = {track.id: order[part] for track, part in zip(divided, parts, strict=True)}
-    return [side_of.get(track.id) for track in tracks]
+        parts_of = [1 / n] * n
+    sides: list[Side | None] = [None] * len(known)
+    for row, part in zip(rows.tolist(), divide(keys[rows], by_artist, parts_of, seed), strict=True):
+        sides[row] = order[part]
+    return sides
 
 
 def shares(fractions: Sequence[float]) -> list[float]:
@@ -141,8 +150,7 @@ def published(
     share = validation / (train + validation)
     if not share:
         return sides, None
-    own = [tracks[row] for row in training]
-    for row, part in zip(training, _divide(own, _groups(own, by_artist=True), [1 - share, share], seed), strict=True):
+    for row, part in zip(training, divide(TrackKeys.of(tracks)[training], True, [1 - share, share], seed), strict=True):
         sides[row] = SIDES[part]
     return sides, f"split '{split}' has no validation tracks; {100 * share:.0f} % of its training tracks are taken"
 
@@ -152,7 +160,7 @@ def _published(source: Source | None, tracks: Sequence[Track], split: str) -> li
     if listed is None:
         name = source.name if source is not None else "this collection"
         raise SplitError(f"split '{split}': {name} has no published lists of that name; use split 'track'")
-    return [listed.get(track.id) for track in tracks]
+    return [listed.get(id) for id in column(tracks, "id")]
 
 
 def _development(
@@ -160,49 +168,22 @@ def _development(
 ) -> list[Side | None]:
     """The published validation list is the test set; `fractions` divide the training list into two."""
     listed = _published(source, tracks, "fault_filtered")
-    training = [track for track, side in zip(tracks, listed, strict=True) if side == "train"]
+    training = [row for row, side in enumerate(listed) if side == "train"]
     train, validation, _ = shares(fractions)
-    parts = _divide(
-        training, _groups(training, False), [train / (train + validation), validation / (train + validation)], seed
-    )
-    part_of = {track.id: SIDES[part] for track, part in zip(training, parts, strict=True)}
-    return [
-        "test" if side == "validation" else part_of.get(track.id) for track, side in zip(tracks, listed, strict=True)
-    ]
-
-
-def _with_artists(tracks: Sequence[Track]) -> list[Track]:
-    """The tracks whose artist is known; for the others, their artist could be on another side too."""
-    known = [track for track in tracks if track.artist is not None]
-    if not known:
-        raise SplitError(
-            f"split 'artist': no artist is known for any of {len(tracks)} tracks; name them in artists.csv or the "
-            "files' tags, or use split 'track'"
-        )
-    return known
-
-
-def _groups(tracks: Sequence[Track], by_artist: bool) -> npt.NDArray[np.int64]:
-    """Number of the group of each track `[tracks]`: tied by a shared `group`, or a shared artist."""
-    return connected(
-        [
-            [("group", track.group)] * (track.group is not None) + [("artist", _artist(track))] * by_artist
-            for track in tracks
-        ]
-    )
-
-
-def _artist(track: Track) -> str | None:
-    """The artist's name in its loosest form: keeping too many tracks together leaks nothing."""
-    return None if track.artist is None else folded(track.artist)
+    share = validation / (train + validation)
+    parts = divide(TrackKeys.of(tracks)[training], False, [train / (train + validation), share], seed)
+    sides: list[Side | None] = ["test" if side == "validation" else None for side in listed]
+    for row, part in zip(training, parts, strict=True):
+        sides[row] = SIDES[part]
+    return sides
 
 
 def spellings(tracks: Sequence[Track]) -> str | None:
     """A sentence on artists whose names have several spellings; None if there are none."""
     found: dict[str, dict[str, None]] = defaultdict(dict)
-    for track in tracks:
-        if track.artist is not None:
-            found[folded(track.artist)][composed(track.artist)] = None
+    for artist in dict.fromkeys(column(tracks, "artist")):
+        if artist is not None:
+            found[folded(artist)][composed(artist)] = None
     several = [list(names) for names in found.values() if len(names) > 1]
     if not several:
         return None
@@ -210,51 +191,34 @@ def spellings(tracks: Sequence[Track]) -> str | None:
     return f"artists with several spellings, treated as one artist each: {len(several)}, as '{first}' and '{second}'"
 
 
-def _divide(tracks: Sequence[Track], groups: npt.NDArray[np.int64], fractions: Sequence[float], seed: int) -> list[int]:
-    """Part of every track. Groups stay whole, and the shares of each genre are close to `fractions`.
-
-    Groups come in random order, large ones first. Each goes to the part that would be the least filled, relative to its
-    share, with half of the group in it (Webster's rule). Empty parts come first, the largest of them before the others.
-    """
-    genres = sorted({track.genre for track in tracks})
-    counts = np.zeros((int(groups.max()) + 1, len(genres)))
-    for track, group in zip(tracks, groups, strict=True):
-        counts[group, genres.index(track.genre)] += 1
-    wanted = np.outer(fractions, counts.sum(axis=0))  # [parts, genres]
-    dealt = np.zeros_like(wanted)
-    part_of = np.empty(len(counts), dtype=np.int64)
-    order = np.random.default_rng(seed).permutation(len(counts))
-    for group in sorted(order, key=lambda g: -counts[g].sum()):
-        share, full = wanted @ counts[group], dealt @ counts[group]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            filled = np.where(full > 0, (full + counts[group] @ counts[group] / 2) / share, -share)
-        part_of[group] = int(np.argmin(np.where(share > 0, filled, np.inf)))
-        dealt[part_of[group]] += counts[group]
-    return [int(part_of[group]) for group in groups]
-
-
-def _check(
-    tracks: Sequence[Track], sides: Sequence[Side | None], split: str, needed: Sequence[Side], genres: set[str]
+def _check_genres(
+    keys: TrackKeys, sides: Sequence[Side | None], split: str, needed: Sequence[Side], genres: Container[str] | None
 ) -> None:
-    """Check that each of `genres` is on every needed side, and that no track, group or artist is on two sides."""
-    found = Counter((track.genre, side) for track, side in zip(tracks, sides, strict=True))
-    for genre in sorted(genres):
-        for side in needed:
-            if not found[genre, side]:
-                total = sum(track.genre == genre for track in tracks)
+    """Check that each of `genres` is on every needed side."""
+    found = Counter(zip(keys.numbers["genre"].tolist(), sides, strict=True))
+    for genre in sorted(keys.names["genre"]):
+        number = keys.names["genre"].index(genre)
+        for side in needed if genres is None or genre in genres else ():
+            if not found[number, side]:
+                total = int((keys.numbers["genre"] == number).sum())
                 raise SplitError(
                     f"split '{split}' leaves genre '{genre}' without {side} tracks (it has {total} in all); "
                     "add tracks, leave the genre out, or choose another split, --data.fractions or --data.split_seed"
                 )
-    ties: dict[tuple[str, str | None], set[Side]] = defaultdict(set)
-    for track, placed in zip(tracks, sides, strict=True):
-        if placed is not None:
-            ties["track", track.id].add(placed)
-            ties["group", track.group].add(placed)
-            if split in ("artist", "official"):
-                ties["artist", _artist(track)].add(placed)
-    for (kind, name), where in ties.items():
-        if name is not None and len(where) > 1:
+
+
+def _check_apart(tracks: Sequence[Track], keys: TrackKeys, sides: Sequence[Side | None], split: str) -> None:
+    """Check that no track, group or artist is on two sides."""
+    side = numbered(sides)[0]
+    for kind in ("track", "group", *(["artist"] if split in ("artist", "official") else [])):
+        number, names = numbered(column(tracks, "id")) if kind == "track" else (keys.numbers[kind], keys.names[kind])
+        placed = np.flatnonzero((number >= 0) & (side >= 0))
+        last = np.empty(len(names), dtype=np.int32)
+        last[number[placed]] = side[placed]
+        moved = placed[last[number[placed]] != side[placed]]
+        if len(moved):
+            name = names[number[moved[0]]]
+            where = np.unique(side[placed][number[placed] == number[moved[0]]])
             raise SplitError(
                 f"split '{split}' puts {kind} '{name}' on {len(where)} sides; choose another split, such as "
                 "--data.split artist"
