@@ -72,7 +72,10 @@ def test_help_of_the_other_commands_is_short_too(command, capsys):
         (["--data.source.help", "Folder"], "--data.source.root: str"),
         (["--data.help", "musicgen_cls.datamodules.MelSlices"], "--data.n_mels: int = 64"),
         (["--model.network.help", "torch.nn.Linear"], "--model.network.in_features"),
-        (["--data.source.help"], "FMA, GTZAN, Folder, HubDataset, MidiFolder, SyntheticGenres, SyntheticScores"),
+        (
+            ["--data.source.help"],
+            "FMA, GTZAN, Folder, HubDataset, MidiFolder, Shards, SyntheticGenres, SyntheticScores",
+        ),
         (["--data.source.help", "MidiFolder"], "--data.source.root: str"),
         (["--data.help", "Nothing"], "explains one of: Embeddings, FeatureTable, MelSlices"),
     ],

@@ -6,6 +6,7 @@ from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.gtzan import GTZAN
 from musicgen_cls.sources.hub import HubDataset
 from musicgen_cls.sources.midi_folder import MidiFolder
+from musicgen_cls.sources.shards import Shards
 from musicgen_cls.sources.synthetic import SyntheticGenres
 from musicgen_cls.sources.synthetic_scores import SyntheticScores
 
@@ -15,6 +16,7 @@ __all__ = [
     "Folder",
     "HubDataset",
     "MidiFolder",
+    "Shards",
     "Source",
     "SyntheticGenres",
     "SyntheticScores",
