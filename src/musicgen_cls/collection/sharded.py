@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
@@ -40,7 +41,7 @@ class ShardItems:
         self.starts: list[int] = (np.cumsum(lengths) - lengths).tolist()
         self._mapped: dict[int, npt.NDArray[np.int16]] = {}
         self._lock = Lock()
-        self._call = 0  # of `fetch_ahead`
+        self._call, self._coming = 0, set[Shard]()  # of `fetch_ahead`
 
     def __getitem__(self, wanted: slice) -> npt.NDArray[np.int16]:
         """The samples of a part of one track."""
@@ -79,7 +80,8 @@ class ShardItems:
         A shard that cannot be fetched is fetched again when it is needed, which raises the error.
         """
         self._call += 1
-        missing = [self.shards[number] for number in numbers if not self.cache.keeps(self.shards[number])]
+        wanted = [self.shards[number] for number in numbers]
+        missing = [shard for shard in wanted if shard not in self._coming and not self.cache.keeps(shard)]
         for part in range(min(_FETCHES, len(missing))):
             Thread(
                 target=self._fetch, args=(missing[part::_FETCHES], self._call), name="fetch ahead", daemon=True
@@ -93,19 +95,22 @@ class ShardItems:
             self.cache.file(shard, verify=True)
 
     def _fetch(self, shards: Sequence[Shard], call: int) -> None:
-        try:
+        with suppress(MusicClsError, FileNotFoundError):
             for shard in shards:
-                if call == self._call:
+                if call != self._call:
+                    return
+                self._coming.add(shard)
+                try:
                     self.cache.file(shard)
-        except MusicClsError:
-            return
+                finally:
+                    self._coming.discard(shard)
 
     def _open(self, number: int) -> npt.NDArray[np.int16]:
         with self._lock:
             if number not in self._mapped:
                 shard = self.shards[number]
                 self._unmap(shard.bytes)
-                self._mapped[number] = np.asarray(np.memmap(self.cache.file(shard), dtype=np.int16, mode="r"))
+                self._mapped[number] = self.cache.samples(shard)
             return self._mapped[number]
 
     def _unmap(self, needed: int) -> None:
@@ -115,7 +120,10 @@ class ShardItems:
             del self._mapped[next(iter(self._mapped))]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_lock"} | {"_mapped": {}}
+        return {name: value for name, value in vars(self).items() if name != "_lock"} | {
+            "_mapped": {},
+            "_coming": set(),
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _lock=Lock())

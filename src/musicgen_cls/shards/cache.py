@@ -13,6 +13,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from msgspec import Struct, to_builtins
 
 from musicgen_cls.errors import RecordError, StoreError, UsageError
@@ -22,6 +24,8 @@ from musicgen_cls.shards.layout import Shard
 from musicgen_cls.shards.storage import Storage, digest_of
 
 VARIABLE = "MUSICGEN_CLS_SHARD_CACHE_GB"
+
+_TRIES = 5
 
 
 class FileState(Struct, frozen=True):
@@ -73,6 +77,16 @@ class ShardCache:
         self._use(path)
         return True
 
+    def samples(self, shard: Shard) -> npt.NDArray[np.int16]:
+        """The samples of a shard as a memory map; raises the errors of `file`."""
+        for _ in range(_TRIES):
+            with suppress(FileNotFoundError):  # another process deleted the file, for space, before it was mapped
+                return np.asarray(np.memmap(self.file(shard), dtype=np.int16, mode="r"))
+        raise StoreError(
+            f"{self.storage.address(shard.name)}: other processes delete it from {self.folder} before it is read; set "
+            f"{VARIABLE} to more than {self.bound / 1e9:g}"
+        )
+
     def file(self, shard: Shard, verify: bool = False) -> Path:
         """The file of a shard, which has the right checksum.
 
@@ -82,6 +96,7 @@ class ShardCache:
 
         Raises:
             StoreError: the shard is damaged, or cannot be fetched or kept.
+            FileNotFoundError: another process deleted it from the cache at the same time.
         """
         own = self.storage.place(shard.name)
         path = own or self.folder / shard.name
@@ -92,6 +107,8 @@ class ShardCache:
                 self._verify(shard, path, own is not None)
             self._use(path)
         except OSError as error:
+            if own is None and isinstance(error, FileNotFoundError):
+                raise
             raise StoreError(
                 f"{error.filename or path}: cannot be read or written ({error.strerror or error}); check the disk, or "
                 "set MUSICGEN_CLS_CACHE to a folder that can be written"
@@ -151,14 +168,19 @@ class ShardCache:
 
     def _make_space(self, kept: Path) -> None:
         """Delete the shards that were not opened for the longest time, until the others fit."""
-        if self.bound == math.inf:
-            return
+        if self.bound < math.inf:
+            from filelock import FileLock
+
+            with FileLock(self.folder / "space.lock"):  # two that delete at the same time would delete too much
+                self._delete_oldest(kept)
+
+    def _delete_oldest(self, kept: Path) -> None:
         found: list[tuple[int, int, Path]] = []
         for path in self.folder.glob("*.i16"):
-            with suppress(OSError):  # another process deletes too
-                note = self._note(path)
-                used = note if note.is_file() else path
-                found.append((used.stat().st_mtime_ns, path.stat().st_size, path))
+            note, used = self._note(path), time.time_ns()  # without a note, a shard has just arrived
+            with suppress(OSError):
+                used = note.stat().st_mtime_ns
+            found.append((used, path.stat().st_size, path))
         total = sum(size for _, size, _ in found)
         for _, size, path in sorted(found):
             if total <= self.bound:
