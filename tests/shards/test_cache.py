@@ -34,9 +34,9 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     fetch = Bucket.fetch
 
-    def recorded(self: Bucket, name: str, path: Path, digest: str) -> None:
+    def recorded(self: Bucket, name: str, path: Path, digest: str, patient: bool = True) -> None:
         names.append(name)
-        fetch(self, name, path, digest)
+        fetch(self, name, path, digest, patient)
 
     monkeypatch.setattr(Bucket, "fetch", recorded)
     return names

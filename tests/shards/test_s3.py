@@ -89,10 +89,10 @@ def test_a_dead_server_is_one_line(
     write(url)
     fetch, endpoint = Bucket.fetch, os.environ["AWS_ENDPOINT_URL"]
 
-    def gone(self: Bucket, name: str, path: Path, digest: str) -> None:
+    def gone(self: Bucket, name: str, path: Path, digest: str, patient: bool = True) -> None:
         os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"  # no one listens there
         self._opened = None
-        fetch(self, name, path, digest)
+        fetch(self, name, path, digest, patient)
 
     monkeypatch.setattr(Bucket, "fetch", gone)
     train = ["fit", "--config", "gru", "--data.source", "Shards", "--data.source.root", url,

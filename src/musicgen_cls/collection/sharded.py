@@ -101,7 +101,7 @@ class ShardItems:
                     return
                 self._coming.add(shard)
                 try:
-                    self.cache.file(shard)
+                    self.cache.file(shard, patient=False)
                 finally:
                     self._coming.discard(shard)
 

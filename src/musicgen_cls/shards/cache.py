@@ -87,12 +87,13 @@ class ShardCache:
             f"{VARIABLE} to more than {self.bound / 1e9:g}"
         )
 
-    def file(self, shard: Shard, verify: bool = False) -> Path:
+    def file(self, shard: Shard, verify: bool = False, patient: bool = True) -> Path:
         """The file of a shard, which has the right checksum.
 
         Args:
             shard: the shard.
             verify: compute the checksum even if the file has not changed since it was last right.
+            patient: whether a failed attempt to fetch it is followed by others.
 
         Raises:
             StoreError: the shard is damaged, or cannot be fetched or kept.
@@ -102,7 +103,7 @@ class ShardCache:
         path = own or self.folder / shard.name
         try:
             if own is None and not path.is_file():
-                self._fetch(shard, path)
+                self._fetch(shard, path, patient)
             elif verify or not self._is_verified(path):
                 self._verify(shard, path, own is not None)
             self._use(path)
@@ -127,7 +128,7 @@ class ShardCache:
             path.unlink()
             self._fetch(shard, path)
 
-    def _fetch(self, shard: Shard, path: Path) -> None:
+    def _fetch(self, shard: Shard, path: Path, patient: bool = True) -> None:
         """Fetch a shard; other processes and threads that want it wait."""
         from filelock import FileLock
 
@@ -137,7 +138,7 @@ class ShardCache:
             try:
                 if not path.is_file():
                     with writing(path) as temporary:
-                        self.storage.fetch(shard.name, temporary, shard.digest)
+                        self.storage.fetch(shard.name, temporary, shard.digest, patient)
                     self._remember(path)
                     self._use(path)
                     self._make_space(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
+import math
 import os
 import re
 import time
@@ -22,10 +23,10 @@ log = logging.getLogger(__name__)
 WAITS_S = (1.0, 2.0, 4.0, 8.0)
 """Waits between the attempts, s."""
 
-PATIENCE_S = 30.0
+PATIENCE_S = 20.0
 """After this time, s, a list or a small object is not tried again: a dead server is noticed within a minute."""
 
-_CONNECT_S, _READ_S = 5, 20
+_CONNECT_S, _READ_S = 5, 15
 _AT_ONCE = 16  # small objects
 _CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound")
 _OWN_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -85,8 +86,10 @@ class Storage(ABC):
         """The file of an object on this machine; None if it must be fetched."""
 
     @abstractmethod
-    def fetch(self, name: str, path: Path, digest: str) -> None:
+    def fetch(self, name: str, path: Path, digest: str, patient: bool = True) -> None:
         """Copy an object to a file.
+
+        If it is not `patient`, a failed attempt is the last one.
 
         Raises:
             StoreError: it cannot be fetched, or has another `digest_of`.
@@ -156,7 +159,7 @@ class Folder(Storage):
         """The file."""
         return self.folder / name
 
-    def fetch(self, name: str, path: Path, digest: str) -> None:
+    def fetch(self, name: str, path: Path, digest: str, patient: bool = True) -> None:
         """Files of a folder are not copied."""
         raise NotImplementedError
 
@@ -199,7 +202,7 @@ class Bucket(Storage):
         """None: an object must be fetched."""
         return None
 
-    def fetch(self, name: str, path: Path, digest: str) -> None:
+    def fetch(self, name: str, path: Path, digest: str, patient: bool = True) -> None:
         """Copy an object to a file; one that arrives damaged is fetched again."""
 
         def fetched(files: Any, root: str) -> None:
@@ -207,9 +210,9 @@ class Bucket(Storage):
             if digest_of(path) != digest:
                 raise OSError("it arrives with another checksum than it was written with")
 
-        self._patient(self.address(name), "cannot be fetched", fetched)
+        self._patient(self.address(name), "cannot be fetched", fetched, math.inf if patient else 0.0)
 
-    def _patient(self, url: str, what: str, work: Callable[[Any, str], T], patience_s: float = float("inf")) -> T:
+    def _patient(self, url: str, what: str, work: Callable[[Any, str], T], patience_s: float = math.inf) -> T:
         """The result of an operation, which is tried again if the server fails.
 
         Args:
@@ -223,7 +226,7 @@ class Bucket(Storage):
             try:
                 return work(*self._files())
             except Exception as error:
-                if _is_final(error) or wait is None or time.monotonic() - begun > patience_s:
+                if _is_final(error) or wait is None or time.monotonic() - begun >= patience_s:
                     raise _failed(url, what, error) from error
                 log.warning("%s: %s (%s); tried again in %g s", url, what, _cause(error), wait)
                 time.sleep(wait)
