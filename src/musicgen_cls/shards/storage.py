@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 WAITS_S = (1.0, 2.0, 4.0, 8.0)
 """Waits between the attempts, s."""
 
-PATIENCE_S = 20.0
+PATIENCE_S = 10.0
 """After this time, s, a list or a small object is not tried again: a dead server is noticed within a minute."""
 
 _CONNECT_S, _READ_S = 5, 15
