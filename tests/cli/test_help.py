@@ -76,7 +76,7 @@ def test_help_of_the_other_commands_is_short_too(command, capsys):
         (["--model.network.help", "torch.nn.Linear"], "--model.network.in_features"),
         (
             ["--data.source.help"],
-            "FMA, GTZAN, Folder, HubDataset, Manifest, MidiFolder, SyntheticGenres, SyntheticScores",
+            "FMA, GTZAN, Folder, HubDataset, Manifest, MidiFolder, Shards, SyntheticGenres, SyntheticScores",
         ),
         (["--data.source.help", "MidiFolder"], "--data.source.root: str"),
         (["--data.help", "Nothing"], "explains one of: Embeddings, FeatureTable, MelSlices"),

@@ -29,7 +29,10 @@ _MORE: Group = (
 _DATA: Group = (
     "Data",
     (
-        ("--data.source CLASS", "Folder (one sub-folder for each genre), Manifest (a table), GTZAN, FMA, ..."),
+        (
+            "--data.source CLASS",
+            "Folder (a sub-folder for each genre), Manifest (a table), Shards, GTZAN, FMA, HubDataset, ...",
+        ),
         ("--data.source.root DIR", "folder of the music"),
         ("--data.source.download", "fetch GTZAN or FMA if it is missing"),
         (

@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 
 from musicgen_cls.collection.collection import describe_problems, write_tables
+from musicgen_cls.collection.sharded import ShardItems
 from musicgen_cls.collection.store import forget_verification
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.engines.on_ray import Engine, cluster_of
@@ -36,7 +37,8 @@ class MusicTrainer(Trainer):
             datamodule: datamodule of the collection.
             ckpt_path: not used; the saved config of a run can have it.
             weights_only: not used; the saved config of a run can have it.
-            verify: compare the samples of all decoded tracks with their hashes, and decode damaged tracks again.
+            verify: compare the samples of all decoded tracks with their hashes, and decode damaged tracks
+                again; fetch and compare all shards.
             engine: `local`, or `ray`: decode and embed on a Ray cluster.
             address: of the Ray cluster, `HOST:PORT` or `local`; that of this machine if not set.
         """
@@ -45,6 +47,9 @@ class MusicTrainer(Trainer):
         if verify and collection.folder is not None:
             forget_verification(collection.folder)
             collection = datamodule.open_collection()
+            audio = getattr(datamodule, "audio", None) or collection  # of embeddings
+            if isinstance(audio.items, ShardItems):
+                audio.items.verify()
             print(f"Verified:    the samples of {counted(len(collection.tracks), 'track')} have the right hashes")
         if collection.folder is None:
             print(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from musicgen_cls.audio.io import Waveform, from_pcm
 from musicgen_cls.collection.fingerprints import near_keys
 from musicgen_cls.collection.grouping import Ties, groups_of, reasons, sharing, ties_between, wholes
 from musicgen_cls.collection.journal import Entry
+from musicgen_cls.collection.sharded import ShardStore
 from musicgen_cls.collection.store import Store, decode_all, file_keys
 from musicgen_cls.engines.local import Mapped, in_threads
 from musicgen_cls.errors import SourceError, StoreError, counted
@@ -24,6 +25,7 @@ from musicgen_cls.files import shown
 from musicgen_cls.notes.midi import SUFFIXES
 from musicgen_cls.sources.base import Problem, Source, Track
 from musicgen_cls.sources.parts import as_part
+from musicgen_cls.sources.shards import Shards
 from musicgen_cls.tables import write_csv
 
 Duplicates = Literal["drop", "keep", "near"]
@@ -33,9 +35,9 @@ Duplicates = Literal["drop", "keep", "near"]
 class Collection:
     """A source's usable tracks: decoded audio, or other items that follow one another in time.
 
-    `items` are the items of all tracks; for audio they are an int16 memory map `[samples]`. Track `i` is
-    `items[offset[i]:offset[i] + lengths[i]]`, and `digests[i]` is the hash of it. `rate` is the number of items per
-    second. `folder` is the folder of the store; None without a store.
+    `items` are the items of all tracks; for audio they are an int16 memory map `[samples]`, or shards in its place.
+    Track `i` is `items[offset[i]:offset[i] + lengths[i]]`, and `digests[i]` is the hash of it. `rate` is the number of
+    items per second. `folder` is the folder of the store; None without a store.
 
     A track can consist of several files, its parts. Each part has its own row here. `whole[i]` is the row of the first
     part of the track of row `i`, and `before[i]` is the number of items in the earlier parts. `grouped` are sentences
@@ -102,19 +104,16 @@ def collect(
 
     Raises:
         SourceError: no track is usable, or `strict` is set and a file is unusable.
-        StoreError: the store cannot be written.
+        StoreError: the store cannot be written, or a store of shards cannot be read.
     """
     if source.suffixes == SUFFIXES:
         raise SourceError(f"{source.location}: {source.name} has scores, not recordings; use NoteWindows for them")
     listed = source.tracks()
-    store = Store.of(source, sample_rate, cache_dir)
-    keys = file_keys(track.path for track in listed)  # once: another process may be rewriting a file
-    entries = store.fill(keys, partial(decode_all, sample_rate=sample_rate, mapped=mapped))
-    decoded = [entries[key] for key in keys]
+    store, decoded = _decoded(source, listed, sample_rate, cache_dir, mapped)
     usable = [entry.error is None for entry in decoded]
     digests = [entry.digest if right else None for entry, right in zip(decoded, usable, strict=True)]
     lengths = [entry.samples / sample_rate if right else None for entry, right in zip(decoded, usable, strict=True)]
-    near = near_keys(store.folder, store.audio_file, decoded, sample_rate) if duplicates == "near" else None
+    near = near_keys(store, decoded, sample_rate) if duplicates == "near" else None
     ties = ties_between(listed, digests, lengths, source.parts_by_name, near)
     reasons_out = reasons_to_leave_out(listed, decoded, lengths, min_seconds, duplicates, source.notes())
     too_short = shorter and any(0 < entry.samples < min_seconds * sample_rate for entry in decoded)
@@ -122,9 +121,22 @@ def collect(
     return opened(source, store, decoded, lengths, ties, reasons_out, np.int16, sample_rate, strict, remedy)
 
 
+def _decoded(
+    source: Source, listed: Sequence[Track], sample_rate: int, cache_dir: str | None, mapped: Mapped
+) -> tuple[Store | ShardStore, list[Entry]]:
+    """The store of a source, with the entry of each track; files are decoded first, shards are ready."""
+    if isinstance(source, Shards):
+        shards = ShardStore(source, sample_rate, cache_dir)
+        return shards, shards.entries
+    store = Store.of(source, sample_rate, cache_dir)
+    keys = file_keys(track.path for track in listed)  # once: another process may be rewriting a file
+    entries = store.fill(keys, partial(decode_all, sample_rate=sample_rate, mapped=mapped))
+    return store, [entries[key] for key in keys]
+
+
 def opened(
     source: Source,
-    store: Store,
+    store: Store | ShardStore,
     entries: Sequence[Entry],
     lengths: Sequence[float | None],
     ties: Ties,
@@ -168,7 +180,7 @@ def opened(
     return Collection(
         tracks=tracks,
         problems=problems,
-        items=mapped(store, rows, kind),
+        items=store.items(rows, kind),
         offset=np.array([entry.offset for entry in rows]),
         lengths=number,
         digests=[entry.digest for entry in rows],
@@ -179,11 +191,6 @@ def opened(
         grouped=reasons(ties[kept], tracks),
         near=sharing(ties[kept].keys["near"], tracks),
     )
-
-
-def mapped(store: Store, entries: Iterable[Entry], kind: npt.DTypeLike) -> npt.NDArray[Any]:
-    """The items of a store up to the last of some entries, as a memory map; another process may write behind them."""
-    return np.memmap(store.audio_file, dtype=kind, mode="r", shape=(max(entry.end for entry in entries),))
 
 
 def reasons_to_leave_out(

@@ -15,6 +15,8 @@ import numpy as np
 from musicgen_cls.audio.fingerprint import LONGEST_S, Landmarks, fingerprint, same_sound
 from musicgen_cls.audio.io import from_pcm
 from musicgen_cls.collection.journal import Entry
+from musicgen_cls.collection.sharded import ShardStore
+from musicgen_cls.collection.store import Store
 from musicgen_cls.files import writing
 from musicgen_cls.sources.base import components
 
@@ -23,17 +25,16 @@ _MAGIC = b"fingerprints 1\n"  # raise the number when fingerprints change
 _SUM = 16
 
 
-def near_keys(folder: Path, audio_file: Path, entries: Sequence[Entry], sample_rate: int) -> list[str | None]:
+def near_keys(store: Store | ShardStore, entries: Sequence[Entry], sample_rate: int) -> list[str | None]:
     """A key for each entry of a store, which tracks that sound the same share; None without such tracks.
 
     Args:
-        folder: folder of the store.
-        audio_file: its samples.
+        store: the store.
         entries: its entries; those without samples have no key.
         sample_rate: sample rate of the store, Hz.
     """
     by_digest = {entry.digest: entry for entry in entries if entry.error is None and entry.samples}
-    found = _fingerprints(folder / CACHE, audio_file, by_digest, sample_rate)
+    found = _fingerprints(store, by_digest, sample_rate)
     digests = list(by_digest)
     pairs = np.array(same_sound([found[digest] for digest in digests]), dtype=np.int64).reshape(-1, 2)
     labels = dict(zip(digests, components(pairs.ravel(), np.arange(len(pairs)).repeat(2), len(digests)), strict=True))
@@ -41,15 +42,16 @@ def near_keys(folder: Path, audio_file: Path, entries: Sequence[Entry], sample_r
     return [f"near {labels[e.digest]}" if e.error is None and e.digest in alike else None for e in entries]
 
 
-def _fingerprints(cache: Path, audio_file: Path, wanted: dict[str, Entry], sample_rate: int) -> dict[str, Landmarks]:
+def _fingerprints(store: Store | ShardStore, wanted: dict[str, Entry], sample_rate: int) -> dict[str, Landmarks]:
     """The fingerprint of each digest: from the cache, or computed and stored there."""
     from tqdm import tqdm
 
+    cache = store.folder / CACHE
     found = _read(cache)
-    missing = [entry for digest, entry in wanted.items() if digest not in found]
+    missing = sorted((e for digest, e in wanted.items() if digest not in found), key=lambda entry: entry.offset)
     if not missing:
         return found
-    samples = np.memmap(audio_file, dtype=np.int16, mode="r")
+    samples = store.items(missing, np.int16)
 
     def make(entry: Entry) -> Landmarks:
         count = min(entry.samples, int(LONGEST_S * sample_rate))

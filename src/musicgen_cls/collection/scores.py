@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from msgspec.structs import replace
 
-from musicgen_cls.collection.collection import Collection, Duplicates, mapped, opened, reasons_to_leave_out
+from musicgen_cls.collection.collection import Collection, Duplicates, opened, reasons_to_leave_out
 from musicgen_cls.collection.grouping import ties_between
 from musicgen_cls.collection.journal import Entry, Key
 from musicgen_cls.collection.store import Produced, Store, file_keys
@@ -88,7 +88,7 @@ def _versions(tracks: Sequence[Track], pieces: Sequence[Notes | None]) -> dict[s
 def _pieces(store: Store, entries: Sequence[Entry]) -> Iterator[Notes | None]:
     """The notes of each entry; None for a file that cannot be used."""
     usable = [entry for entry in entries if entry.error is None]
-    items = np.asarray(mapped(store, usable, NOTE)) if usable else np.zeros(0, NOTE)
+    items = np.asarray(store.items(usable, NOTE)) if usable else np.zeros(0, NOTE)
     for entry in entries:
         yield items[entry.offset : entry.end] if entry.error is None else None
 

@@ -136,6 +136,10 @@ class Store:
                 "--data.cache_dir or the variable MUSICGEN_CLS_CACHE to a folder that can be written"
             ) from error
 
+    def items(self, entries: Iterable[Entry], kind: npt.DTypeLike) -> npt.NDArray[Any]:
+        """The items up to the last of some entries, as a memory map; another process may write behind them."""
+        return np.memmap(self.audio_file, dtype=kind, mode="r", shape=(max(entry.end for entry in entries),))
+
     def _contents(self) -> Contents:
         return read_contents(self.journal_file, self.audio_file, self.item_bytes)
 

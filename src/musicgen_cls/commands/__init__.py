@@ -57,6 +57,11 @@ COMMANDS = {
         "musiccli features --source Folder --source.root music --seconds 3 --out features_3_sec.csv",
         "musicgen_cls.commands.features:features",
     ),
+    "shards": Command(
+        "write a collection as shards, into a folder or object storage, for --data.source Shards",
+        "musiccli shards --source Folder --source.root music --out s3://bucket/music",
+        "musicgen_cls.commands.shards:shards",
+    ),
     "compare": Command(
         "compare test reports: table, figure, paired tests",
         "musiccli compare lightning_logs/vgg/version_0 'GRU=lightning_logs/gru/seed-*'",

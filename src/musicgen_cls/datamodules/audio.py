@@ -30,8 +30,8 @@ class AudioDataModule(GenreDataModule):
     Further arguments are those of `GenreDataModule` and `TrackDataModule`.
 
     Args:
-        source: the tracks: `Folder`, `GTZAN`, `FMA`, `HubDataset`, `Manifest` or `SyntheticGenres`. Not needed
-            to predict files.
+        source: the tracks: `Folder`, `GTZAN`, `FMA`, `HubDataset`, `Manifest`, `Shards` or `SyntheticGenres`.
+            Not needed to predict files.
         sample_rate: sample rate, Hz; audio of other rates is resampled.
         seconds: length of a window, s.
         duplicates: if tracks are equal bit for bit, `drop` all but the first, or `keep` them on one side; `near` also

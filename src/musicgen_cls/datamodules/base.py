@@ -14,7 +14,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from musicgen_cls.datamodules import division
-from musicgen_cls.datamodules.dataset import Batch, WindowDataset, Windows, WindowSampler, make_loader, rank_of
+from musicgen_cls.datamodules.dataset import (
+    Batch,
+    WindowDataset,
+    Windows,
+    WindowSampler,
+    make_loader,
+    rank_of,
+    window_sampler,
+)
 from musicgen_cls.datamodules.front_end import FrontEnd
 from musicgen_cls.datamodules.tracks import TrackDataModule
 from musicgen_cls.errors import SplitError, UsageError, check_not_negative, check_positive
@@ -226,4 +234,4 @@ class GenreDataModule(TrackDataModule):
 
     def _sampler(self, dataset: WindowDataset, **options: Any) -> WindowSampler:
         """The order of the windows."""
-        return WindowSampler(dataset, **options)
+        return window_sampler(dataset, **options)

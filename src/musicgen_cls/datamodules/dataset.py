@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from musicgen_cls.collection.collection import Collection
+from musicgen_cls.collection.sharded import ShardItems
+from musicgen_cls.datamodules.shard_order import ShardOrder
 
 Batch = dict[str, Any]
 
@@ -85,24 +87,57 @@ class WindowDataset(Dataset[Batch]):
 
 
 class WindowSampler(DistributedSampler[Any]):
-    """The order of the windows, and the fraction of its slack for each. Both depend only on seed and epoch."""
+    """The order of the windows, and the fraction of its slack for each. Both depend only on seed and epoch.
+
+    If the windows are in shards that do not all fit into the cache, the order goes from one group of shards to the
+    next, and depends on the size of the cache too.
+
+    Args:
+        dataset: the windows, or what is in the same order.
+        shards: where the windows are; None if they are not in shards.
+        shuffle: whether the order is random.
+    """
+
+    def __init__(self, dataset: Any, shards: ShardOrder | None = None, shuffle: bool = True, **options: Any) -> None:
+        self.shards = shards
+        self.grouped = shuffle and shards is not None and not shards.items.fits
+        super().__init__(dataset, shuffle=shuffle and not self.grouped, **options)
 
     def __iter__(self) -> Iterator[tuple[int, float]]:
         rows = list(super().__iter__())
         places = np.random.default_rng((self.seed, self.epoch, self.rank)).random(len(rows))
-        return zip(rows, places.tolist(), strict=True)
+        if self.shards is not None and self.grouped:
+            ordered: Iterable[int] = self.shards.by_group(rows, (self.seed, self.epoch))
+        elif self.shards is not None:
+            ordered = self.shards.as_given(rows)
+        else:
+            ordered = rows
+        return zip(ordered, places.tolist(), strict=True)
 
 
 class TrackSampler(WindowSampler):
     """Batches of keys: all windows of one track, with the tracks in random order."""
 
-    def __init__(self, windows: Windows, **options: Any) -> None:
-        self.rows = [np.flatnonzero(windows.track == track).tolist() for track in np.unique(windows.track)]
-        super().__init__(self.rows, **options)  # type: ignore[arg-type]
+    def __init__(self, dataset: WindowDataset, **options: Any) -> None:
+        track = dataset.windows.track
+        self.rows = [np.flatnonzero(track == own).tolist() for own in np.unique(track)]
+        first = [rows[0] for rows in self.rows]
+        super().__init__(self.rows, shards=shard_order(dataset, np.array(first)), **options)
 
     def __iter__(self) -> Iterator[Any]:
         for track, place in super().__iter__():
             yield [(row, place) for row in self.rows[track]]
+
+
+def window_sampler(dataset: WindowDataset, **options: Any) -> WindowSampler:
+    """The order of the windows of a dataset."""
+    return WindowSampler(dataset, shards=shard_order(dataset, np.arange(len(dataset))), **options)
+
+
+def shard_order(dataset: WindowDataset, rows: npt.NDArray[np.int64]) -> ShardOrder | None:
+    """Where windows are, if they are in shards."""
+    items = dataset.collection.items
+    return ShardOrder(items, dataset.windows.start[rows]) if isinstance(items, ShardItems) else None
 
 
 def make_loader(

@@ -43,8 +43,8 @@ class Embeddings(AudioDataModule):
     Further arguments are those of `AudioDataModule`, `GenreDataModule` and `TrackDataModule`.
 
     Args:
-        source: the tracks: `Folder`, `GTZAN`, `FMA`, `HubDataset`, `Manifest` or `SyntheticGenres`. Not needed
-            to predict files.
+        source: the tracks: `Folder`, `GTZAN`, `FMA`, `HubDataset`, `Manifest`, `Shards` or `SyntheticGenres`.
+            Not needed to predict files.
         backbones: names of pretrained networks, see `musiccli pretrained`, such as `yamnet` or `[yamnet, msd_musicnn]`,
             whose rows are then side by side; `random_yamnet` for the same network with random weights; `NAME:LAYER` for
             another layer; `organisation/name@revision` for an audio encoder of the Hugging Face hub; or the path of

@@ -27,8 +27,8 @@ class TrackDataModule(DataModuleInterface, LightningDataModule, ABC):
     """Tracks with genres on three sides: training, validation and test.
 
     Args:
-        source: the tracks: `Folder`, `GTZAN`, `FMA`, `HubDataset`, `Manifest` or `SyntheticGenres`. Not needed
-            to predict files.
+        source: the tracks: `Folder`, `GTZAN`, `FMA`, `HubDataset`, `Manifest`, `Shards` or `SyntheticGenres`.
+            Not needed to predict files.
         split: `track`, `artist`, `official` (FMA, HubDataset, Manifest), `fault_filtered` or `fault_filtered_dev`
             (GTZAN), `segment` (leaks), `external`; or your own table, a CSV file with the columns `file` or `id`, and
             `subset` (train, validation, test). The report names the leaks of your table and of a HubDataset's splits.

@@ -41,8 +41,8 @@ class WaveformWindows(AudioDataModule):
     Further arguments are those of `AudioDataModule`, `GenreDataModule` and `TrackDataModule`.
 
     Args:
-        source: the tracks: `Folder`, `GTZAN`, `FMA`, `HubDataset`, `Manifest` or `SyntheticGenres`. Not needed
-            to continue files.
+        source: the tracks: `Folder`, `GTZAN`, `FMA`, `HubDataset`, `Manifest`, `Shards` or `SyntheticGenres`.
+            Not needed to continue files.
         context_seconds: length of the context, and of the prompt in `predict`, s.
         target_seconds: length of the target, which the network learns to generate, s.
         hop_seconds: time from one window of a track to the next, s; windows overlap if it is shorter than a window.
@@ -154,7 +154,7 @@ class WaveformWindows(AudioDataModule):
 
     def _sampler(self, dataset: WindowDataset, **options: Any) -> WindowSampler:
         by_track = self.batch == "track" and options["shuffle"]
-        return TrackSampler(dataset.windows, **options) if by_track else super()._sampler(dataset, **options)
+        return TrackSampler(dataset, **options) if by_track else super()._sampler(dataset, **options)
 
     def _prompts(self) -> list[dict[str, Any]]:
         """The usable prompts, each with its position among all; unusable ones are logged."""

@@ -19,8 +19,8 @@ class WaveformSlices(AudioDataModule):
     Further arguments are those of `AudioDataModule`, `GenreDataModule` and `TrackDataModule`.
 
     Args:
-        source: the tracks: `Folder`, `GTZAN`, `FMA`, `HubDataset`, `Manifest` or `SyntheticGenres`. Not needed
-            to predict files.
+        source: the tracks: `Folder`, `GTZAN`, `FMA`, `HubDataset`, `Manifest`, `Shards` or `SyntheticGenres`.
+            Not needed to predict files.
         seconds: length of a window, s.
         windows_per_track: maximum number of windows of a track, evenly spaced, without overlap; all if not set.
         crops_per_track: train instead on this number of windows of each track in each epoch, at random positions.

@@ -129,7 +129,7 @@ def lines(path: Path, kind: type[T], sealed: bool = False) -> Iterator[Line[T]]:
                 number += 1
                 try:
                     if sealed:
-                        _check_seal(raw)
+                        check_seal(raw)
                     yield Line(number, raw, parse(raw, kind))
                 except Damage as damage:
                     yield Line(number, raw, None, str(damage))
@@ -200,7 +200,8 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _check_seal(raw: bytes) -> None:
+def check_seal(raw: bytes) -> None:
+    """Raise `Damage` if the checksum of a line, which `seal` wrote, is wrong."""
     found = _SEAL.match(raw)
     if found is None or _checksum(raw[found.end() :]) != found[1]:
         raise Damage("its checksum is wrong")

@@ -7,6 +7,7 @@ from musicgen_cls.sources.gtzan import GTZAN
 from musicgen_cls.sources.hub import HubDataset
 from musicgen_cls.sources.manifest import Manifest
 from musicgen_cls.sources.midi_folder import MidiFolder
+from musicgen_cls.sources.shards import Shards
 from musicgen_cls.sources.synthetic import SyntheticGenres
 from musicgen_cls.sources.synthetic_scores import SyntheticScores
 
@@ -17,6 +18,7 @@ __all__ = [
     "HubDataset",
     "Manifest",
     "MidiFolder",
+    "Shards",
     "Source",
     "SyntheticGenres",
     "SyntheticScores",

@@ -20,6 +20,9 @@ SplitName = Literal["track", "artist", "official", "fault_filtered", "fault_filt
 
 NAMES: tuple[SplitName, ...] = get_args(SplitName)
 
+PUBLISHED: tuple[SplitName, ...] = ("official", "fault_filtered")
+"""The splits that a source can have a list of."""
+
 LEAKY: frozenset[str] = frozenset({"segment"})
 LEAK_WARNING = (
     "split 'segment' puts windows of one track on both sides: its figures leak; use them only to reproduce papers "
@@ -68,7 +71,7 @@ def assign(
     """
     if split == "external":
         return ["test"] * len(tracks)
-    if split in ("official", "fault_filtered"):
+    if split in PUBLISHED:
         sides, _ = published(source, tracks, split, fractions, seed)
     elif split == "fault_filtered_dev":
         sides = _development(source, tracks, fractions, seed)

@@ -1,0 +1,1 @@
+"""Shards: the decoded tracks of a collection in a folder or in object storage."""

@@ -1,0 +1,127 @@
+"""What writers of a store of shards do: find what is written, add shards, and complete the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from msgspec import to_builtins
+from msgspec.structs import asdict
+
+from musicgen_cls.errors import StoreError
+from musicgen_cls.formats.records import Damage
+from musicgen_cls.shards.layout import (
+    STORE,
+    CatalogueTrack,
+    Shard,
+    ShardHead,
+    ShardTrack,
+    StoreNote,
+    catalogue_name,
+    index_name,
+    read_index,
+    sealed_lines,
+)
+from musicgen_cls.shards.storage import Storage, digest_of
+
+Key = tuple[str, int]
+"""Identifies a version of a track on any machine: its id, and the size of its file, bytes."""
+
+_INDEX = ".index.jsonl"
+_AT_ONCE = 1000  # indexes
+
+
+@dataclass
+class Written:
+    """The tracks of all finished shards, each with its shard."""
+
+    tracks: dict[Key, tuple[Shard, ShardTrack]] = field(default_factory=dict)
+
+    def add(self, shard: Shard, tracks: Sequence[ShardTrack]) -> None:
+        """Count a shard; a track that two writers wrote counts once."""
+        for track in tracks:
+            self.tracks.setdefault((track.id, track.size), (shard, track))
+
+
+def read_written(storage: Storage, sample_rate: int) -> Written:
+    """The finished shards: those whose index is there and whole, and that have the size which it names.
+
+    Raises:
+        StoreError: they cannot be read, or have another sample rate.
+    """
+    sizes, found = storage.sizes(), Written()
+    names = sorted(name for name in sizes if name.endswith(_INDEX))
+    for name, content in _contents(storage, names):
+        try:
+            head, tracks = read_index(content)
+        except Damage:  # its tracks are written again
+            continue
+        shard = head.shard
+        if name != index_name(shard.digest) or sizes.get(shard.name) != shard.bytes:
+            continue
+        if head.sample_rate != sample_rate:
+            raise StoreError(
+                f"{storage.url}: has shards of {head.sample_rate} Hz, not {sample_rate}; set --sample_rate "
+                f"{head.sample_rate}, or another --out"
+            )
+        found.add(shard, tracks)
+    return found
+
+
+def _contents(storage: Storage, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    for start in range(0, len(names), _AT_ONCE):
+        some = names[start : start + _AT_ONCE]
+        yield from zip(some, storage.read(some), strict=True)
+
+
+def write_shard(storage: Storage, sample_rate: int, content: bytes, tracks: Sequence[ShardTrack]) -> Shard:
+    """Write a shard, and then its index.
+
+    Args:
+        storage: where to.
+        sample_rate: Hz.
+        content: the samples of its tracks, int16.
+        tracks: the tracks, with their offsets.
+    """
+    shard = Shard(digest_of(content), len(content))
+    storage.write(shard.name, content)
+    head = to_builtins(ShardHead(shard, sample_rate, len(tracks)))
+    storage.write(index_name(shard.digest), sealed_lines([head, *map(asdict, tracks)]))
+    return shard
+
+
+def complete(
+    storage: Storage, tracks: Sequence[CatalogueTrack], note: Mapping[str, object], shards: Sequence[Shard]
+) -> StoreNote:
+    """Check that every shard is there, and write the catalogue and `store.json`.
+
+    Args:
+        storage: where to.
+        tracks: all tracks, in the order of the source.
+        note: the facts about the source, for `StoreNote`.
+        shards: the shards of the tracks, in order.
+
+    Raises:
+        StoreError: a shard is missing or has another size.
+    """
+    sizes = storage.sizes()
+    for shard in shards:
+        if sizes.get(shard.name) != shard.bytes:
+            raise StoreError(
+                f"{storage.address(shard.name)}: has {sizes.get(shard.name, 0):,} bytes, not {shard.bytes:,}; run the "
+                "same command again"
+            )
+    catalogue = sealed_lines([to_builtins(track) for track in tracks])
+    digest = digest_of(catalogue)
+    storage.write(catalogue_name(digest), catalogue)
+    samples = sum(track.samples for track in tracks)
+    found = StoreNote(tracks=len(tracks), samples=samples, shards=list(shards), catalogue=digest, **note)  # type: ignore[arg-type]
+    storage.write(STORE, (json.dumps(to_builtins(found), indent=1) + "\n").encode())
+    return found
+
+
+def relative(path: Path, root: Path) -> str:
+    """A path within the folder of a source; only the name if it is elsewhere."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name

@@ -1,0 +1,108 @@
+"""A real server that speaks S3, on this machine."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from musicgen_cls.__main__ import main
+from musicgen_cls.collection.collection import collect
+from musicgen_cls.errors import StoreError
+from musicgen_cls.shards import storage as storages
+from musicgen_cls.shards.storage import Bucket
+from musicgen_cls.sources.folder import Folder
+from musicgen_cls.sources.shards import Shards
+
+RATE = 8000
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Any]:
+    """The server, with an empty bucket named `music`."""
+    from moto.server import ThreadedMotoServer
+
+    moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    moto.start()
+    host, port = moto.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        import s3fs
+
+        s3fs.S3FileSystem().mkdir("music")
+        yield moto
+    moto.stop()
+
+
+@pytest.mark.usefixtures("server")
+def test_two_writers_at_the_same_time_and_a_reader(mixed: Path, tmp_path: Path) -> None:
+    from musicgen_cls.commands.shards import shards
+
+    url = "s3://music/two"
+    writers = [
+        threading.Thread(target=shards, args=(Folder(str(mixed)), url, RATE, f"{part} of 2", 0.1)) for part in (1, 2)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    source = Shards(url)
+    files, found = collect(Folder(str(mixed)), RATE), collect(source, RATE, cache_dir=str(tmp_path))
+    assert str(source.location) == url
+    assert found.digests == files.digests
+    assert [track.id for track in found.tracks] == [track.id for track in files.tracks]
+    assert str(found.tracks[0].path) == f"{url}/{files.tracks[0].id}"
+    for row in range(len(files.tracks)):
+        np.testing.assert_array_equal(found.waveform(row), files.waveform(row))
+
+
+@pytest.mark.usefixtures("server")
+def test_names_that_are_not_there(mixed: Path) -> None:
+    with pytest.raises(StoreError, match="s3://nowhere/x: no store of shards: check the name"):
+        Shards("s3://nowhere/x").tracks()
+    with pytest.raises(StoreError, match=r"s3://nowhere/x/\w+.i16: cannot be written \(The specified bucket does not"):
+        main_shards(mixed, "s3://nowhere/x")
+
+
+def main_shards(root: Path, out: str) -> None:
+    from musicgen_cls.commands.shards import shards
+
+    shards(Folder(str(root)), out, RATE)
+
+
+def test_a_dead_server_is_one_line(
+    server: Any, write: Callable[..., Shards], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A training whose server is gone before the first shard is fetched."""
+    monkeypatch.setattr(storages, "WAITS_S", (0.0,) * 4)
+    url = "s3://music/dead"
+    write(url)
+    fetch, endpoint = Bucket.fetch, os.environ["AWS_ENDPOINT_URL"]
+
+    def gone(self: Bucket, name: str, path: Path, digest: str, patient: bool = True) -> None:
+        os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"  # no one listens there
+        self._opened = None
+        fetch(self, name, path, digest, patient)
+
+    monkeypatch.setattr(Bucket, "fetch", gone)
+    train = ["fit", "--config", "gru", "--data.source", "Shards", "--data.source.root", url,
+             "--data.sample_rate", "8000", "--data.seconds", "0.5"]  # fmt: skip
+    capsys.readouterr()
+    try:
+        assert main(train) == 2
+    finally:
+        os.environ["AWS_ENDPOINT_URL"] = endpoint
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith(f"musiccli: error: {url}/")
+    assert 'cannot be fetched (Could not connect to the endpoint URL: "http://127.0.0.1:9/' in error
+    assert "fit: with --ckpt_path last" in error
