@@ -1,7 +1,8 @@
 """Where the time of a training step goes: `python benchmarks/step.py [CONFIG ...]`.
 
 Each config trains for some steps on composed music, with Lightning and all callbacks of `musiccli fit`. The time of a
-step is that from its start to the start of the next one, in seconds of processor time, without the first steps:
+step is that from its start to the start of the next one, without the first steps, in seconds of processor time; with
+`--wall`, for an idle machine, in seconds:
 
 - forward and backward: the network and its loss, and the gradients. A generator computes its loss within the network.
 - optimiser: Adam, gradient clipping and the schedule.
@@ -17,6 +18,7 @@ import os
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import Callback
@@ -45,27 +47,36 @@ SKIPPED = 3
 
 
 class Clock(Profiler):
-    """Seconds of processor time in each of Lightning's actions, by the last part of its name."""
+    """Seconds in each of Lightning's actions, by the last part of its name.
 
-    def __init__(self) -> None:
+    Args:
+        now: the clock.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
         super().__init__()
+        self.now = now
         self.spent, self.began = defaultdict[str, float](float), dict[str, float]()
 
     def start(self, action_name: str) -> None:
         """An action begins."""
-        self.began[action_name] = time.process_time()
+        self.began[action_name] = self.now()
 
     def stop(self, action_name: str) -> None:
         """An action ends."""
-        spent = time.process_time() - self.began.pop(action_name)
+        spent = self.now() - self.began.pop(action_name)
         self.spent[action_name.rpartition(".")[2]] += spent
 
 
 class Steps(Callback):
-    """Measures the steps of a training after the first ones."""
+    """Measures the steps of a training after the first ones.
 
-    def __init__(self) -> None:
-        self.clock, self.steps = Clock(), 0
+    Args:
+        now: the clock.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.clock, self.steps = Clock(now), 0
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Replace the profiler, and measure the network."""
@@ -79,8 +90,8 @@ class Steps(Callback):
         self.steps += 1
         if self.steps == SKIPPED + 1:
             self.clock.spent.clear()
-            self.start = time.process_time()
-        self.seconds = time.process_time() - getattr(self, "start", 0.0)
+            self.start = self.clock.now()
+        self.seconds = self.clock.now() - getattr(self, "start", 0.0)
         self.parts = dict(self.clock.spent)
 
     def row(self, config: str) -> dict[str, str]:
@@ -98,9 +109,9 @@ class Steps(Callback):
         return {"config": config, "a step, s": f"{self.seconds / steps:.3f}", **cells}
 
 
-def measured(config: str, steps: int, more: list[str]) -> dict[str, str]:
+def measured(config: str, steps: int, now: Callable[[], float], more: list[str]) -> dict[str, str]:
     """The row of a config."""
-    clock = Steps()
+    clock = Steps(now)
     stop = ["--trainer.max_steps", str(steps + SKIPPED + 1), "--trainer.limit_val_batches", "0"]
     quiet = ["--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu", "--trainer.max_epochs", "1000"]
     with tempfile.TemporaryDirectory() as folder:
@@ -115,8 +126,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("configs", nargs="*", default=list(CONFIGS), metavar="CONFIG")
     parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--wall", action="store_true", help="seconds instead of seconds of processor time")
     given, more = parser.parse_known_args()
-    print(as_markdown([measured(config, given.steps, more) for config in given.configs]))
+    now = time.perf_counter if given.wall else time.process_time
+    print(as_markdown([measured(config, given.steps, now, more) for config in given.configs]))
 
 
 if __name__ == "__main__":

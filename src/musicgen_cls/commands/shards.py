@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from musicgen_cls.collection.journal import Entry
-from musicgen_cls.collection.journal import Key as FileKey
-from musicgen_cls.collection.store import decode_all, file_keys
+from musicgen_cls.collection.store import Produced, decode_all, file_keys
+from musicgen_cls.engines.local import in_threads
+from musicgen_cls.engines.on_ray import Engine, cluster_of
 from musicgen_cls.errors import SourceError, StoreError, UsageError, check_positive, check_rate, counted
 from musicgen_cls.files import shown
 from musicgen_cls.notes.midi import SUFFIXES
@@ -21,7 +22,15 @@ from musicgen_cls.sources.splits import PUBLISHED
 _MOST_MB = 2000.0
 
 
-def shards(source: Source, out: str, sample_rate: int = 22050, part: str = "1 of 1", shard_mb: float = 64.0) -> None:
+def shards(
+    source: Source,
+    out: str,
+    sample_rate: int = 22050,
+    part: str = "1 of 1",
+    shard_mb: float = 64.0,
+    engine: Engine = "local",
+    address: str | None = None,
+) -> None:
     """Write the decoded tracks of a collection as shards, for the source Shards.
 
     The same command resumes a stopped run, and adds new files to a complete store.
@@ -33,6 +42,8 @@ def shards(source: Source, out: str, sample_rate: int = 22050, part: str = "1 of
         part: the part of the tracks that this command writes, such as "1 of 4" on the first of four machines. The
             command that finds all tracks written completes the store.
         shard_mb: least size of a shard, MB; the last one can be smaller.
+        engine: `local`, or `ray`: decode on a Ray cluster.
+        address: of the Ray cluster, `HOST:PORT` or `local`; that of this machine if not set.
 
     Raises:
         SourceError: no track can be used.
@@ -44,6 +55,7 @@ def shards(source: Source, out: str, sample_rate: int = 22050, part: str = "1 of
     if shard_mb > _MOST_MB:
         raise UsageError(f"--shard_mb {shard_mb:g}: must be at most {_MOST_MB:g}")
     number, parts = _parsed(part)
+    mapped = cluster_of(engine, address) or in_threads
     if isinstance(source, Shards) or source.suffixes == SUFFIXES:
         raise SourceError(
             f"{source.location}: --source {type(source).__name__}: has no recordings; name a source that has"
@@ -58,7 +70,8 @@ def shards(source: Source, out: str, sample_rate: int = 22050, part: str = "1 of
     left = [row for row in own if keys[row] not in written.tracks]
     if len(left) < len(own):
         print(f"{counted(len(own) - len(left), 'track')} of {len(own)} in this part were written before")
-    refused = _write(storage, [files[row] for row in left], [keys[row] for row in left], sample_rate, 1e6 * shard_mb)
+    decoded = decode_all([files[row] for row in left], sample_rate, mapped)
+    refused = _write(storage, decoded, [keys[row] for row in left], sample_rate, 1e6 * shard_mb)
     if refused:
         raise StoreError(
             f"{refused[0]} ({counted(len(refused), 'such file')}); make them readable, and run the command again"
@@ -83,10 +96,10 @@ def _parsed(part: str) -> tuple[int, int]:
     return number - 1, parts
 
 
-def _write(storage: Storage, files: Sequence[FileKey], keys: Sequence[Key], sample_rate: int, size: float) -> list[str]:
-    """Decode files and write them as shards of about `size` bytes; return the files that could not be opened."""
+def _write(storage: Storage, decoded: Produced, keys: Sequence[Key], sample_rate: int, size: float) -> list[str]:
+    """Write decoded files as shards of about `size` bytes; return the files that could not be opened."""
     samples, tracks, refused = bytearray(), list[ShardTrack](), list[str]()
-    for (entry, pcm), key in zip(decode_all(files, sample_rate), keys, strict=True):
+    for (entry, pcm), key in zip(decoded, keys, strict=True):
         if entry.passing:
             refused.append(f"{entry.path}: {entry.error}")
             continue
