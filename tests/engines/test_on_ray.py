@@ -125,7 +125,8 @@ def test_features_are_those_of_one_machine(nodes: Any, songs: Path, tmp_path: Pa
     words = ["features", "--source", "Folder", "--source.root", str(songs), "--seconds", "1", "--out"]
     assert main([*words, str(tmp_path / "many.csv"), "--engine", "ray"]) == 0
     assert main([*words, str(tmp_path / "one.csv"), "--jobs", "1"]) == 0
-    assert (tmp_path / "many.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+    many, one = (pd.read_csv(tmp_path / name) for name in ("many.csv", "one.csv"))
+    pd.testing.assert_frame_equal(many, one, rtol=1e-4)  # the number of threads changes the last digits
 
 
 def test_predictions_are_those_of_one_machine(

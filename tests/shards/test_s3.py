@@ -14,6 +14,7 @@ import pytest
 from musicgen_cls.__main__ import main
 from musicgen_cls.collection.collection import collect
 from musicgen_cls.errors import StoreError
+from musicgen_cls.files import CACHE_VARIABLE
 from musicgen_cls.shards import storage as storages
 from musicgen_cls.shards.storage import Bucket
 from musicgen_cls.sources.folder import Folder
@@ -81,9 +82,14 @@ def main_shards(root: Path, out: str) -> None:
 
 
 def test_a_dead_server_is_one_line(
-    server: Any, write: Callable[..., Shards], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: Any,
+    write: Callable[..., Shards],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A training whose server is gone before the first shard is fetched."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))  # other tests keep shards of the same content
     monkeypatch.setattr(storages, "WAITS_S", (0.0,) * 4)
     url = "s3://music/dead"
     write(url)

@@ -48,9 +48,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     decode = command.decode_all
 
-    def recorded(files: Sequence[Any], sample_rate: int) -> Any:
+    def recorded(files: Sequence[Any], *options: Any) -> Any:
         names.extend(Path(file[0]).name for file in files)
-        return decode(files, sample_rate)
+        return decode(files, *options)
 
     monkeypatch.setattr(command, "decode_all", recorded)
     return names
