@@ -123,3 +123,12 @@ def test_messages_of_parsers(message: str, said: str) -> None:
 
 def test_one_line() -> None:
     assert one_line(" a\n  b\tc ") == "a b c"
+
+
+def test_an_error_that_is_its_own_cause_ends_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        error = UsageError("--out x: wrong")
+        raise error from error
+
+    assert exit_status(fail) == 2
+    assert capsys.readouterr().err == "musiccli: error: --out x: wrong\n"

@@ -228,12 +228,18 @@ def test_names_of_shards_do_not_lead_out_of_the_folder(root: Path, tmp_path: Pat
         ({"shard_mb": 5000}, "--shard_mb 5000: must be at most 2000"),
         ({"sample_rate": 3}, "--sample_rate 3: must be from"),
         ({"out": "nonsense://x"}, "--out nonsense://x: Protocol not known: nonsense"),
+        ({"out": "s3://"}, "--out s3://: names no place"),
     ],
 )
 def test_wrong_arguments(root: Path, tmp_path: Path, options: dict[str, Any], reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         shards(Folder(str(root)), **{"out": str(tmp_path / "out"), **options})
     assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_protocol_is_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["shards", "--source", "Folder", "--source.root", str(root), "--out", "nonsense://x"]) == 2
+    assert "musiccli: error: --out nonsense://x: Protocol not known" in capsys.readouterr().err
 
 
 def test_what_cannot_be_written(root: Path, tmp_path: Path) -> None:

@@ -112,7 +112,9 @@ def leaving_at_once() -> Iterator[None]:
 def _signal(leaving: BaseException) -> int | None:
     """The signal that stopped the process, or None; Lightning turns some signals into exits."""
     link: BaseException | None = leaving
-    while link is not None:
+    seen = set[int]()
+    while link is not None and id(link) not in seen:  # an error can be its own cause
+        seen.add(id(link))
         if isinstance(link, KeyboardInterrupt):
             return signal.SIGTERM if isinstance(link, Terminated) else signal.SIGINT
         link = link.__cause__ or link.__context__

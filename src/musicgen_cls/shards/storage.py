@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import math
 import os
-import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -15,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from musicgen_cls.errors import StoreError, UsageError, one_line
+from musicgen_cls.errors import UsageError, one_line
 from musicgen_cls.files import as_path, writing
+from musicgen_cls.shards.failures import cause, failed, is_final
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +27,6 @@ PATIENCE_S = 10.0
 
 _CONNECT_S, _READ_S = 5, 15
 _AT_ONCE = 16  # small objects
-_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound")
-_OWN_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 T = TypeVar("T")
 
@@ -106,7 +103,12 @@ def storage_of(root: str, option: str) -> Storage:
     Args:
         root: the folder or URL.
         option: the argument that took it, for errors.
+
+    Raises:
+        UsageError: a URL has nothing after its scheme.
     """
+    if is_url(root) and not root.partition("://")[2].strip("/"):
+        raise UsageError(f"{option} {root}: names no place; give a URL like s3://bucket/music")
     return Bucket(root, option) if is_url(root) else Folder(as_path(root, option))
 
 
@@ -137,14 +139,14 @@ class Folder(Storage):
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
-            raise _failed(self.url, "cannot be read", error) from error
+            raise failed(self.url, "cannot be read", error) from error
 
     def read(self, names: Sequence[str]) -> list[bytes]:
         """The contents of files."""
         try:
             return [(self.folder / name).read_bytes() for name in names]
         except OSError as error:
-            raise _failed(str(error.filename), "cannot be read", error) from error
+            raise failed(str(error.filename), "cannot be read", error) from error
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file under a temporary name, and rename it."""
@@ -153,7 +155,7 @@ class Folder(Storage):
             with writing(self.folder / name) as temporary:
                 temporary.write_bytes(content)
         except OSError as error:
-            raise _failed(self.address(name), "cannot be written", error) from error
+            raise failed(self.address(name), "cannot be written", error) from error
 
     def place(self, name: str) -> Path | None:
         """The file."""
@@ -225,10 +227,12 @@ class Bucket(Storage):
         for wait in (*WAITS_S, None):
             try:
                 return work(*self._files())
+            except UsageError:
+                raise
             except Exception as error:
-                if _is_final(error) or wait is None or time.monotonic() - begun >= patience_s:
-                    raise _failed(url, what, error) from error
-                log.warning("%s: %s (%s); tried again in %g s", url, what, _cause(error), wait)
+                if is_final(error) or wait is None or time.monotonic() - begun >= patience_s:
+                    raise failed(url, what, error) from error
+                log.warning("%s: %s (%s); tried again in %g s", url, what, cause(error), wait)
                 time.sleep(wait)
         raise AssertionError
 
@@ -269,32 +273,3 @@ def _connected(url: str, option: str) -> tuple[Any, str]:
     if "config_kwargs" in options:
         files.retries = 1
     return files, root.rstrip("/")
-
-
-def _is_final(error: Exception) -> bool:
-    """Whether another attempt would fail in the same way."""
-    if isinstance(error, UsageError | FileNotFoundError | PermissionError | NotImplementedError):
-        return True
-    if type(error).__name__ in _CREDENTIALS:
-        return True
-    return isinstance(error, OSError) and error.errno in _OWN_DISK
-
-
-def _failed(url: str, what: str, error: Exception) -> StoreError | UsageError:
-    if isinstance(error, UsageError):
-        return error
-    if isinstance(error, FileNotFoundError):
-        remedy = "check the name"
-    elif isinstance(error, PermissionError) or type(error).__name__ in _CREDENTIALS:
-        remedy = "check the permissions, or the credentials of the storage"
-    elif isinstance(error, OSError) and error.errno in _OWN_DISK:
-        remedy = "free space, or set MUSICGEN_CLS_CACHE to another disk or MUSICGEN_CLS_SHARD_CACHE_GB to a bound"
-    else:
-        remedy = "check the server and the network, then run the same command again (fit: with --ckpt_path last)"
-    return StoreError(f"{url}: {what} ({_cause(error)}); {remedy}")
-
-
-def _cause(error: Exception) -> str:
-    """The reason of an error in words; its class if it has none."""
-    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return re.sub(r"\?[^\s\"]*", "", one_line(reason)).rstrip(".") or type(error).__name__  # without a URL's query
