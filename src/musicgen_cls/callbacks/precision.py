@@ -14,7 +14,8 @@ from musicgen_cls.errors import UsageError
 FLOAT, HALF = "32-true", "bf16-mixed"
 """The precisions that are compared, as `--trainer.precision` names them."""
 
-_FIRST = 2  # steps that are not measured: memory is taken, and kernels are chosen
+FIRST = 2
+"""Steps that are not measured: memory is taken, and kernels are chosen."""
 
 
 class PrecisionFinder(Callback):
@@ -51,13 +52,8 @@ class Stopwatch(Callback):
     @property
     def seconds(self) -> float:
         """From the start of a step to that of the next one, s."""
-        starts = self.starts[_FIRST:]
+        starts = self.starts[FIRST:]
         return min(later - earlier for earlier, later in pairwise(starts))
-
-    @staticmethod
-    def trainer(steps: int) -> dict[str, Any]:
-        """Arguments of a trainer that makes enough steps, in as many epochs as that takes."""
-        return {"max_steps": steps + _FIRST + 1, "max_epochs": -1}
 
 
 def has_bfloat16(device: torch.device) -> bool:

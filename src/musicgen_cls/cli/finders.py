@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from musicgen_cls import plots
-from musicgen_cls.callbacks.precision import FLOAT, HALF, PrecisionFinder, Stopwatch, has_bfloat16
+from musicgen_cls.callbacks.precision import FIRST, FLOAT, HALF, PrecisionFinder, Stopwatch, has_bfloat16
 from musicgen_cls.checkpoints import Checkpoint
 from musicgen_cls.cli.checks import check_network
 from musicgen_cls.cli.logs import LIGHTNING
@@ -206,7 +206,7 @@ def _precision(finder: PrecisionFinder, model: Any, datamodule: Any, settings: d
     seconds = {}
     for precision in (FLOAT, HALF):
         watch = Stopwatch()
-        own = {"precision": precision, "callbacks": [watch], **Stopwatch.trainer(finder.steps)}
+        own = {"precision": precision, "callbacks": [watch], "max_steps": FIRST + finder.steps + 1}
         Trainer(**{**settings, **own}).fit(model, datamodule=datamodule)
         seconds[precision] = watch.seconds
     ratio = seconds[FLOAT] / seconds[HALF]

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from musicgen_cls.formats.file_state import FileState, state_of
 from musicgen_cls.formats.records import lines
 
 _BLOCK = 1 << 22  # bytes read at once
@@ -46,19 +47,11 @@ class Entry(Struct, frozen=True):
         return self.offset + self.samples
 
 
-class State(Struct, frozen=True):
-    """What changes whenever a file is written: its size, and the times of its last change of content and status, ns."""
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-
-
 class Verified(Struct, frozen=True):
     """The states of both files when all samples were last compared with their hashes."""
 
-    audio: State
-    journal: State
+    audio: FileState
+    journal: FileState
 
 
 @dataclass(frozen=True)
@@ -109,14 +102,6 @@ def read_contents(journal_file: Path, audio_file: Path, item_bytes: int = 2) -> 
     whole = len(found) == number if state else not journal_file.is_file()
     contents = Contents(found, whole, item_bytes)
     return contents.without(_overlapping(contents.entries.values()))
-
-
-def state_of(path: Path) -> State | None:
-    """The state of a file; None if there is no such file."""
-    if not path.is_file():
-        return None
-    stat = path.stat()
-    return State(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 def with_wrong_hash(audio_file: Path, entries: Iterable[Entry], item_bytes: int = 2) -> list[Key]:

@@ -38,10 +38,11 @@ from msgspec import to_builtins
 from msgspec.structs import asdict, replace
 
 from musicgen_cls.audio.io import Pcm, read_pcm
-from musicgen_cls.collection.journal import Contents, Entry, Key, Verified, read_contents, state_of, with_wrong_hash
+from musicgen_cls.collection.journal import Contents, Entry, Key, Verified, read_contents, with_wrong_hash
 from musicgen_cls.engines.local import Mapped, in_threads
 from musicgen_cls.errors import AudioError, RecordError, StoreError, UnreachableError, counted
 from musicgen_cls.files import as_path, cache_root, safe_name, writing
+from musicgen_cls.formats.file_state import state_of
 from musicgen_cls.formats.records import read, seal
 from musicgen_cls.sources.base import Source
 

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import Struct, to_builtins
+from msgspec import to_builtins
 
 from musicgen_cls.errors import RecordError, StoreError, UsageError
 from musicgen_cls.files import writing
+from musicgen_cls.formats.file_state import FileState, state_of
 from musicgen_cls.formats.records import read
 from musicgen_cls.shards.layout import Shard
 from musicgen_cls.shards.storage import Storage, digest_of
@@ -26,14 +27,6 @@ from musicgen_cls.shards.storage import Storage, digest_of
 VARIABLE = "MUSICGEN_CLS_SHARD_CACHE_GB"
 
 _TRIES = 5
-
-
-class FileState(Struct, frozen=True):
-    """What changes whenever a file is written: its size, and the times of its last change of content and status, ns."""
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
 
 
 def cache_bytes() -> float:
@@ -155,7 +148,7 @@ class ShardCache:
 
     def _remember(self, path: Path) -> None:
         """Record the state of a file whose checksum is right."""
-        note = json.dumps(to_builtins(_state(path))) + "\n"
+        note = json.dumps(to_builtins(state_of(path))) + "\n"
         with suppress(OSError):  # without it, the checksum is computed again
             self.folder.mkdir(parents=True, exist_ok=True)
             with writing(self._note(path)) as temporary:
@@ -163,7 +156,7 @@ class ShardCache:
 
     def _is_verified(self, path: Path) -> bool:
         try:
-            return read(self._note(path), FileState, "") == _state(path)
+            return read(self._note(path), FileState, "") == state_of(path)
         except RecordError:
             return False
 
@@ -191,8 +184,3 @@ class ShardCache:
                     path.unlink()
                     self._note(path).unlink(missing_ok=True)
                     total -= size
-
-
-def _state(path: Path) -> FileState:
-    stat = path.stat()
-    return FileState(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
