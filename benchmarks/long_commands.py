@@ -174,6 +174,22 @@ def bytes_in(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes().replace(own, b"OUT") for path in files}
 
 
+def stored(folder: Path) -> dict[str, Any]:
+    """The tables of stores, and the samples and hashes of the newest version of each track.
+
+    A store keeps what it has of older versions.
+    """
+    found: dict[str, Any] = {}
+    for path in sorted(folder.rglob("*.*")):
+        name = str(path.relative_to(folder))
+        if path.suffix == ".csv":
+            found[name] = path.read_text().replace(folder.name, "OUT")
+        elif path.name == "journal.jsonl":
+            for line in map(json.loads, path.read_text().splitlines()):
+                found[f"{name}/{line['path']}"] = (line["samples"], line["digest"])
+    return found
+
+
 def names_in(folder: Path) -> dict[str, int]:
     """The sizes of the files in a folder by relative path."""
     return {name: len(content) for name, content in bytes_in(folder).items()}

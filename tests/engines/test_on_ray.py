@@ -144,8 +144,8 @@ def test_predictions_are_those_of_one_machine(
 @pytest.mark.parametrize(
     ("engine", "address", "message"),
     [
-        ("local", "auto", "--address auto: is that of a Ray cluster; add --engine ray"),
-        ("ray", "ray://head:10001", "Ray's client cannot run this; give HOST:PORT"),
+        ("local", "auto", "--address auto: needs --engine ray; add it"),
+        ("ray", "ray://head:10001", "Ray's client is not supported; run the command on a machine of the cluster"),
         ("ray", "127.0.0.1:1", "no Ray cluster there"),
         ("ray", "nonsense", "no Ray cluster there"),
     ],

@@ -111,8 +111,8 @@ def _left_to_lightning(args: Sequence[str]) -> bool:
     for name in ("engine", "address"):
         if asks_for(name, args):
             raise UsageError(
-                f"--{name}: a cluster predicts with classifiers of this package, without options of the trainer and "
-                "the data; leave it out, or leave those out"
+                f"--{name}: works with classifiers of this package only, and without --trainer and --data options; "
+                f"leave out --{name}, or those options"
             )
     return False
 

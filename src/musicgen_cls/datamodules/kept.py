@@ -18,10 +18,10 @@ _LEAST = 8  # windows; fewer are computed each time
 
 
 class KeptRows:
-    """Rows that a function computes, each once; the others are read from a file that no one else sees.
+    """Rows that a function computes once; later they are read from a temporary file.
 
-    The file has no name, so that it disappears with the process. Its size is reserved, so that the disk cannot be full
-    later. Where there is no space for it, every row is computed each time.
+    The file has no name, so the system deletes it when the process ends. Its size is reserved at the start, so that no
+    later write fails. Without enough free space there is no file, and every row is computed each time.
 
     Args:
         number: number of rows.

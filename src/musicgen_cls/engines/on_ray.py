@@ -79,8 +79,8 @@ class Cluster:
     def _connect(self, ray: Any) -> None:
         if "://" in self.address:
             raise UsageError(
-                f"--address {self.address}: Ray's client cannot run this; give HOST:PORT of the head, on a machine of "
-                "the cluster"
+                f"--address {self.address}: Ray's client is not supported; run the command on a machine of the "
+                "cluster, with --address HOST:PORT"
             )
         address = None if self.address == LOCAL else self.address
         try:
@@ -106,7 +106,7 @@ def cluster_of(engine: Engine, address: str | None, ordered: bool = True) -> Clu
     if engine == "ray":
         return Cluster("auto" if address is None else address, ordered)
     if address is not None:
-        raise UsageError(f"--address {address}: is that of a Ray cluster; add --engine ray, or leave it out")
+        raise UsageError(f"--address {address}: needs --engine ray; add it, or leave out --address")
     return None
 
 
