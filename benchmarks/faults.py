@@ -208,9 +208,12 @@ class Campaign:
                 soundfile.write(temporary, waveform[::-1], rate, format="WAV")
 
         trial = Trial(command, self._folder(), self.log, seconds, self.random)
-        statuses = [trial.interrupted(backwards), trial.run()]
+        statuses = [trial.interrupted(backwards)]
+        (trial.folder / "table.csv").unlink(missing_ok=True)  # `features` writes no table twice
+        statuses.append(trial.run())
         if one.read_bytes() == before:  # the command ended before
             backwards()
+            (trial.folder / "table.csv").unlink(missing_ok=True)
             statuses.append(trial.run())
         if name in OF_STORES:
             command = replace(command, result=stored)

@@ -85,6 +85,26 @@ def test_a_stopped_run_is_resumed(songs, tmp_path, monkeypatch):
     assert not partial.exists()
 
 
+def test_a_file_that_changed_since_a_stopped_run_is_read_again(songs, tmp_path, monkeypatch):
+    compute, asked = extract._rows, []
+
+    def stopping(track, seconds):
+        asked.append(track.id)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return compute(track, seconds)
+
+    monkeypatch.setattr(extract, "_rows", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        extract.features(Folder(str(songs)), str(tmp_path / "table.csv"), seconds=0.5, jobs=1)
+    waveform, rate = soundfile.read(songs / asked[0])
+    soundfile.write(songs / asked[0], waveform[::-1], rate)
+    resumed = extract.features(Folder(str(songs)), str(tmp_path / "table.csv"), seconds=0.5, jobs=1)
+    assert asked.count(asked[0]) == 2
+    whole = extract.features(Folder(str(songs)), str(tmp_path / "whole.csv"), seconds=0.5, jobs=1)
+    assert resumed.read_bytes() == whole.read_bytes()
+
+
 @pytest.mark.parametrize("damage", ['{"broken"\n', "5\n", '["x", [{"filename": 1}]]\n', '["x", 5]\n', "[]\n", "\xff\n"])
 def test_a_damaged_line_of_a_stopped_run_costs_its_track_only(songs, tmp_path, damage):
     made = extract.features(Folder(str(songs)), str(tmp_path / "whole.csv"), seconds=1.0, jobs=1)

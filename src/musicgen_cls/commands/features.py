@@ -14,6 +14,7 @@ from msgspec.structs import asdict
 from musicgen_cls.audio.features import COLUMNS, FRAME, RATE, feature_row
 from musicgen_cls.audio.io import Waveform, check_sound, read
 from musicgen_cls.audio.windows import to_samples
+from musicgen_cls.collection.store import file_keys
 from musicgen_cls.commands.workers import in_processes
 from musicgen_cls.engines.local import Mapped
 from musicgen_cls.engines.on_ray import Engine, cluster_of
@@ -41,9 +42,13 @@ class RunHeader(Struct, frozen=True):
 
 
 class TrackRows(Struct, frozen=True):
-    """A line of the journal: the rows of a track, or the reason why there are none."""
+    """A line of the journal: the rows of a track, or the reason why there are none.
+
+    `version` has the size and the modification time of the file. Lines of older versions of this package have none.
+    """
 
     track: str
+    version: str
     found: list[_Row] | str  # type: ignore[valid-type]
 
 
@@ -109,14 +114,16 @@ def _features(source: Source, table: Path, seconds: float, mapped: Mapped) -> Pa
 
     tracks = source.tracks()
     unfinished = table.with_name(table.name + ".partial")
-    done = _finished_rows(unfinished, RunHeader(str(source.location), float(seconds)))
+    keys = file_keys(track.path for track in tracks)  # before the files are read
+    versions = {track.id: f"{size}|{mtime_ns}" for track, (_, size, mtime_ns) in zip(tracks, keys, strict=True)}
+    done = _finished_rows(unfinished, RunHeader(str(source.location), float(seconds)), versions)
     left = [track for track in tracks if track.id not in done]
     run = mapped(partial(_rows, seconds=seconds), left)
     with closing(run), unfinished.open("ab") as journal:
         for name, found in tqdm(run, total=len(tracks), initial=len(done), desc="Features", unit="track"):
             done[name] = found
             try:
-                journal.write(seal(finite({"track": name, "found": found})))
+                journal.write(seal(finite({"track": name, "version": versions[name], "found": found})))
                 journal.flush()
             except OSError as error:
                 raise UsageError(
@@ -179,8 +186,8 @@ def _with_unique_names(tracks: Sequence[Track], done: dict[str, list[Row] | str]
         yield found
 
 
-def _finished_rows(unfinished: Path, header: RunHeader) -> dict[str, list[Row] | str]:
-    """The rows of a stopped run by track, without tracks whose line is damaged or incomplete.
+def _finished_rows(unfinished: Path, header: RunHeader, versions: dict[str, str]) -> dict[str, list[Row] | str]:
+    """The rows of a stopped run by track, without tracks whose line is damaged or whose file has changed.
 
     Raises:
         UsageError: the rows are of another source or another length of parts, or their header is damaged.
@@ -189,7 +196,8 @@ def _finished_rows(unfinished: Path, header: RunHeader) -> dict[str, list[Row] |
     if first is not None and first.value != header and not first.torn:
         reason = f"of a stopped run on {first.value}, not {header}" if first.value else f"line 1: {first.reason}"
         raise UsageError(f"{unfinished}: {reason}; complete that run, delete the file, or give another --out")
-    whole = [line for line in lines(unfinished, TrackRows, sealed=True) if line.value is not None]
+    own = (line for line in lines(unfinished, TrackRows, sealed=True) if line.value is not None)
+    whole = [line for line in own if line.value and line.value.version == versions.get(line.value.track)]
     with writing(unfinished) as temporary:
         temporary.write_bytes(b"".join([seal(asdict(header)), *(line.raw for line in whole)]))
     done = (line.value for line in whole if line.value is not None)
