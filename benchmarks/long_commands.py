@@ -112,7 +112,9 @@ def long_commands(place: Path, log: Path) -> dict[str, LongCommand]:
             lambda out: ["predict", notes, "--takes", "6", "--model.seconds", "6", "--out", str(out), *QUIET], bytes_in
         ),
         "judge": LongCommand(lambda out: ["judge", str(place / "made"), str(midi), "--out", str(out)], bytes_in),
-        "export": LongCommand(lambda out: ["export", classifier, "--out", str(out / "network.onnx")], names_in),
+        "export": LongCommand(
+            lambda out: ["export", classifier, "--out", str(out / "network.onnx"), "--overwrite", "true"], names_in
+        ),
         "fit-genres": LongCommand(
             lambda out: [
                 *("fit-genres", "--config", "score_markov", *of_scores, *SHORT),
