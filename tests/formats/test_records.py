@@ -361,25 +361,29 @@ def test_the_journal_of_features(tmp_path):
         for n in range(4)
     }
     found: dict[str, Any] = {**rows, "4.wav": "silent throughout"}
-    lines = [records.seal({"track": name, "found": value}) for name, value in found.items()]
+    versions = dict.fromkeys(found, "900|5")
+    lines = [records.seal({"track": name, "version": "900|5", "found": value}) for name, value in found.items()]
     whole = b"".join([records.seal({"location": "/songs", "seconds": 3.0}), *lines])
     file = tmp_path / "table.csv.partial"
     for seed in range(150):
         file.write_bytes(damaged(whole, np.random.default_rng(seed)))
-        kept = check(lambda: extract._finished_rows(file, what))
+        kept = check(lambda: extract._finished_rows(file, what, versions))
         if isinstance(kept, UsageError):
             assert str(kept).startswith(f"{file}: ")
         else:
             assert kept.items() <= found.items()
-    for changed in some(changed_fields({"track": "0.wav", "found": rows["0.wav"]}), 100, seed=0):
+    for changed in some(changed_fields({"track": "0.wav", "version": "900|5", "found": rows["0.wav"]}), 100, seed=0):
         try:
             line = records.seal(changed)
         except ValueError:
             continue
         file.write_bytes(records.seal({"location": "/songs", "seconds": 3.0}) + line)
-        check(lambda: extract._finished_rows(file, what))
+        check(lambda: extract._finished_rows(file, what, versions))
     file.write_bytes(whole)
-    assert extract._finished_rows(file, what) == found
+    assert extract._finished_rows(file, what, versions) == found
+    file.write_bytes(whole)
+    del found["2.wav"], found["4.wav"]
+    assert extract._finished_rows(file, what, {**versions, "2.wav": "901|5", "4.wav": "900|6"}) == found
 
 
 def test_notes(tmp_path):
