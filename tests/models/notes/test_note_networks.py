@@ -99,7 +99,7 @@ def test_what_sounded_a_bar_ago() -> None:
     notes = notes_of(onset=onset, duration=12, place=[o % 48 for o in onset], bar=48, tempo=100, key=0,
                      family=[0, 1, 0, 0, 1, 0], pitch=[36, 40, 38, 36, 40, 38], velocity=80)  # fmt: skip
     own = columns_of(torch.from_numpy(matrix_of(notes))[None])
-    last, everything = own.part(slice(-1, None)), torch.ones(1, 1, 6, dtype=torch.bool)
+    last, everything = own.part(slice(-1, None)), torch.tensor([6])
     looked = look_back(own, last, torch.tensor([[96]]), everything)
     steps = looked.step[0, 0]  # [lags, STEPS]
     assert steps[LAGS.index(1)].nonzero().flatten().tolist() == [24]  # the next event a bar ago came after 24 steps
@@ -119,9 +119,45 @@ def test_only_what_can_follow_within_an_onset_counts() -> None:
     notes = notes_of(onset=onset, duration=12, place=0, bar=48, tempo=100, key=0, family=[0, 1, 0],
                      pitch=[36, 40, 36], velocity=80)  # fmt: skip
     own = columns_of(torch.from_numpy(matrix_of(notes))[None])
-    looked = look_back(own, own.part(slice(-1, None)), torch.tensor([[48]]), torch.ones(1, 1, 3, dtype=torch.bool))
+    looked = look_back(own, own.part(slice(-1, None)), torch.tensor([[48]]), torch.tensor([3]))
     assert looked.step[0, 0, 0].nonzero().flatten().tolist() == [0]
     assert looked.family()[0, 0, 0].nonzero().flatten().tolist() == [1]
+
+
+def test_what_sounded_bars_ago_is_what_a_search_of_all_notes_finds() -> None:
+    random = np.random.default_rng(1)
+    steps, families, pitches = (random.integers(0, most, 60) for most in (4, 3, 5))
+    keys = sorted({(int(o), int(f), int(p)) for o, f, p in zip(steps.cumsum(), families, pitches, strict=True)})
+    onset, family, pitch = (list(column) for column in zip(*keys, strict=True))
+    notes = notes_of(onset=onset, duration=[1 + p for p in pitch], place=[o % 8 for o in onset], bar=8, tempo=100,
+                     key=0, family=family, pitch=pitch, velocity=80)  # fmt: skip
+    rows = torch.from_numpy(matrix_of(notes))[None]
+    rows = torch.cat([rows, rows[:, -1:] * 0], dim=1)  # a window that is filled up
+    own = columns_of(rows).part(slice(None, -1))
+    start = before_first(torch.tensor([0]), torch.tensor([8]))
+    looked = look_back(columns_of(rows), start.joined(own.part(slice(None, -1))), own.onset, torch.arange(len(keys)))
+    found = {
+        "family": looked.family(),
+        "pitch": looked.pitch(own.family),
+        "duration": looked.of_same("duration", own.family, own.pitch),
+        "matched": looked.matched(own.family, own.pitch),
+        "step": looked.step,
+    }
+    for n, (o, f, p) in enumerate(keys):
+        before = keys[n - 1] if n else (0, 0, -1)
+        for place, lag in enumerate(LAGS):
+            begun = [(a + 8 * lag, b, c) for a, b, c in keys[:n]]
+            next_ones = [key for key in begun if key > before]
+            at = [key for key in next_ones if key[0] == o]
+            wanted = {
+                "family": {key[1] for key in at},
+                "pitch": {key[2] for key in at if key[1] == f},
+                "duration": {int(duration_class(torch.tensor(1 + p)))} if (o, f, p) in at else set(),
+                "step": {min(next_ones)[0] - before[0]} if next_ones else set(),
+            }
+            for name, classes in wanted.items():
+                assert set(found[name][0, n, place].nonzero().flatten().tolist()) == classes, (n, lag, name)
+            assert found["matched"][0, n, place] == ((o, f, p) in at)
 
 
 def test_durations_and_velocities_are_their_nearest_classes() -> None:

@@ -66,8 +66,7 @@ class NeuralNotes(NoteNetwork):
         start = before_first(own.onset[:, 0] - own.place[:, 0], own.bar[:, 0])
         previous = start.joined(own.part(slice(None, -1)))
         time = own.onset.shape[1]
-        earlier = torch.ones(time, time, dtype=torch.bool, device=notes.device).tril(-1).expand(len(notes), -1, -1)
-        looked = look_back(own, previous, own.onset, earlier)
+        looked = look_back(own, previous, own.onset, torch.arange(time, device=notes.device))
         vectors = self.embedding(own, looked.matched(own.family, own.pitch) * self.lags)
         x = torch.cat([self.start.expand(len(notes), 1, -1), vectors[:, :-1]], dim=1)
         state, _ = self.sequence(x + self.condition(conditions)[:, None], previous.onset)
@@ -117,9 +116,7 @@ class NeuralReader(Reader):
         count, known = notes.onset.shape[1], before.onset.shape[1]
         past = before.joined(notes)
         previous = past.part(slice(known - 1, known + count - 1))
-        rows = torch.arange(known + count, device=notes.onset.device)
-        earlier = (rows < rows[known:, None]).expand(len(notes.onset), -1, -1)
-        looked = look_back(past, previous, notes.onset, earlier)
+        looked = look_back(past, previous, notes.onset, torch.arange(known, known + count, device=notes.onset.device))
         vectors = self.network.embedding(notes, looked.matched(notes.family, notes.pitch) * self.network.lags)
         states, self.cache = self.network.sequence(vectors + self.condition, notes.onset, self.cache)
         self.state, self.length = states[:, -1:], self.length + count
@@ -130,7 +127,8 @@ class NeuralReader(Reader):
         previous = self.past.part(slice(-1, None))
         if field in ("step", "family"):  # the other fields look back from the same onset as the family
             onset = previous.onset if field == "step" else picked["onset"]
-            self.looked = look_back(self.past, previous, onset, torch.ones_like(self.past.real)[:, None])
+            known = torch.tensor([self.past.onset.shape[1]], device=onset.device)
+            self.looked = look_back(self.past, previous, onset, known)
         anchors = self._anchors(picked, field)
         found: Tensor = self.network.heads(field, self.state, picked, self.looked, previous, anchors)
         return found[:, 0]
