@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import signal
 import subprocess
@@ -21,12 +22,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import musicgen_cls
+from forks import Fork
 from hub_models import save_hubert
 from musicgen_cls.__main__ import COMMANDS, main
 from musicgen_cls.callbacks.figures import TensorBoardFigures
 from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.datamodules import stream as files
 from musicgen_cls.synth.render import render
+from musicgen_cls.tasks.classification import GenreClassifier
 
 CONFIGS = Path(musicgen_cls.__file__).parent / "configs"
 QUIET = [
@@ -238,22 +241,21 @@ def test_a_logger_that_is_not_installed(logger: str, music: Path, run: Run, caps
 
 
 @pytest.mark.parametrize(("name", "epoch"), [("SIGTERM", 1), ("SIGINT", 0)])
-def test_a_stopped_training_prints_how_to_resume(name: str, epoch: int, music: Path, tmp_path: Path) -> None:
+def test_a_stopped_training_prints_how_to_resume(
+    name: str, epoch: int, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Lightning alone would end with status 0 for the one, as if all had been done, and say nothing for either."""
-    code = f"""if True:
-        import os, signal, sys
-        from musicgen_cls.__main__ import main
-        from musicgen_cls.tasks.classification import GenreClassifier
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        stop = lambda task, batch, number: task.current_epoch == {epoch} and os.kill(os.getpid(), signal.{name})
-        GenreClassifier.on_train_batch_start = stop
-        sys.exit(main(sys.argv[1:]))"""
+
+    def stop(task: GenreClassifier, batch: object, number: int) -> None:
+        if task.current_epoch == epoch:
+            os.kill(os.getpid(), getattr(signal, name))
+
+    monkeypatch.setattr(GenreClassifier, "on_train_batch_start", stop)
     settings = ["--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *QUIET, "--trainer.max_epochs", "3"]
-    command = [sys.executable, "-c", code, "fit", *map(str, settings)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 128 + getattr(signal, name), done.stderr[-2000:]
-    assert "Traceback" not in done.stderr
-    said = done.stderr.splitlines()[-1]
+    status, _, err = Fork(lambda: main(["fit", *map(str, settings)]), tmp_path).wait()
+    assert status == 128 + getattr(signal, name), err[-2000:]
+    assert "Traceback" not in err
+    said = err.splitlines()[-1]
     if epoch == 0:
         assert said.startswith("musiccli: stopped; nothing is saved yet")
         assert not [*tmp_path.rglob("last.ckpt")]

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from forks import Fork
 from musicgen_cls.__main__ import main
 from small_checkpoints import classifier_checkpoint, waveform_checkpoint, write_songs
 
@@ -28,20 +27,17 @@ NOTES = "lightning_logs/notes/version_0/checkpoints/best.ckpt"
 
 def run_as_two(commands: Sequence[Sequence[object]], folder: Path) -> None:
     """Run command lines, one after the other, in two processes with the variables that torchrun sets."""
-    code = "import json, sys; from musicgen_cls.__main__ import main\n"
-    code += "for line in json.loads(sys.argv.pop()): assert main(line) == 0, line"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "NODE_RANK": "0"}
-    lines = json.dumps([[str(part) for part in line] for line in commands])
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code, lines], cwd=folder, text=True, stderr=subprocess.PIPE,
-                         stdout=subprocess.DEVNULL, env={**os.environ, **group, "LOCAL_RANK": rank, "RANK": rank})
-        for rank in ("0", "1")
-    ]  # fmt: skip
-    said = [process.communicate(timeout=300)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
+
+    def run() -> int:
+        return max(main([str(part) for part in line]) for line in commands)
+
+    both = [Fork(run, folder, **group, LOCAL_RANK=rank, RANK=rank) for rank in ("0", "1")]
+    said = [process.wait() for process in both]
+    assert [status for status, _, _ in said] == [0, 0], said
 
 
 def report_of(folder: Path) -> dict[str, Any]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import runpy
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from importlib import util
 from pathlib import Path
@@ -18,6 +15,7 @@ import pytest
 import soundfile
 import torch
 
+from forks import Fork
 from musicgen_cls import untrained
 from musicgen_cls.__main__ import main
 from musicgen_cls.audio.io import read
@@ -335,29 +333,18 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-SCRIPT = """
-import sys
-from musicgen_cls import untrained
-from musicgen_cls.__main__ import main
-untrained.checkpoint = lambda *_: sys.argv[1]
-sys.exit(main(["listen", sys.argv[1], "--port", sys.argv[2]]))
-"""
-
-
-def test_a_signal_ends_it_and_nothing_is_left(trained: Path, free_port: int, tmp_path: Path) -> None:
+def test_a_signal_ends_it_and_nothing_is_left(
+    trained: Path, free_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "temporary").mkdir()
-    environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(trained), str(free_port)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path,
-    )  # fmt: skip
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line == f"Listen:      http://127.0.0.1:{free_port}/ (Ctrl-C ends it)\n"
+    monkeypatch.setattr(untrained, "checkpoint", lambda *_: str(trained))
+    command = ["listen", str(trained), "--port", str(free_port)]
+    process = Fork(lambda: main(command), tmp_path, TMPDIR=str(tmp_path / "temporary"))
+    assert process.first_line() == f"Listen:      http://127.0.0.1:{free_port}/ (Ctrl-C ends it)\n"
     kept = [path.name for path in (tmp_path / "temporary").glob("musicgen_cls-listen-*")]
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM, errors
+    status, _, errors = process.wait(60)
+    assert status == 128 + signal.SIGTERM, errors
     assert errors == "musiccli: stopped; the page and its files are gone; the same command serves it again\n"
     assert len(kept) == 1
     assert not [path for path in (tmp_path / "temporary").rglob("*") if "listen" in str(path)]

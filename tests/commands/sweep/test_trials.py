@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,8 @@ from filelock import FileLock
 from PIL import Image
 
 import musicgen_cls
+from forks import Fork
+from musicgen_cls.__main__ import main
 from musicgen_cls.datamodules.base import GenreDataModule
 
 CONFIGS = Path(musicgen_cls.__file__).parent / "configs" / "sweeps"
@@ -168,22 +169,12 @@ class TestGoingOn:
         status, _, err = call("sweep", "--config", "search.yaml", "--space", space, *more, "--retry_failed", "true")
         assert len(table()) == 4
 
-    def test_two_processes_share_the_trials(self, tmp_path: Path, call: Called) -> None:
-        code = """if True:
-            import sys
-            from musicgen_cls.__main__ import main
-            from musicgen_cls.commands.sweep import findings
-            findings.draw = lambda *args: None  # takes seconds
-            sys.exit(main(sys.argv[1:]))"""
-        command = [sys.executable, "-c", code, "sweep", "--config", "search.yaml", "--trials", "3"]
-        command += ["--trainer.max_epochs", "1"]
-        two = [
-            subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            for _ in range(2)
-        ]
-        said = [process.communicate(timeout=300) for process in two]
-        assert [process.returncode for process in two] == [0, 0], said
-        begun = [set(re.findall(r"trial-\d{4} of 3", err)) for _, err in said]
+    def test_two_processes_share_the_trials(self, tmp_path: Path, call: Called, undrawn: None) -> None:
+        command = ["sweep", "--config", "search.yaml", "--trials", "3", "--trainer.max_epochs", "1"]
+        two = [Fork(lambda: main(command), tmp_path) for _ in range(2)]
+        said = [process.wait() for process in two]
+        assert [status for status, _, _ in said] == [0, 0], said
+        begun = [set(re.findall(r"trial-\d{4} of 3", err)) for _, _, err in said]
         assert not begun[0] & begun[1]
         assert len(begun[0] | begun[1]) == 3
         study = optuna.load_study(
