@@ -22,6 +22,7 @@ import torch
 import yaml
 from safetensors.torch import save
 
+from musicgen_cls.callbacks.figures import TensorBoardFigures
 from musicgen_cls.collection.collection import Collection, collect
 from musicgen_cls.errors import SourceError, UsageError
 from musicgen_cls.files import CACHE_VARIABLE, writing
@@ -65,6 +66,18 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(CACHE_VARIABLE, str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def draw_for_tensorboard() -> Iterator[Callable[..., None]]:
+    """The method that draws figures of classifiers for TensorBoard, which takes as long as all else of a short fit.
+
+    No test draws them, but one that puts the method back.
+    """
+    method = TensorBoardFigures.draw
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TensorBoardFigures, "draw", lambda *args: None)
+        yield method
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """Runs a command line in an empty folder; gives what it printed, and fails if it failed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["musiccli"])
-    monkeypatch.setattr(TensorBoardFigures, "draw", lambda *args: None)  # `trained` draws; here they only take time
 
     def call(*args: str) -> str:
         capsys.readouterr()
@@ -79,12 +78,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 @pytest.fixture(scope="session")
-def trained(music: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(music: Path, draw_for_tensorboard: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder left by a short fit on `music`."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         patch.setattr(sys, "argv", ["musiccli"])
+        patch.setattr(TensorBoardFigures, "draw", draw_for_tensorboard)
         assert main(["fit", "--config", str(CONFIGS / "vgg.yaml"), *folder(music), *SMALL, *QUIET]) == 0
     return home / "lightning_logs" / "vgg" / "version_0"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,23 +31,23 @@ def test_foreign_files_as_database(fails: Callable[..., str]) -> None:
     assert "must be a SQLite file" in fails("--storage", "mysql://localhost/x")
 
 
-@pytest.mark.parametrize(
-    ("table", "old", "new", "said"),
-    [
+def test_damaged_notes(call: Called, quick: list[list[str]]) -> None:
+    assert call("sweep", "--config", "search.yaml")[0] == 0
+    study = Path("lightning_logs/sweep-search/study.db")
+    whole = study.read_bytes()
+    for table, old, new, said in (
         ("trial_user_attributes", '"value"', '"valeu"', "trial-0000: kept: object missing required field `value`"),
         ("trial_user_attributes", '{"epoch": ', '{"epoch": [', "damaged (Expecting"),
         ("study_user_attributes", '"metric"', '"metrics"', "object missing required field `metric`"),
-    ],
-)
-def test_damaged_notes(call: Called, quick: list[list[str]], table: str, old: str, new: str, said: str) -> None:
-    assert call("sweep", "--config", "search.yaml")[0] == 0
-    with sqlite3.connect("lightning_logs/sweep-search/study.db") as database:
-        database.execute(f"UPDATE {table} SET value_json = replace(value_json, ?, ?)", (old, new))
-    status, _, err = call("sweep", "--config", "search.yaml")
-    assert status == 2
-    assert "study.db: damaged (" in err
-    assert said in err
-    assert "Traceback" not in err
+    ):
+        study.write_bytes(whole)
+        with closing(sqlite3.connect(study)) as database, database:
+            database.execute(f"UPDATE {table} SET value_json = replace(value_json, ?, ?)", (old, new))
+        status, _, err = call("sweep", "--config", "search.yaml")
+        assert status == 2
+        assert "study.db: damaged (" in err
+        assert said in err
+        assert "Traceback" not in err
 
 
 def test_a_database_is_never_there_in_part(
