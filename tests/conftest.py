@@ -20,6 +20,7 @@ import soundfile
 import soxr
 import torch
 import yaml
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from safetensors.torch import save
 
 from musicgen_cls.callbacks.figures import TensorBoardFigures
@@ -77,6 +78,18 @@ def draw_for_tensorboard() -> Iterator[Callable[..., None]]:
     method = TensorBoardFigures.draw
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TensorBoardFigures, "draw", lambda *args: None)
+        yield method
+
+
+@pytest.fixture(scope="session", autouse=True)
+def arrange() -> Iterator[Callable[..., None]]:
+    """The method that arranges the parts of a figure, which takes more than half of the time of a figure.
+
+    Figures are drawn without it, but in a test that puts the method back.
+    """
+    method = ConstrainedLayoutEngine.execute
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConstrainedLayoutEngine, "execute", lambda *args: None)
         yield method
 
 

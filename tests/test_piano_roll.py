@@ -7,6 +7,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.image import imread
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
 from musicgen_cls import plots
@@ -17,6 +18,12 @@ from musicgen_cls.notes.midi import write_midi
 from musicgen_cls.notes.score import length_seconds, onset_seconds
 from musicgen_cls.plots.canvas import contrast
 from musicgen_cls.plots.piano_roll import COLOURS
+
+
+@pytest.fixture(autouse=True)
+def arranged(arrange, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures as users see them."""
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", arrange)
 
 
 def drawn(fig) -> list[str]:

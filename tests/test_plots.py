@@ -7,12 +7,20 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
 from musicgen_cls import plots
 from musicgen_cls.metrics.intervals import student, wilson
 from musicgen_cls.plots import sound
 from musicgen_cls.plots.canvas import FAINT, INK, RIGHT, WRONG, contrast, ink_on, light_blues
+
+
+@pytest.fixture(autouse=True)
+def arranged(arrange, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures as users see them."""
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", arrange)
+
 
 SIZES = pytest.mark.parametrize("k", [2, 10, 20])
 
