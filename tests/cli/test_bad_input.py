@@ -55,15 +55,21 @@ def from_folder(root: Path, *args: object) -> list[object]:
     return fit("--data.source", "Folder", "--data.source.root", root, *args)
 
 
-@pytest.fixture
-def songs(tmp_path: Path) -> Path:
-    """Two genres of four short tracks, to spoil."""
-    root = tmp_path / "songs"
+@pytest.fixture(scope="module")
+def whole_songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two genres of four short tracks."""
+    root = tmp_path_factory.mktemp("whole") / "songs"
     for genre in ("blues", "metal"):
         (root / genre).mkdir(parents=True)
         for index in range(4):
             soundfile.write(root / genre / f"{index}.wav", render(genre, index, seconds=4.5), RATE)
     return root
+
+
+@pytest.fixture
+def songs(whole_songs: Path, tmp_path: Path) -> Path:
+    """A copy of the tracks, to spoil."""
+    return Path(shutil.copytree(whole_songs, tmp_path / "songs"))
 
 
 @pytest.fixture(scope="module")
