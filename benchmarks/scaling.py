@@ -8,6 +8,7 @@ of processes.
   those of one process.
 - report: whether the test report has the same figures.
 - resumed: the same for a training that stopped after half of its epochs and resumed with another number of processes.
+- sharded: the same with the parameters divided over the processes, `--trainer.strategy sharded`.
 - killed: one of two processes is killed with SIGKILL in mid-training; how long the other one runs on, what it prints,
   and whether the training resumes.
 """
@@ -48,12 +49,12 @@ def start(words: list[str], processes: int, folder: Path) -> list[subprocess.Pop
     return every
 
 
-def fit(name: str, processes: int, epochs: int, *more: str) -> list[str]:
+def fit(name: str, processes: int, epochs: int, *more: str, strategy: str = "ddp") -> list[str]:
     """The command of a training with a global batch of `BATCH` windows."""
     source = ["--data.source", "SyntheticGenres", "--data.source.tracks_per_genre", "6", "--data.source.seconds", "6"]
     size = ["--model.network.hidden", "24", "--model.network.dropout", "0", "--data.windows_per_track", "3"]
     logger = ["--trainer.logger.name", name, "--trainer.logger.version", "run", "--trainer.log_every_n_steps", "1"]
-    several = ["--trainer.devices", str(processes), "--trainer.strategy", "ddp"] if processes > 1 else []
+    several = ["--trainer.devices", str(processes), "--trainer.strategy", strategy] if processes > 1 else []
     return [
         *("fit", "--config", "gru", *source, *size, *logger, *several, "--data.batch_size", str(BATCH // processes)),
         *("--trainer.max_epochs", str(epochs), "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar"),
@@ -94,11 +95,12 @@ def figures(folder: Path) -> dict[str, Any]:
     return {name: report[name] for name in ("tracks", "windows", "track_accuracy", "segment_accuracy", "per_genre")}
 
 
-def killed(folder: Path) -> str:
+def killed(folder: Path, strategy: str) -> str:
     """What happens when one of two processes is killed."""
-    words = fit("killed", 2, EPOCHS)
+    name = f"killed-{strategy}"
+    words = fit(name, 2, EPOCHS, strategy=strategy)
     first, second = start(words, 2, folder)
-    last = folder / "lightning_logs/killed/run/checkpoints/last.ckpt"
+    last = folder / f"lightning_logs/{name}/run/checkpoints/last.ckpt"
     while not last.is_file():
         time.sleep(0.05)
     second.send_signal(signal.SIGKILL)
@@ -120,24 +122,26 @@ def main() -> None:
         run(fit("p1", 1, EPOCHS), 1, folder)
         wanted, report = losses(folder / "lightning_logs/p1/run"), figures(folder / "p1-report")
         rows = []
-        for processes in [number for number in options.processes if number > 1]:
-            run(fit(f"p{processes}", processes, EPOCHS), processes, folder)
-            same = figures(folder / f"p{processes}-report") == report
-            found = losses(folder / f"lightning_logs/p{processes}/run")
-            rows.append(
-                {"training": f"{processes} processes", "losses": difference(wanted, found), "report": str(same)}
-            )
-        for before, after in ((2, 1), (1, 2)):
-            name = f"r{before}{after}"
-            run(fit(name, before, EPOCHS // 2), before, folder)
-            run(fit(name, after, EPOCHS, "--ckpt_path", "last"), after, folder)
-            same = figures(folder / f"{name}-report") == report
+
+        def compare(training: str, name: str) -> None:
             found = losses(folder / f"lightning_logs/{name}/run")
-            rows.append(
-                {"training": f"{before}, then {after}", "losses": difference(wanted, found), "report": str(same)}
-            )
+            same = figures(folder / f"{name}-report") == report
+            rows.append({"training": training, "losses": difference(wanted, found), "report": str(same)})
+
+        for strategy in ("ddp", "sharded"):
+            for processes in [number for number in options.processes if number > 1]:
+                name = f"{strategy}{processes}"
+                run(fit(name, processes, EPOCHS, strategy=strategy), processes, folder)
+                compare(f"{processes} processes, {strategy}", name)
+            for before, after in ((2, 1), (1, 2)):
+                name = f"{strategy}{before}{after}"
+                run(fit(name, before, EPOCHS // 2, strategy=strategy), before, folder)
+                run(fit(name, after, EPOCHS, "--ckpt_path", "last", strategy=strategy), after, folder)
+                compare(f"{before}, then {after}, {strategy}", name)
         print(as_markdown(rows))
-        print(f"steps: {len(wanted['train_loss_step'])}; one of two killed: {killed(folder)}")
+        print(f"steps: {len(wanted['train_loss_step'])}")
+        for strategy in ("ddp", "sharded"):
+            print(f"one of two killed, {strategy}: {killed(folder, strategy)}")
 
 
 if __name__ == "__main__":

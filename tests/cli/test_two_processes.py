@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from forks import Fork
 from musicgen_cls.__main__ import main
@@ -38,6 +39,28 @@ def run_as_two(commands: Sequence[Sequence[object]], folder: Path) -> None:
     both = [Fork(run, folder, **group, LOCAL_RANK=rank, RANK=rank) for rank in ("0", "1")]
     said = [process.wait() for process in both]
     assert [status for status, _, _ in said] == [0, 0], said
+
+
+def test_divided_parameters_end_where_whole_ones_do(songs: Path, tmp_path: Path) -> None:
+    source = ["--data.source", "Folder", "--data.source.root", songs, "--data.fractions", "[0.5, 0.25, 0.25]"]
+    size = ["--data.sample_rate", "4000", "--data.seconds", "1", "--data.windows_per_track", "4"]
+    size += ["--data.n_mels", "16", "--data.n_fft", "128", "--data.hop_length", "64", "--data.batch_size", "4"]
+    network = ["--model.network", "Recurrent", "--model.network.n_mels", "16", "--model.network.hidden", "8"]
+    run = ["--trainer.max_epochs", "1", "--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "logs"]
+    command = ["fit", "--config", "gru", *source, *size, *network, "--model.network.dropout", "0", *run, *QUIET]
+    command += ["--trainer.devices", "2"]
+    names = ("ddp", "sharded")
+    run_as_two([[*command, "--trainer.logger.name", name, "--trainer.strategy", name] for name in names], tmp_path)
+    best, other = (
+        torch.load(tmp_path / "logs" / name / "version_0/checkpoints/best.ckpt", weights_only=True)["state_dict"]
+        for name in names
+    )
+    assert best.keys() == other.keys()
+    for name, value in best.items():
+        assert torch.allclose(value, other[name], rtol=1e-4, atol=1e-6), name
+    reports = [report_of(next((tmp_path / "logs" / name).rglob("report.json")).parent) for name in names]
+    assert reports[0]["confusion"] == reports[1]["confusion"]
+    assert reports[0]["loss"] == pytest.approx(reports[1]["loss"], rel=1e-4)
 
 
 def report_of(folder: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from torch import nn
 
 from musicgen_cls.errors import CheckpointError, UsageError, check_not_negative, check_positive
 from musicgen_cls.specs import class_path, init_arguments
+from musicgen_cls.tasks.sharding import as_in, gather, shard
 
 Schedule = Literal["constant", "cosine", "linear"]
 
@@ -37,6 +38,7 @@ class Task(LightningModule, ABC):
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__()
+        self._sharded = False
         if isinstance(settings.get("network"), nn.Module):
             name = type(settings["network"]).__name__
             raise UsageError(
@@ -68,7 +70,7 @@ class Task(LightningModule, ABC):
         """
         self.has_weights = True
         try:
-            return super().load_state_dict(state_dict, strict, assign)
+            return super().load_state_dict(as_in(self, state_dict), strict, assign)
         except RuntimeError as error:
             reason = str(error).splitlines()[-1].strip().rstrip(".")
             raise CheckpointError(
@@ -93,6 +95,25 @@ class Task(LightningModule, ABC):
         if stage == "fit" and load_pretrained is not None and not (self.has_weights or resumes):
             load_pretrained()
             self.has_weights = True
+
+    def configure_model(self) -> None:
+        """Divide the parameters over the processes, if the strategy is `sharded`."""
+        mesh = self.device_mesh
+        if mesh is not None and not self._sharded:
+            shard(self.network, mesh["data_parallel"])
+            self._sharded = True
+
+    def on_validation_model_eval(self) -> None:
+        """Have the whole network on every process."""
+        super().on_validation_model_eval()
+        gather(self.network, whole=True)
+
+    on_test_model_eval = on_predict_model_eval = on_validation_model_eval
+
+    def on_validation_model_train(self) -> None:
+        """Have its parts again, if it is divided."""
+        super().on_validation_model_train()
+        gather(self.network, whole=False)
 
     def configure_optimizers(self) -> Any:
         """Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980), if set with a schedule of the learning rate.
