@@ -238,6 +238,24 @@ def test_numbers_that_are_not_finite(library: Path, tmp_path: Path, monkeypatch:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_within_the_named_folder(library: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(library / "loose.wav", tmp_path / "a.wav")
+    embed([str(tmp_path)], backbone="bands", out=str(tmp_path / "x.npz"))
+    assert "left out" not in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+def test_names_that_are_not_text(library: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(library / "loose.wav", tmp_path / "a\udce9.wav")
+    shutil.copy(library / "loose.wav", tmp_path / "[b]=c, d.wav")
+    words = ["--backbone", "bands", "--out", str(tmp_path / "x.npz")]
+    assert main(["embed", str(tmp_path / "a\udce9.wav"), *words]) == 2
+    assert "not valid UTF-8, which settings need; rename that file" in capsys.readouterr().err
+    assert main(["embed", str(tmp_path), str(tmp_path / "[b]=c, d.wav"), *words]) == 0
+    names = [Path(path).name for path in opened(tmp_path / "x.npz")["paths"]]
+    assert names == ["[b]=c, d.wav", "a\\xe9.wav"]
+
+
 def test_what_is_refused(library: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "there.npz").write_text("mine")
     (tmp_path / "file").write_text("not a folder")

@@ -102,7 +102,8 @@ def embed(
         network = load(backbone)
         header = RunHeader(backbone, digest_of(network), float(seconds), pool)
         refused = _embed(path, tracks, network, header, cluster)
-    print_left_out(refused + [str(problem) for problem in skipped_files(files, "FILE")])
+    others = [problem for problem in skipped_files(files, "FILE") if problem.path.absolute() != path.absolute()]
+    print_left_out(refused + [str(problem) for problem in others])
     return path
 
 
