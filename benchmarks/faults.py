@@ -35,12 +35,12 @@ from typing import Any
 import soundfile
 import torch
 
-from long_commands import LongCommand, compare, complete, finished, launch, long_commands, stored
+from long_commands import TABLE, VECTORS, LongCommand, compare, complete, finished, launch, long_commands, stored
 from musicgen_cls.files import writing
 from musicgen_cls.tables import as_markdown
 
 OF_STORES = ("prepare", "embeddings")
-OF_RECORDINGS = (*OF_STORES, "features", "predict")
+OF_RECORDINGS = (*OF_STORES, "features", "embed", "predict")
 PAGE = 4096
 
 
@@ -209,11 +209,11 @@ class Campaign:
 
         trial = Trial(command, self._folder(), self.log, seconds, self.random)
         statuses = [trial.interrupted(backwards)]
-        (trial.folder / "table.csv").unlink(missing_ok=True)  # `features` writes no table twice
+        _unlink_tables(trial.folder)
         statuses.append(trial.run())
         if one.read_bytes() == before:  # the command ended before
             backwards()
-            (trial.folder / "table.csv").unlink(missing_ok=True)
+            _unlink_tables(trial.folder)
             statuses.append(trial.run())
         if name in OF_STORES:
             command = replace(command, result=stored)
@@ -236,6 +236,11 @@ class Campaign:
     def _folder(self) -> Path:
         self.number += 1
         return self.place / f"out{self.number:04d}"
+
+
+def _unlink_tables(folder: Path) -> None:
+    for name in (TABLE, VECTORS):
+        (folder / name).unlink(missing_ok=True)
 
 
 def main() -> int:

@@ -102,7 +102,10 @@ def long_commands(place: Path, log: Path) -> dict[str, LongCommand]:
         "prepare": LongCommand(lambda out: ["prepare", "--config", tiny, *of_songs, *_cache(out)], bytes_in),
         "embeddings": LongCommand(lambda out: ["prepare", "--config", probe, *of_songs, *_cache(out)], bytes_in),
         "features": LongCommand(
-            lambda out: ["features", *sources, "--seconds", "2", "--out", str(out / "table.csv")], bytes_in
+            lambda out: ["features", *sources, "--seconds", "2", "--out", str(out / TABLE)], bytes_in
+        ),
+        "embed": LongCommand(
+            lambda out: [*("embed", str(songs), "--backbone", "random_yamnet"), "--out", str(out / VECTORS)], bytes_in
         ),
         "fit": LongCommand(fit, checkpoints),
         "predict": LongCommand(
@@ -128,6 +131,9 @@ def long_commands(place: Path, log: Path) -> dict[str, LongCommand]:
         ),
     }
 
+
+TABLE, VECTORS = "table.csv", "vectors.npz"
+"""What `features` and `embed` write; they refuse to write it again."""
 
 _NAMED = ["--trainer.logger.name", "run"]
 

@@ -39,6 +39,8 @@ COMMANDS = {
     "--data.source.folder": [*VGG, "--data.source", "SyntheticGenres", "--data.source.folder", LONG],
     "features --data.source.root": ["features", "--source", "Folder", "--source.root", LONG, "--out", "x.csv"],
     "features --out": ["features", "--source", "Folder", "--source.root", "MUSIC", "--out", LONG],
+    "embed FILE": ["embed", LONG],
+    "embed --out": ["embed", "MUSIC", "--out", LONG],
     "RUN": ["compare", LONG],
     "RUN of a pattern": ["compare", f"A={LONG}"],
     "compare --out": ["compare", "x", "--out", LONG],

@@ -646,7 +646,7 @@ def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str])
         status = leaving.code
     assert status == 0
     own = {"judge": "real", "features": "--seconds", "compare": "runs", "plot": "--source", "export": "--format"}
-    own["shards"] = "--part"
+    own |= {"shards": "--part", "embed": "--pool"}
     own |= {"configs": "--out", "fit-genres": "--run", "sweep": "--space", "pretrained": "--local", "listen": "--port"}
     assert own.get(command, "--data") in capsys.readouterr().out.casefold()
 

@@ -129,6 +129,14 @@ def test_features_are_those_of_one_machine(nodes: Any, songs: Path, tmp_path: Pa
     pd.testing.assert_frame_equal(many, one, rtol=1e-4)  # the number of threads changes the last digits
 
 
+@pytest.mark.usefixtures("invented")
+def test_vectors_are_those_of_one_machine(nodes: Any, music: Path, tmp_path: Path) -> None:
+    words = ["embed", str(music), "--seconds", "2", "--pool", "windows", "--out"]
+    assert main([*words, str(tmp_path / "many.npz"), "--engine", "ray"]) == 0
+    assert main([*words, str(tmp_path / "one.npz")]) == 0
+    assert (tmp_path / "many.npz").read_bytes() == (tmp_path / "one.npz").read_bytes()
+
+
 def test_predictions_are_those_of_one_machine(
     nodes: Any, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 import pytest
 import soundfile
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, to_builtins
 
 from musicgen_cls.__main__ import main
 from musicgen_cls.audio.features import COLUMNS
@@ -21,6 +21,7 @@ from musicgen_cls.commands import fit_genres
 from musicgen_cls.commands.compare.reports import find_rows
 from musicgen_cls.commands.compare.table import figures_table, notes, pairs, table_of
 from musicgen_cls.commands.export import card as model_card
+from musicgen_cls.commands.journal import Journal
 from musicgen_cls.commands.judge.music import load_generated
 from musicgen_cls.errors import MusicClsError, RecordError, SourceError, UsageError
 from musicgen_cls.formats import generations, records
@@ -365,9 +366,15 @@ def test_the_journal_of_features(tmp_path):
     lines = [records.seal({"track": name, "version": "900|5", "found": value}) for name, value in found.items()]
     whole = b"".join([records.seal({"location": "/songs", "seconds": 3.0}), *lines])
     file = tmp_path / "table.csv.partial"
+
+    def finished(now: dict[str, str]) -> dict[str, Any]:
+        journal = Journal(tmp_path / "table.csv", what, extract.TrackRows, now)
+        tracks = [track for track in now if track in journal]
+        return {track: to_builtins(rows) for track, rows in zip(tracks, journal.found(tracks), strict=True)}
+
     for seed in range(150):
         file.write_bytes(damaged(whole, np.random.default_rng(seed)))
-        kept = check(lambda: extract._finished_rows(file, what, versions))
+        kept = check(lambda: finished(versions))
         if isinstance(kept, UsageError):
             assert str(kept).startswith(f"{file}: ")
         else:
@@ -378,12 +385,12 @@ def test_the_journal_of_features(tmp_path):
         except ValueError:
             continue
         file.write_bytes(records.seal({"location": "/songs", "seconds": 3.0}) + line)
-        check(lambda: extract._finished_rows(file, what, versions))
+        check(lambda: finished(versions))
     file.write_bytes(whole)
-    assert extract._finished_rows(file, what, versions) == found
+    assert finished(versions) == found
     file.write_bytes(whole)
     del found["2.wav"], found["4.wav"]
-    assert extract._finished_rows(file, what, {**versions, "2.wav": "901|5", "4.wav": "900|6"}) == found
+    assert finished({**versions, "2.wav": "901|5", "4.wav": "900|6"}) == found
 
 
 def test_notes(tmp_path):

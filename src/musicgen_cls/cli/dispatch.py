@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser, auto_cli
 
 from musicgen_cls.cli import configs
 from musicgen_cls.cli.command import Command
-from musicgen_cls.cli.command_line import option, split
+from musicgen_cls.cli.command_line import check_text, option, split
 from musicgen_cls.cli.messages import explain, spelled
 from musicgen_cls.errors import SourceError, UsageError
 
@@ -32,6 +32,7 @@ def run(name: str, command: Command, args: Sequence[str]) -> Any:
     parameters = inspect.signature(function).parameters
     flags = [name for name, parameter in parameters.items() if parameter.annotation in ("bool", bool)]
     options, alone = split(args, flags)
+    check_text(alone)  # they go through the parser, which reads YAML
     options = configs.checked(options)[0]
     passed: list[str] = []
     if command.extends_fit:

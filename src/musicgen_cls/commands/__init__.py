@@ -57,6 +57,12 @@ COMMANDS = {
         "musiccli features --source Folder --source.root music --seconds 3 --out features_3_sec.csv",
         "musicgen_cls.commands.features:features",
     ),
+    "embed": Command(
+        "write vectors of recordings from a pretrained network, for search and for your own models",
+        "musiccli embed Music --backbone yamnet --out embeddings.npz",
+        "musicgen_cls.commands.embed:embed",
+        positional=("files...",),
+    ),
     "shards": Command(
         "write a collection as shards, into a folder or object storage, for --data.source Shards",
         "musiccli shards --source Folder --source.root music --out s3://bucket/music",

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, defstruct, to_builtins
-from msgspec.structs import asdict
 
 from musicgen_cls.audio.features import COLUMNS, FRAME, RATE, feature_row
 from musicgen_cls.audio.io import Waveform, check_sound, read
 from musicgen_cls.audio.windows import to_samples
-from musicgen_cls.collection.store import file_keys
+from musicgen_cls.commands.journal import Journal, TrackLine, alone, new_file, print_left_out, versions_of
 from musicgen_cls.commands.workers import in_processes
 from musicgen_cls.engines.local import Mapped
 from musicgen_cls.engines.on_ray import Engine, cluster_of
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_jobs, check_positive, counted
-from musicgen_cls.files import as_path, check_writable, writing
-from musicgen_cls.formats.records import finite, lines, seal
 from musicgen_cls.sources.base import Source, Track
 from musicgen_cls.sources.parts import as_part
 from musicgen_cls.tables import write_csv
 
 Row = dict[str, Any]
 
-_FIELDS = [("filename", str), ("length", int), *((name, float) for name in COLUMNS[1:]), ("label", str)]
+_FIELDS = [("filename", str), ("length", int), *((name, float | None) for name in COLUMNS[1:]), ("label", str)]
 _Row = defstruct("_Row", _FIELDS, forbid_unknown_fields=True)
 
 
@@ -41,14 +37,9 @@ class RunHeader(Struct, frozen=True):
         return f"{self.location} with --seconds {self.seconds:g}"
 
 
-class TrackRows(Struct, frozen=True):
-    """A line of the journal: the rows of a track, or the reason why there are none.
+class TrackRows(TrackLine, frozen=True):
+    """A line of the journal: the rows of a track, or the reason why there are none."""
 
-    `version` has the size and the modification time of the file. Lines of older versions of this package have none.
-    """
-
-    track: str
-    version: str
     found: list[_Row] | str  # type: ignore[valid-type]
 
 
@@ -83,62 +74,29 @@ def features(
         raise UsageError(f"--seconds {seconds}: must be {FRAME / RATE:.3f} or more, the {FRAME} samples of a frame")
     check_jobs(jobs)
     cluster = cluster_of(engine, address, ordered=False)
-    table = as_path(out, "--out")
-    if table.exists():
-        raise UsageError(f"--out {table}: exists; delete it, or name another file")
-    check_writable(table.parent, "--out TABLE.csv")
+    table = new_file(out, "TABLE.csv")
     source.prepare()
-    with _alone(table):
+    with alone(table):
         return _features(source, table, seconds, cluster or partial(in_processes, jobs=jobs, order="as they come"))
 
 
-@contextmanager
-def _alone(table: Path) -> Iterator[None]:
-    """Lock the table; raise `UsageError` if another process is writing it."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(table.with_name(f".{table.name}.lock"), timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UsageError(f"--out {table}: another process is writing it; wait for it, or name another file") from None
-    try:
-        yield
-    finally:
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
-
-
 def _features(source: Source, table: Path, seconds: float, mapped: Mapped) -> Path:
-    from tqdm import tqdm
-
     tracks = source.tracks()
-    unfinished = table.with_name(table.name + ".partial")
-    keys = file_keys(track.path for track in tracks)  # before the files are read
-    versions = {track.id: f"{size}|{mtime_ns}" for track, (_, size, mtime_ns) in zip(tracks, keys, strict=True)}
-    done = _finished_rows(unfinished, RunHeader(str(source.location), float(seconds)), versions)
-    left = [track for track in tracks if track.id not in done]
-    run = mapped(partial(_rows, seconds=seconds), left)
-    with closing(run), unfinished.open("ab") as journal:
-        for name, found in tqdm(run, total=len(tracks), initial=len(done), desc="Features", unit="track"):
-            done[name] = found
-            try:
-                journal.write(seal(finite({"track": name, "version": versions[name], "found": found})))
-                journal.flush()
-            except OSError as error:
-                raise UsageError(
-                    f"{unfinished}: cannot be written ({error.strerror}); free space, and the same command resumes"
-                ) from error
-    rows = [row for own in _with_unique_names(tracks, done) for row in own]
-    refused = [f"{track.path}: {done[track.id]}" for track in tracks if isinstance(done[track.id], str)]
-    if rows:
+    versions = versions_of(tracks)  # before the files are read
+    journal = Journal(table, RunHeader(str(source.location), float(seconds)), TrackRows, versions)
+    left = [track for track in tracks if track.id not in journal]
+    journal.record(mapped(partial(_rows, seconds=seconds), left), "Features")
+    good = [track for track in tracks if track.id not in journal.refused]
+    refused = [f"{track.path}: {journal.refused[track.id]}" for track in tracks if track.id in journal.refused]
+    if good:
+        rows = (row for own in _with_unique_names(tracks, good, journal) for row in own)
         write_csv(table, ["filename", *COLUMNS, "label"], rows)
-    unfinished.unlink()
-    if not rows:
+    journal.remove()
+    if not good:
         raise SourceError(f"{table}: not written, since no track can be used; the first: {refused[0]}")
-    print(f"{counted(len(rows), 'row')} of {counted(len(tracks) - len(refused), 'track')}: {table}")
-    if refused:
-        print("\n  ".join([f"{counted(len(refused), 'file')} left out:", *refused[:10]]))
+    count = sum(journal.rows(track.id) for track in good)
+    print(f"{counted(count, 'row')} of {counted(len(good), 'track')}: {table}")
+    print_left_out(refused)
     return table
 
 
@@ -170,35 +128,16 @@ def _name(track: Track, part: str = "") -> str:
     return f"{track.id.removesuffix(track.path.suffix)}{part}{track.path.suffix}"
 
 
-def _with_unique_names(tracks: Sequence[Track], done: dict[str, list[Row] | str]) -> Iterator[list[Row]]:
+def _with_unique_names(tracks: Sequence[Track], good: Sequence[Track], journal: Journal) -> Iterator[list[Row]]:
     """The rows of each track that has any, with unique names.
 
     The name of a track with one row can equal the name of a row of another track, such as `song.1.wav` beside
     `song.wav`. Such a row gets a number: `song.1.0.wav`.
     """
     names = {_name(track) for track in tracks}
-    for track in tracks:
-        if not isinstance(found := done[track.id], list):
-            continue
+    for track, rows in zip(good, journal.found([track.id for track in good]), strict=True):
+        found = to_builtins(rows)
         part = as_part(_name(track))
         if len(found) == 1 and part is not None and part[0].whole + part[1] in names:
             found = [found[0] | {"filename": _name(track, ".0")}]
         yield found
-
-
-def _finished_rows(unfinished: Path, header: RunHeader, versions: dict[str, str]) -> dict[str, list[Row] | str]:
-    """The rows of a stopped run by track, without tracks whose line is damaged or whose file has changed.
-
-    Raises:
-        UsageError: the rows are of another source or another length of parts, or their header is damaged.
-    """
-    first = next(lines(unfinished, RunHeader, sealed=True), None)
-    if first is not None and first.value != header and not first.torn:
-        reason = f"of a stopped run on {first.value}, not {header}" if first.value else f"line 1: {first.reason}"
-        raise UsageError(f"{unfinished}: {reason}; complete that run, delete the file, or give another --out")
-    own = (line for line in lines(unfinished, TrackRows, sealed=True) if line.value is not None)
-    whole = [line for line in own if line.value and line.value.version == versions.get(line.value.track)]
-    with writing(unfinished) as temporary:
-        temporary.write_bytes(b"".join([seal(asdict(header)), *(line.raw for line in whole)]))
-    done = (line.value for line in whole if line.value is not None)
-    return {line.track: to_builtins(line.found) for line in done}

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
@@ -21,6 +19,7 @@ from musicgen_cls.cli.chosen import checkpoint_of, made_checkpoint
 from musicgen_cls.cli.command_line import asks_for, check_text, split, take_files
 from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.cli.tags import check_options, use_predictions
+from musicgen_cls.commands.workers import files_at_once, in_torch_threads
 from musicgen_cls.datamodules.inputs import AudioInput
 from musicgen_cls.datamodules.stream import batches, named_files
 from musicgen_cls.engines.on_ray import Engine, cluster_of
@@ -37,9 +36,6 @@ from musicgen_cls.tasks.timeline import Timeline
 _AT_ONCE = 16
 """Windows that go through the network together; their activations then fit into a processor's cache."""
 
-_ON_ACCELERATOR = 4
-"""Files at a time on a GPU; each needs memory there."""
-
 _OPTIONS = {
     "ckpt_path": (str | None, None),
     "out": (str, "predictions"),
@@ -55,9 +51,6 @@ _OPTIONS = {
     "address": (str | None, None),
 }
 """The options that need no Lightning, with their types and defaults."""
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def predict(args: Sequence[str]) -> bool:
@@ -99,7 +92,7 @@ def predict(args: Sequence[str]) -> bool:
     if results.done:
         print(resuming_line(results))
     row = partial(_keyed_row, *parts)
-    rows = cluster(row, results.left) if cluster else _rows_here(row, results.left, _threads(facts))
+    rows = cluster(row, results.left) if cluster else in_torch_threads(row, results.left, _threads(facts))
     _predict_all(rows, results, options.trainer.enable_progress_bar)
     written = results.finish(results.rows, facts.genres)
     use_predictions(options, results.out, written, facts.genres)
@@ -142,9 +135,8 @@ def _threads(facts: Checkpoint) -> int:
     """The number of files that are predicted at a time: one for a network of a user, which may have a state."""
     network = facts.model["init_args"]["network"]
     names = [*facts.data["init_args"].get("backbones", ()), network.get("init_args", {}).get("backbone", "yamnet")]
-    if not network["class_path"].startswith("musicgen_cls.") or not all(map(is_published, names)):
-        return 1
-    return _ON_ACCELERATOR if torch.accelerator.is_available() else torch.get_num_threads()
+    own = not network["class_path"].startswith("musicgen_cls.") or not all(map(is_published, names))
+    return 1 if own else files_at_once()
 
 
 def _predict_all(rows: Generator[tuple[str, Row]], results: Predictions, progress: bool) -> None:
@@ -160,32 +152,6 @@ def _predict_all(rows: Generator[tuple[str, Row]], results: Predictions, progres
                 bar.update()
         finally:
             results.close()
-
-
-def _rows_here(row_of: Callable[[Item, Event], Result], files: Sequence[Item], most: int) -> Generator[Result]:
-    """The rows of files, `most` at a time, each in one thread."""
-    stop, all_threads = Event(), torch.get_num_threads()
-    workers = max(1, min(most, len(files)))
-    tasks = (partial(row_of, file, stop) for file in files)
-    with ThreadPoolExecutor(
-        workers, initializer=torch.set_num_threads, initargs=(max(1, all_threads // workers),)
-    ) as pool:
-        try:
-            yield from _as_they_come(pool, tasks, 2 * workers)
-        finally:
-            stop.set()
-            torch.set_num_threads(all_threads)
-
-
-def _as_they_come(pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Result]], at_once: int) -> Iterator[Result]:
-    """The results of tasks, in the order in which they end; only some wait at a time."""
-    waiting = iter(tasks)
-    running: set[Future[Result]] = {pool.submit(task) for task in islice(waiting, at_once)}
-    while running:
-        ended, running = wait(running, return_when=FIRST_COMPLETED)
-        running |= {pool.submit(task) for task in islice(waiting, len(ended))}
-        for future in ended:
-            yield future.result()
 
 
 @torch.inference_mode()

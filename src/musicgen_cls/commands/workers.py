@@ -1,4 +1,7 @@
-"""Work in several processes: results are yielded early, and a process that dies gives an error of one line."""
+"""Work in several processes or threads: results are yielded early.
+
+A process that dies gives an error of one line.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,21 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from threading import Event
 from typing import Literal, TypeVar
 
 from musicgen_cls.errors import UsageError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_ON_ACCELERATOR = 4
+"""Files at a time on a GPU; each needs memory there."""
 
 
 def in_processes(
@@ -86,3 +96,46 @@ def _without_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def files_at_once() -> int:
+    """The number of files that networks of this package work on at a time: one a core, or a few on a GPU."""
+    import torch
+
+    return _ON_ACCELERATOR if torch.accelerator.is_available() else torch.get_num_threads()
+
+
+def in_torch_threads(
+    function: Callable[[Item, Event], Result], items: Sequence[Item], most: int, torch_threads: int | None = None
+) -> Generator[Result]:
+    """Call a function of torch on each item, `most` at a time, each in one thread, and yield the results as they come.
+
+    Args:
+        function: its second argument is set if the results are not wanted any more.
+        items: its first arguments.
+        most: calls at a time.
+        torch_threads: threads of torch for a call; an equal part of all if None.
+    """
+    import torch
+
+    stop, all_threads = Event(), torch.get_num_threads()
+    workers = max(1, min(most, len(items)))
+    each = torch_threads or max(1, all_threads // workers)
+    tasks = (partial(function, item, stop) for item in items)
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(each,)) as pool:
+        try:
+            yield from _as_they_come(pool, tasks, 2 * workers)
+        finally:
+            stop.set()
+            torch.set_num_threads(all_threads)
+
+
+def _as_they_come(pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Result]], at_once: int) -> Iterator[Result]:
+    """The results of tasks, in the order in which they end; only some wait at a time."""
+    waiting = iter(tasks)
+    running: set[Future[Result]] = {pool.submit(task) for task in islice(waiting, at_once)}
+    while running:
+        ended, running = wait(running, return_when=FIRST_COMPLETED)
+        running |= {pool.submit(task) for task in islice(waiting, len(ended))}
+        for future in ended:
+            yield future.result()

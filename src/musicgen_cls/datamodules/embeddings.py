@@ -21,13 +21,11 @@ from musicgen_cls.datamodules.front_end import FrontEnd, RowFrontEnd
 from musicgen_cls.engines.local import in_turn
 from musicgen_cls.errors import UsageError, check_positive
 from musicgen_cls.models.backbones import Backbone
-from musicgen_cls.pretrained.embedder import Embedder, embedded, tags_of
+from musicgen_cls.pretrained.embedder import SHORTEST_S, Embedder, embedded, rows_of, tags_of
 from musicgen_cls.pretrained.load import check_digests, digests_of, facts_of, load
 from musicgen_cls.sources.base import Source
 
 Part = Literal["embeddings", "tags"]
-
-SHORTEST_S = 0.5  # a shorter clip, repeated, is a tone
 
 
 class Embeddings(AudioDataModule):
@@ -198,17 +196,10 @@ class _Embed:
         return Embedder([self.data.networks[self.number]], self.data.sample_rate)
 
     def __call__(self, pcm: Pcm) -> npt.NDArray[np.float32]:
-        return _rows_of(self.embedder, pcm)
+        return rows_of(self.embedder, pcm)
 
     def __reduce__(self) -> Any:  # a process of a cluster gets the weights, not the datamodule
-        return partial, (_rows_of, self.embedder)
-
-
-def _rows_of(embedder: Embedder, pcm: Pcm) -> npt.NDArray[np.float32]:
-    """The rows of windows int16 `[windows, samples]`."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rows: npt.NDArray[np.float32] = embedder.to(device)(torch.from_numpy(pcm).to(device)).cpu().numpy()
-    return rows
+        return partial, (rows_of, self.embedder)
 
 
 class _WithNetworks(nn.Module):

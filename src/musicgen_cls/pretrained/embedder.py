@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from musicgen_cls.audio.io import PCM_SCALE
+from musicgen_cls.audio.io import PCM_SCALE, Pcm
 from musicgen_cls.errors import UsageError
 from musicgen_cls.models.backbones import Backbone
+
+SHORTEST_S = 0.5
+"""Shortest recording that is embedded, s: a shorter one, repeated until it fills a window, is a tone."""
 
 _AT_ONCE = 4  # windows; with 8, two threads need 260 MB more, and are as fast
 
@@ -53,6 +58,13 @@ class Embedder(nn.Module):
                 f"attribute dim is {backbone.dim}; set it to {rows.shape[2]}"
             )
         return rows.float().mean(1)
+
+
+def rows_of(embedder: Embedder, pcm: Pcm) -> npt.NDArray[np.float32]:
+    """The rows of windows int16 `[windows, samples]`, float32 `[windows, dim]`, from a GPU if there is one."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    rows: npt.NDArray[np.float32] = embedder.to(device)(torch.from_numpy(pcm).to(device)).cpu().numpy()
+    return rows
 
 
 def embedded(backbones: Sequence[Backbone], sample_rate: int, pcm: Tensor, rows: int) -> Tensor:

@@ -1,0 +1,174 @@
+"""The journal of a command that writes one file from many tracks, so that a stopped run resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from musicgen_cls.collection.store import file_keys
+from musicgen_cls.errors import RecordError, UsageError, counted
+from musicgen_cls.files import as_path, check_writable, writing
+from musicgen_cls.formats.records import Damage, check_seal, finite, lines, parse, seal
+from musicgen_cls.sources.base import Track
+
+
+class TrackLine(Struct, frozen=True):
+    """A line of a journal. A subclass has `found`: a list of the rows of the track, or the reason why there are none.
+
+    `version` has the size and the modification time of the file. Lines of older versions of this package have none.
+    """
+
+    track: str
+    version: str
+
+
+class _Place(NamedTuple):
+    """Where the line of a track begins, bytes, and how many rows it has."""
+
+    offset: int
+    rows: int
+
+
+class Journal:
+    """The finished tracks of a run: in a file beside its result, until the result is complete.
+
+    Lines that are damaged, of other tracks, or of files that have changed since, are removed at the start.
+
+    Args:
+        result: the file that the run writes.
+        header: a record of the arguments that the rows depend on; its `str` names them. It is the first line.
+        kind: the schema of the other lines, a `TrackLine`.
+        versions: the version of the file of each track, by the track's id; see `versions_of`.
+
+    Raises:
+        UsageError: the rows are of a run with other arguments, or their header is damaged.
+    """
+
+    def __init__(self, result: Path, header: Struct, kind: type[TrackLine], versions: Mapping[str, str]) -> None:
+        self.path = result.with_name(result.name + ".partial")
+        self.refused: dict[str, str] = {}
+        """The reason why a track has no rows, by its id."""
+        self._kind, self._versions = kind, versions
+        self._places: dict[str, _Place] = {}
+        self._check(header)
+        self._tidy(header)
+
+    def __contains__(self, track: str) -> bool:
+        """Whether a track is finished."""
+        return track in self._places
+
+    def rows(self, track: str) -> int:
+        """The number of rows of a finished track."""
+        return self._places[track].rows
+
+    def record(self, results: Generator[tuple[str, Any], None, None], title: str) -> None:
+        """Write the results for other tracks as they come, with a progress bar.
+
+        Args:
+            results: the id of each track, and its rows or the reason why there are none.
+            title: of the progress bar.
+        """
+        from tqdm import tqdm
+
+        total, done = len(self._versions), len(self._places)
+        with closing(results), self.path.open("ab") as file:
+            for track, found in tqdm(results, total=total, initial=done, desc=title, unit="track"):
+                self._note(track, found, file.tell())
+                try:
+                    file.write(seal(finite({"track": track, "version": self._versions[track], "found": found})))
+                    file.flush()
+                except OSError as error:
+                    raise UsageError(
+                        f"{self.path}: cannot be written ({error.strerror}); free space, and the same command resumes"
+                    ) from error
+
+    def found(self, tracks: Sequence[str]) -> Iterator[Any]:
+        """The rows of finished tracks, in their order, or the reasons why there are none.
+
+        Raises:
+            RecordError: the file was damaged since the line was written.
+        """
+        with self.path.open("rb") as file:
+            for track in tracks:
+                file.seek(self._places[track].offset)
+                raw = file.readline()
+                try:
+                    check_seal(raw)
+                    yield parse(raw, self._kind).found  # type: ignore[attr-defined]
+                except Damage as damage:
+                    raise RecordError(f"{self.path}: {damage}; the same command computes that track again") from None
+
+    def remove(self) -> None:
+        """Remove the file, once the result is complete."""
+        self.path.unlink()
+
+    def _check(self, header: Struct) -> None:
+        first = next(lines(self.path, type(header), sealed=True), None)
+        if first is not None and first.value != header and not first.torn:
+            reason = f"of a stopped run on {first.value}, not {header}" if first.value else f"line 1: {first.reason}"
+            raise UsageError(f"{self.path}: {reason}; complete that run, delete the file, or give another --out")
+
+    def _tidy(self, header: Struct) -> None:
+        with writing(self.path) as temporary, temporary.open("wb") as file:
+            file.write(seal(asdict(header)))
+            for line in lines(self.path, self._kind, sealed=True):
+                if line.value is not None and line.value.version == self._versions.get(line.value.track):
+                    self._note(line.value.track, line.value.found, file.tell())  # type: ignore[attr-defined]
+                    file.write(line.raw)
+
+    def _note(self, track: str, found: Any, offset: int) -> None:
+        refused = isinstance(found, str)
+        self._places[track] = _Place(offset, 0 if refused else len(found))
+        if refused:
+            self.refused[track] = found
+
+
+def versions_of(tracks: Sequence[Track]) -> dict[str, str]:
+    """The version of the file of each track, by the track's id: its size and modification time."""
+    keys = file_keys(track.path for track in tracks)
+    return {track.id: f"{size}|{mtime_ns}" for track, (_, size, mtime_ns) in zip(tracks, keys, strict=True)}
+
+
+def new_file(out: str, example: str) -> Path:
+    """The path of a file that a command writes, in a folder that can be written.
+
+    Args:
+        out: the option `--out`.
+        example: what to give instead, for the error.
+
+    Raises:
+        UsageError: it exists, or its folder cannot be written.
+    """
+    path = as_path(out, "--out")
+    if path.exists():
+        raise UsageError(f"--out {path}: exists; delete it, or name another file")
+    check_writable(path.parent, f"--out {example}")
+    return path
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Lock a file that a command writes; raise `UsageError` if another process is writing it."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(f"--out {path}: another process is writing it; wait for it, or name another file") from None
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def print_left_out(refused: Sequence[str]) -> None:
+    """Print the files that have no rows, each with its reason: the first ten, and how many there are."""
+    if refused:
+        print("\n  ".join([f"{counted(len(refused), 'file')} left out:", *refused[:10]]))
