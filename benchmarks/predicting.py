@@ -21,11 +21,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
 from musicgen_cls.checkpoints import read_facts
 from musicgen_cls.commands import predict
+from musicgen_cls.commands.workers import in_torch_threads
 from musicgen_cls.datamodules.stream import batches
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.predictions import Predictions
@@ -78,7 +80,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as out:
             results = Predictions(out)
             results.resume(facts.path, [options.folder])
-            predict._predict_all(predictor, audio, results, cores, progress=False)
+            rows = in_torch_threads(partial(predict._keyed_row, predictor, audio), results.left, cores)
+            predict._predict_all(rows, results, progress=False)
 
     def command() -> None:
         with tempfile.TemporaryDirectory() as out:
