@@ -63,6 +63,24 @@ def test_divided_parameters_end_where_whole_ones_do(songs: Path, tmp_path: Path)
     assert reports[0]["loss"] == pytest.approx(reports[1]["loss"], rel=1e-4)
 
 
+def test_a_callback_that_needs_the_whole_network(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["musiccli"])
+    windows = ["--data.context_seconds", "0.7", "--data.target_seconds", "0.7", "--data.sample_rate", "4000"]
+    source = ["--data.source", "Folder", "--data.source.root", str(songs), "--data.fractions", "[0.5, 0.25, 0.25]"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MASTER_PORT", str(free.getsockname()[1]))
+    for name, value in {"MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    command = ["fit", "--config", "generator_flow", *source, *windows, *QUIET, "--trainer.strategy", "sharded"]
+    status, _, err = Fork(lambda: main(command), tmp_path).wait()
+    assert status == 2, err
+    assert err.splitlines()[-1].startswith("musiccli: error: --trainer.strategy sharded: the callback WeightAveraging")
+
+
 def report_of(folder: Path) -> dict[str, Any]:
     """The report, without the place of the checkpoint."""
     found: dict[str, Any] = json.loads((folder / "report.json").read_text())

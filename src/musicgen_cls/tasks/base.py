@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.callbacks import BaseFinetuning
+from lightning.pytorch.callbacks import BaseFinetuning, WeightAveraging
 from torch import nn
 
 from musicgen_cls.errors import CheckpointError, UsageError, check_not_negative, check_positive
@@ -97,9 +97,18 @@ class Task(LightningModule, ABC):
             self.has_weights = True
 
     def configure_model(self) -> None:
-        """Divide the parameters over the processes, if the strategy is `sharded`."""
+        """Divide the parameters over the processes, if the strategy is `sharded`.
+
+        Raises:
+            UsageError: there is a callback that needs the whole network.
+        """
         mesh = self.device_mesh
         if mesh is not None and not self._sharded:
+            if any(isinstance(callback, WeightAveraging) for callback in self.trainer.callbacks):  # type: ignore[attr-defined]
+                raise UsageError(
+                    "--trainer.strategy sharded: the callback WeightAveraging copies the whole network; use ddp, or "
+                    "leave the callback out"
+                )
             shard(self.network, mesh["data_parallel"])
             self._sharded = True
 

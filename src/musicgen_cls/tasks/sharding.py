@@ -30,16 +30,26 @@ class ShardedStrategy(ModelParallelStrategy):
 StrategyRegistry.register("sharded", ShardedStrategy, description="parameters divided over all processes (FSDP)")
 
 
+LOSSES = ("loss", "bits")
+"""Methods of generators that take the place of `forward` in training."""
+
+
 def shard(network: nn.Module, mesh: DeviceMesh) -> None:
-    """Divide the parameters of a network over the processes of a mesh, module by module."""
-    from torch.distributed.fsdp import fully_shard
+    """Divide the parameters of a network over the processes of a mesh.
+
+    A classifier gathers one of its modules at a time. A generator, which calls its modules in other ways than by
+    `forward`, gathers all of them.
+    """
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
     for parameter in network.parameters():  # it does not take `channels_last`
         parameter.data = parameter.data.contiguous()
-    for child in network.children():
-        if not isinstance(child, nn.ModuleList | nn.ModuleDict):  # they are not called themselves
-            fully_shard(child, mesh=mesh)
-    fully_shard(network, mesh=mesh)
+    methods = [name for name in LOSSES if hasattr(network, name)]
+    parts = [] if methods else [c for c in network.children() if not isinstance(c, nn.ModuleList | nn.ModuleDict)]
+    for module in (*parts, network):
+        fully_shard(module, mesh=mesh)
+    for name in methods:
+        register_fsdp_forward_method(network, name)
 
 
 def gather(network: nn.Module, whole: bool) -> None:
