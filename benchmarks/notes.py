@@ -67,7 +67,7 @@ def main() -> None:
     notes, turns = options.notes, range(options.turns)
     torch.manual_seed(0)
     networks = {
-        "NoteTransformer": NoteTransformer(5, dim=192, layers=4, heads=4),
+        "NoteTransformer": NoteTransformer(5, dim=128, layers=4, heads=4),
         "NoteRNN": NoteRNN(5),
         "NoteMarkov": NoteMarkov(5),
     }
