@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
 
 from musicgen_cls.checkpoints import read_checkpoint
@@ -54,6 +54,23 @@ def fitted(music, tmp_path_factory) -> tuple[Trainer, GenreClassifier, MelSlices
     fit.fit(task, datamodule=data)
     fit.save_checkpoint(folder / "a.ckpt")
     return fit, task.eval(), data, folder / "a.ckpt"
+
+
+def test_what_is_frozen_stays_so_after_a_validation(fitted, tmp_path):
+    """A batch norm in evaluation mode keeps its statistics; validation gives each module the mode back that it had."""
+    task = GenreClassifier(TINY, num_classes=3)
+    norms = [module for module in task.modules() if isinstance(module, nn.BatchNorm2d)]
+
+    class Freeze(Callback):
+        def on_train_start(self, trainer, pl_module):
+            for norm in norms:
+                norm.eval()
+
+    fit = trainer(tmp_path, max_epochs=2, enable_checkpointing=False, callbacks=[Freeze()])
+    fit.fit(task, datamodule=fitted[2])
+    assert norms
+    assert not any(norm.training for norm in norms)
+    assert all(int(norm.num_batches_tracked) == 0 for norm in norms)
 
 
 def test_overfits_a_tiny_batch():

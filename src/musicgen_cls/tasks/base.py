@@ -112,17 +112,17 @@ class Task(LightningModule, ABC):
             shard(self.network, mesh["data_parallel"])
             self._sharded = True
 
-    def on_validation_model_eval(self) -> None:
-        """Have the whole network on every process."""
-        super().on_validation_model_eval()
-        gather(self.network, whole=True)
+    def on_validation_start(self) -> None:
+        """Have the whole network on every process, if it is divided."""
+        if self._sharded:
+            gather(self.network, whole=True)
 
-    on_test_model_eval = on_predict_model_eval = on_validation_model_eval
+    on_test_start = on_predict_start = on_validation_start
 
-    def on_validation_model_train(self) -> None:
-        """Have its parts again, if it is divided."""
-        super().on_validation_model_train()
-        gather(self.network, whole=False)
+    def on_validation_end(self) -> None:
+        """Have only its parts again, after the callbacks."""
+        if self._sharded:
+            gather(self.network, whole=False)
 
     def configure_optimizers(self) -> Any:
         """Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980), if set with a schedule of the learning rate.
