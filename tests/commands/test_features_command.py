@@ -63,9 +63,9 @@ def test_a_track_of_less_than_two_parts_is_one_whole(songs, tmp_path):
     assert table["length"].between(1.29 * RATE, 1.31 * RATE).all()
 
 
-def test_a_stopped_run_is_resumed(songs, tmp_path, monkeypatch):
-    whole = extract.features(Folder(str(songs)), str(tmp_path / "whole.csv"), seconds=0.5, jobs=1)
-    partial, asked, compute = tmp_path / "table.csv.partial", [], extract._rows
+def stopped_run(songs: Path, table: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stop the command at its third track; the tracks that it has begun, and later runs begin."""
+    compute, asked = extract._rows, list[str]()
 
     def stopping(track, seconds):
         asked.append(track.id)
@@ -75,7 +75,13 @@ def test_a_stopped_run_is_resumed(songs, tmp_path, monkeypatch):
 
     monkeypatch.setattr(extract, "_rows", stopping)
     with pytest.raises(KeyboardInterrupt):
-        extract.features(Folder(str(songs)), str(tmp_path / "table.csv"), seconds=0.5, jobs=1)
+        extract.features(Folder(str(songs)), str(table), seconds=0.5, jobs=1)
+    return asked
+
+
+def test_a_stopped_run_is_resumed(songs, tmp_path, monkeypatch):
+    whole = extract.features(Folder(str(songs)), str(tmp_path / "whole.csv"), seconds=0.5, jobs=1)
+    partial, asked = tmp_path / "table.csv.partial", stopped_run(songs, tmp_path / "table.csv", monkeypatch)
     assert len(partial.read_text().splitlines()) == 3
     with partial.open("a") as file:
         file.write('["metal/0.wav", [{"filena')  # as a kill leaves it
@@ -86,17 +92,7 @@ def test_a_stopped_run_is_resumed(songs, tmp_path, monkeypatch):
 
 
 def test_a_file_that_changed_since_a_stopped_run_is_read_again(songs, tmp_path, monkeypatch):
-    compute, asked = extract._rows, []
-
-    def stopping(track, seconds):
-        asked.append(track.id)
-        if len(asked) == 3:
-            raise KeyboardInterrupt
-        return compute(track, seconds)
-
-    monkeypatch.setattr(extract, "_rows", stopping)
-    with pytest.raises(KeyboardInterrupt):
-        extract.features(Folder(str(songs)), str(tmp_path / "table.csv"), seconds=0.5, jobs=1)
+    asked = stopped_run(songs, tmp_path / "table.csv", monkeypatch)
     waveform, rate = soundfile.read(songs / asked[0])
     soundfile.write(songs / asked[0], waveform[::-1], rate)
     resumed = extract.features(Folder(str(songs)), str(tmp_path / "table.csv"), seconds=0.5, jobs=1)

@@ -148,8 +148,7 @@ def _embed(
     left = [track for track in tracks if track.id not in journal]
     settings = {"embedder": Embedder([network], network.sample_rate), "window": window, "pool": header.pool}
     journal.record(_run(left, settings, cluster, is_published(header.backbone)), "Embedding")
-    good = [track for track in tracks if track.id not in journal.refused]
-    refused = [f"{track.path}: {journal.refused[track.id]}" for track in tracks if track.id in journal.refused]
+    good, refused = journal.usable(tracks)
     if good:
         write_vectors(path, _rows(good, journal, network, header, window))
     journal.remove()

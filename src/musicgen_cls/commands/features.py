@@ -86,8 +86,7 @@ def _features(source: Source, table: Path, seconds: float, mapped: Mapped) -> Pa
     journal = Journal(table, RunHeader(str(source.location), float(seconds)), TrackRows, versions)
     left = [track for track in tracks if track.id not in journal]
     journal.record(mapped(partial(_rows, seconds=seconds), left), "Features")
-    good = [track for track in tracks if track.id not in journal.refused]
-    refused = [f"{track.path}: {journal.refused[track.id]}" for track in tracks if track.id in journal.refused]
+    good, refused = journal.usable(tracks)
     if good:
         rows = (row for own in _with_unique_names(tracks, good, journal) for row in own)
         write_csv(table, ["filename", *COLUMNS, "label"], rows)

@@ -87,6 +87,11 @@ class Journal:
                         f"{self.path}: cannot be written ({error.strerror}); free space, and the same command resumes"
                     ) from error
 
+    def usable(self, tracks: Sequence[Track]) -> tuple[list[Track], list[str]]:
+        """The finished tracks that have rows, and a line for each of the others: its file and the reason."""
+        good = [track for track in tracks if track.id not in self.refused]
+        return good, [f"{track.path}: {self.refused[track.id]}" for track in tracks if track.id in self.refused]
+
     def found(self, tracks: Sequence[str]) -> Iterator[Any]:
         """The rows of finished tracks, in their order, or the reasons why there are none.
 
