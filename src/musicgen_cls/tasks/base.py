@@ -70,7 +70,7 @@ class Task(LightningModule, ABC):
         """
         self.has_weights = True
         try:
-            return super().load_state_dict(as_in(self, state_dict), strict, assign)
+            return super().load_state_dict(as_in(self, state_dict) if self._sharded else state_dict, strict, assign)
         except RuntimeError as error:
             reason = str(error).splitlines()[-1].strip().rstrip(".")
             raise CheckpointError(

@@ -78,4 +78,4 @@ def as_in(module: nn.Module, state: Mapping[str, Any]) -> Mapping[str, Any]:
             return value
         return distribute_tensor(value, own.device_mesh, own.placements)
 
-    return {name: part(name, value) for name, value in state.items()} if divided else state
+    return {name: part(name, value) for name, value in state.items()}
