@@ -102,22 +102,30 @@ def check_writable(folder: Path, option: str) -> None:
 def writing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path`: it is renamed to `path` at the end, and removed after an error.
 
-    The first call for a folder removes the temporary files of killed processes there.
-
     Raises:
         UsageError: `path` exists and is not a file. A device, such as /dev/null, must not be replaced by a file.
     """
     if path.exists() and not path.is_file():
         raise UsageError(f"{path}: {'a folder' if path.is_dir() else 'a device or a pipe'}; name a file to write")
+    with temporary_beside(path) as temporary:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+
+@contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """The path of a temporary file beside `path`, with its suffix; the file is removed at the end.
+
+    The first call for a folder removes the temporary files of killed processes there.
+    """
     _remove_leftovers(path.parent.absolute())
     suffix = path.suffix if len(path.suffix) < 16 else ""
     tail = f".{_host()}-{os.getpid()}{suffix}"
     temporary = path.with_name(f".{shortened(path.stem, NAME_BYTES - 1 - len(os.fsencode(tail)))}{tail}")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
