@@ -21,6 +21,7 @@ PATIENCE_S = 10.0
 """After this time, s, a list or a small object is not tried again: a dead server is noticed within a minute."""
 
 _CONNECT_S, _READ_S = 5, 15
+_S3 = ("s3://", "s3a://")
 
 T = TypeVar("T")
 
@@ -76,7 +77,7 @@ class Connection:
 def _connected(url: str, option: str) -> tuple[Any, str]:
     """The file system of a URL, and the path in it."""
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
-    if url.startswith(("s3://", "s3a://")):
+    if url.startswith(_S3):
         # `patient` tries again; more attempts below it would multiply the time until a dead server is noticed.
         once = {"retries": {"total_max_attempts": 1}, "connect_timeout": _CONNECT_S, "read_timeout": _READ_S}
         options["config_kwargs"] = once
@@ -86,9 +87,10 @@ def _connected(url: str, option: str) -> tuple[Any, str]:
 
         files, root = url_to_fs(url, **options)
     except ImportError as error:
+        own = url.startswith(_S3) or "fsspec" in str(error)
+        remedy = "run python -m pip install 'musicgen_cls[stream]'" if own else "install it"
         raise UsageError(
-            f"{named}: needs a library that is not installed ({one_line(error)}); run python -m pip install "
-            "'musicgen_cls[stream]'"
+            f"{named}: needs a library that is not installed ({one_line(error).rstrip('.')}); {remedy}"
         ) from error
     except ValueError as error:
         raise UsageError(f"{named}: {one_line(error)}; give a folder, or a URL like s3://bucket/music") from error

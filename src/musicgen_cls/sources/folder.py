@@ -71,9 +71,10 @@ class GenreFolders(Source):
     def _tracks(self) -> list[Track]:
         from musicgen_cls.formats.generations import genres_of
 
-        genres, artists, depth = genres_of(self.location), self._artists[0], len(self.location.parts)
+        audio, depth = self._audio, len(self.location.parts)
+        genres, artists = genres_of(self.location), self._artists[0]
         tracks = []
-        for file, name in self._audio.items():
+        for file, name in audio.items():
             folder, *others = file.parts[depth:]
             genre = composed(shown(genres.get("/".join([folder, *others]), folder) if genres else folder))
             tracks.append(Track(name, file, genre, artists.get(name)))
