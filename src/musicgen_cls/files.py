@@ -24,7 +24,13 @@ _TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)(\.[^.]*)?", re.DOTALL)
 NAME_BYTES = 255  # the longest name of a file on every common file system
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')  # not allowed on Windows, or a separator
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)\s*(\..*)?", re.IGNORECASE | re.DOTALL)  # devices on Windows
+_URL = re.compile(r"[A-Za-z][\w+.-]+://")  # a drive of Windows has one letter
 _HASHED = re.compile(r".*~[0-9a-f]{8}", re.DOTALL)
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is a URL, not a path."""
+    return _URL.match(text) is not None
 
 
 def as_path(typed: str | os.PathLike[str], option: str) -> Path:
@@ -37,9 +43,11 @@ def as_path(typed: str | os.PathLike[str], option: str) -> Path:
         option: the argument that took it, such as `--out`, for the error.
 
     Raises:
-        UsageError: no file can have this name.
+        UsageError: no file can have this name, or it is a URL.
     """
     text = os.fspath(typed)
+    if is_url(text):
+        raise UsageError(f"{option} {text}: a URL; give a file or folder on this machine")
     try:
         path = Path(text) if os.path.lexists(text) else Path(os.path.expanduser(text))  # noqa: PTH111  keeps ~unknown
         longest = max((len(os.fsencode(part)) for part in path.parts), default=0)

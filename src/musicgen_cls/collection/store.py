@@ -41,11 +41,11 @@ from musicgen_cls.audio.io import Pcm, read_pcm
 from musicgen_cls.collection.journal import Contents, Entry, Key, Verified, read_contents, with_wrong_hash
 from musicgen_cls.engines.local import Mapped, in_threads
 from musicgen_cls.errors import AudioError, MusicClsError, RecordError, StoreError, UnreachableError, counted
-from musicgen_cls.files import as_path, cache_root, safe_name, writing
+from musicgen_cls.files import as_path, cache_root, is_url, safe_name, writing
 from musicgen_cls.formats.file_state import state_of
 from musicgen_cls.formats.records import read, seal
 from musicgen_cls.remote.copies import local_copy
-from musicgen_cls.remote.url import is_url, path_of, with_sizes
+from musicgen_cls.remote.url import path_of, with_sizes
 from musicgen_cls.sources.base import Source
 
 log = logging.getLogger(__name__)

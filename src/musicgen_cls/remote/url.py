@@ -18,21 +18,15 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from musicgen_cls.errors import UsageError
-from musicgen_cls.files import as_path
+from musicgen_cls.files import as_path, is_url
 from musicgen_cls.remote.connection import PATIENCE_S, Connection
 
 AT_ONCE = 16
 """Requests at the same time, for small objects and for sizes."""
 
-_WRITTEN = re.compile(r"[A-Za-z][\w+.-]+://")  # a drive of Windows has one letter
 _JOINED = re.compile(r"([A-Za-z][\w+.-]+):/+")
 _TIMES = ("LastModified", "mtime", "last_modified", "updated", "created")  # names in the file systems of fsspec
 _TAGS = ("ETag", "etag")
-
-
-def is_url(text: str) -> bool:
-    """Whether a text is a URL, not a path."""
-    return _WRITTEN.match(text) is not None
 
 
 def as_place(typed: str | os.PathLike[str], option: str) -> Path:
