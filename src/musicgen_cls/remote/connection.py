@@ -37,9 +37,13 @@ class Connection:
     def __init__(self, url: str, option: str = "") -> None:
         self.url, self.option = url.rstrip("/"), option
         self._opened: tuple[int, Any, str] | None = None
+        self._gone = False
 
     def patient(self, url: str, what: str, work: Callable[[Any, str], T], patience_s: float = math.inf) -> T:
         """The result of an operation, which is tried again, with growing waits, if the server fails.
+
+        Once an operation has failed for good, the next ones are tried only once, until one succeeds: threads that wait
+        for a server that is gone end soon.
 
         Args:
             url: what it is about, for errors.
@@ -54,14 +58,19 @@ class Connection:
         begun = time.monotonic()
         for wait in (*WAITS_S, None):
             try:
-                return work(*self._files())
+                result = work(*self._files())
             except UsageError:
                 raise
             except Exception as error:
-                if is_final(error) or wait is None or time.monotonic() - begun >= patience_s:
+                final = is_final(error)
+                if final or wait is None or self._gone or time.monotonic() - begun >= patience_s:
+                    self._gone = not final
                     raise failed(url, what, error) from error
                 log.warning("%s: %s (%s); tried again in %g s", url, what, cause(error), wait)
                 time.sleep(wait)
+            else:
+                self._gone = False
+                return result
         raise AssertionError
 
     def _files(self) -> tuple[Any, str]:

@@ -7,14 +7,14 @@ import os
 import posixpath
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 from musicgen_cls.errors import UsageError
@@ -24,9 +24,11 @@ from musicgen_cls.remote.connection import PATIENCE_S, Connection
 AT_ONCE = 16
 """Requests at the same time, for small objects and for sizes."""
 
-_JOINED = re.compile(r"([A-Za-z][\w+.-]+):/+")
+_JOINED = re.compile(r"^([A-Za-z][\w+.-]+):/+")
 _TIMES = ("LastModified", "mtime", "last_modified", "updated", "created")  # names in the file systems of fsspec
 _TAGS = ("ETag", "etag")
+
+T = TypeVar("T")
 
 
 def as_place(typed: str | os.PathLike[str], option: str) -> Path:
@@ -93,14 +95,7 @@ class Url(type(Path())):  # type: ignore[misc]  # Path has no subclasses of its 
             StoreError: the server fails, or refuses.
         """
         if self._stat is None:
-
-            def asked(files: Any, root: str) -> dict[str, Any] | None:
-                try:
-                    return dict(files.info(self._name(root)))
-                except FileNotFoundError:
-                    return None
-
-            found = self._connection.patient(str(self), "cannot be read", asked, PATIENCE_S)
+            found = self._asked(_info)
             if found is None or found["type"] != "file":
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
             self._stat = _stat(found)
@@ -130,11 +125,7 @@ class Url(type(Path())):  # type: ignore[misc]  # Path has no subclasses of its 
             StoreError: the server fails, or refuses.
         """
         self.stat()
-        content = BytesIO(
-            self._connection.patient(
-                str(self), "cannot be read", lambda files, root: files.cat_file(self._name(root)), PATIENCE_S
-            )
-        )
+        content = BytesIO(self._asked(lambda files, _, name: files.cat_file(name)))
         return content if "b" in mode else TextIOWrapper(content, encoding, newline=newline)
 
     def fetch(self, path: Path) -> None:
@@ -161,10 +152,7 @@ class Url(type(Path())):  # type: ignore[misc]  # Path has no subclasses of its 
         Raises:
             StoreError: the server fails, or refuses, or has no such bucket.
         """
-        found = self._connection.patient(
-            str(self), "cannot be read", lambda files, root: _listed(files, root, self._name(root)), PATIENCE_S
-        )
-        return self._known(found)
+        return self._known(self._asked(_listed))
 
     def matches(self) -> list[Self]:
         """The files that this URL is a pattern of, such as `s3://bucket/*.mp3`, sorted; none if it is no pattern.
@@ -174,10 +162,7 @@ class Url(type(Path())):  # type: ignore[misc]  # Path has no subclasses of its 
         """
         if not any(sign in str(self) for sign in "*?["):
             return []
-        found = self._connection.patient(
-            str(self), "cannot be read", lambda files, root: _matching(files, root, self._name(root)), PATIENCE_S
-        )
-        return self._known(found)
+        return self._known(self._asked(_matching))
 
     def as_uri(self) -> str:
         """The URL with escapes in place of all characters that URLs cannot have."""
@@ -197,13 +182,19 @@ class Url(type(Path())):  # type: ignore[misc]  # Path has no subclasses of its 
             urls.append(url)
         return sorted(urls, key=lambda url: url.parts)
 
+    def _asked(self, work: Callable[[Any, str, str], T]) -> T:
+        """The result of a request, from the file system, the name of the bucket in it, and the name of this file."""
+        return self._connection.patient(
+            str(self), "cannot be read", lambda files, root: work(files, root, self._name(root)), PATIENCE_S
+        )
+
     def _name(self, root: str) -> str:
         """The name in a file system, whose name of the bucket is `root`."""
         return "/".join([root, *self.parts[2:]])
 
     @property
     def _connection(self) -> Connection:
-        return _connection("//".join(self.parts[:2]))
+        return bucket_connection("//".join(self.parts[:2]))
 
 
 def with_sizes(paths: Iterable[Path]) -> list[Path]:
@@ -229,13 +220,21 @@ def with_sizes(paths: Iterable[Path]) -> list[Path]:
 
 
 @lru_cache(maxsize=64)
-def _connection(place: str) -> Connection:
+def bucket_connection(place: str) -> Connection:
     """The connection to a bucket; one for each process, since it is not pickled."""
     return Connection(place)
 
 
 _Found = tuple[str, dict[str, Any]]
 """The name of a file in its bucket, and what the file system says about it."""
+
+
+def _info(files: Any, _: str, name: str) -> dict[str, Any] | None:
+    """What the file system says about a file; None if there is no such file."""
+    try:
+        return dict(files.info(name))
+    except FileNotFoundError:
+        return None
 
 
 def _listed(files: Any, root: str, name: str) -> list[_Found]:
