@@ -166,10 +166,26 @@ def server() -> Iterator[Any]:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         import s3fs
 
-        s3fs.S3FileSystem().mkdir("music")
+        s3fs.S3FileSystem(skip_instance_cache=True).mkdir("music")
         yield moto
         url.bucket_connection.cache_clear()
     moto.stop()
+
+
+@pytest.fixture(scope="module")
+def upload(server: Any) -> Callable[[Path, str], str]:
+    """Copies a folder to the server: `upload(folder, url)` returns the URL."""
+    import s3fs
+
+    files = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
+
+    def copied(folder: Path, url: str) -> str:
+        for path in folder.rglob("*"):
+            if path.is_file():
+                files.pipe_file(f"{url}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+        return url
+
+    return copied
 
 
 @pytest.fixture(scope="session")
