@@ -12,6 +12,7 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import av
 import numpy as np
@@ -192,6 +193,8 @@ def server() -> Iterator[Any]:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         import s3fs
 
+        # What another module's server had is in this process still.
+        urlopen(Request(f"http://{host}:{port}/moto-api/reset", b"", {"Content-Type": "text/plain"})).close()
         s3fs.S3FileSystem(skip_instance_cache=True).mkdir("music")
         yield moto
         url.bucket_connection.cache_clear()
