@@ -121,9 +121,10 @@ def test_a_server_that_is_gone_in_the_middle_stops_the_command_which_resumes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fetch, fetched, endpoint = Url.fetch, list[str](), os.environ["AWS_ENDPOINT_URL"]
+    gone = [True]
 
     def fetch_some(self: Url, path: Path) -> None:
-        if len(fetched) == 4:
+        if gone and len(fetched) >= 4:  # several threads fetch at once
             unreachable()
         fetch(self, path)
         fetched.append(str(self))
@@ -136,9 +137,10 @@ def test_a_server_that_is_gone_in_the_middle_stops_the_command_which_resumes(
     assert 1 <= kept <= len(fetched)
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     bucket_connection.cache_clear()
-    fetched[:] = [""] * 5
+    gone.clear()
+    fetched.clear()
     found = collect(Folder(remote), RATE, cache_dir=str(tmp_path))
-    assert len(fetched) - 5 == len(found.tracks) - kept
+    assert len(fetched) == len(found.tracks) - kept
     assert samples(found) == samples(collection)
 
 
