@@ -12,6 +12,7 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import av
 import numpy as np
@@ -32,6 +33,7 @@ from musicgen_cls.pretrained import WEIGHTS, load
 from musicgen_cls.pretrained.fetch import cached, fetch
 from musicgen_cls.pretrained.load import digest_of
 from musicgen_cls.pretrained.table import TAGS
+from musicgen_cls.remote import url
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.synth.render import render
 from musicgen_cls.untrained import DATA
@@ -172,6 +174,47 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for n in range(4):
             soundfile.write(root / genre / f"{n}.wav", render(genre, n, seconds=2.0, sample_rate=4000), 4000)
     return root
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Any]:
+    """A server on this machine that speaks S3, with an empty bucket named `music`."""
+    from moto.server import ThreadedMotoServer
+
+    moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    moto.start()
+    host, port = moto.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        import s3fs
+
+        # What another module's server had is in this process still.
+        urlopen(Request(f"http://{host}:{port}/moto-api/reset", b"", {"Content-Type": "text/plain"})).close()
+        s3fs.S3FileSystem(skip_instance_cache=True).mkdir("music")
+        yield moto
+        url.bucket_connection.cache_clear()
+    moto.stop()
+
+
+@pytest.fixture(scope="module")
+def upload(server: Any) -> Callable[[Path, str], str]:
+    """Copies a folder to the server: `upload(folder, url)` returns the URL."""
+    import s3fs
+
+    files = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
+
+    def copied(folder: Path, url: str) -> str:
+        for path in folder.rglob("*"):
+            if path.is_file():
+                files.pipe_file(f"{url}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+        return url
+
+    return copied
 
 
 @pytest.fixture(scope="session")

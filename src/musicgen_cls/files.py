@@ -24,7 +24,13 @@ _TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)(\.[^.]*)?", re.DOTALL)
 NAME_BYTES = 255  # the longest name of a file on every common file system
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')  # not allowed on Windows, or a separator
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)\s*(\..*)?", re.IGNORECASE | re.DOTALL)  # devices on Windows
+_URL = re.compile(r"[A-Za-z][\w+.-]+://")  # a drive of Windows has one letter
 _HASHED = re.compile(r".*~[0-9a-f]{8}", re.DOTALL)
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is a URL, not a path."""
+    return _URL.match(text) is not None
 
 
 def as_path(typed: str | os.PathLike[str], option: str) -> Path:
@@ -37,9 +43,11 @@ def as_path(typed: str | os.PathLike[str], option: str) -> Path:
         option: the argument that took it, such as `--out`, for the error.
 
     Raises:
-        UsageError: no file can have this name.
+        UsageError: no file can have this name, or it is a URL.
     """
     text = os.fspath(typed)
+    if is_url(text):
+        raise UsageError(f"{option} {text}: a URL; give a file or folder on this machine")
     try:
         path = Path(text) if os.path.lexists(text) else Path(os.path.expanduser(text))  # noqa: PTH111  keeps ~unknown
         longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
@@ -102,22 +110,30 @@ def check_writable(folder: Path, option: str) -> None:
 def writing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path`: it is renamed to `path` at the end, and removed after an error.
 
-    The first call for a folder removes the temporary files of killed processes there.
-
     Raises:
         UsageError: `path` exists and is not a file. A device, such as /dev/null, must not be replaced by a file.
     """
     if path.exists() and not path.is_file():
         raise UsageError(f"{path}: {'a folder' if path.is_dir() else 'a device or a pipe'}; name a file to write")
+    with temporary_beside(path) as temporary:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+
+@contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """The path of a temporary file beside `path`, with its suffix; the file is removed at the end.
+
+    The first call for a folder removes the temporary files of killed processes there.
+    """
     _remove_leftovers(path.parent.absolute())
     suffix = path.suffix if len(path.suffix) < 16 else ""
     tail = f".{_host()}-{os.getpid()}{suffix}"
     temporary = path.with_name(f".{shortened(path.stem, NAME_BYTES - 1 - len(os.fsencode(tail)))}{tail}")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

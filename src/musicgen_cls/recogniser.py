@@ -21,10 +21,10 @@ from musicgen_cls.checkpoints import Checkpoint, load_content, read_checkpoint, 
 from musicgen_cls.datamodules.inputs import AudioInput, audio_input
 from musicgen_cls.datamodules.stream import batches, version_of
 from musicgen_cls.errors import AudioError, CheckpointError, SourceError, UsageError, one_line
-from musicgen_cls.files import as_path
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.metrics.threshold import THRESHOLD, check_threshold, is_sure
 from musicgen_cls.models.classifiers.blocks import apply_memory_format
+from musicgen_cls.remote.url import as_place
 from musicgen_cls.tasks.predicting import Predicting, Predictor
 from musicgen_cls.tasks.timeline import Timeline, timeline
 from musicgen_cls.trust import check_described, make, trusting
@@ -238,7 +238,7 @@ class GenreRecogniser:
             audio: as `__call__` takes it.
             predict: from network input `[batch, ...]`, start of each window, s, and length of windows, s.
         """
-        parts = self._files(as_path(audio, "audio")) if isinstance(audio, str | PathLike) else self._waveform(audio)
+        parts = self._files(as_place(audio, "audio")) if isinstance(audio, str | PathLike) else self._waveform(audio)
         seconds = self.window_samples / self.sample_rate
         return Timeline.joined([predict(self._input(x), start, seconds) for start, x in parts])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ SMALL = {"num_cpus": 1, "object_store_memory": 100 << 20, "include_dashboard": F
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Any]:
-    """Three nodes of one processor each; this process is connected to them."""
+def nodes(server: Any) -> Iterator[Any]:
+    """Three nodes of one processor each, which know the S3 server; this process is connected to them."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
     from ray.cluster_utils import Cluster as Nodes
@@ -107,6 +107,14 @@ def test_a_store_is_that_of_one_machine(nodes: Any, music: Path, tmp_path: Path)
     assert contents(one) == contents(many)
 
 
+def test_a_store_of_recordings_in_s3_is_that_of_the_files(
+    nodes: Any, collection: Collection, music: Path, upload: Callable[[Path, str], str], tmp_path: Path
+) -> None:
+    remote = upload(music, "s3://music/Music")
+    many = collect(Folder(remote), RATE, cache_dir=str(tmp_path), mapped=Cluster())
+    assert contents(many)["audio.i16"] == contents(collection)["audio.i16"]
+
+
 @pytest.mark.usefixtures("invented")
 def test_embeddings_are_those_of_one_machine(nodes: Any, music: Path, tmp_path: Path) -> None:
     def rows(folder: str, cluster: Cluster | None) -> np.ndarray[Any, Any]:
@@ -121,10 +129,13 @@ def test_embeddings_are_those_of_one_machine(nodes: Any, music: Path, tmp_path: 
     np.testing.assert_allclose(rows("many", Cluster()), rows("one", None), rtol=1e-5, atol=1e-6)
 
 
-def test_features_are_those_of_one_machine(nodes: Any, songs: Path, tmp_path: Path) -> None:
-    words = ["features", "--source", "Folder", "--source.root", str(songs), "--seconds", "1", "--out"]
-    assert main([*words, str(tmp_path / "many.csv"), "--engine", "ray"]) == 0
-    assert main([*words, str(tmp_path / "one.csv"), "--jobs", "1"]) == 0
+def test_features_of_recordings_in_s3_are_those_of_one_machine(
+    nodes: Any, songs: Path, upload: Callable[[Path, str], str], tmp_path: Path
+) -> None:
+    remote = upload(songs, "s3://music/songs")
+    words = ["features", "--source", "Folder", "--seconds", "1", "--source.root"]
+    assert main([*words, remote, "--out", str(tmp_path / "many.csv"), "--engine", "ray"]) == 0
+    assert main([*words, str(songs), "--out", str(tmp_path / "one.csv"), "--jobs", "1"]) == 0
     many, one = (pd.read_csv(tmp_path / name) for name in ("many.csv", "one.csv"))
     pd.testing.assert_frame_equal(many, one, rtol=1e-4)  # the number of threads changes the last digits
 
@@ -137,16 +148,19 @@ def test_vectors_are_those_of_one_machine(nodes: Any, music: Path, tmp_path: Pat
     assert (tmp_path / "many.npz").read_bytes() == (tmp_path / "one.npz").read_bytes()
 
 
-def test_predictions_are_those_of_one_machine(
-    nodes: Any, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_predictions_of_recordings_in_s3_are_those_of_one_machine(
+    nodes: Any, music: Path, upload: Callable[[Path, str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    checkpoint = classifier_checkpoint(tmp_path / "c.ckpt", music)
-    words = ["predict", str(music), "--ckpt_path", str(checkpoint), "--threshold", "0"]
-    assert main([*words, "--out", "many", "--engine", "ray"]) == 0
-    assert main([*words, "--out", "one"]) == 0
-    many, one = (pd.read_csv(tmp_path / name / "predictions.csv") for name in ("many", "one"))
+    remote = upload(music, "s3://music/Music")
+    words = ["predict", "--ckpt_path", str(classifier_checkpoint(tmp_path / "c.ckpt", music)), "--threshold", "0"]
+    assert main([*words, remote, "--out", "many", "--engine", "ray"]) == 0
+    assert main([*words, remote, "--out", "one"]) == 0
+    assert main([*words, str(music), "--out", "files"]) == 0
+    many, one, files = (pd.read_csv(tmp_path / name / "predictions.csv") for name in ("many", "one", "files"))
     pd.testing.assert_frame_equal(many, one, rtol=1e-5)
+    files["file"] = [f"{remote}/{Path(file).relative_to(music).as_posix()}" for file in files["file"]]
+    pd.testing.assert_frame_equal(one, files, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

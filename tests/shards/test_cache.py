@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from musicgen_cls.collection.collection import Collection, collect
 from musicgen_cls.collection.sharded import ShardItems
 from musicgen_cls.datamodules.dataset import TrackSampler, WindowDataset, Windows, window_sampler
 from musicgen_cls.errors import StoreError, UsageError
-from musicgen_cls.shards import storage as storages
+from musicgen_cls.remote import connection
 from musicgen_cls.shards.cache import VARIABLE, ShardCache
 from musicgen_cls.shards.layout import Shard
 from musicgen_cls.shards.storage import Bucket, digest_of
@@ -45,7 +46,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attempts without waits."""
-    monkeypatch.setattr(storages, "WAITS_S", (0.0,) * 4)
+    monkeypatch.setattr(connection, "WAITS_S", (0.0,) * 4)
 
 
 @pytest.fixture
@@ -159,9 +160,9 @@ def test_a_server_that_fails(
     bucket: tuple[Bucket, list[Shard]], tmp_path: Path, failures: int, error: Exception, calls: int, message: str | None
 ) -> None:
     place, shards = bucket
-    files, root = place._files()
+    files, root = place.connection._files()
     unsteady = Unsteady(files, failures, error)
-    place._opened = (place._opened or (0,))[0], unsteady, root
+    place.connection._opened = os.getpid(), unsteady, root
     cache = ShardCache(place, tmp_path)
     if message is None:
         assert digest_of(cache.file(shards[0])) == shards[0].digest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,34 +15,12 @@ from musicgen_cls.__main__ import main
 from musicgen_cls.collection.collection import collect
 from musicgen_cls.errors import StoreError
 from musicgen_cls.files import CACHE_VARIABLE
-from musicgen_cls.shards import storage as storages
+from musicgen_cls.remote import connection
 from musicgen_cls.shards.storage import Bucket
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.shards import Shards
 
 RATE = 8000
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    """The server, with an empty bucket named `music`."""
-    from moto.server import ThreadedMotoServer
-
-    moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    moto.start()
-    host, port = moto.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            patch.delenv(name)
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "key")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        import s3fs
-
-        s3fs.S3FileSystem().mkdir("music")
-        yield moto
-    moto.stop()
 
 
 @pytest.mark.usefixtures("server")
@@ -90,14 +68,14 @@ def test_a_dead_server_is_one_line(
 ) -> None:
     """A training whose server is gone before the first shard is fetched."""
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))  # other tests keep shards of the same content
-    monkeypatch.setattr(storages, "WAITS_S", (0.0,) * 4)
+    monkeypatch.setattr(connection, "WAITS_S", (0.0,) * 4)
     url = "s3://music/dead"
     write(url)
     fetch, endpoint = Bucket.fetch, os.environ["AWS_ENDPOINT_URL"]
 
     def gone(self: Bucket, name: str, path: Path, digest: str, patient: bool = True) -> None:
         os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"  # no one listens there
-        self._opened = None
+        self.connection._opened = None
         fetch(self, name, path, digest, patient)
 
     monkeypatch.setattr(Bucket, "fetch", gone)

@@ -17,6 +17,7 @@ from musicgen_cls.audio.mono import Block, MonoMix
 from musicgen_cls.audio.mono import Waveform as Waveform
 from musicgen_cls.errors import RATES_HZ, AudioError, UnreachableError
 from musicgen_cls.files import writing
+from musicgen_cls.remote.copies import local_copy
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def stream(path: Path, sample_rate: int) -> Iterator[Waveform]:
 
     Args:
         path: a file that libsndfile reads (wav, flac, mp3, ogg, opus, aiff and others), or else PyAV (m4a, wma, webm,
-            ape and others, and videos with sound).
+            ape and others, and videos with sound). A remote file is copied to this machine while it is read.
         sample_rate: sample rate of the output, Hz.
 
     Yields:
@@ -51,7 +52,14 @@ def stream(path: Path, sample_rate: int) -> Iterator[Waveform]:
     Raises:
         AudioError: the file does not exist, or it is empty, not audio, damaged or cut short, or it has values that are
             not finite or far beyond full scale, or an impossible sample rate.
+        StoreError: the server of a remote file fails, or refuses.
     """
+    with local_copy(path) as file:
+        yield from _stream(file, sample_rate)
+
+
+def _stream(path: Path, sample_rate: int) -> Iterator[Waveform]:
+    """As `stream`, for a file on this machine."""
     import soxr
 
     scale, mix = _scale(path), MonoMix(path, _SILENCE)
@@ -161,12 +169,16 @@ def read(path: Path, sample_rate: int) -> Waveform:
 
 
 def read_pcm(path: Path, sample_rate: int) -> Pcm:
-    """Decode a whole file to int16 `[samples]`: `read`, then `to_pcm`; raises `AudioError` as `read` does.
+    """Decode a whole file to int16 `[samples]`: `read`, then `to_pcm`; raises what `read` raises.
 
     A 16-bit mono file at this sample rate is copied, which takes a third of the time.
     """
-    if not _is_pcm(path, sample_rate):
-        return _read_pcm(path, sample_rate)
+    with local_copy(path) as file:
+        return _copied_pcm(file) if _is_pcm(file, sample_rate) else _read_pcm(file, sample_rate)
+
+
+def _copied_pcm(path: Path) -> Pcm:
+    """The samples of a file for which `_is_pcm` holds."""
     pcm: Pcm = np.concatenate([block[:, 0] for _, block, _ in _blocks(path, "int16")])
     check_range(path, pcm.min() / PCM_SCALE, pcm.max() / PCM_SCALE, len(pcm))
     return pcm
@@ -175,7 +187,7 @@ def read_pcm(path: Path, sample_rate: int) -> Pcm:
 def _read_pcm(path: Path, sample_rate: int) -> Pcm:
     """As `to_pcm(read(...))`, with half of its memory: each block is converted at once."""
     converted, low, high = [np.empty(0, np.int16)], np.inf, -np.inf
-    for block in stream(path, sample_rate):
+    for block in _stream(path, sample_rate):
         if block.size:
             low, high = min(low, float(block.min())), max(high, float(block.max()))
             converted.append(to_pcm(block))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
@@ -23,6 +22,7 @@ from musicgen_cls.engines.local import Mapped, in_threads
 from musicgen_cls.errors import SourceError, StoreError, counted
 from musicgen_cls.files import shown
 from musicgen_cls.notes.midi import SUFFIXES
+from musicgen_cls.remote.url import absolute
 from musicgen_cls.sources.base import Problem, Source, Track
 from musicgen_cls.sources.parts import as_part
 from musicgen_cls.sources.shards import Shards
@@ -294,4 +294,4 @@ def write_tables(collection: Collection) -> tuple[Path, Path]:
 def _row(record: Track | Problem) -> dict[str, Any]:
     """A row of a table; paths are absolute, and names that are not UTF-8 have escapes."""
     values = {column.name: getattr(record, column.name) for column in fields(record)}
-    return values | {"path": shown(os.path.abspath(record.path))}  # noqa: PTH100  much faster than Path.absolute
+    return values | {"path": shown(absolute(record.path))}

@@ -19,6 +19,7 @@ from musicgen_cls.notes.midi import SUFFIXES, read_midi
 from musicgen_cls.notes.pulse import LEAST_PULSE, pulse
 from musicgen_cls.notes.score import NOTE, Notes, length_seconds
 from musicgen_cls.notes.tunes import same_title, same_tune
+from musicgen_cls.remote.url import path_of
 from musicgen_cls.sources.base import Source, Track
 
 _READING = 2  # raise when the same file gives other notes, so that older stores are not used
@@ -102,7 +103,7 @@ def _read_all(keys: Sequence[Key]) -> Produced:
 
 def _read(key: Key) -> tuple[Entry, Notes]:
     """Read one file: its entry, still without an offset, and its notes (none if the file is unusable)."""
-    path, entry = Path(key[0]), Entry(*key)
+    path, entry = path_of(key[0]), Entry(*key)
     try:
         notes = read_midi(path)
         _check_music(path, notes)

@@ -40,10 +40,12 @@ from msgspec.structs import asdict, replace
 from musicgen_cls.audio.io import Pcm, read_pcm
 from musicgen_cls.collection.journal import Contents, Entry, Key, Verified, read_contents, with_wrong_hash
 from musicgen_cls.engines.local import Mapped, in_threads
-from musicgen_cls.errors import AudioError, RecordError, StoreError, UnreachableError, counted
-from musicgen_cls.files import as_path, cache_root, safe_name, writing
+from musicgen_cls.errors import AudioError, MusicClsError, RecordError, StoreError, UnreachableError, counted
+from musicgen_cls.files import as_path, cache_root, is_url, safe_name, writing
 from musicgen_cls.formats.file_state import state_of
 from musicgen_cls.formats.records import read, seal
+from musicgen_cls.remote.copies import local_copy
+from musicgen_cls.remote.url import path_of, with_sizes
 from musicgen_cls.sources.base import Source
 
 log = logging.getLogger(__name__)
@@ -210,10 +212,10 @@ def file_keys(paths: Iterable[Path]) -> list[Key]:
     """The keys of files in the journal."""
     folders: dict[str, str] = {}  # each folder is resolved once, which is much faster than once for each file
     found: list[Key] = []
-    for path in paths:
+    for path in with_sizes(paths):
         folder, name = os.path.split(path)
         if folder not in folders:
-            folders[folder] = os.path.realpath(folder)
+            folders[folder] = folder if is_url(folder) else os.path.realpath(folder)
         found.append((os.path.join(folders[folder], name), *_size_and_time(path)))  # noqa: PTH118
     return found
 
@@ -228,14 +230,15 @@ def _size_and_time(path: Path) -> tuple[int, int]:
 
 def _decode(key: Key, sample_rate: int) -> tuple[Entry, Pcm]:
     """Decode one file: its entry, still without an offset, and its samples (empty if the file is unusable)."""
-    path, entry = Path(key[0]), Entry(*key)
+    path, entry = path_of(key[0]), Entry(*key)
     try:
-        pcm = read_pcm(path, sample_rate)
+        with local_copy(path) as file:
+            pcm, artist = read_pcm(file, sample_rate), _artist_tag(file)
     except AudioError as error:
         reason = str(error).removeprefix(f"{path}: ")
         return replace(entry, error=reason, passing=isinstance(error, UnreachableError)), np.empty(0, np.int16)
     digest = hashlib.sha1(pcm.data, usedforsecurity=False).hexdigest()
-    return replace(entry, samples=len(pcm), digest=digest, artist=_artist_tag(path)), pcm
+    return replace(entry, samples=len(pcm), digest=digest, artist=artist), pcm
 
 
 def _artist_tag(path: Path) -> str | None:
@@ -268,13 +271,17 @@ def _write(produced: Produced, data: BinaryIO, journal: BinaryIO, end: int, item
     """Append items; once they are on disk, append their journal lines."""
     waiting: list[Entry] = []
     synced, at_s = end, time.monotonic()
-    for entry, items in produced:
-        data.write(items.data)
-        waiting.append(replace(entry, offset=end // item_bytes))
-        end += items.nbytes
-        if end - synced >= _SYNC_BYTES or time.monotonic() - at_s > _SYNC_S:
-            yield from _commit(waiting, data, journal)
-            synced, at_s, waiting = end, time.monotonic(), []
+    try:
+        for entry, items in produced:
+            data.write(items.data)
+            waiting.append(replace(entry, offset=end // item_bytes))
+            end += items.nbytes
+            if end - synced >= _SYNC_BYTES or time.monotonic() - at_s > _SYNC_S:
+                yield from _commit(waiting, data, journal)
+                synced, at_s, waiting = end, time.monotonic(), []
+    except MusicClsError:  # such as a server that is gone: the same command resumes behind these tracks
+        _commit(waiting, data, journal)
+        raise
     yield from _commit(waiting, data, journal)
 
 

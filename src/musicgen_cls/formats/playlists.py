@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from musicgen_cls.files import safe_name, writing
+from musicgen_cls.remote.url import absolute, path_of
 
 SUFFIX = ".m3u8"
 
@@ -39,7 +40,7 @@ def write_playlists(folder: Path, rows: Sequence[Mapping[str, Any]], genres: Seq
 
 def _entry(row: Mapping[str, Any]) -> bytes:
     """The two lines of a file. A name with a line break or other control characters is written as an address."""
-    path = Path(os.path.abspath(row["file"]))  # noqa: PTH100  keeps links, which `resolve` replaces
+    path = path_of(absolute(row["file"]))
     line = path.as_uri().encode() if _has_control(str(path)) else os.fsencode(path)
     title = "".join(" " if _has_control(character) else character for character in path.stem)
     return b"#EXTINF:%d,%s\n%s\n" % (round(row["seconds"]), os.fsencode(title), line)

@@ -3,49 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 import os
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from musicgen_cls.errors import UsageError, one_line
-from musicgen_cls.files import as_path, writing
-from musicgen_cls.shards.failures import cause, failed, is_final
-
-log = logging.getLogger(__name__)
-
-WAITS_S = (1.0, 2.0, 4.0, 8.0)
-"""Waits between the attempts, s."""
-
-PATIENCE_S = 10.0
-"""After this time, s, a list or a small object is not tried again: a dead server is noticed within a minute."""
-
-_CONNECT_S, _READ_S = 5, 15
-_AT_ONCE = 16  # small objects
-
-T = TypeVar("T")
-
-
-class Url(type(Path())):  # type: ignore[misc]  # Path has no subclasses of its own before Python 3.12
-    """A URL as a path, for messages and names: `Path` would print `s3:/bucket` for `s3://bucket`."""
-
-    def __str__(self) -> str:
-        scheme, _, rest = super().__str__().replace("\\", "/").partition(":/")
-        return f"{scheme}://{rest.lstrip('/')}"
-
-    def resolve(self, strict: bool = False) -> Url:
-        """The URL itself: it is absolute."""
-        return self
-
-
-def is_url(root: str) -> bool:
-    """Whether a text is a URL, not a folder."""
-    return "://" in root
+from musicgen_cls.files import writing
+from musicgen_cls.remote.connection import PATIENCE_S, Connection
+from musicgen_cls.remote.failures import failed
+from musicgen_cls.remote.url import AT_ONCE, Url, as_place
 
 
 class Storage(ABC):
@@ -107,9 +76,8 @@ def storage_of(root: str, option: str) -> Storage:
     Raises:
         UsageError: a URL has nothing after its scheme.
     """
-    if is_url(root) and not root.partition("://")[2].strip("/"):
-        raise UsageError(f"{option} {root}: names no place; give a URL like s3://bucket/music")
-    return Bucket(root, option) if is_url(root) else Folder(as_path(root, option))
+    place = as_place(root, option)
+    return Bucket(root, option) if isinstance(place, Url) else Folder(place)
 
 
 def digest_of(content: bytes | memoryview | Path) -> str:
@@ -167,12 +135,11 @@ class Folder(Storage):
 
 
 class Bucket(Storage):
-    """Object storage, or whatever else fsspec has for a URL. A failed operation is tried again, with growing waits."""
+    """Object storage, or whatever else fsspec has for a URL. A failed operation is tried again."""
 
     def __init__(self, url: str, option: str) -> None:
         super().__init__(url)
-        self.option = option
-        self._opened: tuple[int, Any, str] | None = None
+        self.connection = Connection(url, option)
 
     def sizes(self) -> dict[str, int]:
         """The size of each object, bytes."""
@@ -184,21 +151,21 @@ class Bucket(Storage):
                 return {}
             return {entry["name"].rpartition("/")[2]: int(entry["size"] or 0) for entry in found}
 
-        return self._patient(self.url, "cannot be read", listed, PATIENCE_S)
+        return self.connection.patient(self.url, "cannot be read", listed, PATIENCE_S)
 
     def read(self, names: Sequence[str]) -> list[bytes]:
         """The contents of objects, which are fetched at the same time."""
 
         def content(files: Any, root: str) -> list[bytes]:
-            with ThreadPoolExecutor(_AT_ONCE) as pool:  # `cat` would ask for each object twice
+            with ThreadPoolExecutor(AT_ONCE) as pool:  # `cat` would ask for each object twice
                 return list(pool.map(lambda name: files.cat_file(f"{root}/{name}"), names))
 
-        return self._patient(self.address(names[0]), "cannot be read", content, PATIENCE_S) if names else []
+        return self.connection.patient(self.address(names[0]), "cannot be read", content, PATIENCE_S) if names else []
 
     def write(self, name: str, content: bytes) -> None:
         """Put an object; object storage shows it when it is whole."""
         work: Callable[[Any, str], None] = lambda files, root: files.pipe_file(f"{root}/{name}", content)  # noqa: E731
-        self._patient(self.address(name), "cannot be written", work)
+        self.connection.patient(self.address(name), "cannot be written", work)
 
     def place(self, name: str) -> Path | None:
         """None: an object must be fetched."""
@@ -212,64 +179,4 @@ class Bucket(Storage):
             if digest_of(path) != digest:
                 raise OSError("it arrives with another checksum than it was written with")
 
-        self._patient(self.address(name), "cannot be fetched", fetched, math.inf if patient else 0.0)
-
-    def _patient(self, url: str, what: str, work: Callable[[Any, str], T], patience_s: float = math.inf) -> T:
-        """The result of an operation, which is tried again if the server fails.
-
-        Args:
-            url: what it is about, for errors.
-            what: the failure in words.
-            work: the operation, from the file system and the path of the storage in it.
-            patience_s: time after which it is not tried again, s.
-        """
-        begun = time.monotonic()
-        for wait in (*WAITS_S, None):
-            try:
-                return work(*self._files())
-            except UsageError:
-                raise
-            except Exception as error:
-                if is_final(error) or wait is None or time.monotonic() - begun >= patience_s:
-                    raise failed(url, what, error) from error
-                log.warning("%s: %s (%s); tried again in %g s", url, what, cause(error), wait)
-                time.sleep(wait)
-        raise AssertionError
-
-    def _files(self) -> tuple[Any, str]:
-        """The file system, and the path of the storage in it; a forked process needs its own."""
-        if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = (os.getpid(), *_connected(self.url, self.option))
-        return self._opened[1:]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_opened": None}
-
-
-def _connected(url: str, option: str) -> tuple[Any, str]:
-    """The file system of a URL, and the path in it.
-
-    Raises:
-        UsageError: fsspec does not know such URLs, or what it needs for them is not installed.
-    """
-    options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
-    if url.startswith(("s3://", "s3a://")):
-        # `Bucket` tries again; more attempts below it would multiply the time until a dead server is noticed.
-        once = {"retries": {"total_max_attempts": 1}, "connect_timeout": _CONNECT_S, "read_timeout": _READ_S}
-        options["config_kwargs"] = once
-    try:
-        from fsspec.core import url_to_fs
-
-        files, root = url_to_fs(url, **options)
-    except ImportError as error:
-        raise UsageError(
-            f"{option} {url}: needs a library that is not installed ({one_line(error)}); run python -m pip install "
-            "'musicgen_cls[stream]'"
-        ) from error
-    except ValueError as error:
-        raise UsageError(
-            f"{option} {url}: {one_line(error)}; give a folder, or a URL like s3://bucket/music"
-        ) from error
-    if "config_kwargs" in options:
-        files.retries = 1
-    return files, root.rstrip("/")
+        self.connection.patient(self.address(name), "cannot be fetched", fetched, math.inf if patient else 0.0)

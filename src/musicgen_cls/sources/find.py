@@ -11,7 +11,8 @@ from os.path import normpath
 from pathlib import Path
 
 from musicgen_cls.errors import UsageError
-from musicgen_cls.files import as_path, check_regular
+from musicgen_cls.files import check_regular
+from musicgen_cls.remote.url import Url, as_place
 from musicgen_cls.sources.base import AUDIO_SUFFIXES, COMMON_SUFFIXES, IMAGES, PROTECTED, Problem, protected_format
 
 
@@ -34,15 +35,8 @@ def find_files(
     """
     found: list[Path] = []
     for name in [names] if isinstance(names, str) else names:
-        path = as_path(name, option)
-        if path.is_dir():
-            matches = [file for file in files_within(path) if file.suffix.lower() in suffixes]
-        elif path.exists():
-            check_regular(path, option, sys.maxsize)  # a pipe would be waited for
-            matches = [path]
-        else:
-            matches = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file())  # noqa: PTH207
-        if not matches:
+        path = as_place(name, option)
+        if not (matches := _matches(path, option, suffixes)):
             closed = sorted({f.suffix[1:].lower() for f in files_within(path) if f.suffix.lower() in PROTECTED})
             more = f"; {', '.join(closed)} is copy-protected and cannot be decoded" if closed else ""
             what = "audio" if suffixes == AUDIO_SUFFIXES else "such files"
@@ -57,13 +51,29 @@ def find_files(
     return list(once.values())
 
 
+def _matches(path: Path, option: str, suffixes: tuple[str, ...]) -> list[Path]:
+    """The files of a name, as `find_files`."""
+    if isinstance(path, Url) and path.is_file():
+        return [path]
+    if inside := [file for file in files_within(path) if file.suffix.lower() in suffixes]:
+        return inside
+    if isinstance(path, Url):
+        return list(path.matches())
+    if path.is_dir():
+        return []
+    if path.exists():
+        check_regular(path, option, sys.maxsize)  # a pipe would be waited for
+        return [path]
+    return sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file())  # noqa: PTH207
+
+
 def skipped_files(
     names: Sequence[str] | str, option: str = "--data.files", suffixes: tuple[str, ...] = AUDIO_SUFFIXES
 ) -> list[Problem]:
     """The files in folders that `find_files` skips, each with the reason. Images are not reported."""
     found: dict[str, Problem] = {}
     for name in [names] if isinstance(names, str) else names:
-        for file in files_within(as_path(name, option)):
+        for file in files_within(as_place(name, option)):
             suffix = file.suffix.lower()
             if suffix not in suffixes and suffix not in IMAGES:
                 reason = protected_format(file) if suffix in PROTECTED else "not audio, by its suffix"
@@ -75,9 +85,13 @@ def files_within(folder: Path, linked: bool = False) -> list[Path]:
     """The files in a folder at any depth, sorted, without hidden ones; none if the path is not a folder.
 
     Args:
-        folder: the folder.
+        folder: the folder, or a `Url`.
         linked: also enter its own sub-folders that are symbolic links; links at greater depth are not entered.
     """
+    if isinstance(folder, Url):
+        depth = len(folder.parts)
+        shown = (url for url in folder.below() if not any(part.startswith(".") for part in url.parts[depth:]))
+        return list(shown)
     found, left = list[str](), [(os.fspath(folder), linked)]
     while left:
         place, links = left.pop()

@@ -7,7 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 from musicgen_cls.errors import SourceError
-from musicgen_cls.files import as_path, shown
+from musicgen_cls.files import shown
+from musicgen_cls.remote.url import as_place
 from musicgen_cls.sources.base import (
     AUDIO_SUFFIXES,
     COMMON_SUFFIXES,
@@ -27,7 +28,7 @@ class GenreFolders(Source):
     """A folder with a sub-folder for each genre, which has the genre's name.
 
     Args:
-        root: the folder.
+        root: the folder, or a URL such as `s3://bucket/music`.
     """
 
     def __init__(self, root: str) -> None:
@@ -41,7 +42,7 @@ class GenreFolders(Source):
     @property
     def location(self) -> Path:
         """The folder."""
-        return as_path(self.root, "--data.source.root")
+        return as_place(self.root, "--data.source.root")
 
     @property
     def genres(self) -> tuple[str, ...]:
@@ -57,11 +58,12 @@ class GenreFolders(Source):
         known = (*self.suffixes, *IMAGES)
         odd = [Problem(f, self._why_not(f)) for f in self._files if f.suffix.lower() not in known]
         music = (*self.suffixes, *PROTECTED)
-        loose = [f for f in sorted(self.location.iterdir()) if f.suffix.lower() in music and f.is_file()]
+        depth = len(self.location.parts)
+        loose = [f for f in self._all_files if f.suffix.lower() in music and len(f.parts) == depth + 1]
         missing = [self.location / name for name in self._artists[1]]
         return [
             *odd,
-            *(Problem(file, "not in the sub-folder of a genre") for file in loose if not file.name.startswith(".")),
+            *(Problem(file, "not in the sub-folder of a genre") for file in loose),
             *(Problem(file, "in artists.csv, but the file is missing") for file in missing),
         ]
 
@@ -69,9 +71,10 @@ class GenreFolders(Source):
     def _tracks(self) -> list[Track]:
         from musicgen_cls.formats.generations import genres_of
 
-        genres, artists, depth = genres_of(self.location), self._artists[0], len(self.location.parts)
+        audio, depth = self._audio, len(self.location.parts)
+        genres, artists = genres_of(self.location), self._artists[0]
         tracks = []
-        for file, name in self._audio.items():
+        for file, name in audio.items():
             folder, *others = file.parts[depth:]
             genre = composed(shown(genres.get("/".join([folder, *others]), folder) if genres else folder))
             tracks.append(Track(name, file, genre, artists.get(name)))
@@ -88,13 +91,19 @@ class GenreFolders(Source):
         """What the tracks are, in words."""
 
     @cached_property
-    def _files(self) -> list[Path]:
-        if not self.location.is_dir():
+    def _all_files(self) -> list[Path]:
+        found = files_within(self.location, linked=True)
+        if not found and not self.location.is_dir():
             raise SourceError(
                 f"{self.location}: no such folder; set --data.source.root to one with a sub-folder for each genre"
             )
+        return found
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        """The files in the sub-folders."""
         depth = len(self.location.parts)
-        return [file for file in files_within(self.location, linked=True) if len(file.parts) > depth + 1]
+        return [file for file in self._all_files if len(file.parts) > depth + 1]
 
     @cached_property
     def _audio(self) -> dict[Path, str]:
@@ -139,7 +148,7 @@ class Folder(GenreFolders):
     and `song.1.wav` can be parts of one track. The genre of a generated recording comes from `continuations.jsonl`.
 
     Args:
-        root: the folder.
+        root: the folder, or a URL such as `s3://bucket/music`.
     """
 
     parts_by_name = True

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from musicgen_cls.files import as_path
+from musicgen_cls.remote.url import as_place, within
 from musicgen_cls.sources.base import Side, Source, Track, TrackColumns
 from musicgen_cls.sources.lists import SIDE_NAMES
 from musicgen_cls.sources.manifest_table import read_manifest
@@ -18,14 +18,14 @@ _AT_ONCE = 10_000  # tracks
 class Manifest(Source):
     """A list of tracks: a Parquet or CSV file with the columns `path` and `genre`.
 
-    Paths are absolute, or relative to the folder of the file. The columns `id` (otherwise the path), `artist`,
-    `seconds` and `group` are optional; tracks with the same `group` are the same recording. `--data.split official`
-    divides by the optional column `split`: train (or training), validation (or valid, val, dev), test (or testing).
-    Tracks without a side are left out then. The test report names recordings and artists that are on two sides.
-    `musiccli prepare` writes such a file, `tracks.csv`.
+    Paths are absolute, relative to the folder of the file, or URLs such as `s3://bucket/song.mp3`. The columns `id`
+    (otherwise the path), `artist`, `seconds` and `group` are optional; tracks with the same `group` are the same
+    recording. `--data.split official` divides by the optional column `split`: train (or training), validation (or
+    valid, val, dev), test (or testing). Tracks without a side are left out then. The test report names recordings and
+    artists that are on two sides. `musiccli prepare` writes such a file, `tracks.csv`.
 
     Args:
-        path: the file, `.parquet` or `.csv`.
+        path: the file, `.parquet` or `.csv`, or its URL.
     """
 
     OFFICIAL_CAN_LEAK = True
@@ -62,7 +62,7 @@ class Manifest(Source):
 
     @property
     def _file(self) -> Path:
-        return as_path(self.path, "--data.source.path")
+        return as_place(self.path, "--data.source.path")
 
     @cached_property
     def _tracks(self) -> ManifestTracks:
@@ -107,7 +107,7 @@ class ManifestTracks(TrackColumns):
     def column(self, name: str) -> list[Any]:
         """The field `name` of all tracks, or the column `split`; equal names are one object."""
         if name == "path":
-            return [self._folder / text for text in self._values("path", 0, len(self))]
+            return [within(self._folder, text) for text in self._values("path", 0, len(self))]
         return self._values(name, 0, len(self))
 
     def _values(self, name: str, start: int, count: int) -> list[Any]:
@@ -125,4 +125,4 @@ class ManifestTracks(TrackColumns):
     def _tracks_from(self, start: int, count: int) -> Iterator[Track]:
         names = ("id", "path", "genre", "artist", "seconds", "group")
         for id, path, *others in zip(*(self._values(name, start, count) for name in names), strict=True):
-            yield Track(id, self._folder / path, *others)
+            yield Track(id, within(self._folder, path), *others)

@@ -10,6 +10,7 @@ import numpy as np
 
 from musicgen_cls.errors import SourceError, one_line
 from musicgen_cls.files import check_regular
+from musicgen_cls.remote.copies import local_copy
 from musicgen_cls.sources.base import SIDES
 from musicgen_cls.sources.hub_files import needed
 from musicgen_cls.sources.lists import SIDE_NAMES
@@ -44,7 +45,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     check_regular(path, OPTION, _BYTES)
     needed("pyarrow", f"{OPTION} {path}", "manifest")
     try:
-        return {name: _checked(path, name, values) for name, values in read(path)}  # one column after another
+        with local_copy(path) as file:
+            return {name: _checked(path, name, values) for name, values in read(file)}  # one column after another
     except (ValueError, OSError, NotImplementedError) as error:  # Arrow's own errors are of these types
         kind = "CSV in UTF-8" if path.suffix.lower() == ".csv" else "Parquet"
         raise SourceError(f"{path}: not readable as {kind} ({one_line(error)}); write it again") from error

@@ -16,7 +16,7 @@ class MidiFolder(GenreFolders):
     without a metronome (see `musicgen_cls.notes.pulse`).
 
     Args:
-        root: the folder.
+        root: the folder, or a URL such as `s3://bucket/scores`.
     """
 
     suffixes = SUFFIXES

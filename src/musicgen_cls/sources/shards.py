@@ -6,9 +6,10 @@ from functools import cached_property
 from pathlib import Path
 
 from musicgen_cls.errors import SourceError
-from musicgen_cls.files import as_path, shown
+from musicgen_cls.files import shown
+from musicgen_cls.remote.url import as_place
 from musicgen_cls.shards.layout import CatalogueTrack, StoreNote, read_catalogue, read_store
-from musicgen_cls.shards.storage import Storage, Url, is_url, storage_of
+from musicgen_cls.shards.storage import Storage, storage_of
 from musicgen_cls.sources.base import Problem, Side, Source, Track
 
 _OPTION = "--data.source.root"
@@ -32,7 +33,7 @@ class Shards(Source):
     @property
     def location(self) -> Path:
         """The folder or URL."""
-        return Url(self.root) if is_url(self.root) else as_path(self.root, _OPTION)
+        return as_place(self.root, _OPTION)
 
     @property
     def genres(self) -> tuple[str, ...]:

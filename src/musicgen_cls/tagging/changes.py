@@ -15,6 +15,7 @@ from musicgen_cls.audio.containers import packets_digest
 from musicgen_cls.audio.io import stream
 from musicgen_cls.errors import MusicClsError
 from musicgen_cls.files import writing
+from musicgen_cls.remote.url import Url, path_of
 from musicgen_cls.tagging.genre import TagError, read_genre, write_genre
 from musicgen_cls.tagging.undo import copy_permissions, difference, note
 
@@ -49,7 +50,7 @@ def plan(rows: Iterable[Mapping[str, Any]], threshold: float) -> Plan:
     """The changes for predictions whose probability is at or above the threshold; each file once."""
     found, seen = Plan(), set[Path]()
     for row in rows:
-        path = Path(row["file"]).resolve()
+        path = path_of(row["file"]).resolve()
         if path in seen:
             continue
         seen.add(path)
@@ -57,6 +58,8 @@ def plan(rows: Iterable[Mapping[str, Any]], threshold: float) -> Plan:
             found.unsure += 1
             continue
         try:
+            if isinstance(path, Url):
+                raise TagError(f"{path}: not a file on this machine; copy it here to tag it")
             old = read_genre(path)
             if [genre.casefold() for genre in old] == [row["genre"].casefold()]:
                 found.unchanged += 1

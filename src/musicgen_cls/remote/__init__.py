@@ -1,0 +1,1 @@
+"""Files in object storage, or wherever else fsspec reads from: connections, paths, and copies on this machine."""
