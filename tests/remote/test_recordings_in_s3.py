@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from musicgen_cls.__main__ import main
@@ -110,6 +111,21 @@ def test_shards_are_those_of_the_files(remote: str, music: Path, tmp_path: Path)
         assert main(["shards", "--source", "Folder", "--source.root", root, "--out", str(tmp_path / name)]) == 0
     here, there = ({path.name for path in (tmp_path / name).glob("*.i16")} for name in ("here", "there"))
     assert here == there  # the names are hashes of the content
+
+
+def test_embed(remote: str, music: Path, tmp_path: Path) -> None:
+    def rows(name: str, *words: str) -> dict[str, Any]:
+        path = tmp_path / f"{name}.npz"
+        assert main(["embed", *words, "--backbone", "random_yamnet", "--seconds", "1", "--out", str(path)]) == 0
+        with np.load(path) as file:
+            return dict(file)
+
+    here, there = rows("here", str(music)), rows("there", remote)
+    collection = rows("collection", "--source", "Folder", "--source.root", remote)
+    assert [path.removeprefix(remote) for path in there["paths"]] == [p.removeprefix(str(music)) for p in here["paths"]]
+    for name in ("embeddings", "genres"):
+        assert np.array_equal(here[name], there[name])
+        assert np.array_equal(there[name], collection[name])
 
 
 def test_a_server_that_is_gone_in_the_middle_stops_the_command_which_resumes(

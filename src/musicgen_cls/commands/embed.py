@@ -30,6 +30,7 @@ from musicgen_cls.models.backbones import Backbone
 from musicgen_cls.notes import midi
 from musicgen_cls.pretrained.embedder import SHORTEST_S, Embedder, rows_of
 from musicgen_cls.pretrained.load import digest_of, is_published, load
+from musicgen_cls.remote.url import Url, as_place
 from musicgen_cls.sources.base import Source, Track
 from musicgen_cls.sources.find import find_files, skipped_files
 from musicgen_cls.sources.hub_files import needed
@@ -121,7 +122,8 @@ def _tracks(files: Sequence[str], source: Source | None) -> Sequence[Track]:
     if bool(files) == (source is not None):
         raise UsageError("embed: needs either files or --source; for example musiccli embed Music")
     if source is None:
-        folders = {path for name in files if (path := as_path(name, "FILE")).is_dir()}
+        places = (as_place(name, "FILE") for name in files)
+        folders = {place for place in places if isinstance(place, Url) or place.is_dir()}
         paths = find_files(files, "FILE")
         return [Track(str(path.absolute()), path, _genre(path, folders)) for path in paths]
     if isinstance(source, Shards) or source.suffixes == midi.SUFFIXES:
