@@ -59,6 +59,15 @@ class MusicParser(LightningArgumentParser):
         with spelled(args or ()):
             return super().parse_args(args, *others, **options)
 
+    def dump(self, *config: Any, **options: Any) -> str:
+        """A config as text, without the check of every value that parsing has made."""
+        text: str = super().dump(*config, **options | {"skip_validation": True})
+        return text
+
+    def save(self, *config: Any, **options: Any) -> None:
+        """Write a config to a file, without the check of every value that parsing has made."""
+        super().save(*config, **options | {"skip_validation": True})
+
 
 def _classes() -> tuple[type, ...]:
     return (*CLASSES.values(), Trainer, ModelCheckpoint, LastingStop)
