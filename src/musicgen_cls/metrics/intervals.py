@@ -1,6 +1,7 @@
 """Confidence intervals, paired tests and the confusion matrix."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -9,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri, stdtrit
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def bootstrap_interval(
     y: ArrayLike,
     pred: ArrayLike,
     cluster: ArrayLike,
-    statistic: Callable[[Ints], float],
+    statistic: Callable[[Ints], Floats],
     seed: int = 0,
     resamples: int = 2000,
     level: float = 0.95,
@@ -160,7 +162,8 @@ def bootstrap_interval(
         y: true classes, `[n]`.
         pred: predicted classes, `[n]`.
         cluster: cluster of each prediction, `[n]`; different numbers if all predictions are independent.
-        statistic: from a confusion matrix, counts `[classes, classes]` with the true class first, to a number.
+        statistic: from confusion matrices, counts `[..., classes, classes]` with the true class first, to a number for
+            each, `[...]`.
         seed: random seed of the resampling.
         resamples: number of bootstrap samples.
         level: confidence level, between 0 and 1.
@@ -172,14 +175,25 @@ def bootstrap_interval(
     y, pred = np.asarray(y), np.asarray(pred)
     classes = int(max(y.max(), pred.max())) + 1
     clusters, place = np.unique(np.asarray(cluster), return_inverse=True)
-    m = len(clusters)
-    rng = np.random.default_rng(seed)
-    values = np.empty(resamples)
-    for i in range(resamples):
-        times = np.bincount(rng.integers(m, size=m), minlength=m)  # how often the sample has each cluster
-        values[i] = statistic(confusion_matrix(y, pred, classes, times[place]))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    m, rng, values = len(clusters), np.random.default_rng(seed), []
+    for count in parts(resamples, max(len(y), classes**2)):
+        times = resampled(rng.integers(m, size=(count, m)))
+        values.append(statistic(confusion_matrix(y, pred, classes, times[:, place])))
+    low, high = np.quantile(np.concatenate(values), [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(statistic(confusion_matrix(y, pred, classes))), float(low), float(high))
+
+
+def parts(samples: int, size: int) -> Iterator[int]:
+    """Numbers of samples to compute at once, so that they fit into the cache of a core, with `size` numbers in each."""
+    step = max(1, 30_000 // size)
+    for start in range(0, samples, step):
+        yield min(step, samples - start)
+
+
+def resampled(drawn: Ints) -> Ints:
+    """How often each sample has each row, `[samples, rows]`, from the rows that were drawn, `[samples, rows]`."""
+    count, rows = drawn.shape
+    return np.bincount((drawn + rows * np.arange(count)[:, None]).ravel(), minlength=drawn.size).reshape(count, rows)
 
 
 def stratified_bootstrap(
@@ -210,13 +224,16 @@ def stratified_bootstrap(
 
 
 def confusion_matrix(y: Ints, pred: Ints, classes: int, weights: Ints | None = None) -> Ints:
-    """Counts of each pair of a true class (row) and a predicted class (column), `[classes, classes]`.
+    """Counts of each pair of a true class (row) and a predicted class (column), `[..., classes, classes]`.
 
     Args:
         y: true classes, `[n]`.
         pred: predicted classes, `[n]`.
         classes: number of classes.
-        weights: how often each pair counts, `[n]`; once if None.
+        weights: how often each pair counts, `[..., n]`; once if None.
     """
-    counts = np.bincount(y * classes + pred, weights=weights, minlength=classes**2)
-    return counts.reshape(classes, classes).astype(np.int64)
+    weights = np.ones_like(y) if weights is None else weights
+    shape = weights.shape[:-1]
+    first = classes**2 * np.arange(math.prod(shape)).reshape(*shape, 1)
+    counts = np.bincount((first + y * classes + pred).ravel(), weights.ravel(), math.prod(shape) * classes**2)
+    return counts.reshape(*shape, classes, classes).astype(np.int64)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from musicgen_cls.metrics.intervals import Interval, student, wilson
+from musicgen_cls.metrics.intervals import Interval, parts, resampled, student, wilson
 from musicgen_cls.metrics.scores import Scores
 
 BINS, TRACKS_IN_BIN = 10, 20
@@ -88,15 +88,16 @@ def calibration_error(confidence: ArrayLike, correct: ArrayLike, seed: int = 0) 
     """
     sure, right, starts = _sorted(confidence, correct)
     n, rng = len(sure), np.random.default_rng(seed)
-    value = _error(sure - right, starts)
-    drawn, perfect = np.empty(_RESAMPLES), np.empty(_RESAMPLES)
-    for i in range(_RESAMPLES):
-        times = np.bincount(rng.integers(n, size=n), minlength=n)  # how often the sample has each track
-        drawn[i] = _error(times * (sure - right), starts)
-        perfect[i] = _error(sure - (rng.random(n) < sure), starts)
-    low, high = (2 * value - np.quantile(drawn, [0.975, 0.025])).tolist()
-    low = 0.0 if (perfect >= value).mean() > 0.025 else max(0.0, low)
-    return Interval(value, min(low, value), min(1.0, max(high, value))), float(perfect.mean())
+    value = float(_error(sure - right, starts))
+    drawn, perfect = [], []
+    for count in parts(_RESAMPLES, n):
+        rows, chance = zip(*((rng.integers(n, size=n), rng.random(n)) for _ in range(count)), strict=True)
+        drawn.append(_error(resampled(np.array(rows)) * (sure - right), starts))
+        perfect.append(_error(sure - (np.array(chance) < sure), starts))
+    low, high = (2 * value - np.quantile(np.concatenate(drawn), [0.975, 0.025])).tolist()
+    chances = np.concatenate(perfect)
+    low = 0.0 if (chances >= value).mean() > 0.025 else max(0.0, low)
+    return Interval(value, min(low, value), min(1.0, max(high, value))), float(chances.mean())
 
 
 def summarise_confidence(scores: Scores, threshold: float) -> dict[str, Any]:
@@ -131,6 +132,6 @@ def _sorted(confidence: ArrayLike, correct: ArrayLike) -> tuple[Vector, Vector, 
     return sure[order], right[order], starts
 
 
-def _error(difference: Vector, starts: NDArray[np.int64]) -> float:
-    """Mean over predictions of the absolute mean difference in their bin."""
-    return float(np.abs(np.add.reduceat(difference, starts)).sum() / len(difference))
+def _error(difference: Vector, starts: NDArray[np.int64]) -> Vector:
+    """Mean over predictions, `[..., n]`, of the absolute mean difference in their bin."""
+    return np.asarray(np.abs(np.add.reduceat(difference, starts, axis=-1)).sum(axis=-1) / difference.shape[-1])

@@ -13,14 +13,15 @@ from musicgen_cls.metrics.scores import Floats, Ints, Scores
 
 
 def _f1(confusion: Ints) -> Floats:
-    """F1 of each class, `[classes]`; 0 for a class that is neither true nor predicted."""
-    either: Ints = np.maximum(confusion.sum(axis=0) + confusion.sum(axis=1), 1)
-    return 2 * np.diag(confusion) / either
+    """F1 of each class, `[..., classes]`; 0 for a class that is neither true nor predicted."""
+    either: Ints = np.maximum(confusion.sum(axis=-2) + confusion.sum(axis=-1), 1)
+    return 2 * np.diagonal(confusion, axis1=-2, axis2=-1) / either
 
 
-def macro_f1(confusion: Ints) -> float:
-    """Mean F1 over the classes with a true example in `confusion`, `[classes, classes]`, true class first."""
-    return float(_f1(confusion)[confusion.sum(axis=1) > 0].mean())
+def macro_f1(confusion: Ints) -> Floats:
+    """Mean F1 over the classes with a true example, `[...]`, in `confusion`, `[..., classes, classes]`."""
+    present = confusion.sum(axis=-1) > 0
+    return np.asarray((_f1(confusion) * present).sum(axis=-1) / present.sum(axis=-1))
 
 
 def summarise(scores: Scores, genres: Sequence[str]) -> dict[str, Any]:
