@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import os
 import shutil
@@ -58,6 +59,13 @@ os.environ["HF_MODULES_CACHE"] = str(
     Path(__file__).parents[1] / ".pytest_cache" / f"hub-{_WORKER}"
 )  # the same for code
 os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / f"numba-{_WORKER}")
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays to the end; Python need not look for garbage in it time and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
 
 
 @pytest.fixture(scope="session", autouse=True)
