@@ -53,7 +53,10 @@ NARROW: dict[str, list[str]] = {
     "ConvLSTM": ["--model.network.filters", "4", "--model.network.hidden", "4", "--data.hop_length", "256"],
     "TemporalPooling": ["--model.network.filters", "4", "--data.hop_length", "256"],
     "LinearProbe": [],
-    "FineTuned": ["--data.windows_per_track", "1", "--data.crops_per_track", "1"],
+    "FineTuned": [
+        *("--data.windows_per_track", "1", "--data.crops_per_track", "1", "--data.batch_size", "2"),
+        *("--trainer.limit_train_batches", "1"),
+    ],
 }
 Run = Callable[..., str]
 
