@@ -307,13 +307,15 @@ def faults(folder: Path, repeats: int) -> None:
         begun = time.monotonic()
         status, line, ended_s = run(fit("mute", folder / "cache-mute"), folder)
         print(f"no answer: status {status} after {ended_s - begun:.1f} s: {line}")
-    for rate in (float("inf"), 2e6):
+    for rate in (float("inf"), 2e6, 2e5):
         proxy.start()
         proxy.bytes_per_s = rate
         begun = time.monotonic()
-        status, line, ended_s = run(fit(f"slow{rate:g}", folder / f"cache-slow{rate:g}"), folder)
+        name = f"slow{rate:g}"
+        status, line, ended_s = run(fit(name, folder / f"cache-{name}"), folder)
         proxy.stop()
-        print(f"{rate / 1e6:g} MB a second on each connection: status {status} after {ended_s - begun:.1f} s")
+        took = f"status {status} after {ended_s - begun:.1f} s"
+        print(f"{rate / 1e6:g} MB a second on each connection: {took}; as at once: {same(folder, 'whole', name)}")
 
 
 def _items(folder: Path) -> ShardItems:

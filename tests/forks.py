@@ -33,10 +33,15 @@ class Fork:
         torch.set_num_threads(1)  # the threads of the process that was copied are not in the copy
         sys.exit(function())
 
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        assert self._process.pid is not None
+        return self._process.pid
+
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal."""
-        assert self._process.pid is not None
-        os.kill(self._process.pid, number)
+        os.kill(self.pid, number)
 
     def first_line(self, timeout: float = 60) -> str:
         """The first line of the output, as soon as it is there."""

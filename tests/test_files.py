@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from musicgen_cls.errors import UsageError
-from musicgen_cls.files import CACHE_VARIABLE, _remove_leftovers, as_path, cache_root, safe_name, shortened, writing
+from musicgen_cls.files import CACHE_VARIABLE, as_path, cache_root, remove_leftovers, safe_name, shortened, writing
 
 
 def test_these_tests_have_a_cache_of_their_own(cache):
@@ -79,7 +79,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
     kept = [tmp_path / f".c.{host}-{os.getppid()}.csv", tmp_path / f".d.0123abcd-{dead.pid}.csv", tmp_path / ".e-1.csv"]
     for file in (*left, *kept):
         file.touch()
-    _remove_leftovers.cache_clear()
+    remove_leftovers.cache_clear()
     with writing(tmp_path / "other.csv") as temporary:
         temporary.touch()
     assert not any(file.exists() for file in left)

@@ -128,7 +128,7 @@ def temporary_beside(path: Path) -> Iterator[Path]:
 
     The first call for a folder removes the temporary files of killed processes there.
     """
-    _remove_leftovers(path.parent.absolute())
+    remove_leftovers(path.parent.absolute())
     suffix = path.suffix if len(path.suffix) < 16 else ""
     tail = f".{_host()}-{os.getpid()}{suffix}"
     temporary = path.with_name(f".{shortened(path.stem, NAME_BYTES - 1 - len(os.fsencode(tail)))}{tail}")
@@ -168,10 +168,14 @@ def shortened(name: str, limit: int = NAME_BYTES) -> str:
 
 
 @cache
-def _remove_leftovers(folder: Path) -> None:
-    """Remove temporary files of ended processes of this machine, and those of other machines after some hours."""
-    with suppress(OSError):  # another process may remove them too
-        for left in folder.glob(".*-*"):
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of ended processes of this machine, and those of other machines after some hours.
+
+    Args:
+        folder: an absolute path; the function does nothing for a folder that it has seen.
+    """
+    for left in folder.glob(".*-*"):
+        with suppress(OSError):  # another process may remove it too
             if found := _TEMPORARY.fullmatch(left.name):
                 old = time.time() - left.stat().st_mtime > _LEFT_S
                 if old or (found[1] == _host() and not _alive(int(found[2]))):

@@ -13,8 +13,10 @@ import soundfile
 import torch
 
 import musicgen_cls
+from forks import Fork
 from musicgen_cls.__main__ import main
 from musicgen_cls.audio.features import COLUMNS
+from musicgen_cls.files import _host
 from musicgen_cls.synth.render import render
 
 CONFIG = str(Path(musicgen_cls.__file__).parent / "configs" / "vgg.yaml")
@@ -391,9 +393,14 @@ class TestCheckpoints:
     ) -> None:
         settings = [str(a) for a in from_folder(songs, "--test_after_fit", "false")]
         assert main(settings) == 0
-        Path("lightning_logs/vgg/version_7").mkdir()
         Path("lightning_logs/vgg/version_7_old").mkdir()
+        dead = Fork(lambda: 0, Path.cwd())
+        dead.wait()
+        half = Path(f"lightning_logs/vgg/version_7/checkpoints/.best.{_host()}-{dead.pid}.ckpt")
+        half.parent.mkdir(parents=True)
+        half.touch()
         assert main([*settings, "--ckpt_path", "last"]) == 0
+        assert not half.exists()
         assert "version_0/checkpoints/last.ckpt" in capsys.readouterr().out
         said = fails(*settings, "--ckpt_path", "last", "--trainer.logger.version", "7")
         assert "version_7" in said

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from musicgen_cls.checkpoints import Checkpoint, read_checkpoint
 from musicgen_cls.errors import CheckpointError, UsageError
-from musicgen_cls.files import as_path, check_writable
+from musicgen_cls.files import as_path, check_writable, remove_leftovers
 
 LAST = "last"
 """Name of the checkpoint after every epoch."""
@@ -76,7 +76,11 @@ def saved_last(trainer: Any) -> Path | None:
 
 
 def check_folders(config: Any) -> None:
-    """Raise `UsageError` for an invalid folder of runs or checkpoints; expand `~` in the config."""
+    """Expand `~` in the folders of runs and checkpoints, and remove what killed processes left half-written there.
+
+    Raises:
+        UsageError: a folder is invalid, or cannot be written.
+    """
     if config.checkpoint.dirpath:
         config.checkpoint.dirpath = str(as_path(config.checkpoint.dirpath, "--checkpoint.dirpath"))
     if config.trainer.default_root_dir:
@@ -88,6 +92,8 @@ def check_folders(config: Any) -> None:
         arguments.save_dir = str(as_path(arguments.save_dir, option))
         place = as_path(str(Path(arguments.save_dir) / (arguments.get("name") or "")), f"{option} and .name")
         check_writable(next(folder for folder in (place, *place.parents) if folder.exists()), option)
+        for folder in place.glob("*/checkpoints"):  # a run killed in its first epoch is not resumed
+            remove_leftovers(folder.absolute())
 
 
 def resume_last(config: Any, trust: Collection[str] = ()) -> Checkpoint:
