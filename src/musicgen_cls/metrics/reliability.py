@@ -89,15 +89,15 @@ def calibration_error(confidence: ArrayLike, correct: ArrayLike, seed: int = 0) 
     sure, right, starts = _sorted(confidence, correct)
     n, rng = len(sure), np.random.default_rng(seed)
     value = float(_error(sure - right, starts))
-    drawn, perfect = [], []
+    of_resamples, of_perfect = [], []
     for count in parts(_RESAMPLES, n):
-        rows, chance = zip(*((rng.integers(n, size=n), rng.random(n)) for _ in range(count)), strict=True)
-        drawn.append(_error(resampled(np.array(rows)) * (sure - right), starts))
-        perfect.append(_error(sure - (np.array(chance) < sure), starts))
-    low, high = (2 * value - np.quantile(np.concatenate(drawn), [0.975, 0.025])).tolist()
-    chances = np.concatenate(perfect)
-    low = 0.0 if (chances >= value).mean() > 0.025 else max(0.0, low)
-    return Interval(value, min(low, value), min(1.0, max(high, value))), float(chances.mean())
+        rows, numbers = zip(*((rng.integers(n, size=n), rng.random(n)) for _ in range(count)), strict=True)
+        of_resamples.append(_error(resampled(np.array(rows)) * (sure - right), starts))
+        of_perfect.append(_error(sure - (np.array(numbers) < sure), starts))
+    low, high = (2 * value - np.quantile(np.concatenate(of_resamples), [0.975, 0.025])).tolist()
+    perfect = np.concatenate(of_perfect)
+    low = 0.0 if (perfect >= value).mean() > 0.025 else max(0.0, low)
+    return Interval(value, min(low, value), min(1.0, max(high, value))), float(perfect.mean())
 
 
 def summarise_confidence(scores: Scores, threshold: float) -> dict[str, Any]:
