@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache, partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.datamodules.spectrograms import Spectrograms
 from musicgen_cls.errors import CheckpointError, RecordError, UsageError
 from musicgen_cls.metrics.calibration import Fit
+from musicgen_cls.models.backbones import yamnet
 from musicgen_cls.models.classifiers.cnn import CNN
 from musicgen_cls.models.classifiers.cnn5 import CNN5
 from musicgen_cls.models.classifiers.conv_lstm import ConvLSTM
@@ -92,7 +95,7 @@ def make(music: Path, tmp_path_factory: pytest.TempPathFactory) -> Maker:
             data = MelSlices(
                 Folder(str(music)), windows_per_track=2, fractions=(0.5, 0.25, 0.25), batch_size=5, **settings
             )
-            trained(data, network, path)
+            write_report(trained(data, network, path))
         return path
 
     return made
@@ -109,12 +112,24 @@ def one_registry() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def onnx_of(make: Maker) -> Maker:
-    """Exports the checkpoint of a network by its name, once."""
+def outputs() -> dict[Path, tuple[str, str]]:
+    """What the command printed, and its errors, for each file."""
+    return {}
 
-    def made(name: str) -> Path:
-        place = make(name).with_suffix(".onnx")
-        return place if place.exists() else exporting.export(str(make(name)))
+
+@pytest.fixture(scope="module")
+def exported(make: Maker, outputs: dict[Path, tuple[str, str]]) -> Maker:
+    """Exports the checkpoint of a network by its name, with a report beside it, once to each format."""
+
+    def made(name: str, suffix: str = ".onnx") -> Path:
+        checkpoint = make(name)
+        place = checkpoint.parent / suffix[1:] / f"model{suffix}"
+        if not place.exists():
+            format = next(format for format, its in exporting.SUFFIXES.items() if its == suffix)
+            with redirect_stdout(StringIO()) as printed, redirect_stderr(StringIO()) as errors:
+                assert main(["export", str(checkpoint), "--format", format, "--out", str(place)]) == 0
+            outputs[place] = printed.getvalue(), errors.getvalue()
+        return place
 
     return made
 
@@ -141,8 +156,8 @@ def probabilities(recognise: GenreRecogniser, windows: np.ndarray) -> np.ndarray
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_onnx_equals_the_checkpoint(make: Maker, onnx_of: Maker, music: Path, name: str) -> None:
-    session, recognise = onnxruntime.InferenceSession(onnx_of(name)), GenreRecogniser(make(name))
+def test_onnx_equals_the_checkpoint(make: Maker, exported: Maker, music: Path, name: str) -> None:
+    session, recognise = onnxruntime.InferenceSession(exported(name)), GenreRecogniser(make(name))
     length = recognise.data.window_samples
     song = read(music / "metal" / "1.flac", RATE)
     windows = np.concatenate([odd_windows(length), [song[i : i + length] for i in range(0, 3 * length, length)]])
@@ -158,11 +173,10 @@ def test_onnx_equals_the_checkpoint(make: Maker, onnx_of: Maker, music: Path, na
 
 
 @pytest.mark.parametrize("name", ["VGG", "GRU", "ConvLSTM"])
-def test_torch_export_equals_the_checkpoint(make: Maker, tmp_path: Path, name: str) -> None:
-    checkpoint, place = make(name), tmp_path / "model.pt2"
-    exporting.export(str(checkpoint), "torch_export", str(place))
+def test_torch_export_equals_the_checkpoint(make: Maker, exported: Maker, name: str) -> None:
     extra = {"metadata.json": ""}
-    model, recognise = torch.export.load(place, extra_files=extra).module(), GenreRecogniser(checkpoint)
+    model = torch.export.load(exported(name, ".pt2"), extra_files=extra).module()
+    recognise = GenreRecogniser(make(name))
     assert json.loads(extra["metadata.json"])["labels"] == recognise.genres
     windows = odd_windows(recognise.data.window_samples)
     want = probabilities(recognise, windows)
@@ -191,19 +205,20 @@ def run_the_card(card: Path, folder: Path, *forbidden: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("seconds", [0.5, 2.9])
-def test_the_cards_example_runs_without_torch(make: Maker, onnx_of: Maker, tmp_path: Path, seconds: float) -> None:
+def test_the_cards_example_runs_without_torch(make: Maker, exported: Maker, tmp_path: Path, seconds: float) -> None:
     soundfile.write(tmp_path / "song.wav", render("blues", 1, seconds=seconds), RATE)
-    place = shutil.copy(onnx_of("CNN"), tmp_path)
-    said = run_the_card(exporting.card_of(onnx_of("CNN")), tmp_path, "torch", "lightning", "musicgen_cls")
-    assert Path(place).name == "best.onnx"
+    place = shutil.copy(exported("CNN"), tmp_path)
+    said = run_the_card(exporting.card_of(exported("CNN")), tmp_path, "torch", "lightning", "musicgen_cls")
+    assert Path(place).name == "model.onnx"
     assert_says(said, make("CNN"), tmp_path / "song.wav")
 
 
-def test_the_cards_example_runs_on_torch_alone(vgg: Path, tmp_path: Path) -> None:
+def test_the_cards_example_runs_on_torch_alone(make: Maker, exported: Maker, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "song.wav", render("blues", 1, seconds=2.9), RATE)
-    place = exporting.export(str(vgg), "torch_export")
+    place = exported("VGG", ".pt2")
+    shutil.copy(place, tmp_path)
     said = run_the_card(exporting.card_of(place), tmp_path, "onnxruntime", "lightning", "musicgen_cls")
-    assert_says(said, vgg, tmp_path / "song.wav")
+    assert_says(said, make("VGG"), tmp_path / "song.wav")
 
 
 def assert_says(said: dict[str, float], checkpoint: Path, song: Path) -> None:
@@ -212,11 +227,9 @@ def assert_says(said: dict[str, float], checkpoint: Path, song: Path) -> None:
     assert said == pytest.approx(want, abs=6e-4)  # printed with three digits
 
 
-def test_the_facts_in_the_file(vgg: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_report(vgg)
-    place = tmp_path / "out" / "model.onnx"
-    assert main(["export", str(vgg), "--out", str(place)]) == 0
-    printed, errors = capsys.readouterr()
+def test_the_facts_in_the_file(make: Maker, exported: Maker, outputs: dict[Path, tuple[str, str]]) -> None:
+    place = exported("VGG")
+    printed, errors = outputs[place]
     assert [line.split(":")[0] for line in printed.splitlines()] == ["Exported", "Checked", "Card"]
     assert errors == "", "exporters are kept quiet"
     assert sorted(file.name for file in place.parent.iterdir()) == ["model.onnx", "model.onnx.md"]
@@ -242,13 +255,13 @@ def test_the_facts_in_the_file(vgg: Path, tmp_path: Path, capsys: pytest.Capture
     assert report["track_accuracy"] == {"value": 0.5, "low": 0.25, "high": 0.75}
     assert (report["tracks"], report["split"], report["leaks"]) == (4, "track", False)
     assert "Apache-2.0" in about["licence"]
-    for text in (str(Path(musicgen_cls.__file__).parent), str(tmp_path)):
+    for text in (str(Path(musicgen_cls.__file__).parent), str(make("VGG").parent)):
         assert text.encode() not in place.read_bytes(), "paths of this machine"
 
 
-def test_torch_file_holds_no_paths_and_no_examples(vgg: Path) -> None:
-    place = exporting.export(str(vgg), "torch_export")
-    for text in (str(Path(musicgen_cls.__file__).parent), str(vgg.parent)):
+def test_torch_file_holds_no_paths_and_no_examples(make: Maker, exported: Maker) -> None:
+    place = exported("VGG", ".pt2")
+    for text in (str(Path(musicgen_cls.__file__).parent), str(make("VGG").parent)):
         assert text.encode() not in place.read_bytes(), "paths of this machine"
     assert torch.export.load(place).example_inputs is None
 
@@ -371,10 +384,17 @@ def test_spectrograms(tmp_path: Path) -> None:
     assert list(said.values()) == pytest.approx(want, abs=6e-4)
 
 
-@pytest.mark.usefixtures("invented")
+@pytest.fixture
+def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A YAMNet of two layers, one of each stride, instead of thirteen: the exporters take their time for each layer."""
+    monkeypatch.setattr(yamnet, "WIDTHS", (64, 1024))
+    monkeypatch.setattr(yamnet, "STRIDES", (1, 2))
+
+
+@pytest.mark.usefixtures("shallow", "invented")
 @pytest.mark.parametrize("part", ["embeddings", "tags", "fine_tuned"])
 def test_pretrained_networks_are_in_the_file(part: str, music: Path, tmp_path: Path) -> None:
-    settings = {"fractions": (0.5, 0.25, 0.25), "seconds": 1.0, "batch_size": 5}
+    settings = {"fractions": (0.5, 0.25, 0.25), "seconds": 1.0, "batch_size": 2}
     name = "msd_musicnn" if part == "fine_tuned" else "yamnet"  # YAMNet is exported three times as fast
     if part == "fine_tuned":
         data = WaveformSlices(Folder(str(music)), windows_per_track=1, **settings)
@@ -462,7 +482,12 @@ class TestRefused:
     ) -> None:
         vgg.with_suffix(".pt2").write_text("mine")
         load = exporting._RUNNERS["torch_export"]
-        monkeypatch.setitem(exporting._RUNNERS, "torch_export", lambda path: lambda x: load(path)(x) + 2e-4)
+
+        def inexact(path: Path) -> exporting.Runner:
+            run = load(path)
+            return lambda x: run(x) + 2e-4
+
+        monkeypatch.setitem(exporting._RUNNERS, "torch_export", inexact)
         said = self.fails(capsys, vgg, "--format", "torch_export", "--overwrite", "true")
         assert "not exported: a probability differs from the checkpoint's by 2.0e-04, but 0.0001 is the limit" in said
         assert vgg.with_suffix(".pt2").read_text() == "mine"
@@ -503,13 +528,14 @@ class TestRefused:
         assert "## Limits" in vgg.with_name("best.pt2.md").read_text()
 
 
-def test_on_real_music(shared_data: Path, make: Maker, onnx_of: Maker) -> None:
+def test_on_real_music(shared_data: Path, make: Maker, exported: Maker) -> None:
     songs = sorted((shared_data / "gtzan_clips").glob("*/*.flac"))[::12]
     songs += sorted((shared_data / "mp3").glob("*/*.mp3"))[:2]
     assert len(songs) > 20
+    waveforms = [read(song, RATE)[:RATE] for song in songs]
     for name in NETWORKS:
         recognise = GenreRecogniser(make(name))
-        session, length = onnxruntime.InferenceSession(onnx_of(name)), recognise.data.window_samples
-        windows = np.stack([read(song, RATE)[:length] for song in songs])
+        session, length = onnxruntime.InferenceSession(exported(name)), recognise.data.window_samples
+        windows = np.stack([waveform[:length] for waveform in waveforms])
         got, want = session.run(None, {"waveform": windows})[0], probabilities(recognise, windows)
         np.testing.assert_allclose(got, want, atol=exporting.TOLERANCE)

@@ -63,12 +63,13 @@ def export(checkpoint: str, format: Format = "onnx", out: str | None = None, ove
     task, data = load_classifier(trained, torch.device("cpu"))
     whole = Exported(data, task).eval()
     items = whole.input.trials()
+    want = wanted(task, data, items, path)
     about = facts(trained, task, data, whole.input.facts)
     with writing(place) as temporary:
         with _quiet(), _one_recurrent_step(), _errors_of(path, type(task.network).__name__):
             _WRITERS[format](whole, whole.input.from_items(items[:2]), about, temporary)
             run = _RUNNERS[format](temporary)
-        difference = check_equal(run, whole, items, task, data, path)
+        difference = check_equal(run, whole.input.from_items(items), want, path)
         with writing(card_of(place)) as card_file:
             card_file.write_text(card(about, whole.input.name, place, difference), encoding="utf-8")
     print(f"Exported:    {place} ({place.stat().st_size / 1e6:.1f} MB)")
@@ -96,23 +97,36 @@ def check_place(place: Path, format: Format, overwrite: bool) -> None:
     check_writable(place.parent, "--out FILE")
 
 
-def check_equal(
-    run: Runner, whole: Exported, items: Tensor, task: GenreClassifier, data: GenreDataModule, path: Path
-) -> float:
-    """The largest difference of a probability from the checkpoint's, for windows in one batch and one by one.
+def wanted(task: GenreClassifier, data: GenreDataModule, items: Tensor, path: Path) -> Tensor:
+    """The checkpoint's probabilities `[windows, genres]`.
 
     Raises:
-        CheckpointError: the difference exceeds `TOLERANCE`.
+        CheckpointError: they are not finite.
     """
-    given = whole.input.from_items(items)
     with torch.inference_mode():
         want = task.probabilities(data.network_input(items))
-        alone = torch.cat([run(row[None]) for row in given])
-        difference = float(torch.stack([run(given) - want, alone - want]).abs().max())
     if not want.isfinite().all():
         raise CheckpointError(
             f"{path}: the probabilities are not finite, since training diverged; use another checkpoint"
         )
+    return want
+
+
+def check_equal(run: Runner, given: Tensor, want: Tensor, path: Path) -> float:
+    """The largest difference of a probability from the checkpoint's, for windows in one batch and one by one.
+
+    Args:
+        run: the file.
+        given: its input, `[windows, ...]`.
+        want: the checkpoint's probabilities, `[windows, genres]`.
+        path: the checkpoint.
+
+    Raises:
+        CheckpointError: the difference exceeds `TOLERANCE`.
+    """
+    with torch.inference_mode():
+        alone = torch.cat([run(row[None]) for row in given])
+        difference = float(torch.stack([run(given) - want, alone - want]).abs().max())
     if not difference <= TOLERANCE:
         raise CheckpointError(
             f"{path}: not exported: a probability differs from the checkpoint's by {difference:.1e}, but {TOLERANCE:g} "
