@@ -157,7 +157,7 @@ def put_into_cache(folder: Path, cache: Path, name: str, kind: str = "models", r
 
 
 def save_musicgen(folder: Path, sample_rate: int = 4000, channels: int = 1) -> Path:
-    """Frames of 20 samples; 4 codes of 16 values."""
+    """Frames of 80 samples; 4 codes of 16 values."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import EncodecConfig, MusicgenConfig, MusicgenForConditionalGeneration, T5Config
@@ -167,9 +167,9 @@ def save_musicgen(folder: Path, sample_rate: int = 4000, channels: int = 1) -> P
     torch.manual_seed(0)
     codes = {
         "sampling_rate": sample_rate,
-        "upsampling_ratios": [5, 4],
+        "upsampling_ratios": [10, 8],
         "codebook_size": 16,
-        "target_bandwidths": [4 * 4 * (sample_rate / 20) / 1000],
+        "target_bandwidths": [4 * 4 * (sample_rate / 80) / 1000],
     }
     audio = EncodecConfig(hidden_size=8, codebook_dim=8, num_filters=2, num_lstm_layers=1, **codes)
     text = T5Config(vocab_size=8, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from itertools import islice
@@ -22,7 +23,8 @@ from musicgen_cls.models.generators.continuation import Sampling
 from musicgen_cls.pretrained import MusicGen
 
 RATE = 4000
-QUICK = ["--model.seconds", "1.5", "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
+QUICK = ["--model.seconds", "1.5", "--model.network.step_seconds", "0.75"]
+QUICK += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
 
 
 @pytest.fixture(scope="module")
@@ -64,39 +66,46 @@ class TestStream:
         settings = {"window_seconds": 0.5, "step_seconds": 0.3, **options}
         return MusicGen(2, RATE, 1, model=str(model), texts=["jazz music", "metal music"], **settings)
 
-    def pieces(self, network: MusicGen, context: torch.Tensor, genres: list[int], **options: Any) -> list[torch.Tensor]:
+    def pieces(
+        self, network: MusicGen, context: torch.Tensor, genres: list[int], number: int = 3, **options: Any
+    ) -> list[torch.Tensor]:
         seeds = [torch.Generator().manual_seed(7 + row) for row in range(len(genres))]
-        return list(islice(network.stream(context, torch.tensor(genres), Sampling(seeds, **options)), 3))
+        return list(islice(network.stream(context, torch.tensor(genres), Sampling(seeds, **options)), number))
+
+    def piece(self, network: MusicGen, context: torch.Tensor, genre: int, **options: Any) -> torch.Tensor:
+        """The first."""
+        return self.pieces(network, context, [genre], 1, **options)[0]
 
     @pytest.mark.parametrize("samples", [0, 7, 1033, 9000])
     def test_steps_after_any_context(self, model: Path, samples: int) -> None:
         context = torch.randn(2, samples, generator=torch.Generator().manual_seed(0)) / 10
-        together = self.pieces(self.network(model), context, [0, 1])
+        network = self.network(model)
+        together = self.pieces(network, context, [0, 1])
         assert [tuple(piece.shape) for piece in together] == [(2, 1200)] * 3
         assert torch.isfinite(torch.stack(together)).all()
         assert not torch.equal(together[0][0], together[0][1])
-        alone = self.pieces(self.network(model), context[:1], [0])
+        alone = self.pieces(network, context[:1], [0])
         assert all(torch.equal(one[0], both[0]) for one, both in zip(alone, together, strict=True))
 
     def test_options_of_sampling(self, model: Path) -> None:
         network, context = self.network(model), torch.zeros(1, 0)
-        usual = self.pieces(network, context, [0])[0]
-        assert torch.equal(usual, self.pieces(network, context, [0])[0])
+        usual = self.piece(network, context, 0)
+        assert torch.equal(usual, self.piece(network, context, 0))
         for option in ({"temperature": 0.1}, {"top_p": 0.1}, {"guidance": 30.0}):
-            assert not torch.equal(usual, self.pieces(network, context, [0], **option)[0]), option
+            assert not torch.equal(usual, self.piece(network, context, 0, **option)), option
 
     def test_genre_is_heard_with_guidance(self, model: Path) -> None:
         network, context = self.network(model), torch.zeros(1, 0)
-        one, other = (self.pieces(network, context, [label], guidance=500.0)[0] for label in (0, 1))
+        one, other = (self.piece(network, context, label, guidance=500.0) for label in (0, 1))
         assert not torch.equal(one, other)
 
     def test_stereo_is_mixed_to_mono(self, tmp_path: Path) -> None:
         stereo = hub_models.save_musicgen(tmp_path / "stereo", RATE, channels=2)
-        assert self.pieces(self.network(stereo), torch.randn(1, 1000) / 10, [0])[0].shape == (1, 1200)
+        assert self.piece(self.network(stereo), torch.randn(1, 1000) / 10, 0).shape == (1, 1200)
 
     def test_no_checkpoint_has_its_weights(self, model: Path) -> None:
         network = self.network(model)
-        self.pieces(network, torch.zeros(1, 0), [0])
+        self.piece(network, torch.zeros(1, 0), 0)
         assert not network.state_dict()
 
     @pytest.mark.parametrize(
@@ -151,7 +160,7 @@ class TestPredict:
         sounds = [soundfile.read(Path("generated") / line["file"])[0] for line in lines()]
         assert {len(sound) for sound in sounds} == {1.5 * RATE}
         assert len({sound.tobytes() for sound in sounds}) == 4
-        status, _, err = call("predict", *named, *QUICK, "--genre", "metal", "--out", "one")
+        status, _, err = call("predict", *named, *QUICK, "--genre", "metal", "--takes", "1", "--out", "one")
         assert status == 0, err
         assert {line["genre"] for line in lines("one")} == {"metal"}
 
@@ -190,8 +199,8 @@ class TestRefused:
         assert "has no config.json" in fails(f"musicgen:{tmp_path}")
         assert "not a name of the hub" in fails("musicgen:small")
 
-    def test_damaged_and_missing_weights(self, fails: Any, tmp_path: Path) -> None:
-        folder = hub_models.save_musicgen(tmp_path / "model", RATE)
+    def test_damaged_and_missing_weights(self, fails: Any, model: Path, tmp_path: Path) -> None:
+        folder = shutil.copytree(model, tmp_path / "model")
         (folder / "model.safetensors").write_bytes(b"damage")
         assert "cannot be loaded" in fails(f"musicgen:{folder}")
         (folder / "model.safetensors").unlink()
