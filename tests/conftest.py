@@ -61,6 +61,11 @@ os.environ["HF_MODULES_CACHE"] = str(
 os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / f"numba-{_WORKER}")
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A process more than cores: there are tests that wait for a server or a process."""
+    return 1 + (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
 def pytest_collection_finish() -> None:
     """What has been imported stays to the end; Python need not look for garbage in it time and again."""
     gc.collect()
