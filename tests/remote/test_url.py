@@ -66,6 +66,15 @@ def test_names_in_a_list(folder: str, name: str, found: str) -> None:
     assert str(within(path_of(folder), name)) == found
 
 
+def test_urls_of_files_of_this_machine(tmp_path: Path) -> None:
+    path = tmp_path / "a b.wav"
+    path.touch()
+    for found in (as_place(path.as_uri(), "--x"), within(Path("list"), path.as_uri())):
+        assert found == path
+        assert not isinstance(found, Url)
+    assert find_files([path.as_uri()]) == [path]
+
+
 def test_files_of_a_name(bucket: str) -> None:
     folder = Url(f"{bucket}/Music")
     assert [str(file) for file in files_within(folder)] == [

@@ -16,6 +16,7 @@ from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
+from urllib.request import url2pathname
 
 from musicgen_cls.errors import UsageError
 from musicgen_cls.files import as_path, is_url
@@ -24,6 +25,7 @@ from musicgen_cls.remote.connection import PATIENCE_S, Connection
 AT_ONCE = 16
 """Requests at the same time, for small objects and for sizes."""
 
+_FILE = "file://"
 _JOINED = re.compile(r"^([A-Za-z][\w+.-]+):/+")
 _TIMES = ("LastModified", "mtime", "last_modified", "updated", "created")  # names in the file systems of fsspec
 _TAGS = ("ETag", "etag")
@@ -41,12 +43,17 @@ def as_place(typed: str | os.PathLike[str], option: str) -> Path:
     Raises:
         UsageError: no file can have this name, or a URL has nothing after its scheme.
     """
-    text = os.fspath(typed)
+    text = _local(os.fspath(typed))
     if not is_url(text):
         return as_path(text, option)
     if not text.partition("://")[2].strip("/"):
         raise UsageError(f"{option} {text}: names no place; give a URL like s3://bucket/music")
     return Url(text)
+
+
+def _local(text: str) -> str:
+    """The path in a URL of a file on this machine, such as `file:///music`; any other text as it is."""
+    return url2pathname(text.removeprefix(_FILE)) if text.startswith(_FILE) else text
 
 
 def path_of(text: str) -> Path:
@@ -62,6 +69,7 @@ def absolute(path: str | os.PathLike[str]) -> str:
 
 def within(folder: Path, text: str) -> Path:
     """The path of a name in a list: a URL, an absolute path, or relative to the folder of the list."""
+    text = _local(text)
     if is_url(text) or not isinstance(folder, Url):
         return Url(text) if is_url(text) else folder / text
     return Path(text) if text.startswith("/") else folder.joined(text)
