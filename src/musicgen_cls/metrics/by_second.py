@@ -57,9 +57,19 @@ def median_error(prompts: Sequence[Floats], resamples: int = 1000) -> Floats:
     """
     rng = np.random.default_rng(0)
     count = len(prompts)
-    samples = (rng.integers(count, size=count) for _ in range(resamples))
-    medians = [np.median(np.concatenate([prompts[i] for i in sample]), axis=0) for sample in samples]
-    return np.asarray(np.std(medians, axis=0))
+    times = np.array([np.bincount(sample, minlength=count) for sample in rng.integers(count, size=(resamples, count))])
+    of = np.repeat(np.arange(count), [len(values) for values in prompts])  # the prompt of each continuation
+    medians = [_medians(second, times[:, of]) for second in np.concatenate(prompts).T]
+    return np.asarray(np.std(np.stack(medians, axis=1), axis=0))
+
+
+def _medians(values: Floats, times: npt.NDArray[np.int64]) -> Floats:
+    """The median of values `[n]` in each sample, `[samples]`; `times` says how often a sample has each value."""
+    order = np.argsort(values)
+    passed = times[:, order].cumsum(axis=1)
+    n = passed[:, -1:]
+    middle = [values[order[(passed > before).argmax(axis=1)]] for before in ((n - 1) // 2, n // 2)]
+    return np.asarray(np.mean(middle, axis=0))
 
 
 def bands(tracks: npt.ArrayLike, shares: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> Floats:

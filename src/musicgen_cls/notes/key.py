@@ -21,6 +21,9 @@ SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10, 11)}
 
 NAMES = ("C", "D♭", "D", "E♭", "E", "F", "G♭", "G", "A♭", "A", "B♭", "B")
 
+_PROFILES = np.array([np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(12)])
+_PROFILES -= _PROFILES.mean(axis=1, keepdims=True)
+
 
 def pitch_classes(notes: Notes) -> npt.NDArray[np.float64]:
     """Total duration of each pitch class, steps, `[12]`, without drums."""
@@ -35,10 +38,8 @@ def key_fits(classes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """
     if np.ptp(classes) == 0:
         return np.zeros(24)
-    profiles = np.array([np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(12)])
-    profiles -= profiles.mean(axis=1, keepdims=True)
     centred = classes - classes.mean()
-    return np.asarray(profiles @ centred / (np.linalg.norm(profiles, axis=1) * np.linalg.norm(centred)))
+    return np.asarray(_PROFILES @ centred / (np.linalg.norm(_PROFILES, axis=1) * np.linalg.norm(centred)))
 
 
 def find_key(notes: Notes) -> int:
