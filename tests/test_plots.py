@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from musicgen_cls import plots
 from musicgen_cls.metrics.intervals import student, wilson
 from musicgen_cls.plots import sound
-from musicgen_cls.plots.canvas import FAINT, INK, RIGHT, WRONG, contrast, ink_on, light_blues
+from musicgen_cls.plots.canvas import FAINT, INK, RIGHT, WRONG, contrast, ink_on, light_blues, png
 
 
 @pytest.fixture(autouse=True)
@@ -22,16 +22,22 @@ def arranged(arrange, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ConstrainedLayoutEngine, "execute", arrange)
 
 
-SIZES = pytest.mark.parametrize("k", [2, 10, 20])
+SIZES = pytest.mark.parametrize("k", [2, 20])
 
 
 def genres_of(k: int) -> list[str]:
     return [f"genre {i} $" for i in range(k)]  # an odd dollar sign, which matplotlib would read as mathematics
 
 
+def draw(fig) -> None:
+    """Draw a figure, which computes its layout, unless it is as it was drawn."""
+    if fig.stale:
+        FigureCanvasAgg(fig).draw()
+
+
 def texts(fig) -> list[Text]:
     """Everything written in a drawn figure."""
-    FigureCanvasAgg(fig).draw()
+    draw(fig)
     return [text for text in fig.findobj(Text) if text.get_text() and text.get_visible()]
 
 
@@ -40,7 +46,7 @@ def words(fig) -> list[str]:
 
 
 def assert_inside(fig) -> None:
-    FigureCanvasAgg(fig).draw()  # the layout is computed by drawing
+    draw(fig)
     for ax in fig.axes:
         box = ax.get_tightbbox()
         assert box is None or (min(box.x0, box.y0) >= -1 and box.x1 <= fig.bbox.x1 + 1 and box.y1 <= fig.bbox.y1 + 1)
@@ -152,6 +158,18 @@ def test_track_accuracy_bars(k):
     assert {*per_genre, "n = 10", "no tracks"} <= set(words(fig))
     assert [bar.get_width() for bar in fig.axes[0].patches] == [50] * (k - 1)
     assert_inside(fig)
+
+
+def test_save_draws_what_matplotlib_does_and_leaves_the_figure(tmp_path):
+    fig = plots.confusion_matrix(np.eye(2), ["a", "b"])
+    layout, dpi = fig.get_layout_engine(), fig.dpi
+    plots.save(fig, tmp_path / "ours.png", dpi=50)
+    assert (fig.get_layout_engine(), fig.dpi) == (layout, dpi)
+    other = plots.confusion_matrix(np.eye(2), ["a", "b"])
+    other.savefig(tmp_path / "theirs.png", dpi=50)
+    ours, theirs = (mpl.image.imread(tmp_path / name) for name in ("ours.png", "theirs.png"))
+    np.testing.assert_array_equal(ours, theirs)
+    assert png(fig, 50) == (tmp_path / "ours.png").read_bytes()
 
 
 def test_save_leaves_the_file_or_nothing(tmp_path, monkeypatch):

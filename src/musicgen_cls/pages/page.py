@@ -13,6 +13,7 @@ import numpy.typing as npt
 from musicgen_cls.audio.io import to_pcm
 from musicgen_cls.errors import counted
 from musicgen_cls.files import writing
+from musicgen_cls.plots.canvas import png
 
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
@@ -36,9 +37,7 @@ def embedded_png(figure: Any, dpi: int = 90) -> str:
     """A figure, or the PNG file of one, as the data URL of an image."""
     if isinstance(figure, Path):
         return embedded_image(figure.read_bytes())
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return embedded_image(buffer.getvalue())
+    return embedded_image(png(figure, dpi))
 
 
 def embedded_image(png: bytes) -> str:

@@ -1,7 +1,8 @@
 """Functions for all figures: colours, an empty figure, names along an axis, writing to a file."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -41,9 +42,39 @@ def save(fig: "Figure", path: str | Path, dpi: int = 120, tight: bool = False) -
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with writing(path) as half, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands for a letter that the font lacks
+    with writing(path) as half, _arranged(fig, dpi):
         fig.savefig(half, dpi=dpi, bbox_inches="tight" if tight else None)
+
+
+def png(fig: "Figure", dpi: int) -> bytes:
+    """A figure as the content of a PNG file.
+
+    Args:
+        fig: the figure.
+        dpi: dots per inch.
+
+    """
+    buffer = BytesIO()
+    with _arranged(fig, dpi):
+        fig.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+@contextmanager
+def _arranged(fig: "Figure", dpi: int) -> Iterator[None]:
+    """The parts of a figure are in their places, and its layout is off: `savefig` draws twice if it is on."""
+    before, layout = fig.dpi, fig.get_layout_engine()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands for a letter that the font lacks
+        if layout is not None and fig.axes:
+            fig.dpi = dpi
+            layout.execute(fig)
+            fig.set_layout_engine(None)
+        try:
+            yield
+        finally:
+            fig.dpi = before
+            fig.set_layout_engine(layout)
 
 
 def empty_figure(width: float, height: float) -> "Figure":
