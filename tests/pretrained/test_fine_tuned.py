@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -64,11 +65,33 @@ def task(backbone: object, **options: Any) -> GenreClassifier:
 BEST = Path("lightning_logs/musicnn_finetune/version_0/checkpoints/best.ckpt")
 
 
+@pytest.fixture(scope="module")
+def trained(songs, hubert, tmp_path_factory):
+    """The folder of a training of the hub's model. Read only."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["musiccli"])
+        assert fit(songs, hubert) == 0
+    return folder
+
+
+@pytest.fixture
+def trained_home(trained, home):
+    """The working folder, with a copy of that training."""
+    return shutil.copytree(trained, home, dirs_exist_ok=True)
+
+
+@pytest.fixture
+def without_model(hubert):
+    """The hub's model is gone during a test."""
+    gone = hubert.rename(hubert.with_name("gone"))
+    yield
+    gone.rename(hubert)
+
+
 class TestCheckpoint:
-    def test_it_needs_nothing_else(self, songs, home, monkeypatch, capsys):
-        model = hub_models.save_hubert(home / "model")
-        assert fit(songs, model) == 0
-        (home / "model").rename(home / "gone")
+    def test_it_needs_nothing_else(self, songs, trained_home, without_model):
         recognise = musicgen_cls.load(BEST)
         probabilities = recognise(np.random.default_rng(0).normal(0, 0.1, 32000).astype(np.float32))
         assert sum(probabilities.values()) == pytest.approx(1, abs=1e-4)
@@ -81,17 +104,18 @@ class TestCheckpoint:
         assert reports[0]["confusion"] == reports[1]["confusion"]
 
     def test_published_weights_are_not_read_again(self, songs, home, invented, monkeypatch):
-        assert fit(songs, "yamnet") == 0
+        few = ["--data.windows_per_track", "1", "--data.crops_per_track", "1", "--test_after_fit", "false"]
+        assert fit(songs, "yamnet", *few) == 0
         monkeypatch.setattr(sys.modules["musicgen_cls.pretrained.load"], "fetch", lambda name: pytest.fail("fetched"))
         assert main(["test", str(BEST)]) == 0
-        assert fit(songs, "yamnet", "--ckpt_path", "last", "--trainer.max_epochs", "2") == 0
+        assert fit(songs, "yamnet", *few, "--ckpt_path", "last", "--trainer.max_epochs", "2") == 0
         assert torch.load(BEST.with_name("last.ckpt"), weights_only=True)["epoch"] == 1
 
-    def test_another_backbone_is_refused(self, songs, home, hubert, invented, capsys):
-        assert fit(songs, hubert) == 0
+    def test_another_backbone_is_refused(self, songs, trained_home, hubert, invented, capsys):
         assert fit(songs, "msd_musicnn", "--ckpt_path", "last") == 2
         assert "trained with model.network FineTuned" in capsys.readouterr().err
-        assert fit(songs, hubert, "--ckpt_path", "last", "--trainer.max_epochs", "2") == 0
+        more = ["--trainer.max_epochs", "2", "--test_after_fit", "false"]
+        assert fit(songs, hubert, "--ckpt_path", "last", *more) == 0
 
 
 class TestStart:
@@ -105,7 +129,7 @@ class TestStart:
 
     def test_all_layers_learn_and_batch_norm_does_not(self, songs, invented):
         model = task("msd_musicnn", lr=1e-3)
-        trainer().fit(model, datamodule=data(songs, seconds=1.0))
+        trainer().fit(model, datamodule=data(songs, windows_per_track=1, crops_per_track=1))
         start, found = load("msd_musicnn").state_dict(), model.network.backbone.state_dict()
         same = {name for name, value in start.items() if torch.equal(found[name], value)}
         assert all("running" in name or "num_batches" in name or name.startswith(("output", "mel")) for name in same)
@@ -236,8 +260,7 @@ class TestRefused:
         assert expected in printed
         assert "Traceback" not in printed
 
-    def test_a_checkpoint_with_a_damaged_config(self, songs, home, hubert):
-        assert fit(songs, hubert) == 0
+    def test_a_checkpoint_with_a_damaged_config(self, trained_home):
         content = torch.load(BEST, weights_only=True)
         content["hyper_parameters"]["network"]["init_args"]["config"] = '{"model": 3}'
         torch.save(content, "damaged.ckpt")
