@@ -35,19 +35,26 @@ OPTIONS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of the hub with three models. Read only."""
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("hubert", "remote"):
+        (folder / name).mkdir()
+        getattr(hub_models, f"save_{name}")(folder / name)
+    put_into_cache(folder / "hubert", folder / "hub", "org/tiny")
+    put_into_cache(folder / "remote", folder / "hub", "org/code")
+    write_card(put_into_cache(folder / "hubert", folder / "hub", "org/free_for_study"), "cc-by-nc-4.0")
+    return folder / "hub"
+
+
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to run commands in, and a cache of the hub with three models."""
+def home(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to run commands in, and a copy of that cache."""
     from huggingface_hub import constants
     from transformers import dynamic_module_utils
 
-    for name in ("hubert", "remote"):
-        (tmp_path / name).mkdir()
-        getattr(hub_models, f"save_{name}")(tmp_path / name)
-    cache = tmp_path / "hub"
-    put_into_cache(tmp_path / "hubert", cache, "org/tiny")
-    put_into_cache(tmp_path / "remote", cache, "org/code")
-    write_card(put_into_cache(tmp_path / "hubert", cache, "org/free_for_study"), "cc-by-nc-4.0")
+    cache = shutil.copytree(models, tmp_path / "hub")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
