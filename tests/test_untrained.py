@@ -148,10 +148,10 @@ class TestWithInventedWeights:
         with pytest.raises(SourceError, match=r"yamnet could not be fetched: .*; msd_musicnn could not be fetched"):
             musicgen_cls.load()
 
-    def test_beside_a_trained_head(self, music: Path, tmp_path: Path, monkeypatch, capsys):
+    def test_beside_a_trained_head(self, songs: Path, tmp_path: Path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
-        small = ["--data.fractions", "[0.5, 0.25, 0.25]", "--trainer.max_epochs", "1", "--data.batch_size", "8"]
-        data = ["--data.source", "Folder", "--data.source.root", str(music), *small]
+        small = ["--data.fractions", "[0.5, 0.25, 0.25]", "--data.split", "track"]
+        data = ["--data.source", "Folder", "--data.source.root", str(songs), *small, "--trainer.max_epochs", "1"]
         assert main(["fit", "--config", "pretrained", *data, "--trainer.enable_progress_bar", "false"]) == 0
         assert "untrained reading" in capsys.readouterr().out
         (report,) = Path("lightning_logs").rglob("report.json")
@@ -176,7 +176,7 @@ def test_the_mapping_has_tags_that_the_networks_have(published):
     assert torch.isfinite(reference).all()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def reading(published):
     for name in untrained.NETWORKS:
         published(name)
