@@ -20,7 +20,7 @@ from musicgen_cls.commands.compare.reports import find_rows
 from musicgen_cls.synth.render import render
 
 OLD = Path(__file__).parent / "versions" / "0.1"
-SMALL = ["--data.source.tracks_per_genre", "4", "--data.source.seconds", "4", "--trainer.enable_progress_bar", "false"]
+SMALL = ["--data.source.tracks_per_genre", "1", "--data.source.seconds", "3", "--trainer.enable_progress_bar", "false"]
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_it_is_tested_and_predicts_with_and_without_its_config(run):
 def test_its_training_is_resumed(run):
     config = str(run / "config.yaml")
     short = ["--trainer.max_epochs", "3", "--trainer.limit_train_batches", "1", "--test_after_fit", "false"]
-    small = [*short, "--data.source.tracks_per_genre", "8", "--trainer.enable_progress_bar", "false"]
+    small = [*short, *SMALL, "--data.source.tracks_per_genre", "4"]
     assert main(["fit", "--config", config, "--ckpt_path", "last", *small]) == 0
     last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["epoch"] == 2
