@@ -14,16 +14,16 @@ from musicgen_cls.sources.folder import Folder
 pytestmark = pytest.mark.usefixtures("invented")
 
 
-def opened(music: Path, stage: str = "fit", **options) -> Embeddings:
+def opened(songs: Path, stage: str = "fit", **options) -> Embeddings:
     options = {"backbones": "random_msd_musicnn", "fractions": (0.5, 0.25, 0.25), "split": "track"} | options
-    data = Embeddings(Folder(str(music)), **options)
+    data = Embeddings(Folder(str(songs)), **options)
     data.prepare_fit()
     data.setup(stage)
     return data
 
 
-def test_batches_are_z_scores_of_rows(music: Path):
-    data = opened(music, seconds=1.0, rows=2)
+def test_batches_are_z_scores_of_rows(songs: Path):
+    data = opened(songs, seconds=1.0, rows=2)
     batch = next(iter(data.train_dataloader()))
     assert batch["x"].shape[1:] == (2, 200)
     x = torch.cat([data.network_input(batch["x"]) for batch in data.train_dataloader()])
@@ -36,8 +36,8 @@ def test_batches_are_z_scores_of_rows(music: Path):
     assert data.blank_window().shape == (1, 2, 200)
 
 
-def test_audio_gives_what_the_store_holds(music: Path):
-    data = opened(music, seconds=1.0, rows=2)
+def test_audio_gives_what_the_store_holds(songs: Path):
+    data = opened(songs, seconds=1.0, rows=2)
     row = int(data.windows["test"].track[0])
     start = int(data.collection.offset[row])
     pcm = data.audio.items[int(data.audio.offset[row]) :][:32000]
@@ -47,14 +47,14 @@ def test_audio_gives_what_the_store_holds(music: Path):
     assert data.first_seconds(row, 1.0).shape == (16000,)
 
 
-def test_an_impossible_split_is_an_error_before_anything_is_embedded(music: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_impossible_split_is_an_error_before_anything_is_embedded(songs: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(embeddings, "embed_collection", lambda *args: pytest.fail("embedded"))
     with pytest.raises(SplitError, match="split 'official'"):
-        opened(music, split="official")
+        opened(songs, split="official")
 
 
-def test_side_by_side_and_layers(music: Path):
-    data = opened(music, backbones=["random_yamnet", "random_msd_musicnn:max_pool"], windows_per_track=1)
+def test_side_by_side_and_layers(songs: Path):
+    data = opened(songs, backbones=["random_yamnet", "random_msd_musicnn:max_pool"], windows_per_track=1)
     assert data.dim == 1024 + 753
     assert next(iter(data.val_dataloader()))["x"].shape[1:] == (1, 1777)
     assert data.columns("random_msd_musicnn:max_pool").tolist() == list(range(1024, 1777))
@@ -62,18 +62,18 @@ def test_side_by_side_and_layers(music: Path):
     assert data.pretrained[0]["trained_on"] == "nothing"
 
 
-def test_tags_are_not_standardised(music: Path):
-    data = opened(music, backbones=["yamnet"], part="tags")
+def test_tags_are_not_standardised(songs: Path):
+    data = opened(songs, backbones=["yamnet"], part="tags")
     items = next(iter(data.test_dataloader()))["x"]
     expected = load("yamnet").tags_of(items)
     assert torch.allclose(data.network_input(items), expected, atol=1e-4)
     assert data.network_input(items).shape[-1] == 521
 
 
-def test_other_weights_than_in_training_are_refused(music: Path, monkeypatch: pytest.MonkeyPatch):
+def test_other_weights_than_in_training_are_refused(songs: Path, monkeypatch: pytest.MonkeyPatch):
     from dataclasses import replace
 
-    data = opened(music, backbones=["msd_musicnn"], windows_per_track=1)
+    data = opened(songs, backbones=["msd_musicnn"], windows_per_track=1)
     state = data.state_dict()
     assert state["backbones"] == {"msd_musicnn": WEIGHTS["msd_musicnn"].digest}
     Embeddings(backbones=["msd_musicnn"], genres=["a", "b"]).load_state_dict(state)
