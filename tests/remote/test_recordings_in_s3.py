@@ -113,16 +113,18 @@ def test_shards_are_those_of_the_files(remote: str, music: Path, tmp_path: Path)
     assert here == there  # the names are hashes of the content
 
 
-def test_embed(remote: str, music: Path, tmp_path: Path) -> None:
+def test_embed(upload: Callable[[Path, str], str], songs: Path, tmp_path: Path) -> None:
+    remote = upload(songs, "s3://music/short")
+
     def rows(name: str, *words: str) -> dict[str, Any]:
         path = tmp_path / f"{name}.npz"
         assert main(["embed", *words, "--backbone", "random_yamnet", "--seconds", "1", "--out", str(path)]) == 0
         with np.load(path) as file:
             return dict(file)
 
-    here, there = rows("here", str(music)), rows("there", remote)
+    here, there = rows("here", str(songs)), rows("there", remote)
     collection = rows("collection", "--source", "Folder", "--source.root", remote)
-    assert [path.removeprefix(remote) for path in there["paths"]] == [p.removeprefix(str(music)) for p in here["paths"]]
+    assert [path.removeprefix(remote) for path in there["paths"]] == [p.removeprefix(str(songs)) for p in here["paths"]]
     for name in ("embeddings", "genres"):
         assert np.array_equal(here[name], there[name])
         assert np.array_equal(there[name], collection[name])
