@@ -316,7 +316,7 @@ def test_processes_at_once_make_one_store(root, stores, tmp_path):
     folder = Store.of(Folder(str(root)), RATE, str(stores)).folder
     folder.mkdir(parents=True)
     ready = [tmp_path / f"ready{n}" for n in range(2)]
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as pool:
         with FileLock(folder / "lock"):  # so that both find work to do, and wait
             jobs = [pool.submit(collect_in_process, str(root), str(stores), str(flag)) for flag in ready]
             while not all(flag.exists() for flag in ready) and not any(job.done() for job in jobs):
