@@ -242,7 +242,7 @@ class TestBackbone:
             patch.chdir(folder)
             patch.syspath_prepend(str(folder))
             patch.setattr(sys, "argv", ["musiccli"])
-            assert cls.fit(songs, "own_backbone.Loudness") == 0
+            assert cls.fit(songs, "own_backbone.Loudness", "--test_after_fit", "false") == 0
             yield folder
         sys.modules.pop("own_backbone", None)
 

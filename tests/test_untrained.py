@@ -23,14 +23,16 @@ from musicgen_cls.synth.render import render
 GENRES = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock", "electronic"]
 
 
-@pytest.fixture
-def clips(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two genres of two tracks, the ones of 4 s, the others of 5 s. Read only."""
+    root = tmp_path_factory.mktemp("untrained")
     for number, genre in enumerate(("jazz", "metal")):
-        (tmp_path / "clips" / genre).mkdir(parents=True)
+        (root / "clips" / genre).mkdir(parents=True)
         for n in range(2):
             sound = render(genre, n, seconds=4.0 + number, sample_rate=16000)
-            soundfile.write(tmp_path / "clips" / genre / f"{n}.wav", sound, 16000)
-    return tmp_path / "clips"
+            soundfile.write(root / "clips" / genre / f"{n}.wav", sound, 16000)
+    return root / "clips"
 
 
 @pytest.mark.usefixtures("invented")

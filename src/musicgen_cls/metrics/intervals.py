@@ -150,7 +150,7 @@ def bootstrap_interval(
     y: ArrayLike,
     pred: ArrayLike,
     cluster: ArrayLike,
-    statistic: Callable[[Ints], NDArray[np.floating[Any]]],
+    statistic: Callable[[Ints], Floats],
     seed: int = 0,
     resamples: int = 2000,
     level: float = 0.95,

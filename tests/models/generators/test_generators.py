@@ -81,7 +81,7 @@ class TestMelFlow:
         waveform, genre = music(8, 1600), torch.zeros(8, dtype=torch.long)
         optimiser = torch.optim.Adam(network.parameters(), lr=0.005)
         losses = []
-        for _ in range(100):
+        for _ in range(120):
             losses.append(float((loss := network.loss(waveform[:, :800], waveform[:, 800:], genre)).detach()))
             optimiser.zero_grad()
             loss.backward()
