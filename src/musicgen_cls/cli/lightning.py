@@ -33,7 +33,7 @@ from musicgen_cls.cli.finders import Found, settings_found, take_finders
 from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.cli.messages import NOT_WRITABLE
 from musicgen_cls.cli.patches import patched
-from musicgen_cls.cli.runs import LAST, check_folders, resume_last, saved_last, settings_of
+from musicgen_cls.cli.runs import LAST, prepare_folders, resume_last, saved_last, settings_of
 from musicgen_cls.cli.tags import check_options, use_predictions
 from musicgen_cls.cli.trainer import MusicTrainer
 from musicgen_cls.datamodules.base import GenreDataModule
@@ -161,7 +161,7 @@ class MusicCLI(LightningCLI):
         finders = take_finders(config.trainer)
         recipe = config.clone()
         if self.subcommand == "fit":
-            check_folders(config)
+            prepare_folders(config)
             if config.ckpt_path == LAST:
                 recipe.ckpt_path = None
                 self.checkpoint = resume_last(config, self.trust)

@@ -75,7 +75,7 @@ def saved_last(trainer: Any) -> Path | None:
     return next((path for folder in folders if (path := Path(folder) / f"{LAST}.ckpt").is_file()), None)
 
 
-def check_folders(config: Any) -> None:
+def prepare_folders(config: Any) -> None:
     """Expand `~` in the folders of runs and checkpoints, and remove what killed processes left half-written there.
 
     Raises:

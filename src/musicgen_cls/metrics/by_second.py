@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from musicgen_cls.audio.compiled import import_librosa
+from musicgen_cls.metrics.intervals import at_once, resampled
 
 Floats = npt.NDArray[np.float64]
 
@@ -57,10 +58,12 @@ def median_error(prompts: Sequence[Floats], resamples: int = 1000) -> Floats:
     """
     rng = np.random.default_rng(0)
     count = len(prompts)
-    times = np.array([np.bincount(sample, minlength=count) for sample in rng.integers(count, size=(resamples, count))])
     of = np.repeat(np.arange(count), [len(values) for values in prompts])  # the prompt of each continuation
-    medians = [_medians(second, times[:, of]) for second in np.concatenate(prompts).T]
-    return np.asarray(np.std(np.stack(medians, axis=1), axis=0))
+    seconds, medians = np.concatenate(prompts).T, list[Floats]()
+    for some in at_once(resamples, len(of)):
+        times = resampled(rng.integers(count, size=(some, count)))[:, of]
+        medians.append(np.stack([_medians(second, times) for second in seconds], axis=1))
+    return np.asarray(np.std(np.concatenate(medians), axis=0))
 
 
 def _medians(values: Floats, times: npt.NDArray[np.int64]) -> Floats:

@@ -177,15 +177,20 @@ def bootstrap_interval(
     classes = int(max(y.max(), pred.max())) + 1
     clusters, place = np.unique(np.asarray(cluster), return_inverse=True)
     m, rng, values = len(clusters), np.random.default_rng(seed), []
-    for count in parts(resamples, max(len(y), classes**2)):
+    for count in at_once(resamples, max(len(y), classes**2)):
         times = resampled(rng.integers(m, size=(count, m)))
         values.append(statistic(confusion_matrix(y, pred, classes, times[:, place])))
     low, high = np.quantile(np.concatenate(values), [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(statistic(confusion_matrix(y, pred, classes))), float(low), float(high))
 
 
-def parts(samples: int, size: int) -> Iterator[int]:
-    """Numbers of samples to compute at once, so that they fit into the cache of a core, with `size` numbers in each."""
+def at_once(samples: int, size: int) -> Iterator[int]:
+    """How many samples to compute at once, until there are `samples`: few enough for the cache of a core.
+
+    Args:
+        samples: number of samples in all.
+        size: numbers in a sample.
+    """
     step = max(1, 30_000 // size)
     for start in range(0, samples, step):
         yield min(step, samples - start)

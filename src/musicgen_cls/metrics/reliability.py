@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from musicgen_cls.metrics.intervals import Interval, parts, resampled, student, wilson
+from musicgen_cls.metrics.intervals import Interval, at_once, resampled, student, wilson
 from musicgen_cls.metrics.scores import Scores
 
 BINS, TRACKS_IN_BIN = 10, 20
@@ -90,7 +90,7 @@ def calibration_error(confidence: ArrayLike, correct: ArrayLike, seed: int = 0) 
     n, rng = len(sure), np.random.default_rng(seed)
     value = float(_error(sure - right, starts))
     of_resamples, of_perfect = [], []
-    for count in parts(_RESAMPLES, n):
+    for count in at_once(_RESAMPLES, n):
         rows, numbers = zip(*((rng.integers(n, size=n), rng.random(n)) for _ in range(count)), strict=True)
         of_resamples.append(_error(resampled(np.array(rows)) * (sure - right), starts))
         of_perfect.append(_error(sure - (np.array(numbers) < sure), starts))
