@@ -113,14 +113,14 @@ class Task(LightningModule, ABC):
             self._sharded = True
 
     def on_validation_start(self) -> None:
-        """Have the whole network on every process, if it is divided."""
+        """Gather the whole network on every process, if it is divided."""
         if self._sharded:
             gather(self.network, whole=True)
 
     on_test_start = on_predict_start = on_validation_start
 
     def on_validation_end(self) -> None:
-        """Have only its parts again, after the callbacks."""
+        """Keep only a part of it on each process again, after the callbacks."""
         if self._sharded:
             gather(self.network, whole=False)
 

@@ -67,7 +67,7 @@ def gather(network: nn.Module, whole: bool) -> None:
 
 
 def as_in(module: nn.Module, state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Whole weights, each divided as the parameter of the same name is; the same on every process."""
+    """Whole weights, which are the same on every process, each divided like the parameter of its name."""
     from torch.distributed.tensor import DTensor, distribute_tensor
 
     divided = {name: own for name, own in module.state_dict().items() if isinstance(own, DTensor)}
