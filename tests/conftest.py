@@ -7,6 +7,8 @@ import gc
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -55,10 +57,29 @@ RATE = 22050
 # What numba compiles lies in a folder of each worker's own, before librosa is imported: two that compile the same at
 # once would spoil it for both (numba issue 10128). It stays for the next run.
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")
-os.environ["HF_MODULES_CACHE"] = str(
-    Path(__file__).parents[1] / ".pytest_cache" / f"hub-{_WORKER}"
-)  # the same for code
-os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / f"numba-{_WORKER}")
+_KEPT = Path(__file__).parents[1] / ".pytest_cache"
+os.environ["HF_MODULES_CACHE"] = str(_KEPT / f"hub-{_WORKER}")  # the same for code
+os.environ["NUMBA_CACHE_DIR"] = str(_KEPT / f"numba-{_WORKER}")
+
+
+_COMPILE = [sys.executable, "-c", "from musicgen_cls.audio.compiled import compiled_librosa; compiled_librosa()"]
+_COMPILED = _KEPT / "numba"
+_AS_ONE = os.environ | {"NUMBA_CACHE_DIR": str(_COMPILED)}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin to compile for all workers, which takes a minute, while they start."""
+    if _WORKER == "alone" and config.getoption("numprocesses", None):
+        subprocess.Popen(_COMPILE, env=_AS_ONE)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_functions() -> None:
+    """Wait for what is compiled for all workers, and copy it."""
+    own = Path(os.environ["NUMBA_CACHE_DIR"])
+    if _WORKER != "alone" and not own.exists():
+        subprocess.run(_COMPILE, env=_AS_ONE, check=True)
+        shutil.copytree(_COMPILED, own)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
