@@ -58,14 +58,23 @@ def _run(name: str, command: Command, args: Sequence[str]) -> None:
 
                 command.load()
             dispatch.run(name, command, rest)
-        elif name != "predict" or not _predicted(rest):
+        elif not _done_without_lightning(name, rest):
             with leaving_at_once():
                 from musicgen_cls.cli.lightning import start
             start([name, *rest])
 
 
-def _predicted(args: Sequence[str]) -> bool:
-    """Predict without Lightning; False if that cannot be."""
+def _done_without_lightning(name: str, args: Sequence[str]) -> bool:
+    """Predict, or prepare what is ready; False if that cannot be."""
+    if name == "prepare":
+        with leaving_at_once():
+            from musicgen_cls.cli import ready
+        printed = ready.printed_before(args)
+        if printed is not None:
+            print(printed)
+        return printed is not None
+    if name != "predict":
+        return False
     with leaving_at_once():
         from musicgen_cls.commands.predict import predict
     return predict(args)

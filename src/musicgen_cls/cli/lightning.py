@@ -17,14 +17,9 @@ from musicgen_cls.callbacks.predictions import PredictionWriter
 from musicgen_cls.callbacks.resuming import LastingStop
 from musicgen_cls.callbacks.saving import WholeCheckpoints
 from musicgen_cls.checkpoints import Checkpoint, read_checkpoint
-from musicgen_cls.cli import configs
+from musicgen_cls.cli import configs, ready
 from musicgen_cls.cli.after import close_fit, test_beside
-from musicgen_cls.cli.arguments import (
-    MusicParser,
-    add_our_arguments,
-    asked_class,
-    flag_names,
-)
+from musicgen_cls.cli.arguments import MusicParser, add_our_arguments, asked_class, flag_names
 from musicgen_cls.cli.attached import prediction_writer, progress_bar, test_report, training_callbacks
 from musicgen_cls.cli.checks import check_agreement, check_changes, check_genres, check_network, check_seed
 from musicgen_cls.cli.chosen import checkpoint_of, made_checkpoint
@@ -59,7 +54,8 @@ class MusicCLI(LightningCLI):
 
     def __init__(self, more_callbacks: Sequence[Callback] = (), **options: Any) -> None:
         self.more_callbacks = more_callbacks
-        self.command = options["args"][0]
+        self.args: list[str] = options["args"]
+        self.command = self.args[0]
         self.began = time.time()
         try:
             with patched():
@@ -243,6 +239,11 @@ class MusicCLI(LightningCLI):
         for writer in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(writer, PredictionWriter) and self.checkpoint is not None:
                 writer.resume(self.datamodule, self.checkpoint.path)
+
+    def after_prepare(self) -> None:
+        """Keep what was printed, for the same command while nothing has changed."""
+        if (prepared := self.trainer.prepared) is not None:  # type: ignore[attr-defined]
+            ready.keep(self.args[1:], self.datamodule, *prepared)
 
     def after_predict(self) -> None:
         """Write the playlists and tags that the options ask for, once all files are predicted."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
-from musicgen_cls.collection.collection import describe_problems, write_tables
+from musicgen_cls.collection.collection import Collection, describe_problems, write_tables
 from musicgen_cls.collection.sharded import ShardItems
 from musicgen_cls.collection.store import forget_verification
 from musicgen_cls.datamodules.base import GenreDataModule
@@ -19,6 +19,9 @@ class MusicTrainer(Trainer):
 
     resumes: bool = False
     """Whether `fit` will restore a checkpoint."""
+
+    prepared: tuple[Collection, str] | None = None
+    """The collection that `prepare` opened without `verify` and on this machine, and what it printed."""
 
     def prepare(
         self,
@@ -51,27 +54,25 @@ class MusicTrainer(Trainer):
             if isinstance(audio.items, ShardItems):
                 audio.items.verify()
             print(f"Verified:    the samples of {counted(len(collection.tracks), 'track')} have the right hashes")
-        if collection.folder is None:
-            print(
-                f"{counted(collection.whole_tracks, 'track')}, not audio, so nothing to decode: {datamodule.location}"
-            )
-            print_grouped(datamodule, collection)
-            if collection.problems:
-                print(describe_problems(collection.problems))
-            return
-        tables = write_tables(collection)
+        text = described(datamodule, collection)
+        print(text)
+        if not verify and engine == "local":
+            self.prepared = collection, text
+
+
+def described(datamodule: GenreDataModule, collection: Collection) -> str:
+    """What `prepare` prints: the size of a collection, which tracks belong together, and its tables, which it writes.
+
+    The ids of all tracks that sound the same are in it.
+    """
+    tracks = counted(collection.whole_tracks, "track")
+    if collection.folder is None:
+        head, tables = f"{tracks}, not audio, so nothing to decode: {datamodule.location}", []
+    else:
         hours = float(collection.lengths.sum()) / collection.rate / 3600
-        tracks = counted(collection.whole_tracks, "track")
-        print(f"{tracks}, {hours:.2f} hours, at {collection.rate} Hz: {collection.folder}")
-        print_grouped(datamodule, collection)
-        if collection.problems:
-            print(describe_problems(collection.problems))
-        print(f"Tables:      {tables[0]}\n             {tables[1]}")
-
-
-def print_grouped(datamodule: GenreDataModule, collection: Any) -> None:
-    """Print which tracks belong together, with the reasons, and the ids of all tracks that sound the same."""
-    for line in datamodule.grouped(collection):
-        print(f"{line[:1].upper()}{line[1:]}")
-    for ids in collection.near:
-        print(f"  same sound: {', '.join(ids)}")
+        head = f"{tracks}, {hours:.2f} hours, at {collection.rate} Hz: {collection.folder}"
+        tables = ["Tables:      {}\n             {}".format(*write_tables(collection))]
+    grouped = [f"{line[:1].upper()}{line[1:]}" for line in datamodule.grouped(collection)]
+    near = [f"  same sound: {', '.join(ids)}" for ids in collection.near]
+    problems = [describe_problems(collection.problems)] if collection.problems else []
+    return "\n".join([head, *grouped, *near, *problems, *tables])
