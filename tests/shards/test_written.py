@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from msgspec import to_builtins
+from msgspec.structs import asdict
 
 from musicgen_cls.__main__ import main
 from musicgen_cls.collection.collection import collect
 from musicgen_cls.commands import shards as command
 from musicgen_cls.commands.shards import shards
 from musicgen_cls.errors import MusicClsError, SourceError, StoreError, UsageError
-from musicgen_cls.shards.layout import catalogue_name
+from musicgen_cls.shards.layout import catalogue_name, read_index, sealed_lines
 from musicgen_cls.shards.storage import Folder as Place
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.sources.midi_folder import MidiFolder
@@ -35,10 +37,11 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def add(folder: Path, n: int, samples: int = 2000) -> Path:
+def add(folder: Path, n: int, samples: int = 2000, content: int | None = None) -> Path:
     path = folder / "ab"[n % 2] / f"{n}.wav"
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.random.default_rng(n).normal(0, 0.1, samples), RATE)
+    noise = np.random.default_rng(n if content is None else content).normal(0, 0.1, samples)
+    soundfile.write(path, noise, RATE)
     return path
 
 
@@ -117,6 +120,39 @@ def test_a_changed_collection_is_written_again_where_it_changed(root: Path, tmp_
     assert after.tracks[1].id == f"a/{changed.name}"
     assert after.lengths[1] == 2400
     assert before.waveform(1).shape == (2000,)  # an open store stays as it is
+
+
+def test_a_file_that_changes_and_keeps_its_size(root: Path, tmp_path: Path, decoded: list[str]) -> None:
+    out = tmp_path / "out"
+    for part in ("1 of 2", "2 of 2"):
+        shards(Folder(str(root)), str(out), RATE, part)
+    add(root, 2, content=9)
+    copy = Path(shutil.copytree(root, tmp_path / "copy", copy_function=shutil.copyfile))  # with other times
+    shutil.copystat(root / "a/2.wav", copy / "a/2.wav")
+    decoded.clear()
+    for part in ("1 of 2", "2 of 2"):
+        shards(Folder(str(root)), str(out), RATE, part)
+    assert decoded == ["2.wav"]
+    now = collect(Folder(str(root)), RATE, cache_dir=str(tmp_path / "cache"))
+    assert collect(Shards(str(out)), RATE).digests == now.digests
+    decoded.clear()
+    shards(Folder(str(copy)), str(out), RATE, "1 of 2")  # those of part 2 are known by their sizes
+    assert decoded == ["0.wav", "4.wav", "3.wav"]
+    assert collect(Shards(str(out)), RATE).digests == now.digests
+
+
+def test_shards_without_times(root: Path, tmp_path: Path, decoded: list[str]) -> None:
+    """Indexes of before have sizes only."""
+    out = tmp_path / "out"
+    shards(Folder(str(root)), str(out), RATE)
+    (index,) = out.glob("*.index.jsonl")
+    head, tracks = read_index(index.read_bytes())
+    older = [{name: part for name, part in asdict(track).items() if name != "mtime_ns"} for track in tracks]
+    index.write_bytes(sealed_lines([to_builtins(head), *older]))
+    decoded.clear()
+    shards(Folder(str(root)), str(out), RATE)
+    assert not decoded
+    assert len(ids(out)) == 6
 
 
 def test_a_damaged_index_is_written_again(root: Path, tmp_path: Path, decoded: list[str]) -> None:

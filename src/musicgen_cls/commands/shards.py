@@ -14,7 +14,7 @@ from musicgen_cls.files import shown
 from musicgen_cls.notes.midi import SUFFIXES
 from musicgen_cls.shards.layout import SAMPLE_BYTES, CatalogueTrack, LeftOut, Shard, ShardTrack, Side
 from musicgen_cls.shards.storage import Storage, storage_of
-from musicgen_cls.shards.written import Key, Written, complete, read_written, relative, write_shard
+from musicgen_cls.shards.written import Key, complete, read_written, relative, write_shard
 from musicgen_cls.sources.base import Source, Track
 from musicgen_cls.sources.shards import Shards
 from musicgen_cls.sources.splits import PUBLISHED
@@ -65,9 +65,9 @@ def shards(
     source.prepare()
     tracks = source.tracks()
     files = file_keys(track.path for track in tracks)
-    keys = [(track.id, file[1]) for track, file in zip(tracks, files, strict=True)]
+    keys = [(track.id, size, time) for track, (_, size, time) in zip(tracks, files, strict=True)]
     own = range(number, len(tracks), parts)
-    left = [row for row in own if keys[row] not in written.tracks]
+    left = [row for row in own if not written.has(keys[row])]
     if len(left) < len(own):
         print(f"{counted(len(own) - len(left), 'track')} of {len(own)} in this part were written before")
     decoded = decode_all([files[row] for row in left], sample_rate, mapped)
@@ -77,14 +77,16 @@ def shards(
             f"{refused[0]} ({counted(len(refused), 'such file')}); make them readable, and run the command again"
         )
     written = read_written(storage, sample_rate)
-    missing = [track.id for track, key in zip(tracks, keys, strict=True) if key not in written.tracks]
-    if missing:
+    stored = [written.find(key) for key in keys]
+    found = [place for place in stored if place is not None]
+    if len(found) < len(tracks):
+        missing = [track.id for track, place in zip(tracks, stored, strict=True) if place is None]
         print(
             f"part {part} is written; {counted(len(missing), 'track')} of other parts still missing, the first: "
             f"{missing[0]}"
         )
         return
-    _complete(storage, source, tracks, keys, written, sample_rate)
+    _complete(storage, source, tracks, found, sample_rate)
 
 
 def _parsed(part: str) -> tuple[int, int]:
@@ -123,14 +125,13 @@ def _complete(
     storage: Storage,
     source: Source,
     tracks: Sequence[Track],
-    keys: Sequence[Key],
-    written: Written,
+    stored: Sequence[tuple[Shard, ShardTrack]],
     sample_rate: int,
 ) -> None:
     """Write the catalogue and `store.json`, and print what the store has."""
-    used = list(dict.fromkeys(written.tracks[key][0] for key in keys))
+    used = list(dict.fromkeys(shard for shard, _ in stored))
     place = {shard: number for number, shard in enumerate(used)}
-    catalogue = list(_catalogue(source, tracks, keys, written, place))
+    catalogue = list(_catalogue(source, tracks, stored, place))
     left_out = [track for track in catalogue if track.error is not None]
     if len(left_out) == len(catalogue):
         first = f"; the first: {tracks[0].path}: {left_out[0].error}" if left_out else ""
@@ -158,25 +159,24 @@ def _complete(
 
 
 def _catalogue(
-    source: Source, tracks: Sequence[Track], keys: Sequence[Key], written: Written, place: Mapping[Shard, int]
+    source: Source, tracks: Sequence[Track], stored: Sequence[tuple[Shard, ShardTrack]], place: Mapping[Shard, int]
 ) -> Iterator[CatalogueTrack]:
     """A line for each track."""
     notes = source.notes()
     splits = {name: found for name in PUBLISHED if (found := source.official_split(name))}
-    for track, key in zip(tracks, keys, strict=True):
-        shard, stored = written.tracks[key]
-        known = f" (known: {notes[track.id]})" if stored.error is not None and track.id in notes else ""
-        sides: dict[str, Side] = {name: own[track.id] for name, own in splits.items() if track.id in own}
+    for track, (shard, own) in zip(tracks, stored, strict=True):
+        known = f" (known: {notes[track.id]})" if own.error is not None and track.id in notes else ""
+        sides: dict[str, Side] = {name: side[track.id] for name, side in splits.items() if track.id in side}
         yield CatalogueTrack(
             id=track.id,
             path=shown(relative(track.path, source.location)),
             genre=track.genre,
             shard=place[shard],
-            offset=stored.offset,
-            samples=stored.samples,
-            digest=stored.digest,
-            artist=track.artist or stored.artist,
+            offset=own.offset,
+            samples=own.samples,
+            digest=own.digest,
+            artist=track.artist or own.artist,
             group=track.group,
-            error=None if stored.error is None else stored.error + known,
+            error=None if own.error is None else own.error + known,
             sides=sides,
         )

@@ -55,10 +55,14 @@ class ShardHead(Struct, frozen=True):
 
 
 class ShardTrack(Struct, frozen=True):
-    """A track in an index. `size` is the size of its file, bytes; `offset` and `samples` are its place in the shard."""
+    """A track in an index, at a place in a shard: `offset` and `samples`.
+
+    `size`, bytes, and `mtime_ns`, the modification time, are those of its file. Older indexes have no time.
+    """
 
     id: str
     size: Count
+    mtime_ns: int = 0
     offset: Count = 0
     samples: Count = 0
     digest: SampleDigest = ""

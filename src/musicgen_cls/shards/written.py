@@ -26,8 +26,8 @@ from musicgen_cls.shards.layout import (
 )
 from musicgen_cls.shards.storage import Storage, digest_of
 
-Key = tuple[str, int]
-"""Identifies a version of a track on any machine: its id, and the size of its file, bytes."""
+Key = tuple[str, int, int]
+"""Identifies a version of a track: its id, and the size, bytes, and modification time, ns, of its file."""
 
 _INDEX = ".index.jsonl"
 _AT_ONCE = 1000  # indexes
@@ -38,11 +38,24 @@ class Written:
     """The tracks of all finished shards, each with its shard."""
 
     tracks: dict[Key, tuple[Shard, ShardTrack]] = field(default_factory=dict)
+    newest: dict[tuple[str, int], tuple[Shard, ShardTrack]] = field(default_factory=dict)
+    """By id and size: copies of a collection on several machines can have other times."""
 
     def add(self, shard: Shard, tracks: Sequence[ShardTrack]) -> None:
         """Count a shard; a track that two writers wrote counts once."""
         for track in tracks:
-            self.tracks.setdefault((track.id, track.size), (shard, track))
+            self.tracks.setdefault((track.id, track.size, track.mtime_ns), (shard, track))
+            other = self.newest.setdefault((track.id, track.size), (shard, track))[1]
+            if track.mtime_ns > other.mtime_ns:
+                self.newest[track.id, track.size] = shard, track
+
+    def has(self, key: Key) -> bool:
+        """Whether a version of a track is written; a track without a time is known by its size."""
+        return key in self.tracks or (*key[:2], 0) in self.tracks
+
+    def find(self, key: Key) -> tuple[Shard, ShardTrack] | None:
+        """A track with its shard: this version, or else the newest one of the same size; None without one."""
+        return self.tracks.get(key) or self.newest.get(key[:2])
 
 
 def read_written(storage: Storage, sample_rate: int) -> Written:
