@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +26,31 @@ TWO = [*QUIET, "--trainer.devices", "2", "--trainer.strategy", "ddp"]
 NOTES = "lightning_logs/notes/version_0/checkpoints/best.ckpt"
 
 
-def run_as_two(commands: Sequence[Sequence[object]], folder: Path) -> None:
-    """Run command lines, one after the other, in two processes with the variables that torchrun sets."""
+def as_two(run: Callable[[], int], folder: Path) -> list[tuple[int, str, str]]:
+    """Status, output and errors of two processes with the variables of a cluster."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "NODE_RANK": "0"}
-
-    def run() -> int:
-        return max(main([str(part) for part in line]) for line in commands)
-
     both = [Fork(run, folder, **group, LOCAL_RANK=rank, RANK=rank) for rank in ("0", "1")]
-    said = [process.wait() for process in both]
+    return [process.wait() for process in both]
+
+
+def run_as_two(commands: Sequence[Sequence[object]], folder: Path) -> None:
+    """Run command lines, one after the other, in two processes."""
+    said = as_two(lambda: max(main([str(part) for part in line]) for line in commands), folder)
     assert [status for status, _, _ in said] == [0, 0], said
+
+
+def test_an_error_of_the_first_ends_the_other(tmp_path: Path) -> None:
+    """It is found before the two know each other; the second one would wait for half an hour."""
+    for name in ("a/1.wav", "b/2.wav"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("not audio")
+    source = ["--data.source", "Folder", "--data.source.root", str(tmp_path)]
+    (first, _, said), (second, _, _) = as_two(lambda: main(["fit", "--config", "gru", *source, *TWO]), tmp_path)
+    assert "none of 2 tracks can be used" in said
+    assert (first, second) == (2, 2)
 
 
 def test_divided_parameters_end_where_whole_ones_do(songs: Path, tmp_path: Path) -> None:

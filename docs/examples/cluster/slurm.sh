@@ -17,5 +17,5 @@ srun --nodes=1 --ntasks=1 musiccli prepare "${settings[@]}"
 run="lightning_logs/temporal_pooling_fma/job-$SLURM_JOB_ID"
 resume=()
 [ -f "$run/checkpoints/last.ckpt" ] && resume=(--ckpt_path "$run/checkpoints/last.ckpt")
-srun musiccli fit "${settings[@]}" --trainer.num_nodes 2 --trainer.devices 4 --trainer.strategy ddp \
+srun --kill-on-bad-exit=1 musiccli fit "${settings[@]}" --trainer.num_nodes 2 --trainer.devices 4 --trainer.strategy ddp \
     --trainer.precision bf16-mixed --data.batch_size 32 --trainer.logger.version "job-$SLURM_JOB_ID" "${resume[@]}"

@@ -28,6 +28,7 @@ from musicgen_cls.cli.finders import Found, settings_found, take_finders
 from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.cli.messages import NOT_WRITABLE
 from musicgen_cls.cli.patches import patched
+from musicgen_cls.cli.processes import in_first_process
 from musicgen_cls.cli.runs import LAST, prepare_folders, resume_last, saved_last, settings_of
 from musicgen_cls.cli.tags import check_options, use_predictions
 from musicgen_cls.cli.trainer import MusicTrainer
@@ -225,17 +226,17 @@ class MusicCLI(LightningCLI):
         """Prepare before the run has a folder and other processes, so that an error leaves nothing behind."""
         self.trainer.resumes = bool(self.config["fit"].ckpt_path)  # type: ignore[attr-defined]
         ours = isinstance(self.datamodule, GenreDataModule)
-        rank_zero_only(self.datamodule.prepare_fit if ours else self.datamodule.prepare_data)()
+        in_first_process(self.datamodule.prepare_fit if ours else self.datamodule.prepare_data)
 
     def before_test(self) -> None:
         """Prepare before other processes start, so that an error is printed once."""
-        rank_zero_only(self.datamodule.prepare_data)()
+        in_first_process(self.datamodule.prepare_data)
 
     before_validate = before_test
 
     def before_predict(self) -> None:
         """Find the files before other processes start; those that a stopped run has predicted are skipped."""
-        rank_zero_only(self.datamodule.prepare_predict)()
+        in_first_process(self.datamodule.prepare_predict)
         for writer in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(writer, PredictionWriter) and self.checkpoint is not None:
                 writer.resume(self.datamodule, self.checkpoint.path)
