@@ -7,7 +7,8 @@ step, without imports and without what comes before it, and the peak memory of t
 - list: the tracks and genres of a folder.
 - manifest: the tracks and genres of a manifest in Parquet.
 - divide: the division by artist.
-- open: the tracks of a store that is ready, as in a second `musiccli prepare`.
+- open: the tracks of a store that is ready, as in each training.
+- again: `musiccli prepare` of the same store, a second time.
 - first batch: from there to the first batch of a training: division, windows, normaliser.
 - step: 20 training steps of a small VGG.
 - report: the test report, with tables and figures; 15 % of the tracks are test tracks.
@@ -131,6 +132,21 @@ def open_store(place: Path) -> Callable[[], object]:
     return lambda: write_tables(collect(source, RATE, cache_dir=str(place / "cache")))
 
 
+def again(place: Path) -> Callable[[], object]:
+    """Prepare what is ready."""
+    from musicgen_cls.cli import ready
+    from musicgen_cls.files import CACHE_VARIABLE
+
+    os.environ[CACHE_VARIABLE] = str(place / "cache")
+    options = FRONT_END | {"source": "Folder", "source.root": place / "music", "cache_dir": place / "cache"}
+    words = ["--config", "vgg", *(f"--data.{name}={value}" for name, value in options.items())]
+    command = [sys.executable, "-m", "musicgen_cls", "prepare", *words]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if ready.printed_before(words) is None:
+        sys.exit("prepare has not kept its output")
+    return lambda: ready.printed_before(words)
+
+
 def first_batch(place: Path) -> Callable[[], object]:
     """Start a training, up to its first batch."""
     data = datamodule(place)
@@ -204,6 +220,7 @@ STEPS: dict[str, Callable[[Path], Callable[[], object]]] = {
     "manifest": list_manifest,
     "divide": divide,
     "open": open_store,
+    "again": again,
     "first batch": first_batch,
     "step": step,
     "report": report,

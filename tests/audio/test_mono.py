@@ -35,6 +35,12 @@ def test_weights_of_speakers():
     np.testing.assert_allclose(weights / weights[0], [1, 1, 2**0.5, 0, 0.5**0.5, 0.5**0.5], rtol=1e-6)
 
 
+def test_a_pair_is_averaged_to_the_bit(tmp_path):
+    path, x = tmp_path / "a.wav", np.stack([noise(4096, 1), noise(4096, 2)], axis=1)
+    soundfile.write(path, x, RATE, subtype="FLOAT")
+    np.testing.assert_array_equal(read(path, RATE), (x[:, 0] + x[:, 1]) / 2)
+
+
 @pytest.mark.parametrize(("name", "codec"), [("a.flac", "flac"), ("a.alac.m4a", "alac"), ("a.wv", "wavpack")])
 def test_surround_is_weighted_by_its_speakers(tmp_path, encode, name, codec):
     x = np.stack([noise(4096, seed) for seed in range(6)], axis=1)

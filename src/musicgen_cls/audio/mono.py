@@ -63,20 +63,19 @@ class MonoMix:
         if channels == 1:
             return samples[:, 0]
         weights = mix_weights(channels, block.speakers)
-        if not self._decided and (np.ptp(samples, axis=0) > self._silence).any():
-            self._decided, self._loudest = True, self._loudest_if_cancelled(samples, weights)
+        mixed: Waveform = samples @ weights  # ten times as fast as a mean, and the same to the bit for a pair
+        if not self._decided:
+            apart = np.ascontiguousarray(samples.T)  # reductions along frames are ten times as fast then
+            if (np.ptp(apart, axis=1) > self._silence).any():
+                self._decided, self._loudest = True, self._loudest_if_cancelled(apart, mixed, weights)
         if self._loudest is not None and self._loudest < channels:
             return samples[:, self._loudest]
-        if (weights == weights[0]).all():
-            averaged: Waveform = samples.mean(axis=1)
-            return averaged
-        mixed: Waveform = samples @ weights
         return mixed
 
-    def _loudest_if_cancelled(self, samples: Waveform, weights: Waveform) -> int | None:
-        """The number of the loudest channel if the channels cancel each other in the mix."""
-        powers = np.var(samples, axis=0, dtype=np.float64)
-        if not np.var(samples @ weights, dtype=np.float64) < _CANCELLED * float(powers @ np.square(weights)):
+    def _loudest_if_cancelled(self, apart: Waveform, mixed: Waveform, weights: Waveform) -> int | None:
+        """The number of the loudest channel if the channels, `[channels, frames]`, cancel each other in the mix."""
+        powers = np.var(apart, axis=1, dtype=np.float64)
+        if not np.var(mixed, dtype=np.float64) < _CANCELLED * float(powers @ np.square(weights)):
             return None
         loudest = int(np.argmax(powers * (weights > 0)))
         log.warning("%s: its channels cancel each other in a mix; read from channel %d", self._path, loudest + 1)
