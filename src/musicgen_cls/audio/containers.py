@@ -99,19 +99,21 @@ class Container:
             AudioError: the audio is damaged or cut short.
         """
         held: list[npt.NDArray[np.float32]] = []
+        count = 0  # of the frames in `held`
         kind: tuple[int, tuple[str, ...]] | None = None
         for frame in self._frames():
             of_frame = (frame.sample_rate, _speakers(frame.layout))
             samples = _samples(frame)
             if held and kind is not None and (of_frame != kind or samples.shape[1] != held[0].shape[1]):
                 yield Block(kind[0], np.concatenate(held), kind[1])
-                held = []
+                held, count = [], 0
             kind = of_frame
             held.append(samples)
+            count += len(samples)
             self.decoded += len(samples)
-            if sum(map(len, held)) >= size:
+            if count >= size:
                 yield Block(kind[0], np.concatenate(held), kind[1])
-                held = []
+                held, count = [], 0
         if held and kind is not None:
             yield Block(kind[0], np.concatenate(held), kind[1])
 
