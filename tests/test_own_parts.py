@@ -19,6 +19,8 @@ from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.errors import CheckpointError, MusicClsError
 from musicgen_cls.synth.render import render
 
+pytestmark = pytest.mark.usefixtures("reports_without_figures")
+
 CODE = '''
 import torch
 from torch import nn

@@ -11,6 +11,8 @@ import musicgen_cls
 from musicgen_cls.__main__ import main
 from tiny import TINY
 
+pytestmark = pytest.mark.usefixtures("reports_without_figures")
+
 CONFIG = Path(musicgen_cls.__file__).parent / "configs" / "vgg.yaml"
 
 
