@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -27,6 +27,7 @@ import yaml
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from safetensors.torch import save
 
+from musicgen_cls.callbacks import report as reports
 from musicgen_cls.callbacks.figures import TensorBoardFigures
 from musicgen_cls.collection.collection import Collection, collect
 from musicgen_cls.errors import SourceError, UsageError
@@ -129,6 +130,12 @@ def arrange() -> Iterator[Callable[..., None]]:
         yield method
 
 
+@pytest.fixture
+def reports_without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports of classifiers have no figures, which take longer than a test on few tracks."""
+    monkeypatch.setattr(reports, "_figures", lambda *args: {})
+
+
 @pytest.fixture(scope="session")
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 3 genres x 6 tracks of 4 to 6 s, in five formats and four rates, two tracks an artist. Read only."""
@@ -181,21 +188,27 @@ def published(shared_data: Path) -> Callable[[str], Backbone]:
     return found
 
 
+@lru_cache
+def _random_weights(name: str, widths: tuple[int, ...]) -> tuple[str, dict[str, torch.Tensor]]:
+    """The digest and the state of a published network with random weights; `widths` are those of YAMNet."""
+    backbone = WEIGHTS[name].build()
+    RandomBackbone(backbone)
+    return digest_of(backbone), {key: value.contiguous() for key, value in backbone.state_dict().items()}
+
+
 @pytest.fixture
 def invented(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights in a cache of the test's own take the place of the published ones, which no test downloads."""
     # Not the same folder for a YAMNet that a test has made smaller.
     monkeypatch.setenv(CACHE_VARIABLE, str(cache / f"invented-{len(yamnet.WIDTHS)}"))
     for name in ("yamnet", "msd_musicnn"):
-        backbone = WEIGHTS[name].build()
-        RandomBackbone(backbone)
-        monkeypatch.setitem(WEIGHTS, name, replace(WEIGHTS[name], digest=digest_of(backbone)))
+        digest, state = _random_weights(name, yamnet.WIDTHS)
+        monkeypatch.setitem(WEIGHTS, name, replace(WEIGHTS[name], digest=digest))
         if not cached(name).is_file():
             shipped = yaml.safe_load((DATA / "untrained.yaml").read_text(encoding="utf-8"))["genres"]
             known = dict.fromkeys([MUSIC, *(tag for own in shipped.values() for tag in own.get(name, ()))])
             tags = {TAGS: json.dumps([*known, *map(str, range(521 - len(known)))])} if name == "yamnet" else None
             cached(name).parent.mkdir(parents=True, exist_ok=True)
-            state = {key: value.contiguous() for key, value in backbone.state_dict().items()}
             with writing(cached(name)) as temporary:
                 temporary.write_bytes(save(state, tags))
 

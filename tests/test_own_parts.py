@@ -19,6 +19,8 @@ from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.errors import CheckpointError, MusicClsError
 from musicgen_cls.synth.render import render
 
+pytestmark = pytest.mark.usefixtures("reports_without_figures")
+
 CODE = '''
 import torch
 from torch import nn
@@ -122,8 +124,11 @@ def test_a_checkpoint_keeps_every_argument(best):
     assert model["init_args"]["network"]["init_args"]["backbone"]["init_args"]["size"] == 6
 
 
+QUIET = ["--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu"]
+
+
 def test_test_and_its_report(best, capsys):
-    assert main(["test", str(best), "--trust", "own_parts", "--out", "report"]) == 0
+    assert main(["test", str(best), "--trust", "own_parts", "--out", "report", *QUIET]) == 0
     printed = capsys.readouterr().out
     assert "of my_songs" in printed
     assert "weighted_f1" in printed

@@ -106,18 +106,21 @@ CLASSIFIERS = [path for path in TRAINED if path not in TABLES]
 
 @pytest.mark.parametrize("config", CLASSIFIERS, ids=lambda path: path.stem)
 @pytest.mark.usefixtures("invented")
-def test_each_config_fits_tests_predicts_and_resumes(config: Path, music: Path, run: Run) -> None:
+def test_each_config_fits_tests_predicts_and_resumes(config: Path, songs: Path, run: Run) -> None:
     network = yaml.safe_load(config.read_text())["model"]["init_args"]["network"]
     small = [*SHORT, *NARROW[network["class_path"]]] if network["class_path"] in NARROW else SMALL
+    small = [*small, "--data.windows_per_track", "1"]
     if "/" in network.get("init_args", {}).get("backbone", ""):  # of the hub
         small = [*small, "--model.network.backbone", str(save_hubert(Path("model").absolute()))]
-    settings = ["--config", config, *folder(music), *small, *QUIET]
+    settings = ["--config", config, *folder(songs), *small, *QUIET]
     printed = run("fit", *settings)
     (version,) = Path("lightning_logs").glob("*/version_0")
     best = version / "checkpoints" / "best.ckpt"
-    after_fit = report_of(version / "checkpoints" / "best-test-music-track")
+    after_fit = report_of(version / "checkpoints" / "best-test-songs-track")
     assert f"{100 * after_fit['track_accuracy']['value']:.1f} % [" in printed
     assert f"TensorBoard: tensorboard --logdir {version.parts[0]}" in printed
+    if config.stem in ("quickstart", "temporal_pooling_fma"):
+        return  # the network and the datamodule of vgg and of temporal_pooling: what follows is the same
 
     run("test", *settings, "--ckpt_path", best, "--out", "again")
     again = report_of(Path("again"))
@@ -125,13 +128,17 @@ def test_each_config_fits_tests_predicts_and_resumes(config: Path, music: Path, 
         k: v for k, v in after_fit.items() if k != "checkpoint"
     }
 
-    run("predict", "--ckpt_path", best, "--data.files", music / "jazz", *SILENT)
-    assert len(pd.read_csv("predictions/predictions.csv")) == 6
+    run("predict", "--ckpt_path", best, "--data.files", songs / "jazz", *SILENT)
+    assert len(pd.read_csv("predictions/predictions.csv")) == 4
 
     run("fit", *settings, "--trainer.max_epochs", "2", "--ckpt_path", "last", "--test_after_fit", "false")
     last = torch.load(version / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["epoch"] == 1
     assert not list(version.parent.glob("version_1"))
+    saved = yaml.safe_load((version / "config.yaml").read_text())  # it trains from the start
+    assert saved["ckpt_path"] is None
+    assert saved["trainer"]["logger"]["init_args"]["version"] is None
+    assert saved["trainer"]["max_epochs"] == 2
 
 
 @pytest.fixture(scope="session")
@@ -159,11 +166,12 @@ def test_each_config_on_tables(config: Path, leaking: bool, table: Path, run: Ru
     assert ("LEAKS" in printed) is leaking
     (best,) = Path("lightning_logs").glob("*/version_0/checkpoints/best.ckpt")
     assert run("test", "--ckpt_path", best, *QUIET).count("track accuracy") == 1
-    if "FeatureLSTM" in config.read_text() and leaking:
+    if leaking and "FeatureLSTM" in config.read_text():
         divided = ["test", "--ckpt_path", str(best), "--data.across_tracks", "false", *map(str, QUIET)]
         assert main(divided) == 2  # would test on other windows than were kept from training
-    assert "nothing to decode" in run("prepare", *settings)
-    assert main(["predict", "--ckpt_path", str(best), "--data.files", str(table)]) == 2
+    if not leaking:
+        assert "nothing to decode" in run("prepare", *settings)
+        assert main(["predict", "--ckpt_path", str(best), "--data.files", str(table)]) == 2
 
 
 def test_networks_train_on_precomputed_spectrograms(tmp_path: Path, run: Run) -> None:
@@ -223,9 +231,9 @@ def test_fit_leaves_everything_a_run_should(trained: Path) -> None:
     assert said.metric_infos[0].name.tag == "test_track_accuracy"
 
 
-def test_other_loggers_work_as_lightning_has_them(music: Path, run: Run) -> None:
+def test_other_loggers_work_as_lightning_has_them(songs: Path, run: Run) -> None:
     logger = ["--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "logs", "--trainer.logger.name", "vgg"]
-    settings = ["--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *QUIET, *logger]
+    settings = ["--config", CONFIGS / "vgg.yaml", *folder(songs), *SMALL, *QUIET, *logger]
     printed = run("fit", *settings)
     version = Path("logs") / "vgg" / "version_0"
     assert f"Checkpoint:  {Path.cwd() / version / 'checkpoints' / 'best.ckpt'}" in printed or str(version) in printed
@@ -238,8 +246,8 @@ def test_other_loggers_work_as_lightning_has_them(music: Path, run: Run) -> None
 
 
 @pytest.mark.parametrize("logger", ["WandbLogger", "MLFlowLogger"])
-def test_a_logger_that_is_not_installed(logger: str, music: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = ["--config", str(CONFIGS / "vgg.yaml"), *map(str, [*folder(music), *SMALL, *QUIET])]
+def test_a_logger_that_is_not_installed(logger: str, songs: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["--config", str(CONFIGS / "vgg.yaml"), *map(str, [*folder(songs), *SMALL, *QUIET])]
     assert main(["fit", *settings, "--trainer.logger", logger]) == 2
     (said,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("musiccli: error: ")]
     assert "not met" in said
@@ -248,7 +256,7 @@ def test_a_logger_that_is_not_installed(logger: str, music: Path, run: Run, caps
 
 @pytest.mark.parametrize(("name", "epoch"), [("SIGTERM", 1), ("SIGINT", 0)])
 def test_a_stopped_training_prints_how_to_resume(
-    name: str, epoch: int, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, epoch: int, songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lightning alone would end with status 0 for the one, as if all had been done, and say nothing for either."""
 
@@ -257,7 +265,7 @@ def test_a_stopped_training_prints_how_to_resume(
             os.kill(os.getpid(), getattr(signal, name))
 
     monkeypatch.setattr(GenreClassifier, "on_train_batch_start", stop)
-    settings = ["--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *QUIET, "--trainer.max_epochs", "3"]
+    settings = ["--config", CONFIGS / "vgg.yaml", *folder(songs), *SMALL, *QUIET, "--trainer.max_epochs", "3"]
     status, _, err = Fork(lambda: main(["fit", *map(str, settings)]), tmp_path).wait()
     assert status == 128 + getattr(signal, name), err[-2000:]
     assert "Traceback" not in err
@@ -288,25 +296,21 @@ def test_report_folder_agrees_with_itself(trained: Path) -> None:
         assert (folder / picture).read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_saved_config_runs_as_it_is_and_test_leaves_it_alone(trained: Path, run: Run) -> None:
-    saved = (trained / "config.yaml").read_bytes()
+def test_the_saved_config_runs_as_it_is(trained: Path, run: Run) -> None:
     run("fit", "--config", trained / "config.yaml", "--test_after_fit", "false")
-    best = trained / "checkpoints" / "best.ckpt"
-    run("test", "--config", trained / "config.yaml", "--ckpt_path", best, "--out", "report", *QUIET)
-    assert (trained / "config.yaml").read_bytes() == saved
     weights = [
-        torch.load(path, weights_only=True)["state_dict"]
-        for path in (best, Path("lightning_logs/vgg/version_0/checkpoints/best.ckpt"))
+        torch.load(path / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+        for path in (trained, Path("lightning_logs/vgg/version_0"))
     ]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_network_and_source_swap_from_the_command_line(music: Path, run: Run) -> None:
+def test_network_and_source_swap_from_the_command_line(songs: Path, run: Run) -> None:
     run(
         "fit",
         "--config",
         CONFIGS / "vgg.yaml",
-        *folder(music),
+        *folder(songs),
         *SMALL,
         *QUIET,
         "--model.network",
@@ -316,59 +320,49 @@ def test_network_and_source_swap_from_the_command_line(music: Path, run: Run) ->
     )
     saved = torch.load("lightning_logs/vgg/version_0/checkpoints/best.ckpt", weights_only=True)["hyper_parameters"]
     assert saved["network"]["class_path"].endswith("CNN5")
-    assert saved["num_classes"] == 3
+    assert saved["num_classes"] == 2
 
 
 @pytest.mark.parametrize(
-    "args",
+    ("split", "precision", "more"),
     [
-        ("--data.split", "artist", "--data.fold", "1 of 3"),
-        ("--data.split", "segment"),
-        ("--trainer.precision", "bf16-mixed"),
-        ("--trainer.precision", "bf16-true"),
-        ("--trainer.precision", "64-true"),
-        ("--data.crops_per_track", "2"),
+        ("artist", "bf16-mixed", ("--data.fold", "1 of 3")),
+        ("segment", "bf16-true", ()),
+        ("track", "64-true", ("--data.crops_per_track", "2")),
     ],
 )
-def test_variants_of_training(args: tuple[str, ...], music: Path, run: Run) -> None:
-    printed = run("fit", "--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *QUIET, *args)
+def test_variants_of_training(split: str, precision: str, more: tuple[str, ...], music: Path, run: Run) -> None:
+    variant = ["--data.split", split, "--trainer.precision", precision, *more]
+    printed = run("fit", "--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *QUIET, *variant)
     (report,) = [report_of(path.parent) for path in Path("lightning_logs").rglob("report.json")]
-    leaks = "segment" in args
-    assert report["can_leak"] is leaks
-    assert ("LEAKS" in printed) is leaks
-    assert report["split"] == ("segment" if leaks else "artist" if "artist" in args else "track")
+    assert report["can_leak"] is (split == "segment")
+    assert ("LEAKS" in printed) is (split == "segment")
+    assert report["split"] == split
+    if "--data.fold" in more:  # left behind in external
+        best = "lightning_logs/vgg/version_0/checkpoints/best.ckpt"
+        run("test", "--ckpt_path", best, "--data.split", "external", "--out", "report", *QUIET)
+        assert report_of(Path("report"))["tracks"] == 18
 
 
 @pytest.mark.parametrize("first", ["mask", "augment"])
-def test_our_short_names_come_first(first: str, music: Path, run: Run) -> None:
+def test_our_short_names_come_first(first: str, songs: Path, run: Run) -> None:
     """torchaudio.transforms has an AddWhiteNoise too, which an import brings among the classes that a name may mean."""
     mask = ["--data.mask", "torchaudio.transforms.SpecAugment"]
     for name in ("n_time_masks", "time_mask_param", "n_freq_masks", "freq_mask_param"):
         mask += [f"--data.mask.{name}", "4"]
     augment = ["--data.augment", "AddWhiteNoise"]
     order = [*mask, *augment] if first == "mask" else [*augment, *mask]
-    settings = ["fit", "--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *QUIET, *order, "--print_config"]
+    settings = ["fit", "--config", CONFIGS / "vgg.yaml", *folder(songs), *SMALL, *QUIET, *order, "--print_config"]
     for _ in range(2):
         with pytest.raises(SystemExit) as stop:
             run(*settings)
         assert stop.value.code == 0
 
 
-def test_resumed_training_ends_in_the_same_weights(music: Path, run: Run) -> None:
-    settings = [
-        "--config",
-        CONFIGS / "vgg.yaml",
-        *folder(music),
-        *SMALL,
-        *QUIET,
-        "--test_after_fit",
-        "false",
-        "--data.crops_per_track",
-        "3",
-        "--model.network.dropout",
-        "0.5",
-        "--trainer.logger.name",
-    ]
+def test_resumed_training_ends_in_the_same_weights(songs: Path, run: Run) -> None:
+    settings = ["--config", CONFIGS / "vgg.yaml", *folder(songs), *SMALL, *QUIET, "--test_after_fit", "false"]
+    settings += ["--data.windows_per_track", "1", "--data.crops_per_track", "3", "--data.seconds", "1"]
+    settings += ["--model.network.dropout", "0.5", "--trainer.logger.name"]
     run("fit", *settings, "whole", "--trainer.max_epochs", "4")
     run("fit", *settings, "parts", "--trainer.max_epochs", "1")
     run("fit", *settings, "parts", "--trainer.max_epochs", "3", "--ckpt_path", "last")
@@ -484,7 +478,9 @@ def test_every_file_without_a_prediction_is_listed(trained: Path, music: Path, t
 def test_a_saved_config_and_a_checkpoint_go_together(trained: Path, music: Path, tmp_path: Path, run: Run) -> None:
     """The config of a run holds null for the checkpoint and the genres; neither may win over the checkpoint."""
     best, saved = trained / "checkpoints/best.ckpt", trained / "config.yaml"
+    content = saved.read_bytes()
     run("test", "--ckpt_path", best, "--config", saved, "--out", "report", *QUIET)
+    assert saved.read_bytes() == content
     after_fit = report_of(trained / "checkpoints/best-test-music-track")
     assert report_of(Path("report"))["track_accuracy"] == after_fit["track_accuracy"]
     assert report_of(Path("report"))["loss"] == after_fit["loss"]
@@ -531,16 +527,6 @@ def test_training_tracks_are_recognised_wherever_they_are(trained: Path, music: 
     assert f"trained or selected on {18 - tests} tracks of this test" in printed
 
 
-def test_the_config_of_a_resumed_run_trains_from_the_start(music: Path, run: Run) -> None:
-    settings = ["--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *QUIET, "--test_after_fit", "false"]
-    run("fit", *settings)
-    run("fit", *settings, "--ckpt_path", "last", "--trainer.max_epochs", "2")
-    saved = yaml.safe_load(Path("lightning_logs/vgg/version_0/config.yaml").read_text())
-    assert saved["ckpt_path"] is None
-    assert saved["trainer"]["logger"]["init_args"]["version"] is None
-    assert saved["trainer"]["max_epochs"] == 2
-
-
 def test_checkpoint_named_in_a_config(trained: Path, tmp_path: Path, run: Run) -> None:
     (tmp_path / "test.yaml").write_text(f"ckpt_path: {trained / 'checkpoints/best.ckpt'}\n")
     run("test", "--config", trained / "config.yaml", "--config", tmp_path / "test.yaml", "--out", "report", *QUIET)
@@ -548,14 +534,7 @@ def test_checkpoint_named_in_a_config(trained: Path, tmp_path: Path, run: Run) -
     assert report_of(Path("report"))["loss"] == after_fit["loss"]
 
 
-def test_folds_are_left_behind_in_external(music: Path, run: Run) -> None:
-    run("fit", "--config", CONFIGS / "vgg.yaml", *folder(music), *SMALL, *QUIET, "--data.fold", "1 of 3")
-    best = "lightning_logs/vgg/version_0/checkpoints/best.ckpt"
-    run("test", "--ckpt_path", best, "--data.split", "external", "--out", "report", *QUIET)
-    assert report_of(Path("report"))["tracks"] == 18
-
-
-def test_own_networks(music: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_networks(songs: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(
         "import torch\n"
         "class Mean(torch.nn.Module):\n"
@@ -570,7 +549,7 @@ def test_own_networks(music: Path, tmp_path: Path, run: Run, monkeypatch: pytest
         "fit",
         "--config",
         CONFIGS / "vgg.yaml",
-        *folder(music),
+        *folder(songs),
         *SMALL[:6],
         *SMALL[8:],
         *QUIET,
@@ -609,10 +588,15 @@ def test_two_processes_give_the_same_figures_as_one(music: Path, tmp_path: Path,
     """Two processes, which Lightning starts, train, calibrate and test; one process tests the same checkpoint."""
     two = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
     arguments = ["fit", "--config", str(CONFIGS / "vgg.yaml"), *folder(music), *SMALL, *QUIET, *two]
-    command = [sys.executable, "-m", "musicgen_cls", *arguments]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    printed = done.stdout
+
+    def as_a_program() -> int:
+        """Lightning starts the other process as this one says that it was started."""
+        sys.modules["__main__"].__spec__ = musicgen_cls.__main__.__spec__
+        sys.argv = ["musiccli", *arguments]
+        return main(arguments)
+
+    status, printed, err = Fork(as_a_program, tmp_path).wait()
+    assert status == 0, err[-3000:]
     assert printed.count("Calibration: temperature") == printed.count("Tested on") == 1
     (written,) = (tmp_path / "lightning_logs").rglob("report.json")
     (best,) = (tmp_path / "lightning_logs").rglob("best.ckpt")

@@ -105,7 +105,7 @@ def test_a_soundfont_plays_the_pieces(checkpoint: Path, run: Run) -> None:
     pytest.importorskip("tinysoundfont")
     write_soundfont(Path("sine.sf2"))
     for out, options in (("own", []), ("sine", ["--soundfont", "sine.sf2"])):
-        options += ["--genre", "jazz", "--model.seconds", 3, "--out", out]
+        options += ["--genre", "jazz", "--model.seconds", 1.5, "--out", out]
         assert run("predict", checkpoint, *options)[0] == 0
     own, sine = (soundfile.read(f"{out}/jazz/jazz.00000.wav")[0] for out in ("own", "sine"))
     assert not np.array_equal(own, sine)

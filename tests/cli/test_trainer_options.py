@@ -11,6 +11,8 @@ import musicgen_cls
 from musicgen_cls.__main__ import main
 from tiny import TINY
 
+pytestmark = pytest.mark.usefixtures("reports_without_figures")
+
 CONFIG = Path(musicgen_cls.__file__).parent / "configs" / "vgg.yaml"
 
 
@@ -34,11 +36,14 @@ def fit(songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         (["--trainer.limit_val_batches", "0"], "No validation ran"),
         (["--trainer.check_val_every_n_epoch", "2"], "No validation ran"),
         (["--trainer.overfit_batches", "2"], "track accuracy"),
-        (["--trainer.val_check_interval", "0.5"], "track accuracy"),
-        (["--trainer.accumulate_grad_batches", "2"], "track accuracy"),
-        (["--trainer.max_time", "00:00:00:30"], "track accuracy"),
-        (["--trainer.detect_anomaly", "true"], "track accuracy"),
-        (["--trainer.profiler", "simple"], "track accuracy"),
+        (
+            [
+                *("--trainer.val_check_interval", "0.5", "--trainer.accumulate_grad_batches", "2"),
+                *("--trainer.max_time", "00:00:00:30"),
+            ],
+            "track accuracy",
+        ),
+        (["--trainer.detect_anomaly", "true", "--trainer.profiler", "simple"], "track accuracy"),
         (["--trainer.limit_train_batches", "0"], "Nothing was trained"),
         (["--trainer.max_epochs", "0"], "Nothing was trained"),
         (["--trainer.enable_checkpointing", "false"], "Network:"),

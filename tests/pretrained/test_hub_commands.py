@@ -18,6 +18,8 @@ from musicgen_cls.errors import UsageError
 from musicgen_cls.synth.render import render
 from musicgen_cls.trust import ACCEPT_VARIABLE, TRUST_VARIABLE
 
+pytestmark = pytest.mark.usefixtures("reports_without_figures")
+
 BEST = Path("lightning_logs/pretrained/version_0/checkpoints/best.ckpt")
 CODE = f"org/code@{REVISION}"
 OPTIONS = [
