@@ -88,7 +88,7 @@ class FineTuned(nn.Module):
     def _freeze_unused(self) -> None:
         """Freeze parameters that no embedding depends on, such as those of tags; several processes wait for gradients.
 
-        Those are the parameters that the graph of the gradient of one window of silence does not reach.
+        Those are the parameters without a gradient after one window of silence.
         """
         backbone = self.backbone
         if not any(True for _ in backbone.parameters()):
@@ -101,10 +101,10 @@ class FineTuned(nn.Module):
                     f"--model.network.backbone {self.name}: its embeddings have no gradient, so it cannot be trained; "
                     "use --data Embeddings"
                 )
-        used = _leaves(embedded)
+            embedded.sum().backward()
         for parameter in backbone.parameters():
-            parameter.requires_grad_(parameter in used)
-        backbone.train()
+            parameter.requires_grad_(parameter.grad is not None)
+        backbone.train().zero_grad()
 
     def _bare(self, config: str | None) -> Backbone:
         """The backbone without its pretrained weights."""
@@ -112,17 +112,3 @@ class FineTuned(nn.Module):
         if config is not None and name is not None:
             return hub_config.from_config(config, name.layer)
         return load(self.name, weights=False)
-
-
-def _leaves(result: Tensor) -> set[Tensor]:
-    """The tensors that the graph of a gradient ends in. Nothing is computed, unlike in a backward pass."""
-    waiting, known, leaves = [result.grad_fn], set(), set()
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in known:
-            continue
-        known.add(node)
-        if (leaf := getattr(node, "variable", None)) is not None:
-            leaves.add(leaf)
-        waiting += [before for before, _ in node.next_functions]
-    return leaves
