@@ -29,7 +29,7 @@ from musicgen_cls.callbacks.figures import TensorBoardFigures
 from musicgen_cls.collection.collection import Collection, collect
 from musicgen_cls.errors import SourceError, UsageError
 from musicgen_cls.files import CACHE_VARIABLE, writing
-from musicgen_cls.models.backbones import Backbone, RandomBackbone, yamnet
+from musicgen_cls.models.backbones import Backbone, RandomBackbone, musicnn, yamnet
 from musicgen_cls.pretrained import WEIGHTS, load
 from musicgen_cls.pretrained.fetch import cached, fetch
 from musicgen_cls.pretrained.load import digest_of
@@ -161,10 +161,19 @@ def published(shared_data: Path) -> Callable[[str], Backbone]:
 
 
 @pytest.fixture
+def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A YAMNet of two layers, one of each stride, instead of 13, and a narrow MusiCNN; it goes before `invented`."""
+    monkeypatch.setattr(yamnet, "WIDTHS", (64, 1024))
+    monkeypatch.setattr(yamnet, "STRIDES", (1, 2))
+    monkeypatch.setattr(musicnn, "TIMBRAL", 16)
+    monkeypatch.setattr(musicnn, "TEMPORAL", 8)
+
+
+@pytest.fixture
 def invented(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights in a cache of the test's own take the place of the published ones, which no test downloads."""
-    # Not the same folder for a YAMNet that a test has made smaller.
-    monkeypatch.setenv(CACHE_VARIABLE, str(cache / f"invented-{len(yamnet.WIDTHS)}"))
+    # Not the same folder for networks that a test has made smaller.
+    monkeypatch.setenv(CACHE_VARIABLE, str(cache / f"invented-{len(yamnet.WIDTHS)}-{musicnn.TIMBRAL}"))
     for name in ("yamnet", "msd_musicnn"):
         backbone = WEIGHTS[name].build()
         RandomBackbone(backbone)

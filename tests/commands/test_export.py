@@ -38,7 +38,6 @@ from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.datamodules.spectrograms import Spectrograms
 from musicgen_cls.errors import CheckpointError, RecordError, UsageError
 from musicgen_cls.metrics.calibration import Fit
-from musicgen_cls.models.backbones import musicnn, yamnet
 from musicgen_cls.models.classifiers.cnn import CNN
 from musicgen_cls.models.classifiers.cnn5 import CNN5
 from musicgen_cls.models.classifiers.conv_lstm import ConvLSTM
@@ -382,15 +381,6 @@ def test_spectrograms(tmp_path: Path) -> None:
     want = task.probabilities(fed).mean(dim=0).tolist()
     said = run_the_card(tmp_path / "best.onnx.md", tmp_path, "torch", "musicgen_cls")
     assert list(said.values()) == pytest.approx(want, abs=6e-4)
-
-
-@pytest.fixture
-def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A YAMNet of two layers, one of each stride, instead of thirteen, and a narrow MusiCNN: exporting takes less."""
-    monkeypatch.setattr(yamnet, "WIDTHS", (64, 1024))
-    monkeypatch.setattr(yamnet, "STRIDES", (1, 2))
-    monkeypatch.setattr(musicnn, "TIMBRAL", 16)
-    monkeypatch.setattr(musicnn, "TEMPORAL", 8)
 
 
 @pytest.mark.usefixtures("shallow", "invented")
