@@ -30,6 +30,7 @@ from musicgen_cls.collection.collection import Collection, collect
 from musicgen_cls.errors import SourceError, UsageError
 from musicgen_cls.files import CACHE_VARIABLE, writing
 from musicgen_cls.models.backbones import Backbone, RandomBackbone, musicnn, yamnet
+from musicgen_cls.pages import test_report
 from musicgen_cls.pretrained import WEIGHTS, load
 from musicgen_cls.pretrained.fetch import cached, fetch
 from musicgen_cls.pretrained.load import digest_of
@@ -106,6 +107,18 @@ def arrange() -> Iterator[Callable[..., None]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ConstrainedLayoutEngine, "execute", lambda *args: None)
         yield method
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_mistakes() -> Iterator[int]:
+    """How many mistakes the page of a report shows; in tests it is two, since their charts take half of a short test.
+
+    A test of the pages puts the number back.
+    """
+    number = test_report._SHOWN
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(test_report, "_SHOWN", 2)
+        yield number
 
 
 @pytest.fixture(scope="session")
