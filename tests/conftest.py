@@ -32,7 +32,8 @@ from musicgen_cls.callbacks.figures import TensorBoardFigures
 from musicgen_cls.collection.collection import Collection, collect
 from musicgen_cls.errors import SourceError, UsageError
 from musicgen_cls.files import CACHE_VARIABLE, writing
-from musicgen_cls.models.backbones import Backbone, RandomBackbone, yamnet
+from musicgen_cls.models.backbones import Backbone, RandomBackbone, musicnn, yamnet
+from musicgen_cls.pages import test_report
 from musicgen_cls.pretrained import WEIGHTS, load
 from musicgen_cls.pretrained.fetch import cached, fetch
 from musicgen_cls.pretrained.load import digest_of
@@ -136,6 +137,18 @@ def reports_without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reports, "_figures", lambda *args: {})
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_mistakes() -> Iterator[int]:
+    """How many mistakes the page of a report shows; in tests it is two, since their charts take half of a short test.
+
+    A test of the pages puts the number back.
+    """
+    number = test_report._SHOWN
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(test_report, "_SHOWN", 2)
+        yield number
+
+
 @pytest.fixture(scope="session")
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 3 genres x 6 tracks of 4 to 6 s, in five formats and four rates, two tracks an artist. Read only."""
@@ -197,10 +210,19 @@ def _random_weights(name: str, widths: tuple[int, ...]) -> tuple[str, dict[str, 
 
 
 @pytest.fixture
+def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A YAMNet of two layers, one of each stride, instead of 13, and a narrow MusiCNN; it goes before `invented`."""
+    monkeypatch.setattr(yamnet, "WIDTHS", (64, 1024))
+    monkeypatch.setattr(yamnet, "STRIDES", (1, 2))
+    monkeypatch.setattr(musicnn, "TIMBRAL", 16)
+    monkeypatch.setattr(musicnn, "TEMPORAL", 8)
+
+
+@pytest.fixture
 def invented(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights in a cache of the test's own take the place of the published ones, which no test downloads."""
-    # Not the same folder for a YAMNet that a test has made smaller.
-    monkeypatch.setenv(CACHE_VARIABLE, str(cache / f"invented-{len(yamnet.WIDTHS)}"))
+    # Not the same folder for networks that a test has made smaller.
+    monkeypatch.setenv(CACHE_VARIABLE, str(cache / f"invented-{len(yamnet.WIDTHS)}-{musicnn.TIMBRAL}"))
     for name in ("yamnet", "msd_musicnn"):
         digest, state = _random_weights(name, yamnet.WIDTHS)
         monkeypatch.setitem(WEIGHTS, name, replace(WEIGHTS[name], digest=digest))

@@ -2,6 +2,8 @@
 
 import shutil
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +26,10 @@ from musicgen_cls.synth.render import render
 RATE = 22050
 
 
-@pytest.fixture
-def songs(tmp_path) -> Path:
-    """Two genres of two tracks of 1.3 s, one at another rate; one silent file."""
-    root = tmp_path / "songs"
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    """Two genres of two tracks of 1.3 s, one at another rate; one silent file. Read only."""
+    root = tmp_path_factory.mktemp("features") / "songs"
     for genre in ("blues", "metal"):
         (root / genre).mkdir(parents=True)
         for index, rate in enumerate((RATE, 44100)):
@@ -36,23 +38,36 @@ def songs(tmp_path) -> Path:
     return root
 
 
-def test_a_row_a_part(songs, tmp_path, capsys):
-    path = extract.features(Folder(str(songs)), str(tmp_path / "table.csv"), seconds=0.5, jobs=1)
+@pytest.fixture
+def songs(kept, tmp_path) -> Path:
+    """A copy of `kept`."""
+    return shutil.copytree(kept, tmp_path / "songs")
+
+
+@pytest.fixture(scope="module")
+def whole(kept) -> tuple[Path, str]:
+    """The table of `kept` in parts of 0.5 s, and what the command printed. Read only."""
+    with redirect_stdout(StringIO()) as printed:
+        path = extract.features(Folder(str(kept)), str(kept.with_name("whole") / "table.csv"), seconds=0.5, jobs=1)
+    return path, printed.getvalue()
+
+
+def test_a_row_a_part(kept, whole):
+    path, printed = whole
     table = pd.read_csv(path)
     assert list(table.columns) == ["filename", *COLUMNS, "label"]
     assert table["filename"].tolist() == [
         f"{g}/{i}.{part}.wav" for g in ("blues", "metal") for i in (0, 1) for part in (0, 1)
     ]
     assert set(table["length"]) == {RATE // 2}
-    waveform = read(songs / "metal" / "1.wav", RATE)
+    waveform = read(kept / "metal" / "1.wav", RATE)
     want = feature_row(waveform[RATE // 2 : RATE], RATE)
     np.testing.assert_allclose(table.iloc[-1][list(COLUMNS)].astype(float), list(want.values()), rtol=1e-6)
-    assert list(tmp_path.glob("table.csv*")) == [path]
-    printed = capsys.readouterr().out
+    assert list(path.parent.iterdir()) == [path]
     assert "8 rows of 4 tracks" in printed
     assert "1 file left out:\n  " in printed
     assert "silent.wav: " in printed
-    data = FeatureTable(str(path), Folder(str(songs)), split="track", fractions=(0.5, 0.0, 0.5))
+    data = FeatureTable(str(path), Folder(str(kept)), split="track", fractions=(0.5, 0.0, 0.5))
     data.setup("fit")
     assert len(data.collection.tracks) == 4
 
@@ -63,13 +78,13 @@ def test_a_track_of_less_than_two_parts_is_one_whole(songs, tmp_path):
     assert table["length"].between(1.29 * RATE, 1.31 * RATE).all()
 
 
-def stopped_run(songs: Path, table: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Stop the command at its third track; the tracks that it has begun, and later runs begin."""
+def stopped_run(songs: Path, table: Path, monkeypatch: pytest.MonkeyPatch, at: int = 3) -> list[str]:
+    """Stop the command at its third track, or another; the tracks that it has begun, and later runs begin."""
     compute, asked = extract._rows, list[str]()
 
     def stopping(track, seconds):
         asked.append(track.id)
-        if len(asked) == 3:
+        if len(asked) == at:
             raise KeyboardInterrupt
         return compute(track, seconds)
 
@@ -79,35 +94,51 @@ def stopped_run(songs: Path, table: Path, monkeypatch: pytest.MonkeyPatch) -> li
     return asked
 
 
-def test_a_stopped_run_is_resumed(songs, tmp_path, monkeypatch):
-    whole = extract.features(Folder(str(songs)), str(tmp_path / "whole.csv"), seconds=0.5, jobs=1)
+def test_a_stopped_run_is_resumed(songs, whole, tmp_path, monkeypatch):
     partial, asked = tmp_path / "table.csv.partial", stopped_run(songs, tmp_path / "table.csv", monkeypatch)
     assert len(partial.read_text().splitlines()) == 3
     with partial.open("a") as file:
         file.write('["metal/0.wav", [{"filena')  # as a kill leaves it
     table = extract.features(Folder(str(songs)), str(tmp_path / "table.csv"), seconds=0.5, jobs=1)
     assert len(asked) == 3 + 3
-    assert table.read_bytes() == whole.read_bytes()
+    assert table.read_bytes() == whole[0].read_bytes()
     assert not partial.exists()
 
 
-def test_a_file_that_changed_since_a_stopped_run_is_read_again(songs, tmp_path, monkeypatch):
+def test_a_file_that_changed_since_a_stopped_run_is_read_again(songs, whole, tmp_path, monkeypatch):
     asked = stopped_run(songs, tmp_path / "table.csv", monkeypatch)
-    waveform, rate = soundfile.read(songs / asked[0])
-    soundfile.write(songs / asked[0], waveform[::-1], rate)
+    changed = songs / asked[0]
+    waveform, rate = soundfile.read(changed)
+    soundfile.write(changed, waveform[::-1], rate)
     resumed = extract.features(Folder(str(songs)), str(tmp_path / "table.csv"), seconds=0.5, jobs=1)
     assert asked.count(asked[0]) == 2
-    whole = extract.features(Folder(str(songs)), str(tmp_path / "whole.csv"), seconds=0.5, jobs=1)
-    assert resumed.read_bytes() == whole.read_bytes()
+    now, before = (pd.read_csv(path).set_index("filename") for path in (resumed, whole[0]))
+    own = now.index.str.startswith(asked[0].removesuffix("wav"))
+    pd.testing.assert_frame_equal(now[~own], before[~own])
+    parts = read(changed, RATE)[: RATE // 2 * 2].reshape(2, -1)
+    want = [list(feature_row(part, RATE).values()) for part in parts]
+    np.testing.assert_allclose(now.loc[own, list(COLUMNS)].astype(float), want, rtol=1e-6)
+    assert not np.allclose(now.loc[own, list(COLUMNS)].astype(float), before.loc[own, list(COLUMNS)].astype(float))
+
+
+@pytest.fixture(scope="module")
+def nearly_done(kept) -> tuple[list[bytes], list[str]]:
+    """The lines of a run that was stopped at its last file, and the tracks of all lines but the first. Read only."""
+    table = kept.with_name("stopped") / "rest.csv"
+    with pytest.MonkeyPatch.context() as patch:
+        asked = stopped_run(kept, table, patch, at=5)
+    return table.with_name("rest.csv.partial").read_bytes().splitlines(keepends=True), asked[:4]
 
 
 @pytest.mark.parametrize("damage", ['{"broken"\n', "5\n", '["x", [{"filename": 1}]]\n', '["x", 5]\n', "[]\n", "\xff\n"])
-def test_a_damaged_line_of_a_stopped_run_costs_its_track_only(songs, tmp_path, damage):
-    made = extract.features(Folder(str(songs)), str(tmp_path / "whole.csv"), seconds=1.0, jobs=1)
-    head = seal({"location": str(songs), "seconds": 1.0})
-    (tmp_path / "rest.csv.partial").write_bytes(head + damage.encode("latin-1"))
-    again = extract.features(Folder(str(songs)), str(tmp_path / "rest.csv"), seconds=1.0, jobs=1)
-    assert again.read_text() == made.read_text()
+def test_a_damaged_line_of_a_stopped_run_costs_its_track_only(kept, whole, nearly_done, tmp_path, damage, monkeypatch):
+    (head, first, _, *others), tracks = nearly_done
+    (tmp_path / "rest.csv.partial").write_bytes(b"".join([head, first, damage.encode("latin-1"), *others]))
+    compute, asked = extract._rows, []
+    monkeypatch.setattr(extract, "_rows", lambda track, seconds: asked.append(track.id) or compute(track, seconds))
+    again = extract.features(Folder(str(kept)), str(tmp_path / "rest.csv"), seconds=0.5, jobs=1)
+    assert asked == [tracks[1], "metal/silent.wav"]
+    assert again.read_bytes() == whole[0].read_bytes()
 
 
 def test_a_file_named_as_a_part_of_another(songs, tmp_path):

@@ -22,6 +22,7 @@ from musicgen_cls.datamodules.mel import MelSlices
 from musicgen_cls.errors import UsageError, counted
 from musicgen_cls.models.classifiers.conv_lstm import ConvLSTM
 from musicgen_cls.models.classifiers.vgg import VGG
+from musicgen_cls.pages import test_report
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.tasks.classification import GenreClassifier
 
@@ -40,8 +41,10 @@ def report_of(network: Any, music: Path, out: Path, windows: int) -> Path:
 
 
 @pytest.fixture(scope="module")
-def report(music: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report_of(VGG_NARROW, music, tmp_path_factory.mktemp("report"), windows=2)
+def report(music: Path, tmp_path_factory: pytest.TempPathFactory, few_mistakes: int) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(test_report, "_SHOWN", few_mistakes)
+        return report_of(VGG_NARROW, music, tmp_path_factory.mktemp("report"), windows=2)
 
 
 def test_mistakes_are_there_the_most_confident_first(report: Path) -> None:

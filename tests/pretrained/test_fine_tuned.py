@@ -103,7 +103,7 @@ class TestCheckpoint:
         ]
         assert reports[0]["confusion"] == reports[1]["confusion"]
 
-    def test_published_weights_are_not_read_again(self, songs, home, invented, monkeypatch):
+    def test_published_weights_are_not_read_again(self, songs, home, shallow, invented, monkeypatch):
         few = ["--data.windows_per_track", "1", "--data.crops_per_track", "1", "--test_after_fit", "false"]
         assert fit(songs, "yamnet", *few) == 0
         monkeypatch.setattr(sys.modules["musicgen_cls.pretrained.load"], "fetch", lambda name: pytest.fail("fetched"))
@@ -111,7 +111,7 @@ class TestCheckpoint:
         assert fit(songs, "yamnet", *few, "--ckpt_path", "last", "--trainer.max_epochs", "2") == 0
         assert torch.load(BEST.with_name("last.ckpt"), weights_only=True)["epoch"] == 1
 
-    def test_another_backbone_is_refused(self, songs, trained_home, hubert, invented, capsys):
+    def test_another_backbone_is_refused(self, songs, trained_home, hubert, shallow, invented, capsys):
         assert fit(songs, "msd_musicnn", "--ckpt_path", "last") == 2
         assert "trained with model.network FineTuned" in capsys.readouterr().err
         more = ["--trainer.max_epochs", "2", "--test_after_fit", "false"]
@@ -127,7 +127,7 @@ class TestStart:
         assert digest_of(model.network.backbone) != before
         assert all(torch.allclose(found[name], value, atol=1e-8) for name, value in expected.items())
 
-    def test_all_layers_learn_and_batch_norm_does_not(self, songs, invented):
+    def test_all_layers_learn_and_batch_norm_does_not(self, songs, shallow, invented):
         model = task("msd_musicnn", lr=1e-3)
         trainer().fit(model, datamodule=data(songs, windows_per_track=1, crops_per_track=1))
         start, found = load("msd_musicnn").state_dict(), model.network.backbone.state_dict()
@@ -218,7 +218,8 @@ class TestBackboneFinetuning:
                 {"trainer": {"callbacks": [callback]}, "model": {"init_args": {"warmup": 0, "schedule": "constant"}}}
             )
         )
-        assert fit(songs, hubert, "--config", "more.yaml", "--trainer.max_epochs", "2") == 0
+        more = ["--config", "more.yaml", "--trainer.max_epochs", "2", "--test_after_fit", "false"]
+        assert fit(songs, hubert, *more) == 0
 
     def test_not_with_warm_up(self, songs, hubert):
         model = task(hubert, warmup=0.1)

@@ -73,6 +73,12 @@ class FitSettings:
         config: dict[str, Any] = yaml.safe_load(self.text(params))
         return config
 
+    def checkpoint(self, params: Sequence[str]) -> dict[str, Any]:
+        """The settings of the best checkpoint of a trial with these arguments."""
+        searched = any(dimension.name.startswith("checkpoint") for dimension in self.space)  # else parsing is a waste
+        found: dict[str, Any] = (self.config_with(params) if searched else self.config)["checkpoint"]
+        return found
+
     def text(self, params: Sequence[str]) -> str:
         """The complete config of fit with some more arguments, as YAML."""
         key = tuple(params)

@@ -88,8 +88,7 @@ class Sweep:
         folder = self.place / name_of(trial.number)
         folder.mkdir(parents=True, exist_ok=True)
         params = [argument(d.name, d.suggested(trial)) for d in self.space]
-        checkpoint = self.settings.config_with(params)["checkpoint"]
-        with Watch(trial, self.metric, checkpoint, self._label_of(trial)) as watch:
+        with Watch(trial, self.metric, self.settings.checkpoint(params), self._label_of(trial)) as watch:
             reason = self._train(folder, params, watch) or watch.reason
         garbage_collection_cuda()
         kept = notes_of(self.shared.study.trials[trial.number]).kept

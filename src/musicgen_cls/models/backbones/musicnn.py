@@ -15,6 +15,7 @@ from musicgen_cls.models.backbones.base import PatchTagger, patches, same_paddin
 SAMPLE_RATE, N_FFT, HOP, BANDS = 16000, 512, 256, 96
 FRAMES = 187  # of a patch: the networks were trained on 3 s
 EPSILON = 0.001  # TensorFlow's batch norm
+TIMBRAL, TEMPORAL = 204, 51  # filters of MusiCNN, for each shape
 
 Layer = Literal["penultimate", "mean_pool", "max_pool", "pooled"]
 
@@ -81,9 +82,9 @@ class MusiCNN(PonsTagger):
             raise UsageError(f"MusiCNN has no layer '{layer}'; it has {', '.join(get_args(Layer))}")
         self.layer = layer
         self.norm = nn.BatchNorm2d(1, EPSILON)
-        self.timbral = nn.ModuleList(_FrontEnd(204, (7, height)) for height in (38, 67))  # 0.4 and 0.7 of the bands
-        self.temporal = nn.ModuleList(_FrontEnd(51, (length, 1)) for length in (128, 64, 32))
-        width = 2 * 204 + 3 * 51
+        self.timbral = nn.ModuleList(_FrontEnd(TIMBRAL, (7, height)) for height in (38, 67))  # 0.4 and 0.7 of the bands
+        self.temporal = nn.ModuleList(_FrontEnd(TEMPORAL, (length, 1)) for length in (128, 64, 32))
+        width = 2 * TIMBRAL + 3 * TEMPORAL
         self.middle = nn.ModuleList(_Middle(channels, 64) for channels in (width, 64, 64))
         features = width + 3 * 64
         self.dim = {"penultimate": 200, "mean_pool": features, "max_pool": features}.get(layer, 200 + 2 * features)
