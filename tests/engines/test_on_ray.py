@@ -116,10 +116,10 @@ def test_a_store_of_recordings_in_s3_is_that_of_the_files(
 
 
 @pytest.mark.usefixtures("invented")
-def test_embeddings_are_those_of_one_machine(nodes: Any, music: Path, tmp_path: Path) -> None:
+def test_embeddings_are_those_of_one_machine(nodes: Any, songs: Path, tmp_path: Path) -> None:
     def rows(folder: str, cluster: Cluster | None) -> np.ndarray[Any, Any]:
-        source = Folder(str(music))
-        data = Embeddings(source, "yamnet", seconds=2.0, cache_dir=str(tmp_path / folder))
+        source = Folder(str(songs))
+        data = Embeddings(source, "yamnet", seconds=1.0, cache_dir=str(tmp_path / folder))
         data.cluster = cluster
         found = data.read_tracks()
         return np.concatenate(
@@ -141,8 +141,8 @@ def test_features_of_recordings_in_s3_are_those_of_one_machine(
 
 
 @pytest.mark.usefixtures("invented")
-def test_vectors_are_those_of_one_machine(nodes: Any, music: Path, tmp_path: Path) -> None:
-    words = ["embed", str(music), "--seconds", "2", "--pool", "windows", "--out"]
+def test_vectors_are_those_of_one_machine(nodes: Any, songs: Path, tmp_path: Path) -> None:
+    words = ["embed", str(songs), "--seconds", "1", "--pool", "windows", "--out"]
     assert main([*words, str(tmp_path / "many.npz"), "--engine", "ray"]) == 0
     assert main([*words, str(tmp_path / "one.npz")]) == 0
     assert (tmp_path / "many.npz").read_bytes() == (tmp_path / "one.npz").read_bytes()
