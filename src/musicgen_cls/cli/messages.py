@@ -33,7 +33,7 @@ _TYPE = re.compile(r"Expected an? <class '([\w.]+)'>.*?Got value: (\S*)", re.DOT
 
 _MONITOR = re.compile(r"ModelCheckpoint\(monitor='(.*?)'\).*returned metrics: \[(.*?)\]", re.DOTALL)
 _PEER = re.compile(
-    r"gloo|NCCL|Connection (?:closed|reset) by peer|Connection was likely closed|connectFullMesh", re.IGNORECASE
+    r"gloo|NCCL|Connection (?:closed|reset) by peer|connectFullMesh", re.IGNORECASE
 )
 _NO_MEMORY = re.compile(r"can't allocate memory|out of memory|integer multiplication overflow|Storage size calc", re.I)
 
@@ -151,7 +151,8 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def _foreign(error: BaseException) -> MusicClsError | None:
     """An error of a library that a user can fix."""
-    if isinstance(error, RuntimeError) and _PEER.search(str(error)):
+    of_group = type(error).__name__.startswith("Dist")  # DistNetworkError and others of torch.distributed
+    if isinstance(error, RuntimeError) and (of_group or _PEER.search(str(error))):
         return UsageError(
             "another process of this run ended, so that this one stops; saved checkpoints stay, and fit resumes from "
             "them with --ckpt_path last"
