@@ -32,9 +32,7 @@ _ABSTRACT = re.compile(r"Expected an instantiatable class, but \S+ is abstract")
 _TYPE = re.compile(r"Expected an? <class '([\w.]+)'>.*?Got value: (\S*)", re.DOTALL)
 
 _MONITOR = re.compile(r"ModelCheckpoint\(monitor='(.*?)'\).*returned metrics: \[(.*?)\]", re.DOTALL)
-_PEER = re.compile(
-    r"gloo|NCCL|Connection (?:closed|reset) by peer|connectFullMesh", re.IGNORECASE
-)
+_PEER = re.compile(r"gloo|NCCL|Connection (?:closed|reset) by peer|connectFullMesh", re.IGNORECASE)
 _NO_MEMORY = re.compile(r"can't allocate memory|out of memory|integer multiplication overflow|Storage size calc", re.I)
 
 

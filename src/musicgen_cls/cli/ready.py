@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import astuple
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,8 +98,7 @@ def _file(args: Sequence[str]) -> Path:
 
 
 def _hash_of(source: Source) -> str:
-    tracks = [astuple(track) for track in source.tracks()]
-    return _hash(repr((tracks, _keys(source), [astuple(problem) for problem in source.problems()])))
+    return _hash(repr((list(source.tracks()), _keys(source), source.problems())))
 
 
 def _keys(source: Source) -> list[Key]:
