@@ -74,6 +74,11 @@ def add(folder: Path) -> None:
     shutil.copy(folder / "jazz" / "0.wav", folder / "jazz" / "new.wav")
 
 
+def rename_source(home: Home, name: str) -> None:
+    (file,) = home.glob("cache/ready/*")
+    file.write_text(file.read_text().replace('"Folder"', f'"{name}"'))
+
+
 CHANGES: dict[str, Callable[[Home], object]] = {
     "a track of another time": lambda home: os.utime(home / "songs/jazz/0.wav", (1, 1)),
     "another track": lambda home: add(home / "songs"),
@@ -88,9 +93,9 @@ CHANGES: dict[str, Callable[[Home], object]] = {
     "no config": lambda home: (home / "own.yaml").unlink(),
     "no cache": lambda home: shutil.rmtree(home / "cache"),
     "damaged": lambda home: [file.write_text('{"source": "Folder"') for file in home.glob("cache/ready/*")],
-    "another source": lambda home: [
-        file.write_text(file.read_text().replace('"Folder"', '"__doc__"')) for file in home.glob("cache/ready/*")
-    ],
+    "no source": lambda home: rename_source(home, "__doc__"),
+    "a class that is no source": lambda home: rename_source(home, "Track"),
+    "a source without such arguments": lambda home: rename_source(home, "SyntheticGenres"),
 }
 
 

@@ -1,8 +1,8 @@
 """`prepare` of a store that is ready: its output again, without Lightning and torch, while nothing has changed.
 
 `prepare` keeps what it printed, with what that depends on: the command line, its configs, the listed tracks, and the
-files of the store. The same command prints it again in a tenth of the time, if all of them are the same. In any other
-case it runs as a whole.
+files of the store. The same command prints it again at once, if all of them are the same. In any other case it runs as
+a whole.
 """
 
 from __future__ import annotations
@@ -52,9 +52,12 @@ def printed_before(args: Sequence[str]) -> str | None:
     """
     try:
         kept = read(_file(args), Ready, "")
-        source = getattr(sources, kept.source)(**kept.arguments) if kept.source in sources.__all__ else None
-        if source is None or any(state_of(Path(path)) != state for path, state in kept.store.items()):
+        kind = getattr(sources, kept.source, None)
+        if not (isinstance(kind, type) and issubclass(kind, Source)):
             return None
+        if any(state_of(Path(path)) != state for path, state in kept.store.items()):
+            return None
+        source = kind(**kept.arguments)
         source.prepare()
         return kept.printed if kept.tracks == _hash_of(source) else None
     except (MusicClsError, OSError, TypeError, ValueError):  # the whole command explains it
@@ -78,11 +81,11 @@ def keep(args: Sequence[str], datamodule: Any, collection: Collection, printed: 
     states = {str(file): state for file in files if (state := state_of(file)) is not None}
     if len(states) < len(files):  # embeddings and shards have other files
         return
-    if not Store(collection.folder).entries()[0].keys() >= set(_keys(source)):  # changed since, or could not be opened
-        return
-    kept = Ready(type(source).__name__, init_arguments(source), _hash_of(source), states, printed)
     with suppress(MusicClsError, OSError, ValueError):
-        file = _file(args)
+        if not Store(collection.folder).entries()[0].keys() >= set(_keys(source)):
+            return  # a file has changed since, or could not be opened
+        file, name = _file(args), type(source).__name__
+        kept = Ready(name, init_arguments(source), _hash_of(source), states, printed)
         file.parent.mkdir(parents=True, exist_ok=True)
         with writing(file) as temporary:
             temporary.write_text(json.dumps(to_builtins(kept)) + "\n")
@@ -98,6 +101,7 @@ def _file(args: Sequence[str]) -> Path:
 
 
 def _hash_of(source: Source) -> str:
+    """Of everything that `prepare` asks a source for; names that are not UTF-8 have escapes in it."""
     return _hash(repr((list(source.tracks()), _keys(source), source.problems())))
 
 
@@ -106,4 +110,4 @@ def _keys(source: Source) -> list[Key]:
 
 
 def _hash(text: str) -> str:
-    return blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()
+    return blake2b(text.encode(), digest_size=16).hexdigest()
