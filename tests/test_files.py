@@ -47,6 +47,11 @@ def test_a_file_that_is_there_goes_before_what_its_name_could_mean(tmp_path, mon
     assert as_path(name, "--out") == Path(name)
 
 
+def test_an_empty_name_is_no_path():
+    with pytest.raises(UsageError, match="--out: the value is empty"):
+        as_path("", "--out")
+
+
 def test_homes(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert as_path("~/a", "--out") == tmp_path / "a"

@@ -46,6 +46,8 @@ def as_path(typed: str | os.PathLike[str], option: str) -> Path:
         UsageError: no file can have this name, or it is a URL.
     """
     text = os.fspath(typed)
+    if not text:
+        raise UsageError(f"{option}: the value is empty; give one, or leave the option out")
     if is_url(text):
         raise UsageError(f"{option} {text}: a URL; give a file or folder on this machine")
     try:
