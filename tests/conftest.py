@@ -63,7 +63,6 @@ _KEPT = Path(__file__).parents[1] / ".pytest_cache"
 os.environ["HF_MODULES_CACHE"] = str(_KEPT / f"hub-{_WORKER}")  # the same for code
 os.environ["NUMBA_CACHE_DIR"] = str(_KEPT / f"numba-{_WORKER}")
 
-
 _COMPILE = [sys.executable, "-c", "from musicgen_cls.audio.compiled import compiled_librosa; compiled_librosa()"]
 _COMPILED = _KEPT / "numba"
 _AS_ONE = os.environ | {"NUMBA_CACHE_DIR": str(_COMPILED)}
@@ -202,8 +201,8 @@ def published(shared_data: Path) -> Callable[[str], Backbone]:
 
 
 @lru_cache
-def _random_weights(name: str, widths: tuple[int, ...]) -> tuple[str, dict[str, torch.Tensor]]:
-    """The digest and the state of a published network with random weights; `widths` are those of YAMNet."""
+def _random_weights(name: str, sizes: tuple[object, ...]) -> tuple[str, dict[str, torch.Tensor]]:
+    """The digest and the state of a published network with random weights; `sizes` tell a smaller one apart."""
     backbone = WEIGHTS[name].build()
     RandomBackbone(backbone)
     return digest_of(backbone), {key: value.contiguous() for key, value in backbone.state_dict().items()}
@@ -224,7 +223,7 @@ def invented(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Not the same folder for networks that a test has made smaller.
     monkeypatch.setenv(CACHE_VARIABLE, str(cache / f"invented-{len(yamnet.WIDTHS)}-{musicnn.TIMBRAL}"))
     for name in ("yamnet", "msd_musicnn"):
-        digest, state = _random_weights(name, yamnet.WIDTHS)
+        digest, state = _random_weights(name, (yamnet.WIDTHS, musicnn.TIMBRAL))
         monkeypatch.setitem(WEIGHTS, name, replace(WEIGHTS[name], digest=digest))
         if not cached(name).is_file():
             shipped = yaml.safe_load((DATA / "untrained.yaml").read_text(encoding="utf-8"))["genres"]

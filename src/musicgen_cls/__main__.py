@@ -66,18 +66,14 @@ def _run(name: str, command: Command, args: Sequence[str]) -> None:
 
 def _done_without_lightning(name: str, args: Sequence[str]) -> bool:
     """Predict, or prepare what is ready; False if that cannot be."""
-    if name == "prepare":
-        with leaving_at_once():
-            from musicgen_cls.cli import ready
-        printed = ready.printed_before(args)
-        if printed is not None:
-            print(printed)
-        return printed is not None
-    if name != "predict":
-        return False
     with leaving_at_once():
-        from musicgen_cls.commands.predict import predict
-    return predict(args)
+        if name == "predict":
+            from musicgen_cls.commands.predict import predict as light
+        elif name == "prepare":
+            from musicgen_cls.cli.ready import print_again as light
+        else:
+            return False
+    return light(args)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,18 @@ class Ready(Struct, frozen=True):
     printed: str
 
 
+def print_again(args: Sequence[str]) -> bool:
+    """Print what the same `prepare` printed before; False if it has to run, and nothing was done.
+
+    Args:
+        args: the command line, without its command.
+    """
+    printed = printed_before(args)
+    if printed is not None:
+        print(printed)
+    return printed is not None
+
+
 def printed_before(args: Sequence[str]) -> str | None:
     """What the same `prepare` printed before; None if it has to run.
 
@@ -59,7 +71,7 @@ def printed_before(args: Sequence[str]) -> str | None:
             return None
         source = kind(**kept.arguments)
         source.prepare()
-        return kept.printed if kept.tracks == _hash_of(source) else None
+        return kept.printed if kept.tracks == _hash_of(source, _keys(source)) else None
     except (MusicClsError, OSError, TypeError, ValueError):  # the whole command explains it
         return None
 
@@ -82,10 +94,11 @@ def keep(args: Sequence[str], datamodule: Any, collection: Collection, printed: 
     if len(states) < len(files):  # embeddings and shards have other files
         return
     with suppress(MusicClsError, OSError, ValueError):
-        if not Store(collection.folder).entries()[0].keys() >= set(_keys(source)):
+        keys = _keys(source)
+        if not Store(collection.folder).entries()[0].keys() >= set(keys):
             return  # a file has changed since, or could not be opened
         file, name = _file(args), type(source).__name__
-        kept = Ready(name, init_arguments(source), _hash_of(source), states, printed)
+        kept = Ready(name, init_arguments(source), _hash_of(source, keys), states, printed)
         file.parent.mkdir(parents=True, exist_ok=True)
         with writing(file) as temporary:
             temporary.write_text(json.dumps(to_builtins(kept)) + "\n")
@@ -100,9 +113,9 @@ def _file(args: Sequence[str]) -> Path:
     return cache_root() / "ready" / f"{_hash(json.dumps(facts, default=str))}.json"
 
 
-def _hash_of(source: Source) -> str:
-    """Of everything that `prepare` asks a source for; names that are not UTF-8 have escapes in it."""
-    return _hash(repr((list(source.tracks()), _keys(source), source.problems())))
+def _hash_of(source: Source, keys: Sequence[Key]) -> str:
+    """The hash of a source's tracks and problems, and of the states of its files."""
+    return _hash(repr((list(source.tracks()), keys, source.problems())))
 
 
 def _keys(source: Source) -> list[Key]:
