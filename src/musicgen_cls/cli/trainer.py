@@ -21,7 +21,7 @@ class MusicTrainer(Trainer):
     """Whether `fit` will restore a checkpoint."""
 
     prepared: tuple[Collection, str] | None = None
-    """The collection that `prepare` opened without `verify` and on this machine, and what it printed."""
+    """What `prepare` opened and printed; None after `verify`, and on a cluster."""
 
     def prepare(
         self,
