@@ -1,4 +1,3 @@
-import librosa
 import numpy as np
 import pytest
 import torch
@@ -18,7 +17,7 @@ def waveforms() -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("n_fft", "hop", "n_mels"), SETTINGS)
-def test_equals_librosa(waveforms, n_fft, hop, n_mels):
+def test_equals_librosa(librosa, waveforms, n_fft, hop, n_mels):
     ours = LogMel(RATE, n_fft, hop, n_mels)
     got_power, got = ours.power(waveforms).numpy(), ours(waveforms).numpy()
     assert got.dtype == np.float32

@@ -30,9 +30,7 @@ def tone(hz: float, seconds: float, rate: int = RATE) -> np.ndarray:
 @pytest.mark.filterwarnings("ignore:n_fft=2048 is too large")
 @pytest.mark.parametrize("together", [1, 3, 5000])
 @pytest.mark.parametrize("samples", [100, 512, 40000, 41111])
-def test_power_is_librosas_averaged(samples, together):
-    import librosa
-
+def test_power_is_librosas_averaged(librosa, samples, together):
     y = np.random.default_rng(0).normal(size=samples).astype(np.float32)
     found = power_spectrogram(y, together)
     columns = -(-samples // (512 * together))

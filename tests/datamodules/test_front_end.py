@@ -1,6 +1,5 @@
 """The front end: its steps, their order, what it learns, and what is random."""
 
-import librosa
 import numpy as np
 import pytest
 import torch
@@ -105,7 +104,7 @@ def test_what_was_fitted_is_in_the_state(windows):
     assert torch.equal(fitted(windows), fresh(windows))
 
 
-def test_natural_logarithms_equal_librosas(windows):
+def test_natural_logarithms_equal_librosas(librosa, windows):
     front_end = MelFrontEnd(RATE, 2048, 1024, 128, "natural")
     power = librosa.feature.melspectrogram(
         y=windows[0].numpy() / PCM_SCALE, sr=RATE, n_fft=2048, hop_length=1024, n_mels=128, pad_mode="constant"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -248,12 +247,7 @@ class TestCode:
     """Code of a model runs only if the user names the model and its pinned revision."""
 
     @pytest.fixture
-    def name(self, models, hub_cache, monkeypatch, tmp_path) -> str:
-        from transformers import dynamic_module_utils
-
-        monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
-        for module in [module for module in sys.modules if module.startswith("transformers_modules")]:
-            monkeypatch.delitem(sys.modules, module)  # code that other tests have run does not run again
+    def name(self, models, hub_cache, code_folder) -> str:
         put_into_cache(models / "remote", hub_cache, "org/code")
         return f"org/code@{REVISION}"
 

@@ -51,15 +51,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def home(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(models: Path, code_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to run commands in, and a copy of that cache."""
     from huggingface_hub import constants
-    from transformers import dynamic_module_utils
 
     cache = shutil.copytree(models, tmp_path / "hub")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["musiccli"])
     return tmp_path

@@ -69,9 +69,7 @@ def test_layers_of_musicnn():
 
 
 @torch.inference_mode()
-def test_the_mel_spectrogram_of_musicnn_equals_that_of_librosa():
-    import librosa
-
+def test_the_mel_spectrogram_of_musicnn_equals_that_of_librosa(librosa):
     x = music(3.0)
     ours = MusiCNN().spectrogram(x)[0, 0].numpy()
     theirs = librosa.feature.melspectrogram(y=x[0].numpy(), sr=16000, n_fft=512, hop_length=256, n_mels=96)
