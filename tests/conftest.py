@@ -7,31 +7,25 @@ from __future__ import annotations
 
 import gc
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+import compiled_once
+
 pytest.register_assert_rewrite("shared_fixtures")
 
-# What numba compiles lies in a folder of each worker's own, before librosa is imported: two that compile the same at
-# once would spoil it for both (numba issue 10128). It stays for the next run.
+# What is compiled, and code of models, lie in folders of each worker's own, and stay for the next run.
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 _KEPT = Path(__file__).parents[1] / ".pytest_cache"
-os.environ["HF_MODULES_CACHE"] = str(_KEPT / f"hub-{_WORKER}")  # the same for code
-os.environ["NUMBA_CACHE_DIR"] = str(_KEPT / f"numba-{_WORKER}")
-
-COMPILED = _KEPT / "numba"
-"""What is compiled for all workers."""
-
-COMPILE = [sys.executable, "-c", "from musicgen_cls.audio.compiled import compiled_librosa; compiled_librosa()"]
+os.environ["HF_MODULES_CACHE"] = str(_KEPT / f"hub-{_WORKER}")
+os.environ[compiled_once.VARIABLE] = str(_KEPT / f"numba-{_WORKER}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load the fixtures; the process that only hands out tests compiles instead, which takes most of a minute."""
     if _WORKER == "alone" and config.getoption("numprocesses", None):
-        subprocess.Popen(COMPILE, env=os.environ | {"NUMBA_CACHE_DIR": str(COMPILED)})
+        compiled_once.begin(_KEPT / "numba")
     else:
         config.pluginmanager.import_plugin("shared_fixtures")
 

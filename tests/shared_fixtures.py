@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -26,7 +25,7 @@ import yaml
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from safetensors.torch import save
 
-from conftest import COMPILE, COMPILED
+import compiled_once
 from musicgen_cls.audio import compiled
 from musicgen_cls.callbacks import report as reports
 from musicgen_cls.callbacks.figures import TensorBoardFigures
@@ -75,10 +74,7 @@ def compiled_functions() -> Iterator[None]:
     plain = compiled.import_librosa
 
     def copied() -> Any:
-        own = Path(os.environ["NUMBA_CACHE_DIR"])
-        if not own.exists():
-            subprocess.run(COMPILE, env=os.environ | {"NUMBA_CACHE_DIR": str(COMPILED)}, check=True)
-            shutil.copytree(COMPILED, own)
+        compiled_once.copy()
         return plain()
 
     with pytest.MonkeyPatch.context() as patch:

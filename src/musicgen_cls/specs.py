@@ -7,7 +7,7 @@ import inspect
 import re
 import sys
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from textwrap import dedent
@@ -95,6 +95,7 @@ def _parameters(init: Any) -> list[inspect.Parameter]:
         return []
 
 
+@cache
 def _given(init: Any) -> tuple[set[str], int] | None:
     """The arguments that an `__init__` sets when it passes `**kwargs` on: names, and the number of positional ones.
 
