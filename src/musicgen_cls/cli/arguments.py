@@ -116,7 +116,22 @@ def asked_class(args: Sequence[str]) -> str | None:
 
 
 def add_our_arguments(parser: LightningArgumentParser) -> None:
-    """Add the options that are neither of the model, nor of the data or the trainer."""
+    """Add the options that are neither of the model, nor of the data or the trainer.
+
+    The callbacks among them have names of their own, so that `trainer.callbacks` stays the user's.
+    """
+    parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+    parser.add_lightning_class_args(LastingStop, "early_stopping")
+    parser.set_defaults(
+        {
+            "checkpoint.filename": "best",
+            "checkpoint.monitor": "val_loss",
+            "checkpoint.enable_version_counter": False,
+            "checkpoint.save_on_train_epoch_end": True,
+            "early_stopping.monitor": "val_loss",
+            "early_stopping.patience": 10,
+        }
+    )
     parser.add_argument("--out", type=str | None, help="Folder for the report of test or what predict writes.")
     parser.add_argument(
         "--threshold", type=float, default=THRESHOLD, help="A less probable genre is unsure; 0 turns it off."

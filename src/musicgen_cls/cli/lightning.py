@@ -14,7 +14,6 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from musicgen_cls import untrained
 from musicgen_cls.callbacks.predictions import PredictionWriter
-from musicgen_cls.callbacks.resuming import LastingStop
 from musicgen_cls.callbacks.saving import WholeCheckpoints
 from musicgen_cls.checkpoints import Checkpoint, read_checkpoint
 from musicgen_cls.cli import configs, ready
@@ -29,7 +28,7 @@ from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.cli.messages import NOT_WRITABLE
 from musicgen_cls.cli.patches import patched
 from musicgen_cls.cli.processes import in_first_process
-from musicgen_cls.cli.runs import LAST, prepare_folders, resume_last, saved_last, settings_of
+from musicgen_cls.cli.runs import LAST, how_to_resume, prepare_folders, resume_last, settings_of
 from musicgen_cls.cli.tags import check_options, use_predictions
 from musicgen_cls.cli.trainer import MusicTrainer
 from musicgen_cls.datamodules.base import GenreDataModule
@@ -42,6 +41,9 @@ from musicgen_cls.trust import trust_also, trusting
 
 WITH_CHECKPOINT = ("validate", "test", "predict")
 
+_BUILT: dict[tuple[type, str], dict[str, Any]] = {}
+"""What `setup_parser` has set, by the class of the CLI and the command."""
+
 
 class MusicCLI(LightningCLI):
     """Arguments, links, and what happens before and after Lightning's commands."""
@@ -49,6 +51,7 @@ class MusicCLI(LightningCLI):
     checkpoint: Checkpoint | None = None
     named = ""
     """The checkpoint, as the command line names it."""
+    trainer: Any = None
     trust: Collection[str] = ()
     files: Sequence[str] = ()
     found: tuple[Found, ...] = ()
@@ -63,20 +66,12 @@ class MusicCLI(LightningCLI):
                 super().__init__(**options)
         except (KeyboardInterrupt, SystemExit) as leaving:
             if getattr(self, "subcommand", None) == "fit":
-                leaving.add_note(self._how_to_resume())
+                leaving.add_note(how_to_resume(self.trainer, self.checkpoint is not None, self.began))
             raise
         except OSError as error:
             if error.errno in NOT_WRITABLE and error.filename is None:  # a write to a file of TensorBoard
-                error.filename = getattr(getattr(self, "trainer", None), "log_dir", None)
+                error.filename = getattr(self.trainer, "log_dir", None)
             raise
-
-    def _how_to_resume(self) -> str:
-        """What a stopped training has saved, and the command that resumes it."""
-        last = saved_last(getattr(self, "trainer", None))
-        of_before = last is not None and self.checkpoint is None and last.stat().st_mtime < self.began
-        if last is None or of_before:
-            return "nothing is saved yet, since no epoch has ended; the same command runs again from the start"
-        return f"the same command with --ckpt_path {last} resumes it"
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -84,22 +79,19 @@ class MusicCLI(LightningCLI):
         return {**LightningCLI.subcommands(), "prepare": {"model", "datamodule"}}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Links, and callbacks with a name of their own, so that `trainer.callbacks` stays the user's."""
+        """Links, and our own arguments."""
         for name in ("num_classes", "sample_rate", "target_samples"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.add_lightning_class_args(LastingStop, "early_stopping")
-        parser.set_defaults(
-            {
-                "checkpoint.filename": "best",
-                "checkpoint.monitor": "val_loss",
-                "checkpoint.enable_version_counter": False,
-                "checkpoint.save_on_train_epoch_end": True,
-                "early_stopping.monitor": "val_loss",
-                "early_stopping.patience": 10,
-            }
-        )
         add_our_arguments(parser)
+
+    def setup_parser(self, *options: Any) -> None:
+        """Build the parser, once in a process for each command: it takes longer than a short training."""
+        key = type(self), self.command
+        if key not in _BUILT:
+            before = {*vars(self)}
+            super().setup_parser(*options)
+            _BUILT[key] = {name: value for name, value in vars(self).items() if name not in before}
+        vars(self).update(_BUILT[key])
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         if subcommand != self.command:  # its arguments would take 0.2 s and are not asked for
@@ -224,7 +216,7 @@ class MusicCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Prepare before the run has a folder and other processes, so that an error leaves nothing behind."""
-        self.trainer.resumes = bool(self.config["fit"].ckpt_path)  # type: ignore[attr-defined]
+        self.trainer.resumes = bool(self.config["fit"].ckpt_path)
         ours = isinstance(self.datamodule, GenreDataModule)
         in_first_process(self.datamodule.prepare_fit if ours else self.datamodule.prepare_data)
 
@@ -237,18 +229,18 @@ class MusicCLI(LightningCLI):
     def before_predict(self) -> None:
         """Find the files before other processes start; those that a stopped run has predicted are skipped."""
         in_first_process(self.datamodule.prepare_predict)
-        for writer in self.trainer.callbacks:  # type: ignore[attr-defined]
+        for writer in self.trainer.callbacks:
             if isinstance(writer, PredictionWriter) and self.checkpoint is not None:
                 writer.resume(self.datamodule, self.checkpoint.path)
 
     def after_prepare(self) -> None:
         """Keep what was printed, for the same command while nothing has changed."""
-        if (prepared := self.trainer.prepared) is not None:  # type: ignore[attr-defined]
+        if (prepared := self.trainer.prepared) is not None:
             ready.keep(self.args[1:], self.datamodule, *prepared)
 
     def after_predict(self) -> None:
         """Write the playlists and tags that the options ask for, once all files are predicted."""
-        for writer in self.trainer.callbacks:  # type: ignore[attr-defined]
+        for writer in self.trainer.callbacks:
             if isinstance(writer, PredictionWriter) and self.trainer.is_global_zero:
                 use_predictions(self.config["predict"], writer.results.out, writer.rows, self.datamodule.genres)
 

@@ -75,6 +75,15 @@ def saved_last(trainer: Any) -> Path | None:
     return next((path for folder in folders if (path := Path(folder) / f"{LAST}.ckpt").is_file()), None)
 
 
+def how_to_resume(trainer: Any, resumed: bool, began: float) -> str:
+    """What a stopped training has saved since it began (seconds since 1970), and the command that resumes it."""
+    last = saved_last(trainer)
+    of_before = last is not None and not resumed and last.stat().st_mtime < began
+    if last is None or of_before:
+        return "nothing is saved yet, since no epoch has ended; the same command runs again from the start"
+    return f"the same command with --ckpt_path {last} resumes it"
+
+
 def prepare_folders(config: Any) -> None:
     """Expand `~` in the folders of runs and checkpoints, and remove what killed processes left half-written there.
 
