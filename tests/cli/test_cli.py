@@ -359,6 +359,27 @@ def test_our_short_names_come_first(first: str, songs: Path, run: Run) -> None:
         assert stop.value.code == 0
 
 
+def test_a_command_leaves_nothing_for_the_next_one(songs: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Commands of one process share their parser."""
+    other = [
+        "--trainer.logger",
+        "CSVLogger",
+        "--data.augment",
+        "AddWhiteNoise",
+        "--model.network",
+        "CNN5",
+        "--out",
+        "x",
+    ]
+    printed = []
+    for more in ([], other, []):
+        with pytest.raises(SystemExit):
+            run("fit", "--config", CONFIGS / "vgg.yaml", *more, "--print_config")
+        printed.append(capsys.readouterr().out)
+        run("fit", "--config", CONFIGS / "vgg.yaml", *folder(songs), *SMALL, *QUIET, *more, "--test_after_fit", "false")
+    assert printed[0] == printed[2] != printed[1]
+
+
 def test_resumed_training_ends_in_the_same_weights(songs: Path, run: Run) -> None:
     settings = ["--config", CONFIGS / "vgg.yaml", *folder(songs), *SMALL, *QUIET, "--test_after_fit", "false"]
     settings += ["--data.windows_per_track", "1", "--data.crops_per_track", "3", "--data.seconds", "1"]

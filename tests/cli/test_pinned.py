@@ -9,7 +9,7 @@ import inspect
 from typing import Literal
 
 import pytest
-from jsonargparse import ArgumentParser, _actions, _typehints, _util
+from jsonargparse import ArgumentParser, _actions, _loaders_dumpers, _typehints, _util
 from lightning.pytorch.cli import LightningCLI
 from torch import nn
 
@@ -134,3 +134,8 @@ def test_the_order_of_hooks():
     names = ["parse_arguments", "_parse_ckpt_path", "_set_seed", "before_instantiate_classes", "instantiate_classes"]
     places = [source.index(f"self.{name}(") for name in [*names, "after_instantiate_classes", "_run_subcommand"]]
     assert places == sorted(places)
+
+
+def test_configs_are_written_as_jsonargparse_does_it():
+    config = {"on": [1, 2.5, None, True, "yes"], "ö": {"long": "word " * 40, "lines": "a\nb", "none": {}}, "x": "1e3"}
+    assert _loaders_dumpers.dumpers["yaml"](config) == _loaders_dumpers.yaml_dump(config)

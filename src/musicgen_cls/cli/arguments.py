@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, NoReturn
 
+import yaml
+from jsonargparse import set_dumper
 from jsonargparse.typing import PositiveInt
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -45,6 +47,15 @@ _OWN_FLAGS = {
     "return_predictions",
 }
 _BOOL = ("bool", "bool | None", bool, bool | None)
+
+
+def _yaml(config: Any) -> str:
+    """A config as jsonargparse writes it, but by libyaml where there is one, which takes a fifth of the time."""
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return str(yaml.dump(config, Dumper=dumper, default_flow_style=False, allow_unicode=True, sort_keys=False))
+
+
+set_dumper("yaml", _yaml)
 
 
 class MusicParser(LightningArgumentParser):

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from musicgen_cls.cli.configs import find_config
+from musicgen_cls.cli.configs import LOADER, find_config
 from musicgen_cls.cli.lightning import start
 from musicgen_cls.cli.messages import user_error
 from musicgen_cls.cli.patches import patched
@@ -70,7 +70,7 @@ class FitSettings:
 
     def config_with(self, params: Sequence[str]) -> dict[str, Any]:
         """The complete config of fit with some more arguments, in plain form."""
-        config: dict[str, Any] = yaml.safe_load(self.text(params))
+        config: dict[str, Any] = yaml.load(self.text(params), Loader=LOADER)
         return config
 
     def checkpoint(self, params: Sequence[str]) -> dict[str, Any]:
