@@ -16,6 +16,7 @@ import yaml
 import musicgen_cls
 from musicgen_cls.__main__ import main
 from musicgen_cls.checkpoints import read_checkpoint
+from musicgen_cls.commands.sweep import findings
 from musicgen_cls.errors import CheckpointError, MusicClsError
 from musicgen_cls.synth.render import render
 
@@ -106,7 +107,7 @@ def home(tmp_path_factory, songs):
         patch.chdir(folder)
         patch.syspath_prepend(str(folder))
         patch.setattr(sys, "argv", ["musiccli"])
-        assert main(["fit", "--config", "own.yaml"]) == 0
+        assert main(["fit", "--config", "own.yaml", "--test_after_fit", "false"]) == 0
         yield folder
     sys.modules.pop("own_parts", None)
 
@@ -152,7 +153,8 @@ def test_resume(best):
     assert torch.load(best.with_name("last.ckpt"), weights_only=True)["epoch"] == 1
 
 
-def test_sweep(best):
+def test_sweep(best, monkeypatch):
+    monkeypatch.setattr(findings, "draw", lambda *args: None)  # plots have tests of their own
     space = {"model.smoothing": {"choices": [0.0, 0.3]}}
     Path("search.yaml").write_text(yaml.safe_dump({"fit": "own.yaml", "space": space, "trials": 1}))
     assert main(["sweep", "--config", "search.yaml", "--test_after_fit", "false"]) == 0
@@ -193,7 +195,7 @@ class TestTrust:
 
     def test_the_environment_does(self, best, monkeypatch):
         monkeypatch.setenv("MUSICGEN_CLS_TRUST", "own_parts")
-        assert main(["test", str(best), "--out", "with_environment"]) == 0
+        assert musicgen_cls.load(best).genres == ["jazz", "metal"]
 
 
 BACKBONE = '''
@@ -241,13 +243,15 @@ class TestBackbone:
     @pytest.fixture(scope="class")
     @classmethod
     def folder(cls, tmp_path_factory, songs):
+        """A folder with the plain file, and a run on its network, and beside it the same one with random weights."""
+        both = "[own_backbone.Loudness, random_own_backbone.Loudness]"
         folder = tmp_path_factory.mktemp("backbone")
         (folder / "own_backbone.py").write_text(BACKBONE)
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
             patch.syspath_prepend(str(folder))
             patch.setattr(sys, "argv", ["musiccli"])
-            assert cls.fit(songs, "own_backbone.Loudness", "--test_after_fit", "false") == 0
+            assert cls.fit(songs, both, "--test_after_fit", "false") == 0
             yield folder
         sys.modules.pop("own_backbone", None)
 
@@ -285,10 +289,9 @@ class TestBackbone:
             musicgen_cls.load(best)
         assert "own_backbone" not in sys.modules
 
-    def test_beside_another_one(self, best, songs):
-        assert (
-            self.fit(songs, "[own_backbone.Loudness, random_own_backbone.Loudness]", "--test_after_fit", "false") == 0
-        )
+    def test_beside_another_one(self, best):
+        names = read_checkpoint(best, trust=["own_backbone"]).data["init_args"]["backbones"]
+        assert names == ["own_backbone.Loudness", "random_own_backbone.Loudness"]
 
     def test_fine_tuning(self, best, songs):
         source = ["--data.source", "Folder", "--data.source.root", str(songs), "--data.sample_rate", "8000"]
@@ -302,15 +305,22 @@ class TestBackbone:
             ("NoBackbone", "not a Backbone; extend musicgen_cls.models.backbones.Backbone"),
             ("NoEmbed", "cannot be made (Can't instantiate abstract class NoEmbed"),
             ("NoRate", "its attribute sample_rate is missing; set it to a number above 0"),
-            ("NoTime", "NoTime gives the shape [4, 2] for 4 windows; it must be [batch, time, dim]"),
             ("OtherSize", "OtherSize gives embeddings of 2 numbers, but its attribute dim is 3"),
             ("Needs", "cannot be made (Needs.__init__() missing 1 required positional argument"),
             ("Gone", "names 'own_backbone.Gone', but it cannot be imported"),
         ],
     )
     def test_errors(self, best, songs, name, expected, capsys):
-        assert self.fit(songs, f"own_backbone.{name}") == 2
-        printed = capsys.readouterr().err
+        words = ["embed", str(songs / "jazz"), "--trust", "own_backbone", "--backbone", f"own_backbone.{name}"]
+        assert main([*words, "--out", f"{name}.npz"]) == 2
+        self.assert_one_line(capsys.readouterr().err, expected)
+
+    def test_an_error_in_fit(self, best, songs, capsys):
+        assert self.fit(songs, "own_backbone.NoTime") == 2
+        said = "NoTime gives the shape [4, 2] for 4 windows; it must be [batch, time, dim]"
+        self.assert_one_line(capsys.readouterr().err, said)
+
+    def assert_one_line(self, printed, expected):
         assert expected in printed
         assert "Traceback" not in printed
         assert printed.strip().splitlines()[-1].startswith("musiccli: error: ")
