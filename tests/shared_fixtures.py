@@ -128,13 +128,13 @@ def reports_without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def few_mistakes() -> Iterator[int]:
-    """How many mistakes the page of a report shows; in tests it is two, since their charts take half of a short test.
+    """How many mistakes the page of a report shows; in tests it is one, since a chart takes a tenth of a second.
 
     A test of the pages puts the number back.
     """
     number = test_report._SHOWN
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(test_report, "_SHOWN", 2)
+        patch.setattr(test_report, "_SHOWN", 1)
         yield number
 
 

@@ -37,7 +37,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "clips"
 
 
-@pytest.mark.usefixtures("invented")
+@pytest.mark.usefixtures("shallow", "invented")
 class TestWithInventedWeights:
     def test_it_is_a_checkpoint(self):
         path = untrained.checkpoint()
@@ -191,14 +191,15 @@ def reading(published):
 def test_noise_and_near_silence_have_no_sure_genre(reading):
     rng = np.random.default_rng(0)
     sounds = {
-        "white noise": 0.1 * rng.normal(size=96000),
-        "brown noise": 0.3 * np.cumsum(rng.normal(size=96000)) / 300,
-        "near silence": 1e-4 * rng.normal(size=96000),
-        "hum": 0.2 * np.sin(2 * np.pi * 50 * np.arange(96000) / 16000),
+        "white noise": 0.1 * rng.normal(size=48000),
+        "brown noise": 0.3 * np.cumsum(rng.normal(size=48000)) / 300,
+        "near silence": 1e-4 * rng.normal(size=48000),
+        "hum": 0.2 * np.sin(2 * np.pi * 50 * np.arange(48000) / 16000),
     }
     for name, sound in sounds.items():
         waveform = np.asarray(sound, np.float32)
-        assert max(reading(waveform).values()) < 0.5, (name, reading(waveform))
+        found = reading(waveform)
+        assert max(found.values()) < 0.5, (name, found)
         assert reading.genre(waveform) is None
 
 
@@ -214,11 +215,11 @@ def test_speech_has_no_sure_genre(reading, voice: str, tmp_path: Path):
 
 
 def test_accuracy_on_real_excerpts(reading, shared_data: Path):
-    """At least 70 % are promised on all 371; here 5 of each genre, with the slack of 50 tracks."""
+    """At least 70 % are promised on all 371; here 3 of each genre, with the slack of 30 tracks."""
     right = []
     for folder in sorted((shared_data / "gtzan_clips").iterdir()):
-        for file in sorted(folder.iterdir())[:5]:
+        for file in sorted(folder.iterdir())[:3]:
             found = reading(from_pcm(read_pcm(file, 16000)))
             right.append(max(found, key=found.get) == folder.name)
-    assert len(right) == 50
+    assert len(right) == 30
     assert np.mean(right) > 0.55
