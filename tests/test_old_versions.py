@@ -19,6 +19,8 @@ from musicgen_cls.checkpoints import read_checkpoint
 from musicgen_cls.commands.compare.reports import find_rows
 from musicgen_cls.synth.render import render
 
+pytestmark = pytest.mark.usefixtures("reports_without_figures")
+
 OLD = Path(__file__).parent / "versions" / "0.1"
 SMALL = ["--data.source.tracks_per_genre", "1", "--data.source.seconds", "3", "--trainer.enable_progress_bar", "false"]
 
