@@ -215,11 +215,11 @@ def test_speech_has_no_sure_genre(reading, voice: str, tmp_path: Path):
 
 
 def test_accuracy_on_real_excerpts(reading, shared_data: Path):
-    """At least 70 % are promised on all 371; here 3 of each genre, with the slack of 30 tracks."""
+    """At least 70 % are promised on all 371; here 5 of each genre, with the slack of 50 tracks."""
     right = []
     for folder in sorted((shared_data / "gtzan_clips").iterdir()):
-        for file in sorted(folder.iterdir())[:3]:
+        for file in sorted(folder.iterdir())[:5]:
             found = reading(from_pcm(read_pcm(file, 16000)))
             right.append(max(found, key=found.get) == folder.name)
-    assert len(right) == 30
+    assert len(right) == 50
     assert np.mean(right) > 0.55
