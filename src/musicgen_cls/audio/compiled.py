@@ -46,7 +46,9 @@ def compiled_librosa() -> Any:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{mark}.lock"):
             if not mark.exists():
-                print("Compiling librosa's functions, once on this machine; it takes up to a minute ...", file=sys.stderr)
+                print(
+                    "Compiling librosa's functions, once on this machine; it takes up to a minute ...", file=sys.stderr
+                )
                 _use(librosa)
                 mark.touch()
     except OSError:  # the user's folder is not writable

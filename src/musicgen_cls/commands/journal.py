@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,7 +47,7 @@ class Journal:
         versions: the version of the file of each track, by the track's id; see `versions_of`.
 
     Raises:
-        UsageError: the rows are of a run with other arguments, or their header is damaged.
+        UsageError: there are rows, of a run with other arguments or with a damaged header.
     """
 
     def __init__(self, result: Path, header: Struct, kind: type[TrackLine], versions: Mapping[str, str]) -> None:
@@ -113,8 +114,10 @@ class Journal:
         self.path.unlink()
 
     def _check(self, header: Struct) -> None:
-        first = next(lines(self.path, type(header), sealed=True), None)
-        if first is not None and first.value != header and not first.torn:
+        first, second = (*islice(lines(self.path, type(header), sealed=True), 2), None, None)[:2]
+        if first is None or second is None or first.torn:  # no track is finished
+            return
+        if first.value != header:
             reason = f"of a stopped run on {first.value}, not {header}" if first.value else f"line 1: {first.reason}"
             raise UsageError(f"{self.path}: {reason}; complete that run, delete the file, or give another --out")
 
