@@ -82,6 +82,14 @@ def compiled_functions() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def graphics_cards() -> Iterator[None]:
+    """torch counts the graphics cards once; it does so at each step of an export, and looks for a library each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "_cached_device_count", torch.cuda.device_count())
+        yield
+
+
 @pytest.fixture(scope="session")
 def librosa() -> Any:
     """The library that much of this package is held against."""
