@@ -192,6 +192,13 @@ def test_vectors_of_other_arguments_are_not_taken_over_nor_lost(
     partial.unlink()
 
 
+def test_a_run_without_a_finished_track_is_in_nobodys_way(tmp_path: Path) -> None:
+    for pool in ("track", "windows"):
+        header = command.RunHeader("bands", "0", 1.0, pool)
+        Journal(tmp_path / "x.npz", header, TrackVectors, {"a": "1"})
+        assert f'"{pool}"' in (tmp_path / "x.npz.partial").read_text()
+
+
 def test_a_journal_that_is_damaged_meanwhile(library: Path, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "x.npz", command.RunHeader("bands", "0", 1.0, "track"), TrackVectors, {"a": "1"})
     journal.record((line for line in [("a", ["AAAA"])]), "Embedding")

@@ -173,7 +173,7 @@ def test_onnx_equals_the_checkpoint(make: Maker, exported: Maker, music: Path, n
     np.testing.assert_allclose(list(recognise(song[:length]).values()), got[7], atol=exporting.TOLERANCE)
 
 
-@pytest.mark.parametrize("name", ["VGG", "ConvLSTM"])
+@pytest.mark.parametrize("name", ["VGG", "GRU", "ConvLSTM"])
 def test_torch_export_equals_the_checkpoint(make: Maker, exported: Maker, name: str) -> None:
     extra = {"metadata.json": ""}
     model = torch.export.load(exported(name, ".pt2"), extra_files=extra).module()

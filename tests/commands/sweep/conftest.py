@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,22 @@ def known_texts(monkeypatch: pytest.MonkeyPatch, known: dict[Any, str] = {}) -> 
     monkeypatch.setattr(settings.FitSettings, "text", text)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_list_of_migrations() -> Iterator[None]:
+    """Optuna's list of the changes of its tables, which it compiles each time that it opens a database."""
+    from optuna.storages._rdb.storage import _VersionManager
+
+    def once(self: Any) -> Any:
+        if not made:
+            made.append(real(self))
+        return made[0]
+
+    real, made = _VersionManager._create_alembic_script, []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_VersionManager, "_create_alembic_script", once)
+        yield
+
+
 @pytest.fixture
 def call(tmp_path: Path, songs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Called:
     """Runs a command line where the configs lie; gives status, output and errors."""
@@ -100,6 +116,17 @@ def fails(call: Called) -> Callable[..., str]:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots take seconds."""
     monkeypatch.setattr(findings, "draw", lambda study, metric, place: None)
+
+
+@pytest.fixture
+def unprepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data are not prepared before the trials, which takes half a second; each trial prepares them itself."""
+
+    def start(args: Any, **more: Any) -> Any:
+        return None if args[0] == "prepare" else real(args, **more)
+
+    real = trials.start
+    monkeypatch.setattr(trials, "start", start)
 
 
 @pytest.fixture

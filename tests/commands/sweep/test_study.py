@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import optuna
 import pytest
@@ -56,9 +57,9 @@ def test_a_database_is_never_there_in_part(
     """Another process of the sweep may look at any moment, and this one may be killed at any."""
     in_place: list[bool] = []
 
-    def make(database: Path) -> optuna.storages.RDBStorage:
+    def make(database: Path, **more: Any) -> optuna.storages.RDBStorage:
         in_place.append(database.name == "study.db" and not (database.exists() and database.stat().st_size))
-        return real(database)
+        return real(database, **more)
 
     real = study.storage_in
     monkeypatch.setattr(study, "storage_in", make)

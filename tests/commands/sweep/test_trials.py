@@ -68,6 +68,7 @@ class TestWholeSweep:
         assert all(torch.equal(again[name], best[name]) for name in best)
         assert list(Path("lightning_logs/tiny").rglob("report.json"))  # fit tests, as the config says
 
+    @pytest.mark.usefixtures("unprepared")
     def test_failed_trials_are_reported_and_the_others_run(self, call: Called, undrawn: None, table: Table) -> None:
         space = "{data.seconds: [0.5, 60.0], model.lr: [0.001, 1.0e+36]}"
         more = ["--trials", 3, "--sampler", "random", "--seed", 1, "--trainer.max_epochs", 1]
@@ -85,6 +86,7 @@ class TestWholeSweep:
         assert err.count("failed: ") == sum(row["state"] == "failed" for row in rows)
         assert "Traceback" not in err
 
+    @pytest.mark.usefixtures("unprepared")
     def test_a_wrong_metric_is_named_and_with_the_right_one_a_pruned_trial_is_not_the_best(
         self, call: Called, undrawn: None, monkeypatch: pytest.MonkeyPatch, table: Table
     ) -> None:
@@ -159,6 +161,7 @@ class TestGoingOn:
         assert states() == ["complete"] * 3
         assert len(quick) == 3
 
+    @pytest.mark.usefixtures("unprepared")
     def test_every_trial_fails(self, call: Called, table: Table, states: States) -> None:
         space = "{model.network.pairs: [4]}"
         more = ["--data.n_mels", 4, "--data.n_fft", 64]
@@ -200,11 +203,12 @@ def test_classes_can_be_searched(call: Called, quick: list[list[str]], table: Ta
     assert (first["model.network"], first["model.lr"]) == ("VGG", "0.001")  # the config's own
 
 
+@pytest.mark.usefixtures("unprepared")
 @pytest.mark.parametrize("config", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
 def test_every_config_runs(config: str, call: Called, undrawn: None, songs: Path) -> None:
     here = {
         "vgg": ["--data.sample_rate", 4000, "--data.seconds", 1.5, "--model.network.width", 2],
-        "temporal_pooling": [],
+        "temporal_pooling": ["--model.network.filters", 8],
     }
     root = songs
     if config == "temporal_pooling":

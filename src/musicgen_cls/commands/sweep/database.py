@@ -43,15 +43,25 @@ def check_database(database: Path) -> None:
         )
 
 
-def storage_in(database: Path) -> RDBStorage:
-    """Optuna's storage in a SQLite file; missing tables are created."""
+def storage_in(database: Path, check: bool = True) -> RDBStorage:
+    """Optuna's storage in a SQLite file; missing tables are created.
+
+    Args:
+        database: the file.
+        check: check that the tables are those of this version of Optuna.
+
+    Raises:
+        RuntimeError: they are not.
+    """
     import optuna
 
     def connect() -> sqlite3.Connection:
         """Open the file by its path, since a `?`, `%` or `{` in a path has a meaning in a URL."""
         return sqlite3.connect(database.absolute(), timeout=LOCKED_S, check_same_thread=False)
 
-    return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
+    return optuna.storages.RDBStorage(
+        "sqlite:///study.db", engine_kwargs={"creator": connect}, skip_compatibility_check=not check
+    )
 
 
 def sqlite_error(error: BaseException | None) -> sqlite3.Error | None:

@@ -128,7 +128,7 @@ class SharedStudy:
             try:
                 if not has_database(self.database):
                     with writing(self.database) as empty:  # whole or not at all, since others check it without a lock
-                        storage_in(empty).engine.dispose()
+                        storage_in(empty, check=False).engine.dispose()
                 storage = storage_in(self.database)
             except RuntimeError as error:
                 raise StudyError(
