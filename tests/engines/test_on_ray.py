@@ -32,8 +32,11 @@ SMALL = {"num_cpus": 1, "object_store_memory": 100 << 20, "include_dashboard": F
 
 
 @pytest.fixture(scope="module")
-def nodes(server: Any) -> Iterator[Any]:
-    """Three nodes of one processor each, which know the S3 server; this process is connected to them."""
+def nodes(server: Any, librosa: Any) -> Iterator[Any]:
+    """Three nodes of one processor each, which know the S3 server; this process is connected to them.
+
+    They find what is compiled for librosa.
+    """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
     from ray.cluster_utils import Cluster as Nodes
