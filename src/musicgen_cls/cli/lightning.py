@@ -85,7 +85,7 @@ class MusicCLI(LightningCLI):
         add_our_arguments(parser)
 
     def setup_parser(self, *options: Any) -> None:
-        """Build the parser, once in a process for each command: it takes longer than a short training."""
+        """Build the parser, once in a process for each command: it takes 0.1 s, and each trial of a sweep needs it."""
         key = type(self), self.command
         if key not in _BUILT:
             before = {*vars(self)}
