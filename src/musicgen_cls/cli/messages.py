@@ -28,6 +28,7 @@ _CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 _LITERAL = re.compile(r"Literal\[(.*?)\].*?Got value: (\S*)", re.DOTALL)
 _UNION = re.compile(r"Union subtypes\s+Subtypes: \[(.*)\]\s+Errors:.*Given value: (.*)", re.DOTALL)
 _BEFORE = re.compile(r"NestedArg\(key='([^']+)'")
+_PRINT = re.compile(r'Invalid option "(.*)" for --print_config')
 _ABSTRACT = re.compile(r"Expected an instantiatable class, but \S+ is abstract")
 _TYPE = re.compile(r"Expected an? <class '([\w.]+)'>.*?Got value: (\S*)", re.DOTALL)
 
@@ -50,6 +51,8 @@ def explain(message: str, options: Collection[str] = (), classes: Iterable[str] 
         return _unknown(_group(found), options)
     if found := _NO_VALUE.search(message):
         return f"{found[1]}: has no value; give one, as {found[1]} VALUE"
+    if found := _PRINT.search(message):
+        return f"--print_config '{found[1]}': not skip_default; leave it out for the whole config"
     if found := _BEFORE.search(message):
         name = keys[-1] if keys else "data"
         return f"name the class before its arguments, --{name} before --{name}.{found[1]}"
