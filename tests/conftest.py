@@ -43,5 +43,5 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """Nor when all is done."""
+    """pytest looks for garbage once more at the end; what is left by then need not be searched."""
     gc.freeze()

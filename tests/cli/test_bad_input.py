@@ -270,7 +270,10 @@ class TestWords:
             ([*MASK, "--data.mask.p", "2"], "--data.mask SpecAugment: The value of p must be between 0.0 and 1.0"),
             ([*MASK, "--data.mask.time_mask_param", "-5"], "--data.mask.time_mask_param -5: must be 0 or more"),
             (["--model.network", "Recurrent", "--data.n_mels", "32"], "set --model.network.n_mels 32"),
-            (["--print_config=all"], "--print_config 'all': not skip_default; leave it out for the whole config"),
+            (
+                ["--print_config=all"],
+                "--print_config: 'all' is not skip_default; write --print_config alone for the whole config",
+            ),
         ],
     )
     def test_values(self, fails: Fails, songs: Path, args: list[str], said: str) -> None:

@@ -192,7 +192,7 @@ def test_vectors_of_other_arguments_are_not_taken_over_nor_lost(
     partial.unlink()
 
 
-def test_a_run_without_a_finished_track_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_a_run_without_a_finished_track_blocks_no_other(tmp_path: Path) -> None:
     for pool in ("track", "windows"):
         header = command.RunHeader("bands", "0", 1.0, pool)
         Journal(tmp_path / "x.npz", header, TrackVectors, {"a": "1"})

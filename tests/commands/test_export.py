@@ -386,7 +386,10 @@ def test_spectrograms(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("shallow", "invented")
-@pytest.mark.parametrize(("part", "format"), [("embeddings", "torch_export"), ("tags", "onnx"), ("fine_tuned", "onnx")])
+@pytest.mark.parametrize(
+    ("part", "format"),
+    [("embeddings", "onnx"), ("embeddings", "torch_export"), ("tags", "onnx"), ("fine_tuned", "onnx")],
+)
 def test_pretrained_networks_are_in_the_file(part: str, format: Any, music: Path, tmp_path: Path) -> None:
     settings = {"fractions": (0.5, 0.25, 0.25), "seconds": 1.0, "batch_size": 2}
     name = "msd_musicnn" if part == "fine_tuned" else "yamnet"  # YAMNet is exported three times as fast

@@ -85,16 +85,15 @@ def test_other_weights_than_in_training_are_refused(home, songs, capsys):
     assert "trained on embeddings of org/tiny with the digest" in capsys.readouterr().err
 
 
-def test_code_runs_with_trust_only(home, songs, capsys):
-    ran = home / "modules"
+def test_code_runs_with_trust_only(home, code_folder, songs, capsys):
     assert fit(songs, CODE) == 2
     assert f"add --trust {CODE}" in capsys.readouterr().err
     config = home / "more.yaml"
     config.write_text(f"data: {{init_args: {{backbones: [{CODE}]}}}}")
     assert fit(songs, CODE, "--config", str(config)) == 2  # a config cannot trust it
-    assert not list(ran.rglob("it_ran"))
+    assert not list(code_folder.rglob("it_ran"))
     assert fit(songs, CODE, "--trust", CODE) == 0
-    assert list(ran.rglob("it_ran"))
+    assert list(code_folder.rglob("it_ran"))
     assert TRUST_VARIABLE not in os.environ
     assert main(["test", str(BEST)]) == 2
     with pytest.raises(musicgen_cls.errors.MusicClsError, match="--trust"):

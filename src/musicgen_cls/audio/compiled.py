@@ -36,7 +36,7 @@ def import_librosa() -> Any:
 
 @cache
 def compiled_librosa() -> Any:
-    """Librosa with all the functions that this package uses compiled, which takes up to a minute once on a machine."""
+    """Librosa with all the functions that this package uses compiled: it takes up to a minute, once on a machine."""
     from filelock import FileLock
 
     librosa = import_librosa()
@@ -47,7 +47,7 @@ def compiled_librosa() -> Any:
         with FileLock(f"{mark}.lock"):
             if not mark.exists():
                 print(
-                    "Compiling librosa's functions, once on this machine; it takes up to a minute ...", file=sys.stderr
+                    "Compiling librosa's functions; it takes up to a minute, once on this machine ...", file=sys.stderr
                 )
                 _use(librosa)
                 mark.touch()

@@ -52,7 +52,7 @@ def explain(message: str, options: Collection[str] = (), classes: Iterable[str] 
     if found := _NO_VALUE.search(message):
         return f"{found[1]}: has no value; give one, as {found[1]} VALUE"
     if found := _PRINT.search(message):
-        return f"--print_config '{found[1]}': not skip_default; leave it out for the whole config"
+        return f"--print_config: '{found[1]}' is not skip_default; write --print_config alone for the whole config"
     if found := _BEFORE.search(message):
         name = keys[-1] if keys else "data"
         return f"name the class before its arguments, --{name} before --{name}.{found[1]}"
