@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning.fabric.plugins.io import CheckpointIO
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -129,8 +130,8 @@ class MusicCLI(LightningCLI):
                 f"'{alone[0]}': {command} takes no such argument{configs.hint(alone[0])}; see musiccli {command} --help"
             )
         trust_also(self.trust)  # for classes and models that are named within values, such as backbones
-        self.config = parser.parse_args([command, *rest])
-        config = self.config[command]
+        config = self.parsed(rest)
+        self.config = Namespace({"subcommand": command, command: config})  # type: ignore[no-untyped-call]
         check_seed(config.seed_everything)
         check_threshold(config.threshold)
         if self.checkpoint is not None:  # a run's own config.yaml has null for these
@@ -138,6 +139,12 @@ class MusicCLI(LightningCLI):
             config.data.init_args.genres = self.checkpoint.genres
         elif command == "fit" and config.ckpt_path not in (None, LAST):
             self.checkpoint = read_checkpoint(config.ckpt_path, trust=self.trust)
+
+    def parsed(self, words: Sequence[str]) -> Any:
+        """The settings of the command with these arguments."""
+        if is_help(words):  # the parser of all commands prints; it checks each value twice, in twice the time
+            return self.parser.parse_args([self.command, *words])[self.command]
+        return self._parser(self.command).parse_args(words)
 
     def _parse_ckpt_path(self) -> None:
         """Nothing, since `parse_arguments` does it: Lightning lets the checkpoint override the command line."""

@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from musicgen_cls.__main__ import main
-from musicgen_cls.commands.fit_genres import Settings
 from musicgen_cls.commands.sweep import findings, settings, trials
 
 RATE = 4000
@@ -33,19 +32,6 @@ def base(songs: Path) -> dict[str, Any]:
         "trainer": {"max_epochs": 2, "accelerator": "cpu", "logger": logger},
         "figures_every_n_epochs": 100,
     }
-
-
-@pytest.fixture(autouse=True)
-def one_parser(monkeypatch: pytest.MonkeyPatch, made: dict[str, Any] = {}) -> None:  # noqa: B006
-    """Building the parser of fit takes a second; what is parsed with it is parsed every time."""
-
-    def start(args: Any, cli: type[Settings]) -> Any:
-        if "settings" not in made:
-            made["settings"] = real(["fit", "--model", "GenreClassifier", "--model.network", "VGG"], cli)
-        return made["settings"]
-
-    real = settings.start
-    monkeypatch.setattr(settings, "start", start)
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -82,17 +81,20 @@ class FitSettings:
     def text(self, params: Sequence[str]) -> str:
         """The complete config of fit with some more arguments, as YAML."""
         key = tuple(params)
-        if key not in self._texts:  # parsing takes 0.25 s
-            with patched():
-                config = self._cli.parser.parse_args(["fit", *self.shared, *params])["fit"]
+        if key not in self._texts:  # parsing takes 0.1 s
+            config = self._parsed(params)
             self._texts[key] = self._cli._parser("fit").dump(config, skip_none=False)
         return self._texts[key]
 
-    @cached_property
-    def _cli(self) -> Settings:
-        cli = start(["fit", *self.shared, *self.first_params], Settings)
-        assert isinstance(cli, Settings)
-        return cli
+    def _parsed(self, params: Sequence[str]) -> Any:
+        """The config of fit with some more arguments; the first ones start the command line, which parses them."""
+        if not hasattr(self, "_cli"):
+            cli = start(["fit", *self.shared, *params], Settings)
+            assert isinstance(cli, Settings)
+            self._cli = cli
+            return cli.config["fit"]
+        with patched():
+            return self._cli.parsed([*self.shared, *params])
 
     @staticmethod
     def _arguments(values: dict[str, Any]) -> list[str]:
