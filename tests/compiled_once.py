@@ -18,7 +18,7 @@ _CODE = "from musicgen_cls.audio.compiled import compiled_librosa; compiled_libr
 
 def begin(folder: Path) -> subprocess.Popen[bytes]:
     """Compile into a folder. The process waits for another that compiles there already."""
-    return subprocess.Popen([sys.executable, "-c", _CODE], env=os.environ | {VARIABLE: str(folder)})
+    return subprocess.Popen([sys.executable, "-c", _CODE], env=os.environ | {VARIABLE: str(folder), "NUMBA_OPT": "0"})
 
 
 def copy() -> None:
