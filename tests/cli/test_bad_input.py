@@ -451,3 +451,12 @@ class TestFoldersThatCannotBeWritten:
         said = fails(*from_folder(songs, "--data.cache_dir", tmp_path / "cache"))
         assert "No space left on device" in said
         assert not list((tmp_path / "cache").glob("*/*"))
+
+
+@pytest.mark.parametrize("group", ["trainer", "checkpoint", "early_stopping"])
+@pytest.mark.parametrize("value", ["3", "[1, 2]", "null"])
+def test_a_group_of_settings_that_is_none(fails: Fails, group: str, value: str, tmp_path: Path) -> None:
+    (tmp_path / "group.yaml").write_text(f"{group}: {value}\n")
+    said = fails("fit", "--config", CONFIG, "--config", tmp_path / "group.yaml")
+    assert f"group.yaml: {group}: " in said
+    assert "a group of settings" in said

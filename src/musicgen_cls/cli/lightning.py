@@ -110,6 +110,7 @@ class MusicCLI(LightningCLI):
         rest, alone = split(rest, flag_names())
         check_text(rest)
         rest, given = configs.checked(rest)
+        configs.check_groups(given)
         self.trust = configs.trusted_modules(rest, given)
         if command in WITH_CHECKPOINT and not is_help(rest):
             path = checkpoint_of(command, rest, alone, [config.settings for config in given])
