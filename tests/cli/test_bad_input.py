@@ -458,5 +458,19 @@ class TestFoldersThatCannotBeWritten:
 def test_a_group_of_settings_that_is_none(fails: Fails, group: str, value: str, tmp_path: Path) -> None:
     (tmp_path / "group.yaml").write_text(f"{group}: {value}\n")
     said = fails("fit", "--config", CONFIG, "--config", tmp_path / "group.yaml")
-    assert f"group.yaml: {group}: " in said
-    assert "a group of settings" in said
+    assert f"group.yaml: {group} is {value}, not a group of settings" in said
+    said = fails("fit", "--config", CONFIG, "--config", f"{{{group}: {value}}}")
+    assert f"--config: {group} is {value}, " in said
+
+
+def test_no_model(fails: Fails) -> None:
+    assert "no model and data: name a config" in fails("fit", "--data", "MelSlices")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("trainer: {max_epoch: 1}", "trainer"), ("checkpoint: {monitr: 1}", "checkpoint")]
+)
+def test_a_misspelt_setting_has_the_name_of_its_group(fails: Fails, text: str, name: str) -> None:
+    said = fails("fit", "--config", CONFIG, "--config", f"{{{text}}}")
+    assert f"no option '{name}.m" in said
+    assert "did you mean 'm" in said

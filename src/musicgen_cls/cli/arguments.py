@@ -32,9 +32,9 @@ _OWN = {
     "calibrate",
     "test_after_fit",
     "seed_everything",
-    "checkpoint",
-    "early_stopping",
 }
+CALLBACKS = {"checkpoint": ModelCheckpoint, "early_stopping": LastingStop}
+"""The callbacks of this package, by the options that set them; `trainer.callbacks` stays the user's."""
 _TAGGING = {"playlists", "write_tags", "restore_tags", "yes"}
 _OWN_FLAGS = {
     *_TAGGING,
@@ -81,12 +81,12 @@ class MusicParser(LightningArgumentParser):
 
 
 def _classes() -> tuple[type, ...]:
-    return (*CLASSES.values(), Trainer, ModelCheckpoint, LastingStop)
+    return (*CLASSES.values(), Trainer, *CALLBACKS.values())
 
 
 def option_names() -> set[str]:
     """All arguments of the trainer, of the classes and of the CLI: suggestions for a misspelt name."""
-    return _OWN.union(_TAGGING, *(arguments_of(cls) for cls in _classes()))
+    return _OWN.union(_TAGGING, CALLBACKS, *(arguments_of(cls) for cls in _classes()))
 
 
 @cache
@@ -127,12 +127,9 @@ def asked_class(args: Sequence[str]) -> str | None:
 
 
 def add_our_arguments(parser: LightningArgumentParser) -> None:
-    """Add the options that are neither of the model, nor of the data or the trainer.
-
-    The callbacks among them have names of their own, so that `trainer.callbacks` stays the user's.
-    """
-    parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-    parser.add_lightning_class_args(LastingStop, "early_stopping")
+    """Add the options that are neither of the model, nor of the data or the trainer."""
+    for name, callback in CALLBACKS.items():
+        parser.add_lightning_class_args(callback, name)
     parser.set_defaults(
         {
             "checkpoint.filename": "best",

@@ -1,18 +1,39 @@
-"""Checks before a run: whether checkpoint, network, data and augmentation are compatible."""
+"""Checks before a run: groups of settings, and whether checkpoint, network, data and augmentation are compatible."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from musicgen_cls.checkpoints import Checkpoint, Described
+from musicgen_cls.cli.arguments import CALLBACKS
+from musicgen_cls.cli.configs import Config
 from musicgen_cls.datamodules.base import GenreDataModule
-from musicgen_cls.errors import CheckpointError, UsageError
+from musicgen_cls.errors import CheckpointError, UsageError, one_line
 from musicgen_cls.sources.lists import is_list
 from musicgen_cls.specs import arguments_of, resolve
 from musicgen_cls.tasks.base import Task
+
+
+def check_groups(configs: Sequence[Config]) -> None:
+    """Check that the settings of trainer and callbacks are mappings; jsonargparse ignores other values, or fails later.
+
+    Raises:
+        UsageError: a group of settings is something else.
+    """
+    for config in configs:
+        for group in ("trainer", *CALLBACKS):
+            value = config.settings.get(group, {})
+            if not isinstance(value, dict):
+                given = one_line(json.dumps(value, default=str))
+                place = f"--config {config.path}" if config.path else "--config"
+                raise UsageError(
+                    f"{place}: {group} is {given}, not a group of settings; leave it out, or name its settings"
+                )
 
 
 def check_agreement(checkpoint: Checkpoint, config: Any) -> None:

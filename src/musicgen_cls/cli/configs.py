@@ -57,10 +57,6 @@ def hint(word: str) -> str:
     return f"; did you mean --config {word}?" if word in shipped() or word.endswith((".yaml", ".yml")) else ""
 
 
-GROUPS = frozenset({"trainer", "checkpoint", "early_stopping"})
-"""Settings that have settings of their own, and are no classes."""
-
-
 @dataclass(frozen=True)
 class Config:
     """A config of a command line: its settings and its file; None for settings that are no file."""
@@ -90,19 +86,6 @@ def checked(args: Sequence[str]) -> tuple[list[str], list[Config]]:
             found.append(arg)
         following = not following and arg in _NAMES
     return found, configs
-
-
-def check_groups(configs: Sequence[Config]) -> None:
-    """Check that groups of settings are mappings, which the parser does not.
-
-    Raises:
-        UsageError: a group has another value.
-    """
-    for config in configs:
-        for group in GROUPS & config.settings.keys():
-            if not isinstance(value := config.settings[group], dict):
-                place = f"--config {config.path or '-'}: {group}: {value!r}"
-                raise UsageError(f"{place}: a group of settings; write them below it, or leave it out")
 
 
 def trusted_modules(args: Sequence[str], configs: Sequence[Config], checkpoint: Path | None = None) -> set[str]:

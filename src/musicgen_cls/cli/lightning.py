@@ -17,11 +17,10 @@ from musicgen_cls import untrained
 from musicgen_cls.callbacks.predictions import PredictionWriter
 from musicgen_cls.callbacks.saving import WholeCheckpoints
 from musicgen_cls.checkpoints import Checkpoint, read_checkpoint
-from musicgen_cls.cli import configs, ready
+from musicgen_cls.cli import checks, configs, ready
 from musicgen_cls.cli.after import close_fit, test_beside
 from musicgen_cls.cli.arguments import MusicParser, add_our_arguments, asked_class, flag_names
 from musicgen_cls.cli.attached import prediction_writer, progress_bar, test_report, training_callbacks
-from musicgen_cls.cli.checks import check_agreement, check_changes, check_genres, check_network, check_seed
 from musicgen_cls.cli.chosen import checkpoint_of, made_checkpoint
 from musicgen_cls.cli.command_line import check_text, is_help, option, split, take_files
 from musicgen_cls.cli.finders import Found, settings_found, take_finders
@@ -110,7 +109,7 @@ class MusicCLI(LightningCLI):
         rest, alone = split(rest, flag_names())
         check_text(rest)
         rest, given = configs.checked(rest)
-        configs.check_groups(given)
+        checks.check_groups(given)
         self.trust = configs.trusted_modules(rest, given)
         if command in WITH_CHECKPOINT and not is_help(rest):
             path = checkpoint_of(command, rest, alone, [config.settings for config in given])
@@ -133,7 +132,7 @@ class MusicCLI(LightningCLI):
         trust_also(self.trust)  # for classes and models that are named within values, such as backbones
         config = self.parsed(rest)
         self.config = Namespace({"subcommand": command, command: config})  # type: ignore[no-untyped-call]
-        check_seed(config.seed_everything)
+        checks.check_seed(config.seed_everything)
         check_threshold(config.threshold)
         if self.checkpoint is not None:  # a run's own config.yaml has null for these
             config.ckpt_path = str(self.checkpoint.path)
@@ -143,7 +142,7 @@ class MusicCLI(LightningCLI):
 
     def parsed(self, words: Sequence[str]) -> Any:
         """The settings of the command with these arguments."""
-        if is_help(words):  # the parser of all commands prints; it checks each value twice, in twice the time
+        if is_help(words):  # only the parser of all commands prints; it checks every value twice, which takes time
             return self.parser.parse_args([self.command, *words])[self.command]
         return self._parser(self.command).parse_args(words)
 
@@ -166,7 +165,7 @@ class MusicCLI(LightningCLI):
             config.trainer.logger = False
             config.trainer.enable_checkpointing = bool(config.trainer.callbacks)
         if self.checkpoint is not None:
-            check_agreement(self.checkpoint, config)
+            checks.check_agreement(self.checkpoint, config)
         if self.subcommand == "fit" and not config.trainer.fast_dev_run:
             self._find(finders, recipe)
         self.trainer_defaults["callbacks"] = [*progress_bar(config.trainer), *self._callbacks(config, recipe)]
@@ -212,12 +211,12 @@ class MusicCLI(LightningCLI):
         if self.files:  # not through the parser, which takes text only
             self.datamodule.files = self.files
         if self.checkpoint is not None:
-            check_genres(self.checkpoint, self.datamodule)
+            checks.check_genres(self.checkpoint, self.datamodule)
             rank_zero_only(print)(self.checkpoint.line(self.named))
         if self.subcommand != "prepare":
-            check_network(self.model, self.datamodule)
+            checks.check_network(self.model, self.datamodule)
         if self.subcommand == "fit":
-            check_changes(self.datamodule)
+            checks.check_changes(self.datamodule)
             network = getattr(self.model, "network", self.model)
             count = sum(parameter.numel() for parameter in network.parameters())
             rank_zero_only(print)(f"Network:     {type(network).__name__}, {count:,} parameters")

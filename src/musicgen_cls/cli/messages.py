@@ -21,8 +21,10 @@ _OPTION = re.compile(
     r"Option '([^']+)' is not accepted|does not accept option '([^']+)'|recognized arguments: (\S+)"
     r"|Key '([^']+)' is not expected"
 )
+_IN_GROUP = re.compile(r"Group '([^']+)' does not accept option '([^']+)'")
 _NO_VALUE = re.compile(r"argument (?:-\w/)?(--\S+): expected one argument")
 _REQUIRED = re.compile(r"following arguments are required: (.*)|option \"(.*)\" is required|Key \"(.*)\" is required")
+_NO_MODEL = re.compile(r"arguments are required: (?:.*, )?model(?:,|$)")
 _IMPORT = re.compile(r"expects a function or a callable class: (.*?)\.? Got value: (\S+)", re.DOTALL)
 _CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 _LITERAL = re.compile(r"Literal\[(.*?)\].*?Got value: (\S*)", re.DOTALL)
@@ -47,6 +49,8 @@ def explain(message: str, options: Collection[str] = (), classes: Iterable[str] 
     """
     keys = _KEY.findall(message)
     key = f"{keys[-1]}: " if keys else ""
+    if found := _IN_GROUP.search(message):
+        return _unknown(f"{found[1]}.{found[2]}", options)
     if found := _OPTION.search(message):
         return _unknown(_group(found), options)
     if found := _NO_VALUE.search(message):
@@ -59,7 +63,7 @@ def explain(message: str, options: Collection[str] = (), classes: Iterable[str] 
     if _ABSTRACT.search(message):
         name = keys[-1] if keys else "data"
         return f"name the class before its arguments: --{name} CLASS before --{name}.ARGUMENT"
-    if "are required" in message and ".model" in message:
+    if _NO_MODEL.search(message):
         return "no model and data: name a config, as --config quickstart"
     if found := _REQUIRED.search(message):
         where = f" of --{keys[-1]}" if keys else ""
