@@ -18,6 +18,7 @@ _CODE = "from musicgen_cls.audio.compiled import compiled_librosa; compiled_libr
 
 def begin(folder: Path) -> subprocess.Popen[bytes]:
     """Compile into a folder. The process waits for another that compiles there already."""
+    # Recordings of tests are so short that optimised functions would save less than the optimisation takes.
     return subprocess.Popen([sys.executable, "-c", _CODE], env=os.environ | {VARIABLE: str(folder), "NUMBA_OPT": "0"})
 
 

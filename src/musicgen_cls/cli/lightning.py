@@ -130,7 +130,10 @@ class MusicCLI(LightningCLI):
                 f"'{alone[0]}': {command} takes no such argument{configs.hint(alone[0])}; see musiccli {command} --help"
             )
         trust_also(self.trust)  # for classes and models that are named within values, such as backbones
-        config = self.parsed(rest)
+        if is_help(rest):  # only the parser of all commands prints; it checks every value twice, which takes time
+            config = parser.parse_args([command, *rest])[command]
+        else:
+            config = self._parser(command).parse_args(rest)
         self.config = Namespace({"subcommand": command, command: config})  # type: ignore[no-untyped-call]
         checks.check_seed(config.seed_everything)
         check_threshold(config.threshold)
@@ -139,12 +142,6 @@ class MusicCLI(LightningCLI):
             config.data.init_args.genres = self.checkpoint.genres
         elif command == "fit" and config.ckpt_path not in (None, LAST):
             self.checkpoint = read_checkpoint(config.ckpt_path, trust=self.trust)
-
-    def parsed(self, words: Sequence[str]) -> Any:
-        """The settings of the command with these arguments."""
-        if is_help(words):  # only the parser of all commands prints; it checks every value twice, which takes time
-            return self.parser.parse_args([self.command, *words])[self.command]
-        return self._parser(self.command).parse_args(words)
 
     def _parse_ckpt_path(self) -> None:
         """Nothing, since `parse_arguments` does it: Lightning lets the checkpoint override the command line."""

@@ -12,7 +12,6 @@ import yaml
 from musicgen_cls.cli.configs import LOADER, find_config
 from musicgen_cls.cli.lightning import start
 from musicgen_cls.cli.messages import user_error
-from musicgen_cls.cli.patches import patched
 from musicgen_cls.commands.fit_genres import Settings
 from musicgen_cls.commands.sweep.space import Dimension, label
 from musicgen_cls.errors import UsageError, one_line
@@ -82,19 +81,9 @@ class FitSettings:
         """The complete config of fit with some more arguments, as YAML."""
         key = tuple(params)
         if key not in self._texts:  # parsing takes 0.1 s
-            config = self._parsed(params)
-            self._texts[key] = self._cli._parser("fit").dump(config, skip_none=False)
-        return self._texts[key]
-
-    def _parsed(self, params: Sequence[str]) -> Any:
-        """The config of fit with some more arguments; the first ones start the command line, which parses them."""
-        if not hasattr(self, "_cli"):
             cli = start(["fit", *self.shared, *params], Settings)
-            assert isinstance(cli, Settings)
-            self._cli = cli
-            return cli.config["fit"]
-        with patched():
-            return self._cli.parsed([*self.shared, *params])
+            self._texts[key] = cli._parser("fit").dump(cli.config["fit"], skip_none=False)
+        return self._texts[key]
 
     @staticmethod
     def _arguments(values: dict[str, Any]) -> list[str]:
