@@ -36,7 +36,7 @@ def base(songs: Path) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def known_texts(monkeypatch: pytest.MonkeyPatch, known: dict[Any, str] = {}) -> None:  # noqa: B006
-    """The parser gives the same text for the same arguments and configs, and takes a quarter of the time of these tests."""
+    """The same arguments and configs give the same text; parsing them takes a quarter of the time of these tests."""
 
     def text(self: settings.FitSettings, params: Sequence[str]) -> str:
         files = tuple(Path(arg).read_bytes() for arg in self.shared if arg.endswith(".yaml"))
