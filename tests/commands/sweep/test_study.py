@@ -22,6 +22,8 @@ Table = Callable[..., list[dict[str, str]]]
 def test_foreign_files_as_database(fails: Callable[..., str]) -> None:
     Path("text.db").write_text("dear diary, " * 20)
     assert "text.db: not a SQLite database" in fails("--storage", "text.db")
+    assert "text.db: cannot be written" in fails("--storage", "text.db/study.db")
+    assert not Path("lightning_logs").exists()  # nothing is left of a sweep that cannot begin
     with sqlite3.connect("cats.db") as cats:
         cats.execute("CREATE TABLE cats (name)")
     assert "cats.db: a database of another program (tables cats)" in fails("--storage", "cats.db")

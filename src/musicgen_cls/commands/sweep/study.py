@@ -23,7 +23,7 @@ from musicgen_cls.commands.sweep.database import (
 )
 from musicgen_cls.commands.sweep.space import Dimension
 from musicgen_cls.errors import UsageError, one_line
-from musicgen_cls.files import as_path, writing
+from musicgen_cls.files import as_path, check_writable, writing
 from musicgen_cls.formats.records import Damage, convert
 from musicgen_cls.specs import current_path
 
@@ -93,6 +93,13 @@ class SharedStudy:
         # processes coordinate with locks in that folder, and trials resume from checkpoints in it
         self.identity["folder"] = str(place.absolute()) if storage else None
 
+    def check(self) -> None:
+        """Raise `UsageError` if the database cannot be in its place, before the sweep writes anything else."""
+        with self.database_errors():
+            check_writable(self.database.parent, "--storage" if self.options.storage else "--trainer.logger.save_dir")
+            if has_database(self.database):
+                check_database(self.database)
+
     @contextmanager
     def database_errors(self) -> Iterator[None]:
         """Report errors of the database in one line.
@@ -122,8 +129,6 @@ class SharedStudy:
         """
         import optuna
 
-        if has_database(self.database):
-            check_database(self.database)
         with self._alone():
             try:
                 if not has_database(self.database):

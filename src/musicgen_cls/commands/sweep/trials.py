@@ -63,8 +63,8 @@ class Sweep:
 
     def run(self) -> None:
         """Run the remaining trials, then print and write the results."""
+        self.shared.check()
         check_writable(self.place, "--trainer.logger.save_dir")
-        check_writable(self.shared.database.parent, "--storage")
         with _logged(self.place / "prepare.log"):  # an error in all trials is reported once
             start(["prepare", *self.settings.shared, *self.settings.first_params])
         with self.shared.database_errors():
