@@ -10,7 +10,7 @@ from musicgen_cls import __version__
 from musicgen_cls.cli import help
 from musicgen_cls.cli.command import Command
 from musicgen_cls.cli.command_line import allowing, asks_for, with_present_names
-from musicgen_cls.cli.exit import exit_status, leaving_at_once
+from musicgen_cls.cli.exit import exit_status, leaving_at_once, without_teardown
 from musicgen_cls.commands import COMMANDS, RESTORE_TAGS
 from musicgen_cls.errors import nearest
 
@@ -76,5 +76,10 @@ def _done_without_lightning(name: str, args: Sequence[str]) -> bool:
     return light(args)
 
 
+def script() -> int:
+    """The console script `musiccli`."""
+    return without_teardown(main)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(script())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -54,6 +55,37 @@ def test_folders_that_cannot_be_written_are_named() -> None:
 )
 def test_errors_of_libraries(error: Exception, said: str) -> None:
     assert said in str(user_error(raised(error)))
+
+
+@pytest.mark.parametrize(
+    ("main", "status", "output"),
+    [
+        ("3", 3, "written\nexit function\n"),
+        ("0", 0, "written\nexit function\n"),
+        ("sys.exit(4)", 4, "written\nexit function\nteardown\n"),
+        ("1 / 0", 1, "written\nexit function\nteardown\n"),
+    ],
+)
+def test_a_process_ends_after_its_exit_functions(main: str, status: int, output: str) -> None:
+    code = f"""
+import atexit, os, sys
+from musicgen_cls.cli.exit import without_teardown
+
+class Library:
+    def __del__(self, write=os.write):
+        write(1, b"teardown\\n")
+
+def main():
+    sys.library = Library()
+    print("written")
+    atexit.register(print, "exit function", flush=True)
+    return {main}
+
+sys.exit(without_teardown(main))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (status, output)
+    assert ("ZeroDivisionError" in ended.stderr) == (main == "1 / 0")
 
 
 def test_ours_goes_before_the_systems() -> None:

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from musicgen_cls.cli.console import check_printed, consoles, print_line
 from musicgen_cls.cli.messages import user_error
 from musicgen_cls.errors import one_line
+
+
+def without_teardown(main: Callable[[], int]) -> int:
+    """Call the main function of a process, which then ends as soon as all exit functions have run.
+
+    Python would go on to unload every library: torch reads 125 MB of its code for that, in 0.4 s.
+
+    Args:
+        main: returns the exit status. After an exception of it, the process ends as usual.
+    """
+    status: int | None = None
+
+    def leave() -> None:
+        if status is not None:
+            with suppress(OSError, ValueError):  # Python says so at its own end if nobody reads the output
+                print(end="", flush=True)
+                os._exit(status)
+
+    atexit.register(leave)  # before all others, so that it runs after them
+    status = main()
+    return status
 
 
 class Terminated(KeyboardInterrupt):
