@@ -19,6 +19,7 @@ from filelock import FileLock
 from musicgen_cls.audio.io import read, read_pcm, to_pcm
 from musicgen_cls.collection import store
 from musicgen_cls.collection.collection import Collection, collect, describe_problems, write_tables
+from musicgen_cls.collection.journal import read_contents
 from musicgen_cls.collection.store import Store
 from musicgen_cls.engines.local import in_threads
 from musicgen_cls.errors import SourceError, StoreError, UnreachableError
@@ -218,10 +219,10 @@ def test_killed_at_any_moment_no_line_vouches_for_missing_samples(root, tmp_path
             gather(root, stores)
         except KeyboardInterrupt:
             (folder,) = stores.iterdir()
-            found, journal_bytes, audio_bytes = Store(folder).entries()
-            stored.append(sum(entry.error is None for entry in found.values()))
-            assert journal_bytes == (folder / "journal.jsonl").stat().st_size
-            assert audio_bytes <= (folder / "audio.i16").stat().st_size
+            found = read_contents(folder / "journal.jsonl", folder / "audio.i16")
+            stored.append(sum(entry.error is None for entry in found.entries.values()))
+            assert len(found.journal) == (folder / "journal.jsonl").stat().st_size
+            assert found.audio_bytes <= (folder / "audio.i16").stat().st_size
             calls = moment
             assert_sound(gather(root, stores))
         assert contents(next(stores.iterdir())) == unbroken, moment

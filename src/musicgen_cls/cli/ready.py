@@ -95,7 +95,7 @@ def keep(args: Sequence[str], datamodule: Any, collection: Collection, printed: 
         return
     with suppress(MusicClsError, OSError, ValueError):
         keys = _keys(source)
-        if not Store(collection.folder).entries()[0].keys() >= set(keys):
+        if not Store(collection.folder).entries().keys() >= set(keys):
             return  # a file has changed since, or could not be opened
         file, name = _file(args), type(source).__name__
         kept = Ready(name, init_arguments(source), _hash_of(source, keys), states, printed)

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 
 from musicgen_cls.formats.file_state import FileState, state_of
-from musicgen_cls.formats.records import lines
+from musicgen_cls.formats.records import lines, seal
 
 _BLOCK = 1 << 22  # bytes read at once
 
@@ -56,32 +57,28 @@ class Verified(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Contents:
-    """The valid entries of a journal, with the bytes of their lines; `whole` is False if there are other lines."""
+    """The valid entries of a journal; `whole` is False if there are other lines."""
 
-    lines: dict[Key, tuple[Entry, bytes]]
+    entries: dict[Key, Entry]
     whole: bool
     item_bytes: int = 2
 
     @property
-    def entries(self) -> dict[Key, Entry]:
-        """The entries."""
-        return {key: entry for key, (entry, _) in self.lines.items()}
-
-    @property
     def journal(self) -> bytes:
-        """The content of the journal without damaged and superseded lines."""
-        return b"".join(raw for _, raw in self.lines.values())
+        """The journal without damaged and superseded lines."""
+        return b"".join(seal(asdict(entry)) for entry in self.entries.values())
 
     @property
     def audio_bytes(self) -> int:
         """The end of the last track in the audio file, bytes."""
-        return self.item_bytes * max((entry.end for entry, _ in self.lines.values()), default=0)
+        return self.item_bytes * max((entry.end for entry in self.entries.values()), default=0)
 
     def without(self, damaged: Iterable[Key]) -> Contents:
         """The contents without damaged entries."""
-        gone = set(damaged)
-        left = {key: line for key, line in self.lines.items() if key not in gone}
-        return Contents(left, self.whole and len(left) == len(self.lines), self.item_bytes)
+        if not (gone := set(damaged)):
+            return self
+        left = {key: entry for key, entry in self.entries.items() if key not in gone}
+        return Contents(left, self.whole and len(left) == len(self.entries), self.item_bytes)
 
 
 def read_contents(journal_file: Path, audio_file: Path, item_bytes: int = 2) -> Contents:
@@ -92,16 +89,16 @@ def read_contents(journal_file: Path, audio_file: Path, item_bytes: int = 2) -> 
     """
     state = state_of(audio_file)
     available = state.size // item_bytes if state else 0
-    found: dict[Key, tuple[Entry, bytes]] = {}
+    found: dict[Key, Entry] = {}
     number = 0
     for line in lines(journal_file, Entry, sealed=True) if state else ():
         number = line.number
         if line.value is not None and not line.torn and line.value.end <= available:
-            found.pop(line.value.key, None)  # the newest line is the last one
-            found[line.value.key] = line.value, line.raw
+            key = line.value.key
+            found.pop(key, None)  # the newest line is the last one
+            found[key] = line.value
     whole = len(found) == number if state else not journal_file.is_file()
-    contents = Contents(found, whole, item_bytes)
-    return contents.without(_overlapping(contents.entries.values()))
+    return Contents(found, whole, item_bytes).without(_overlapping(found.values()))
 
 
 def with_wrong_hash(audio_file: Path, entries: Iterable[Entry], item_bytes: int = 2) -> list[Key]:

@@ -100,10 +100,9 @@ class Store:
         root = as_path(cache_dir, "--data.cache_dir") if cache_dir else cache_root() / "stores"
         return cls(root / f"{safe_name(source.name)}-{content}-{digest}", data_file, item_bytes)
 
-    def entries(self) -> tuple[dict[Key, Entry], int, int]:
-        """The valid entries, and the lengths in bytes of the valid parts of journal and audio file."""
-        contents = self._contents()
-        return contents.entries, len(contents.journal), contents.audio_bytes
+    def entries(self) -> dict[Key, Entry]:
+        """The valid entries."""
+        return self._contents().entries
 
     def fill(self, wanted: Sequence[Key], produce: Callable[[Sequence[Key]], Produced]) -> dict[Key, Entry]:
         """Add the tracks that have no entry, and return all entries.
@@ -182,6 +181,7 @@ class Store:
         if not missing:
             return found
         audio_bytes = contents.audio_bytes
+        journal_bytes = self.journal_file.stat().st_size if self.journal_file.exists() else 0
         try:
             with self.audio_file.open("ab") as audio, self.journal_file.open("ab") as journal:
                 audio.truncate(audio_bytes)  # removes what a killed process wrote without a journal line
@@ -189,7 +189,7 @@ class Store:
                     found[entry.key] = entry
             state = self._state()
         except OSError:
-            for path, size in ((self.audio_file, audio_bytes), (self.journal_file, len(contents.journal))):
+            for path, size in ((self.audio_file, audio_bytes), (self.journal_file, journal_bytes)):
                 if path.is_file():
                     os.truncate(path, size)
             raise
