@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: `python benchmarks/step.py [CONFIG ...]`.
+"""Where the time of a training step goes: `python benchmarks/step.py [CONFIG ...] [--trainer.precision=bf16-mixed]`.
 
 Each config trains for some steps on composed music, with Lightning and all callbacks of `musiccli fit`. The time of a
 step is that from its start to the start of the next one, without the first steps, in seconds of processor time; with
