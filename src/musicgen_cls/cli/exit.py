@@ -17,7 +17,7 @@ from musicgen_cls.errors import one_line
 def without_teardown(main: Callable[[], int]) -> int:
     """Call the main function of a process, which then ends as soon as all exit functions have run.
 
-    Python would go on to unload every library: torch reads 125 MB of its code for that, in 0.4 s.
+    Python would then unload every library: torch reads 125 MB of its code for that, in 0.4 s.
 
     Args:
         main: returns the exit status. After an exception of it, the process ends as usual.
