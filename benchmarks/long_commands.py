@@ -114,6 +114,13 @@ def long_commands(place: Path, log: Path) -> dict[str, LongCommand]:
         "predict scores": LongCommand(
             lambda out: ["predict", notes, "--takes", "6", "--model.seconds", "6", "--out", str(out), *QUIET], bytes_in
         ),
+        "shards": LongCommand(
+            lambda out: ["shards", *sources, "--shard_mb", "1", "--out", str(out / "shards")], bytes_in
+        ),
+        "test": LongCommand(
+            lambda out: ["test", "--ckpt_path", classifier, *of_songs, *QUIET, "--out", str(out)], bytes_in
+        ),
+        "plot": LongCommand(lambda out: ["plot", *sources, "--out", str(out)], bytes_in),
         "judge": LongCommand(lambda out: ["judge", str(place / "made"), str(midi), "--out", str(out)], bytes_in),
         "export": LongCommand(
             lambda out: ["export", classifier, "--out", str(out / "network.onnx"), "--overwrite", "true"], names_in
