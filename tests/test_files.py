@@ -6,8 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from musicgen_cls.__main__ import main
 from musicgen_cls.errors import UsageError
-from musicgen_cls.files import CACHE_VARIABLE, as_path, cache_root, remove_leftovers, safe_name, shortened, writing
+from musicgen_cls.files import (
+    CACHE_VARIABLE,
+    as_path,
+    cache_root,
+    check_writable,
+    remove_leftovers,
+    safe_name,
+    shortened,
+    writing,
+)
 
 
 def test_these_tests_have_a_cache_of_their_own(cache):
@@ -99,6 +109,29 @@ def _temporary_names(folder: Path) -> Iterator[str]:
 
 
 @pytest.mark.skipif(not Path("/dev/null").exists(), reason="no devices here")
+def test_a_folder_is_made_with_its_first_file(tmp_path):
+    folder = tmp_path / "new" / "results"
+    check_writable(folder, "--out DIR")
+    assert not list(tmp_path.iterdir())
+    with writing(folder / "table.csv") as temporary:
+        temporary.write_text("a")
+    assert (folder / "table.csv").read_text() == "a"
+    with pytest.raises(
+        UsageError, match=r"table.csv/below: cannot be written \(.*\); give another folder with --out DIR"
+    ):
+        check_writable(folder / "table.csv" / "below", "--out DIR")
+
+
+@pytest.mark.parametrize(
+    "command", [["plot", "--source", "Folder", "--source.root", "music"], ["judge", "music", "music"]], ids=" ".join
+)
+def test_a_command_that_fails_leaves_no_folder(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    Path("music").mkdir()
+    assert main([*command, "--out", "results"]) == 2
+    assert not Path("results").exists()
+
+
 def test_writing_replaces_no_device_and_no_folder(tmp_path):
     for place in (Path("/dev/null"), tmp_path):
         with pytest.raises(UsageError, match=r"name a file to write"), writing(place):

@@ -97,10 +97,13 @@ def cache_root() -> Path:
 
 
 def check_writable(folder: Path, option: str) -> None:
-    """Create a folder; raise `UsageError`, which names the option for another one, if it cannot be written."""
+    """Raise `UsageError`, which names the option for another folder, if a folder cannot be written or created.
+
+    It is not created: `writing` does that with the first file, so that a failed command leaves no empty folder.
+    """
+    place = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
+        with TemporaryFile(dir=place):
             pass
     except OSError as error:
         raise UsageError(
@@ -128,8 +131,9 @@ def writing(path: Path) -> Iterator[Path]:
 def temporary_beside(path: Path) -> Iterator[Path]:
     """The path of a temporary file beside `path`, with its suffix; the file is removed at the end.
 
-    The first call for a folder removes the temporary files of killed processes there.
+    The folder is created. The first call for a folder removes the temporary files of killed processes there.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent.absolute())
     suffix = path.suffix if len(path.suffix) < 16 else ""
     tail = f".{_host()}-{os.getpid()}{suffix}"

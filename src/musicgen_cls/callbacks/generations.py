@@ -102,6 +102,7 @@ class GenerationWriter(Callback):
         if trainer.is_global_zero:
             folder = folder if self.overwrite else next(f for f in _numbered(self.requested) if self._may_use(f))
             check_writable(folder, "--out DIR")
+            folder.mkdir(parents=True, exist_ok=True)
             _announce(_datamodule(trainer).prompts, pl_module, folder)
             if self.trained and (warning := training_warning(self.trained["steps"], self.KIND.LEAST_STEPS)):
                 print(f"Warning:     {warning}")

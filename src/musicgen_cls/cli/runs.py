@@ -100,7 +100,7 @@ def prepare_folders(config: Any) -> None:
         option = "--trainer.logger.save_dir"
         arguments.save_dir = str(as_path(arguments.save_dir, option))
         place = as_path(str(Path(arguments.save_dir) / (arguments.get("name") or "")), f"{option} and .name")
-        check_writable(next(folder for folder in (place, *place.parents) if folder.exists()), option)
+        check_writable(place, option)
         for folder in place.glob("*/checkpoints"):  # a run killed in its first epoch is not resumed
             remove_leftovers(folder.absolute())
 

@@ -121,8 +121,7 @@ def _check(options: Any, results: Predictions, files: Sequence[str]) -> None:
     """Raise `UsageError` for wrong options, before anything is fetched, written or predicted."""
     check_options(options, generates=False)
     named_files(files or None)
-    places = (results.out, *results.out.absolute().parents)
-    check_writable(next(place for place in places if place.exists()), "--out DIR")
+    check_writable(results.out, "--out DIR")
 
 
 def _device() -> torch.device:

@@ -43,6 +43,7 @@ def fetch(name: str, local: Path | None = None) -> Path:
     if local is not None:
         return _keep(name, _local_file(name, weights, local))
     print(f"{name}: {weights.megabytes:g} MB, licence {weights.licence}; kept in {folder}", file=sys.stderr)
+    folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".fetching-", dir=folder) as temporary:
         found = _fetched(name, weights, Path(temporary))
         _keep(name, found)
