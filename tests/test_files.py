@@ -116,9 +116,7 @@ def test_a_folder_is_made_with_its_first_file(tmp_path):
     with writing(folder / "table.csv") as temporary:
         temporary.write_text("a")
     assert (folder / "table.csv").read_text() == "a"
-    with pytest.raises(
-        UsageError, match=r"csv/below: cannot be written \(.*\); give another folder with --out"
-    ):
+    with pytest.raises(UsageError, match=r"csv/below: cannot be written \(.*\); give another folder with --out"):
         check_writable(folder / "table.csv" / "below", "--out DIR")
 
 
