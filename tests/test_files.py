@@ -118,6 +118,9 @@ def test_a_folder_is_made_with_its_first_file(tmp_path):
     assert (folder / "table.csv").read_text() == "a"
     with pytest.raises(UsageError, match=r"csv/below: cannot be written \(.*\); give another folder with --out"):
         check_writable(folder / "table.csv" / "below", "--out DIR")
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(UsageError, match="link: cannot be written"):
+        check_writable(tmp_path / "link", "--out DIR")
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,8 @@ def check_writable(folder: Path, option: str) -> None:
 
     It is not created: `writing` does that with the first file, so that a failed command leaves no empty folder.
     """
-    place = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    whole = folder.absolute()
+    place = next(place for place in (whole, *whole.parents) if os.path.lexists(place))  # a link to nowhere counts
     try:
         with TemporaryFile(dir=place):
             pass

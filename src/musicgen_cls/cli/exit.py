@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +28,8 @@ def without_teardown(main: Callable[[], int]) -> int:
     def leave() -> None:
         if status is not None:
             with suppress(OSError, ValueError):  # Python says so at its own end if nobody reads the output
-                print(end="", flush=True)
+                for stream in (sys.stdout, sys.stderr):
+                    print(end="", file=stream, flush=True)
                 os._exit(status)
 
     atexit.register(leave)  # before all others, so that it runs after them
