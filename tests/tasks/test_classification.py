@@ -1,3 +1,4 @@
+import copy
 import warnings
 from functools import partial
 from pathlib import Path
@@ -219,6 +220,43 @@ def test_optimiser():
     assert isinstance(optimizer, torch.optim.Adam)
     (group,) = optimizer.param_groups
     assert (group["lr"], group["weight_decay"]) == (0.5, 0.25)
+
+
+def test_the_fused_optimiser_is_adam_also_for_weights_in_channels_last_order():
+    """One pass over memory needs weights, gradients and moments in the same order."""
+    torch.manual_seed(0)
+    task = GenreClassifier(partial(VGG, width=4), lr=0.01, weight_decay=0.1, num_classes=3)
+    plain = copy.deepcopy(task)
+    fused, looped = task.configure_optimizers(), torch.optim.Adam(plain.parameters(), lr=0.01, weight_decay=0.1)
+    assert fused.param_groups[0]["fused"]
+    for step in range(5):
+        batch = {"x": torch.randn(6, 32, 40), "y": torch.arange(6) % 3}
+        for module, optimizer in ((task, fused), (plain, looped)):
+            optimizer.zero_grad()
+            torch.manual_seed(step)  # the same dropout
+            module.training_step(batch, step).backward()
+            optimizer.step()
+    kernels = [(own, other) for own, other in zip(task.parameters(), plain.parameters(), strict=True) if own.dim() == 4]
+    assert any(not own.is_contiguous() for own, _ in kernels)
+    for own, other in kernels:
+        torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_are_clipped_in_each_precision(tmp_path, fitted, precision):
+    """Lightning refuses to clip the gradients of an optimiser that says that it takes scaled ones."""
+    norms = []
+
+    class Norms(Callback):
+        def on_before_zero_grad(self, trainer, pl_module, optimizer):
+            gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
+            norms.extend([float(nn.utils.get_total_norm(gradients))] if gradients else [])
+
+    options = {"precision": precision, "gradient_clip_val": 0.01, "enable_checkpointing": False}
+    fit = trainer(tmp_path, max_epochs=2, callbacks=[Norms()], **options)
+    fit.fit(GenreClassifier(TINY, num_classes=3), datamodule=fitted[2])
+    assert norms
+    assert max(norms) == pytest.approx(0.01, rel=0.01)
 
 
 def test_predictions_are_probabilities():

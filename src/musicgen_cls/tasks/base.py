@@ -19,6 +19,9 @@ from musicgen_cls.tasks.sharding import as_in, gather, shard
 
 Schedule = Literal["constant", "cosine", "linear"]
 
+FUSED = ("cpu", "cuda", "mps", "xpu")
+"""Devices on which PyTorch's Adam updates parameters in one pass over memory."""
+
 
 class Task(LightningModule, ABC):
     """A network with a loss, metrics and the optimiser Adam.
@@ -135,7 +138,9 @@ class Task(LightningModule, ABC):
         """
         groups = getattr(self.network, "parameter_groups", None)
         trained = groups(self.lr) if groups else [p for p in self.parameters() if p.requires_grad]
-        optimizer = torch.optim.Adam(trained, lr=self.lr, weight_decay=self.weight_decay)
+        fused = self.device.type in FUSED
+        optimizer = torch.optim.Adam(trained, lr=self.lr, weight_decay=self.weight_decay, fused=fused)
+        optimizer._step_supports_amp_scaling = False  # Lightning scales gradients, and clips them afterwards
         if self.schedule == "constant" and not self.warmup:
             return optimizer
         steps = self.trainer.estimated_stepping_batches
