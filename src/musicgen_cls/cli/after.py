@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from musicgen_cls.callbacks.report import TestReport, write_pair
 from musicgen_cls.cli.calibrate import calibrate
+from musicgen_cls.cli.precision import leave_mixed_precision
 from musicgen_cls.cli.runs import figures_first, hyper_parameters, saved_last
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.sources.base import Source
@@ -54,6 +55,7 @@ def close_fit(trainer: Trainer, model: Any, datamodule: Any, config: Any) -> Non
         return
     logged = dict(trainer.callback_metrics)
     _without_averaging(trainer)
+    leave_mixed_precision(trainer)
     if config.calibrate:
         calibrate(trainer, model, datamodule, best)
     if config.test_after_fit:

@@ -1,4 +1,4 @@
-"""Finders of a learning rate, a batch size and a precision: their results become settings of the run."""
+"""Settings of a run that are found before it: learning rate, batch size, precision."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from musicgen_cls.callbacks.precision import FIRST, FLOAT, HALF, PrecisionFinder
 from musicgen_cls.checkpoints import Checkpoint
 from musicgen_cls.cli.checks import check_network
 from musicgen_cls.cli.logs import LIGHTNING
+from musicgen_cls.cli.precision import faster_in_bfloat16
 from musicgen_cls.errors import UsageError
 from musicgen_cls.specs import resolve
 
@@ -70,9 +71,9 @@ def take_finders(trainer: Any) -> list[Any]:
 
 
 def settings_found(finders: Sequence[Any], parser: Any, config: Any, checkpoint: Checkpoint | None) -> list[Setting]:
-    """The settings of all finders, in their order; each finder uses the settings of the earlier ones.
+    """The precision, if nothing sets it, and the settings of all finders; each finder uses the earlier settings.
 
-    A resumed run keeps its settings.
+    A resumed run keeps what finders have found.
 
     Args:
         finders: the finders in the form of the config.
@@ -80,14 +81,26 @@ def settings_found(finders: Sequence[Any], parser: Any, config: Any, checkpoint:
         config: config of fit, with `subcommand`; the settings are written into it.
         checkpoint: checkpoint of a resumed run; None for a new run.
     """
-    settings = []
+    run = config[config.subcommand]
+    searched = any(issubclass(resolve(finder.class_path), PrecisionFinder) for finder in finders)
+    settings = [] if searched else _of_machine(run)
     for finder in finders:
         part, name = next(where for cls, where in FOUND_BY.items() if issubclass(resolve(finder.class_path), cls))
         found = None if checkpoint is not None else _search(finder, parser, config)
         setting = Setting(part, name, found.value if found else _of_run(checkpoint, part, name), found)
-        setting.write(config[config.subcommand])
+        setting.write(run)
         settings.append(setting)
     return settings
+
+
+def _of_machine(config: Any) -> list[Setting]:
+    """The precision, if the config has none and this machine trains faster in bfloat16; the config then has it."""
+    if not faster_in_bfloat16(config):
+        return []
+    line = f"Precision:   {HALF}, since this processor has units for bfloat16; --trainer.precision {FLOAT} turns it off"
+    setting = Setting("trainer", "precision", HALF, Found(HALF, line))
+    setting.write(config)
+    return [setting]
 
 
 def _of_run(checkpoint: Any, part: str, name: str) -> Any:

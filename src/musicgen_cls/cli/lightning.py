@@ -161,6 +161,8 @@ class MusicCLI(LightningCLI):
         else:
             config.trainer.logger = False
             config.trainer.enable_checkpointing = bool(config.trainer.callbacks)
+            if str(config.trainer.precision).endswith("-mixed") and not option(self.args, "trainer.precision"):
+                config.trainer.precision = None  # a run's own config has the precision of its training
         if self.checkpoint is not None:
             checks.check_agreement(self.checkpoint, config)
         if self.subcommand == "fit" and not config.trainer.fast_dev_run:

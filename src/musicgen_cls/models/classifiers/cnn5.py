@@ -24,6 +24,7 @@ class CNN5(nn.Module):
     """
 
     channels_last: ClassVar[bool] = True
+    trains_in_bfloat16: ClassVar[bool] = True
 
     def __init__(self, num_classes: int, width: int = 16, dropout: float = 0.5) -> None:
         super().__init__()

@@ -26,6 +26,7 @@ class ResNet(nn.Module):
     """
 
     channels_last: ClassVar[bool] = True
+    trains_in_bfloat16: ClassVar[bool] = True
 
     def __init__(self, num_classes: int, width: int = 32, blocks: int = 1, dropout: float = 0.2) -> None:
         super().__init__()

@@ -26,6 +26,7 @@ class VGG(nn.Module):
     """
 
     channels_last: ClassVar[bool] = True
+    trains_in_bfloat16: ClassVar[bool] = True
 
     def __init__(self, num_classes: int, width: int = 32, pairs: int = 4, dropout: float = 0.0) -> None:
         super().__init__()
