@@ -45,6 +45,7 @@ def fit(name: str, place: Path, keep: bool) -> Measured:
         "data.source.folder": place / "wavs",
         "data.cache_dir": place / "cache",
         "trainer.max_epochs": 3,
+        "trainer.precision": "32-true",  # on every machine
         "trainer.limit_train_batches": 5,
         "trainer.limit_val_batches": 2,
         "trainer.callbacks+": "clock.EpochClock",

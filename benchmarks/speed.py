@@ -165,7 +165,7 @@ def fit_settings(place: Path, width: int, tracks: int) -> dict[str, Any]:
     return {
         "model": {"class_path": "GenreClassifier", "init_args": {"network": network}},
         "data": {"class_path": "MelSlices", "init_args": data},
-        "trainer": {"accelerator": "cpu", "logger": logger},
+        "trainer": {"accelerator": "cpu", "logger": logger, "precision": "32-true"},  # on every machine
     }
 
 

@@ -114,6 +114,7 @@ def measured(config: str, steps: int, now: Callable[[], float], more: list[str])
     clock = Steps(now)
     stop = ["--trainer.max_steps", str(steps + SKIPPED + 1), "--trainer.limit_val_batches", "0"]
     quiet = ["--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu", "--trainer.max_epochs", "1000"]
+    quiet += ["--trainer.precision", "32-true"]  # on every machine, unless another is given
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         lightning.start(["fit", "--config", config, *CONFIGS[config], *stop, *quiet, *more], more_callbacks=[clock])

@@ -151,6 +151,7 @@ def train(config: str, arguments: list[str], seed: int, threads: int, folder: Pa
     with tempfile.TemporaryDirectory() as logs:
         command = [sys.executable, "-m", "musicgen_cls", "fit", "--config", config, *arguments]
         command += ["--seed_everything", str(seed), "--data.split_seed", str(seed)]
+        command += ["--trainer.precision", "32-true"]  # on every machine
         command += ["--trainer.enable_progress_bar", "false", "--figures_every_n_epochs", "100000"]
         command += ["--trainer.logger.save_dir", logs, "--out", str(folder / "report")]
         begin = time.perf_counter()

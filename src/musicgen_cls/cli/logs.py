@@ -39,7 +39,7 @@ def configure_logs() -> None:
 
 _NOT_USEFUL = re.compile(
     r"Tip:|[GTHN]PU available|Restoring states|Restored all states|Loaded model weights|`Trainer\.\w+` stopped|"
-    r"Detected KeyboardInterrupt|GLOBAL_RANK|was configured so|to estimate number of stepping"
+    r"Detected KeyboardInterrupt|GLOBAL_RANK|was configured so|to estimate number of stepping|Using bfloat16"
 )
 
 
