@@ -83,6 +83,12 @@ def test_the_same_command_gives_the_same_weights_and_resumes_as_it_began(fit, ca
     assert all(torch.equal(first[name], second[name]) and torch.equal(first[name], resumed[name]) for name in first)
 
 
+@pytest.mark.parametrize("value", ["bf16-mixed", "16-mixed", "bf16", 16])
+def test_mixed_precision_has_several_names(value) -> None:
+    assert precision.is_mixed(value)
+    assert not any(precision.is_mixed(other) for other in (None, 32, "32-true", "bf16-true", 64))
+
+
 @pytest.mark.parametrize("reason", ["float32 is asked for", "the network does not gain", "no units"])
 def test_otherwise_it_is_float32(fit, reason: str, monkeypatch, capsys) -> None:
     if reason == "no units":

@@ -27,6 +27,7 @@ from musicgen_cls.cli.finders import Found, settings_found, take_finders
 from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.cli.messages import NOT_WRITABLE
 from musicgen_cls.cli.patches import patched
+from musicgen_cls.cli.precision import is_mixed
 from musicgen_cls.cli.processes import in_first_process
 from musicgen_cls.cli.runs import LAST, how_to_resume, prepare_folders, resume_last, settings_of
 from musicgen_cls.cli.tags import check_options, use_predictions
@@ -161,7 +162,7 @@ class MusicCLI(LightningCLI):
         else:
             config.trainer.logger = False
             config.trainer.enable_checkpointing = bool(config.trainer.callbacks)
-            if str(config.trainer.precision).endswith("-mixed") and not option(self.args, "trainer.precision"):
+            if is_mixed(config.trainer.precision) and not option(self.args, "trainer.precision"):
                 config.trainer.precision = None  # a run's own config has the precision of its training
         if self.checkpoint is not None:
             checks.check_agreement(self.checkpoint, config)

@@ -27,7 +27,12 @@ def faster_in_bfloat16(config: Any) -> bool:
     on_cpu = trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and not torch.accelerator.is_available())
     if not on_cpu or not has_bfloat16(torch.device("cpu")):
         return False
-    return bool(getattr(resolve(network["class_path"]), "trains_in_bfloat16", False))
+    return getattr(resolve(network["class_path"]), "trains_in_bfloat16", False) is True
+
+
+def is_mixed(precision: str | int | None) -> bool:
+    """Whether a value of `--trainer.precision` means mixed precision; Lightning takes 16 and bf16 for it too."""
+    return str(precision) in ("16", "bf16", "16-mixed", "bf16-mixed")
 
 
 def leave_mixed_precision(trainer: Trainer) -> None:
