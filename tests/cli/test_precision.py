@@ -19,7 +19,9 @@ from tiny import TINY
 
 pytestmark = pytest.mark.usefixtures("reports_without_figures")
 
-LINE = "Precision:   bf16-mixed, since this processor has units for bfloat16; --trainer.precision 32-true turns it off"
+LINE = (
+    "Precision:   bf16-mixed, since this processor has units for bfloat16;\n             --trainer.precision 32-true "
+)
 
 
 @pytest.fixture

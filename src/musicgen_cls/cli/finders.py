@@ -97,8 +97,9 @@ def _of_machine(config: Any) -> list[Setting]:
     """The precision, if the config has none and this machine trains faster in bfloat16; the config then has it."""
     if not faster_in_bfloat16(config):
         return []
-    line = f"Precision:   {HALF}, since this processor has units for bfloat16; --trainer.precision {FLOAT} turns it off"
-    setting = Setting("trainer", "precision", HALF, Found(HALF, line))
+    line = f"Precision:   {HALF}, since this processor has units for bfloat16;"
+    remedy = f"             --trainer.precision {FLOAT} turns it off"
+    setting = Setting("trainer", "precision", HALF, Found(HALF, f"{line}\n{remedy}"))
     setting.write(config)
     return [setting]
 
