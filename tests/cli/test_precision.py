@@ -19,9 +19,7 @@ from tiny import TINY
 
 pytestmark = pytest.mark.usefixtures("reports_without_figures")
 
-LINE = (
-    "Precision:   bf16-mixed, since this processor has units for bfloat16;\n             --trainer.precision 32-true "
-)
+LINE = "Precision:   bf16-mixed, since this processor has units for bfloat16;\n             --trainer.precision 32-true"
 
 
 @pytest.fixture
