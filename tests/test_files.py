@@ -108,7 +108,6 @@ def _temporary_names(folder: Path) -> Iterator[str]:
         yield temporary.name
 
 
-@pytest.mark.skipif(not Path("/dev/null").exists(), reason="no devices here")
 def test_a_folder_is_made_with_its_first_file(tmp_path):
     folder = tmp_path / "new" / "results"
     check_writable(folder, "--out DIR")
@@ -133,6 +132,7 @@ def test_a_command_that_fails_leaves_no_folder(tmp_path, monkeypatch, command):
     assert not Path("results").exists()
 
 
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="no devices here")
 def test_writing_replaces_no_device_and_no_folder(tmp_path):
     for place in (Path("/dev/null"), tmp_path):
         with pytest.raises(UsageError, match=r"name a file to write"), writing(place):

@@ -60,7 +60,6 @@ def checkpoint(named: str, genres: Sequence[str]) -> Path:
             sample_rate=rate,
             target_samples=data.target_samples,
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
         of_data = {"front_end": data.front_end.standardise.state_dict(), "trained_on": []}
         with writing(path) as temporary:
             temporary.write_bytes(untrained_content(task, data, of_data))

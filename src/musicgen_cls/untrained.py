@@ -60,7 +60,6 @@ def checkpoint(genres: Sequence[str] = (), tags: str | PathLike[str] | None = No
     if not path.is_file():
         from musicgen_cls.untrained_parts import content
 
-        path.parent.mkdir(parents=True, exist_ok=True)
         with writing(path) as temporary:
             temporary.write_bytes(content(chosen, available, tags is None))
     return path

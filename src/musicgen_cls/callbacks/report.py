@@ -203,7 +203,6 @@ def write_report(
         For each figure by name its file, or, if that is no PNG, the figure itself.
     """
     assert datamodule.collection is not None
-    folder.mkdir(parents=True, exist_ok=True)
     genres = datamodule.genres
     names = {row: datamodule.collection.name(row) for row in range(len(datamodule.collection.tracks))}
     counts = zip(genres, report["confusion"], strict=True)

@@ -27,7 +27,6 @@ class WholeCheckpoints(TorchCheckpointIO):
         torch.save(checkpoint, buffer)
         path = Path(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             with writing(path) as temporary:
                 temporary.write_bytes(buffer.getbuffer())
         except OSError as error:

@@ -99,7 +99,6 @@ def keep(args: Sequence[str], datamodule: Any, collection: Collection, printed: 
             return  # a file has changed since, or could not be opened
         file, name = _file(args), type(source).__name__
         kept = Ready(name, init_arguments(source), _hash_of(source, keys), states, printed)
-        file.parent.mkdir(parents=True, exist_ok=True)
         with writing(file) as temporary:
             temporary.write_text(json.dumps(to_builtins(kept)) + "\n")
 

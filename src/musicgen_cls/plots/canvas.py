@@ -41,7 +41,6 @@ def save(fig: "Figure", path: str | Path, dpi: int = 120, tight: bool = False) -
 
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path) as half, _arranged(fig, dpi):
         fig.savefig(half, dpi=dpi, bbox_inches="tight" if tight else None)
 

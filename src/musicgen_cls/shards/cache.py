@@ -149,10 +149,8 @@ class ShardCache:
     def _remember(self, path: Path) -> None:
         """Record the state of a file whose checksum is right."""
         note = json.dumps(to_builtins(state_of(path))) + "\n"
-        with suppress(OSError):  # without it, the checksum is computed again
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with writing(self._note(path)) as temporary:
-                temporary.write_text(note)
+        with suppress(OSError), writing(self._note(path)) as temporary:  # without it, the checksum is computed again
+            temporary.write_text(note)
 
     def _is_verified(self, path: Path) -> bool:
         try:

@@ -119,7 +119,6 @@ class Folder(Storage):
     def write(self, name: str, content: bytes) -> None:
         """Write a file under a temporary name, and rename it."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             with writing(self.folder / name) as temporary:
                 temporary.write_bytes(content)
         except OSError as error:

@@ -76,5 +76,4 @@ class SyntheticGenres(SyntheticSource):
 
     def _make(self, track: Track, index: int) -> None:
         waveform = synth.render(track.genre, index, seed=self.seed, seconds=self.seconds, sample_rate=self.sample_rate)
-        track.path.parent.mkdir(parents=True, exist_ok=True)
         write_wav(track.path, waveform, self.sample_rate)

@@ -73,5 +73,4 @@ class SyntheticScores(SyntheticSource):
         return ScoreRecipe(VERSION, self.seed, float(self.seconds))
 
     def _make(self, track: Track, index: int) -> None:
-        track.path.parent.mkdir(parents=True, exist_ok=True)
         write_midi(compose(track.genre, index, seed=self.seed, seconds=self.seconds), track.path)

@@ -53,7 +53,6 @@ def render_real(held_out: Scores, generated: Path, seed: int) -> Path:
               for number, notes in enumerate(own)]  # fmt: skip
     for path, notes in tqdm(pieces, desc="Rendering real scores", unit="score"):
         if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
             write_wav(path, render(notes, rate, seconds), rate)
     return folder
 
