@@ -123,7 +123,7 @@ class MusicCLI(LightningCLI):
         elif not (given or alone or is_help(rest) or option(rest, "model") or option(rest, "data")):
             raise UsageError(
                 f"{command} has no model and data: name a config, as --config quickstart, or the classes, as --model "
-                "GenreClassifier --data MelSlices"
+                "GenreClassifier --model.network VGG --data MelSlices"
             )
         self.files = [*files, *alone] if command == "predict" else files
         if alone and command != "predict":

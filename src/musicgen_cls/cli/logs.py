@@ -28,6 +28,7 @@ def configure_logs() -> None:
     ):
         warnings.filterwarnings("ignore", message=message)
     logging.getLogger("lightning.fabric.utilities.seed").setLevel(logging.WARNING)
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # `remote.failures` reports its failures, in one line
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_useful)
     if not log.handlers:
         log.addHandler(logging.StreamHandler())

@@ -86,9 +86,10 @@ class Cluster:
         try:
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            reason = one_line(error).partition(". ")[0]
             raise UsageError(
-                f"--address {self.address}: no Ray cluster there ({one_line(error)[:120]}); start one with "
-                "`ray start --head`, or use --address local"
+                f"--address {self.address}: no Ray cluster there ({reason}); start one with `ray start --head`, or use "
+                "--address local"
             ) from error
 
 

@@ -93,6 +93,7 @@ def _connected(url: str, option: str) -> tuple[Any, str]:
     named = f"{option} {url}".lstrip()
     try:
         from fsspec.core import url_to_fs
+        from fsspec.registry import available_protocols
 
         files, root = url_to_fs(url, **options)
     except ImportError as error:
@@ -101,8 +102,11 @@ def _connected(url: str, option: str) -> tuple[Any, str]:
         raise UsageError(
             f"{named}: needs a library that is not installed ({one_line(error).rstrip('.')}); {remedy}"
         ) from error
-    except ValueError as error:
-        raise UsageError(f"{named}: {one_line(error)}; give a folder, or a URL like s3://bucket/music") from error
+    except (ValueError, TypeError) as error:  # of the class of the file system: what it needs is not in the URL
+        if url.partition("://")[0] not in available_protocols():
+            raise UsageError(f"{named}: {one_line(error)}; give a folder, or a URL like s3://bucket/music") from error
+        remedy = "set the environment variables with the credentials of the storage, and check the URL"
+        raise UsageError(f"{named}: {one_line(error).rstrip('.!')}; {remedy}") from error
     if "config_kwargs" in options:
         files.retries = 1
     return files, root.rstrip("/")
