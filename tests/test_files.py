@@ -89,11 +89,15 @@ def test_long_names_are_cut_and_stay_apart(tmp_path):
 def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    host = next(iter(_temporary_names(tmp_path))).rpartition("-")[0].rpartition(".")[2]
+    host = next(iter(_temporary_names(tmp_path))).rpartition("-")[0].removeprefix(".x.")
     left = [tmp_path / f".a.{host}-{dead.pid}.csv", tmp_path / f".b.{host}-{dead.pid}"]
-    kept = [tmp_path / f".c.{host}-{os.getppid()}.csv", tmp_path / f".d.0123abcd-{dead.pid}.csv", tmp_path / ".e-1.csv"]
+    kept = [tmp_path / f".c.{host}-{os.getppid()}.csv", tmp_path / f".d.musicgen_cls-0123abcd-{dead.pid}.csv"]
     for file in (*left, *kept):
         file.touch()
+    for name in (".bashrc.20240101-120000", ".notes.20240101-093000.txt", ".e-1.csv"):  # backups of a user, long ago
+        kept.append(tmp_path / name)
+        kept[-1].touch()
+        os.utime(kept[-1], (0, 0))
     remove_leftovers.cache_clear()
     with writing(tmp_path / "other.csv") as temporary:
         temporary.touch()

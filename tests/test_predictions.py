@@ -8,7 +8,7 @@ import pytest
 
 from musicgen_cls.callbacks.report_text import format_report
 from musicgen_cls.formats.records import seal
-from musicgen_cls.predictions import finished_rows, format_predictions, summary, with_sure
+from musicgen_cls.predictions import format_predictions, places_in, summary, with_sure
 from musicgen_cls.tasks.timeline import Timeline
 
 
@@ -86,8 +86,11 @@ class TestResuming:
         error = {"file": "b.wav", "error": "b.wav: silent"}
         lines = [seal({"run": "r", "key": f"k{n}", "row": row}) for n, row in enumerate((self.ROW, error))]
         (tmp_path / "j").write_bytes(b"".join(lines) + seal({"run": "other", "key": "k2", "row": self.ROW}))
-        assert finished_rows(tmp_path / "j", "r") == {"k0": self.ROW, "k1": error}
-        assert finished_rows(tmp_path / "gone", "r") == {}
+        assert list(places_in(tmp_path / "j", "r")) == [
+            ("k0", (tmp_path / "j", 0, None)),
+            ("k1", (tmp_path / "j", len(lines[0]), "b.wav: silent")),
+        ]
+        assert list(places_in(tmp_path / "gone", "r")) == []
 
     @pytest.mark.parametrize(
         "damage",
@@ -104,4 +107,4 @@ class TestResuming:
     )
     def test_a_damaged_line_costs_its_own_file_only(self, tmp_path: Path, damage: bytes) -> None:
         (tmp_path / "j").write_bytes(damage + b"\n" + seal({"run": "r", "key": "k0", "row": self.ROW}))
-        assert finished_rows(tmp_path / "j", "r") == {"k0": self.ROW}
+        assert list(places_in(tmp_path / "j", "r")) == [("k0", (tmp_path / "j", len(damage) + 1, None))]

@@ -20,7 +20,8 @@ from musicgen_cls.errors import UsageError
 CACHE_VARIABLE = "MUSICGEN_CLS_CACHE"
 
 _LEFT_S = 6 * 3600.0  # an older temporary file of another machine belongs to a killed process
-_TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)(\.[^.]*)?", re.DOTALL)
+_MARK = ".musicgen_cls-"  # in the names of temporary files; hidden files of users can have any other name
+_TEMPORARY = re.compile(r"\..*" + re.escape(_MARK) + r"([0-9a-f]{8})-(\d+)(\.[^.]*)?", re.DOTALL)
 NAME_BYTES = 255  # the longest name of a file on every common file system
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')  # not allowed on Windows, or a separator
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)\s*(\..*)?", re.IGNORECASE | re.DOTALL)  # devices on Windows
@@ -137,7 +138,7 @@ def temporary_beside(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent.absolute())
     suffix = path.suffix if len(path.suffix) < 16 else ""
-    tail = f".{_host()}-{os.getpid()}{suffix}"
+    tail = f"{_MARK}{_host()}-{os.getpid()}{suffix}"
     temporary = path.with_name(f".{shortened(path.stem, NAME_BYTES - 1 - len(os.fsencode(tail)))}{tail}")
     try:
         yield temporary
@@ -181,7 +182,7 @@ def remove_leftovers(folder: Path) -> None:
     Args:
         folder: an absolute path; the function does nothing for a folder that it has seen.
     """
-    for left in folder.glob(".*-*"):
+    for left in folder.glob(f".*{_MARK}*"):
         with suppress(OSError):  # another process may remove it too
             if found := _TEMPORARY.fullmatch(left.name):
                 old = time.time() - left.stat().st_mtime > _LEFT_S

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from textwrap import indent
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import Struct
 
 from musicgen_cls.datamodules.stream import named_files, version_of
-from musicgen_cls.errors import AudioError, UsageError, counted
+from musicgen_cls.errors import AudioError, RecordError, UsageError, counted
 from musicgen_cls.files import as_path, check_writable, writing
 from musicgen_cls.formats import records
 from musicgen_cls.metrics.threshold import THRESHOLD, check_threshold, is_sure
@@ -26,11 +28,20 @@ Row = dict[str, Any]
 """The prediction for a file, see `summary`, with `file` and `seconds`; or `file` and `error`."""
 
 
+class _Place(NamedTuple):
+    """Where the row of a file is: the journal, and the position of its line, bytes; `error` if it has no prediction."""
+
+    journal: Path
+    offset: int
+    error: str | None
+
+
 class Predictions:
     """The folder of the results.
 
-    The row of each file is written to a journal when the file is finished. A stopped run resumes from the journal, if
-    the checkpoint is the same; files that have changed are predicted again.
+    The row of each file is written to a journal when the file is finished, and is not kept in memory. A stopped run
+    resumes from the journal, if the checkpoint is the same. Files that have changed are predicted again, and files that
+    could not be used are tried again.
 
     Args:
         out: the folder; it is created if it does not exist.
@@ -43,11 +54,11 @@ class Predictions:
     def __init__(self, out: str = "predictions", threshold: float = THRESHOLD) -> None:
         self.out = as_path(out, "--out")
         self.threshold = check_threshold(threshold)
-        self.done: dict[str, Row] = {}
-        """The rows of a stopped run, by the version of the file."""
+        self.done: frozenset[str] = frozenset()
+        """The versions of the files that a stopped run has predicted."""
 
     def resume(self, checkpoint: Path, files: Sequence[str] | str | None) -> None:
-        """Read the journals of a stopped run of a checkpoint: the rows of named files that have not changed.
+        """Read the journals of a stopped run of a checkpoint.
 
         Args:
             checkpoint: checkpoint of the network.
@@ -56,9 +67,7 @@ class Predictions:
         check_writable(self.out, "--out DIR")
         self._run, self._named = version_of(checkpoint), files
         self._files = {version_of(path): path for path in named_files(files)}
-        for journal in self._journals():
-            found = finished_rows(journal, self._run).items()
-            self.done |= {key: row | {"file": str(self._files[key])} for key, row in found if key in self._files}
+        self.done = frozenset(key for key, place in self._places().items() if place.error is None)
 
     @property
     def left(self) -> list[tuple[str, Path]]:
@@ -66,12 +75,14 @@ class Predictions:
         return [file for file in self._files.items() if file[0] not in self.done]
 
     def open(self, rank: int = 0) -> None:
-        """Open the journal; each process has its own, and the first one keeps the rows of the stopped run."""
-        self.rows = [] if rank else list(self.done.values())
-        name = f"{rank}.{JOURNAL}" if rank else JOURNAL
-        with writing(self.out / name) as temporary:
-            temporary.write_bytes(b"".join(self._line(key, row) for key, row in (() if rank else self.done.items())))
-        self._journal = (self.out / name).open("ab")
+        """Open the journal; each process has its own. The lines of the stopped run stay."""
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            self._journal = (self.out / (f"{rank}.{JOURNAL}" if rank else JOURNAL)).open("ab")
+            if self._journal.tell():
+                self._journal.write(b"\n")  # ends a line that a killed process has not finished
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def add(self, key: str, row: Row) -> None:
         """Write a row to the journal.
@@ -80,9 +91,8 @@ class Predictions:
             key: version of the file.
             row: its prediction.
         """
-        self.rows.append(row)
         try:
-            self._journal.write(self._line(key, row))
+            self._journal.write(records.seal({"run": self._run, "key": key, "row": row}))
             self._journal.flush()
         except OSError as error:
             raise self._unwritable(error) from error
@@ -92,30 +102,32 @@ class Predictions:
         if hasattr(self, "_journal"):
             self._journal.close()
 
-    def finish(self, rows: Sequence[Row], genres: list[str]) -> list[Row]:
-        """Write and print all rows, remove the journals, and return the rows of files with a prediction.
+    def finish(self, genres: list[str]) -> list[Row]:
+        """Write and print the rows of all processes, remove the journals, and return the rows without timelines.
+
+        Files without a prediction have no row in what is returned.
 
         Args:
-            rows: of all processes.
             genres: names of the classes.
 
         Raises:
             AudioError: no file has a prediction.
-            UsageError: the folder cannot be written.
+            UsageError: the folder cannot be written, or is not the same for all processes.
         """
-        order = {str(path): place for place, path in enumerate(self._files.values())}
-        rows = sorted(
-            (with_sure(row, self.threshold) for row in rows), key=lambda row: order.get(row["file"], len(order))
-        )
-        good = [row for row in rows if "error" not in row]
-        left_out = [row["error"] for row in rows if "error" in row]
+        found = self._places()
+        if missing := [path for key, path in self._files.items() if key not in found]:
+            raise UsageError(
+                f"{self.out}: has no prediction for {counted(len(missing), 'file')}, the first: {missing[0]}; give an "
+                "--out that all processes share, and run the same command again"
+            )
+        left_out = [found[key].error or "" for key in self._files if found[key].error is not None]
         left_out += [str(problem) for problem in skipped_files(self._named or [])]
-        if not good:
+        if all(place.error is not None for place in found.values()):
             self._remove_journals()
             more = f" ({len(left_out)} files, none of them usable)" if len(left_out) > 1 else ""
             raise AudioError(left_out[0] + more)
         try:
-            self._write(rows, good, genres)
+            good = self._write(found, genres)
         except OSError as error:
             raise self._unwritable(error) from error
         self._remove_journals()
@@ -125,17 +137,44 @@ class Predictions:
         print(f"Written:     {self.out / 'predictions.csv'}, and predictions.json with the timeline of each file")
         return good
 
-    def _write(self, rows: list[Row], good: list[Row], genres: list[str]) -> None:
+    def _write(self, found: Mapping[str, _Place], genres: list[str]) -> list[Row]:
+        """Write both tables row by row, and return the rows of files with a prediction, without timelines."""
+        good = list[Row]()
+        with writing(self.out / "predictions.json") as temporary, temporary.open("w") as file:
+            for number, row in enumerate(self._rows(found)):
+                file.write(",\n" if number else "[\n")
+                file.write(indent(json.dumps(row, indent=1), " "))
+                if "error" not in row:
+                    good.append({name: value for name, value in row.items() if name != "timeline"})
+            file.write("\n]\n")
         columns = ["file", "genre", "probability", "seconds", *genres, "sure"]
         write_csv(self.out / "predictions.csv", columns, ({**row["probabilities"], **row} for row in good))
-        with writing(self.out / "predictions.json") as temporary:
-            temporary.write_text(json.dumps(rows, indent=1) + "\n")
+        return good
 
-    def _line(self, key: str, row: Row) -> bytes:
-        return records.seal({"run": self._run, "key": key, "row": row})
+    def _rows(self, found: Mapping[str, _Place]) -> Iterator[Row]:
+        """The rows of all files, in their order, with their present names."""
+        with ExitStack() as stack:
+            journals = {path: stack.enter_context(path.open("rb")) for path in self._journals()}
+            for key, path in self._files.items():
+                journal, offset, _ = found[key]
+                journals[journal].seek(offset)
+                try:
+                    row = records.parse(journals[journal].readline(), JournalLine).row
+                except records.Damage as damage:
+                    raise RecordError(f"{journal}: {damage}; the same command predicts that file again") from None
+                yield with_sure(row | {"file": str(path)}, self.threshold)
 
-    def _journals(self) -> Iterator[Path]:
-        yield from sorted(self.out.glob(f"*{JOURNAL}"))
+    def _places(self) -> dict[str, _Place]:
+        """Where the row of each named file is, by the version of the file; a prediction comes before an error."""
+        found: dict[str, _Place] = {}
+        for journal in self._journals():
+            for key, place in places_in(journal, self._run):
+                if key in self._files and (place.error is None or key not in found):
+                    found[key] = place
+        return found
+
+    def _journals(self) -> list[Path]:
+        return sorted(self.out.glob(f"*{JOURNAL}"))
 
     def _remove_journals(self) -> None:
         for journal in self._journals():
@@ -169,10 +208,13 @@ class JournalLine(Struct, kw_only=True):
             raise ValueError(f"row has no {missing[0]}")
 
 
-def finished_rows(journal: Path, run: str) -> dict[str, Row]:
-    """The rows in a journal by the version of their file: the complete lines of one checkpoint."""
-    found = [line.value for line in records.lines(journal, JournalLine, sealed=True) if line.value is not None]
-    return {line.key: line.row for line in found if line.run == run}
+def places_in(journal: Path, run: str) -> Iterator[tuple[str, _Place]]:
+    """The version of each file in a journal, and the place of its row: the complete lines of one checkpoint."""
+    offset = 0
+    for line in records.lines(journal, JournalLine, sealed=True):
+        if line.value is not None and line.value.run == run:
+            yield line.value.key, _Place(journal, offset, line.value.row.get("error"))
+        offset += len(line.raw)
 
 
 def row_of(file: str, windows: Sequence[Timeline], genres: list[str], batch: dict[str, Any]) -> Row:

@@ -400,7 +400,7 @@ class TestCheckpoints:
         Path("lightning_logs/vgg/version_7_old").mkdir()
         dead = Fork(lambda: 0, Path.cwd())
         dead.wait()
-        half = Path(f"lightning_logs/vgg/version_7/checkpoints/.best.{_host()}-{dead.pid}.ckpt")
+        half = Path(f"lightning_logs/vgg/version_7/checkpoints/.best.musicgen_cls-{_host()}-{dead.pid}.ckpt")
         half.parent.mkdir(parents=True)
         half.touch()
         assert main([*settings, "--ckpt_path", "last"]) == 0

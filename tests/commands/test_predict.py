@@ -25,11 +25,12 @@ from musicgen_cls.__main__ import main
 from musicgen_cls.checkpoints import read_facts
 from musicgen_cls.cli import lightning
 from musicgen_cls.commands import predict
+from musicgen_cls.commands.journal import alone
 from musicgen_cls.datamodules import Embeddings, MelSlices, WaveformSlices
 from musicgen_cls.datamodules.stream import version_of
 from musicgen_cls.errors import CheckpointError
 from musicgen_cls.models import VGG, LinearProbe
-from musicgen_cls.predictions import Predictions
+from musicgen_cls.predictions import JOURNAL, Predictions
 from musicgen_cls.pretrained import FineTuned
 from musicgen_cls.recogniser import light_parts
 from musicgen_cls.sources import Folder
@@ -139,6 +140,7 @@ def test_a_stopped_run_resumes_with_the_files_as_they_are_now(checkpoint: Path, 
     for file in files[:4]:
         row = {"seconds": 2.0, "genre": "old", "probability": 1.0, "probabilities": {"old": 1.0}, "timeline": []}
         results.add(version_of(file), {"file": str(file), **row})
+    results.add(version_of(files[4]), {"file": str(files[4]), "error": f"{files[4]}: cannot be read"})  # as it was then
     results.close()
     os.utime(files[0], (1, 1))
     files[1].unlink()
@@ -146,6 +148,30 @@ def test_a_stopped_run_resumes_with_the_files_as_they_are_now(checkpoint: Path, 
     rows = json.loads(Path("out/predictions.json").read_text())
     assert [row["file"] for row in rows] == [str(inside / file) for file in files if file != files[1]]
     assert [row["genre"] == "old" for row in rows] == [False, True, True, False, False]
+
+
+@pytest.mark.usefixtures("no_trainer")
+def test_two_processes_do_not_write_one_folder(checkpoint: Path, music: Path, inside: Path, capsys: Any) -> None:
+    with alone(Path("out", JOURNAL)):
+        assert run(music / "jazz", "--ckpt_path", checkpoint, "--out", "out") == 2
+    assert "out/predictions.partial.jsonl: another process is writing it" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_trainer")
+def test_both_tables_are_written_row_by_row(checkpoint: Path, music: Path, inside: Path) -> None:
+    """The rows of a million files would not fit into memory with their timelines."""
+    assert run(music / "jazz", "--ckpt_path", checkpoint) == 0
+    text = Path("predictions/predictions.json").read_text()
+    assert text == json.dumps(json.loads(text), indent=1) + "\n"
+    results = Predictions("other")
+    results.resume(checkpoint, str(music / "jazz"))
+    results.open()
+    rows = json.loads(text)
+    for row in rows:
+        results.add(version_of(Path(row["file"])), row)
+    results.close()
+    kept = [{name: value for name, value in row.items() if name != "timeline"} for row in rows]
+    assert results.finish(["jazz", "rock"]) == kept
 
 
 def altered(checkpoint: Path, path: Path, change: Callable[[Any], None]) -> Path:

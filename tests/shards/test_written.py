@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +225,8 @@ def sealed_again(out: Path, change: Callable[[dict[str, Any]], None], line: int 
     [
         ("path", "../../etc/passwd", "line 1: path: not within the folder of the source"),
         ("path", "/etc/passwd", "line 1: path: not within the folder of the source"),
-        ("path", "C:\\music", "line 1: path: not within the folder of the source"),
+        ("path", "a/../../passwd", "line 1: path: not within the folder of the source"),
+        ("path", "a\0b", "line 1: path: not within the folder of the source"),
         ("shard", 9, "line 1: shard: there is none with the number 9"),
         ("shard", -1, "line 1: shard: "),
         ("offset", 10**6, "line 1: samples: the shard ends before the track"),
@@ -294,6 +298,36 @@ def test_what_cannot_be_written(root: Path, tmp_path: Path) -> None:
         path.write_text("no audio")
     with pytest.raises(SourceError, match=r"none of 6 tracks can be used; the first: .*0.wav: not audio"):
         shards(Folder(str(root)), str(tmp_path / "other"), RATE)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_odd_names_can_be_read_again(root: Path, tmp_path: Path) -> None:
+    for name in ("caf\udce9.wav", "AC\\DC.wav", "a\\..\\x.wav", "C:\\y.wav"):
+        shutil.copy(root / "a" / "0.wav", root / "a" / name)
+    shards(Folder(str(root)), str(tmp_path / "out"), RATE)
+    ids = [track.id for track in Folder(str(root)).tracks()]
+    assert [track.id for track in Shards(str(tmp_path / "out")).tracks()] == ids
+    assert len(ids) == 10
+
+
+def test_a_file_that_vanishes_while_a_store_is_listed(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another writer has renamed it. The store is whole."""
+    out = tmp_path / "out"
+    shards(Folder(str(root)), str(out), RATE)
+    scandir, whole = os.scandir, Place(out).sizes()
+
+    @contextmanager
+    def while_it_vanishes(place: Path) -> Iterator[list[os.DirEntry[str]]]:
+        with scandir(place) as entries:
+            found = list(entries)
+        (out / ".x.index.jsonl").unlink()
+        yield found
+
+    (out / ".x.index.jsonl").touch()
+    monkeypatch.setattr(os, "scandir", while_it_vanishes)
+    assert Place(out).sizes() == whole
 
 
 def test_a_file_that_cannot_be_opened_is_not_left_out(root: Path, tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """Names of files, folders and patterns."""
 
+import errno
 import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from musicgen_cls.errors import UsageError
-from musicgen_cls.sources.find import files_within, find_files, skipped_files
+from musicgen_cls.errors import SourceError, UsageError
+from musicgen_cls.sources.find import files_within, find_files, skipped_files, walk
 from musicgen_cls.sources.folder import Folder
 
 
@@ -109,4 +110,38 @@ def test_links_are_entered_only_at_the_top_and_never_in_circles(tmp_path):
     (music / "rock" / "up").symlink_to(music)
     (music / "rock" / "file.wav").symlink_to(tmp_path / "elsewhere" / "b.wav")
     assert files_within(music) == [music / "rock" / "a.wav", music / "rock" / "file.wav"]
-    assert files_within(music, linked=True) == [music / "pop" / "b.wav", *files_within(music)]
+    assert walk(music, linked=True)[0] == [music / "pop" / "b.wav", *files_within(music)]
+
+
+@pytest.fixture
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of two genres, one of which cannot be read; the permissions of root would not prevent it."""
+    for name in ("open/a.wav", "closed/b.wav"):
+        (tmp_path / "music" / name).parent.mkdir(parents=True)
+        (tmp_path / "music" / name).touch()
+    scandir = os.scandir
+
+    def forbidden(place: str):
+        if Path(place).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", place)
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", forbidden)
+    return tmp_path / "music"
+
+
+def test_folders_that_cannot_be_read_are_reported(closed):
+    line = f"{closed / 'closed'}: cannot be read (Permission denied)"
+    assert find_files([str(closed)]) == [closed / "open" / "a.wav"]
+    assert [str(problem) for problem in skipped_files([str(closed)])] == [line]
+    source = Folder(str(closed))
+    assert source.genres == ("open",)
+    assert [str(problem) for problem in source.problems()] == [line]
+
+
+def test_a_folder_that_cannot_be_read_at_all(closed):
+    reason = r"closed: cannot be read \(Permission denied\); change its permissions"
+    with pytest.raises(UsageError, match=reason):
+        find_files([str(closed / "closed")])
+    with pytest.raises(SourceError, match=reason):
+        Folder(str(closed / "closed")).tracks()

@@ -114,8 +114,9 @@ def test_a_stopped_run_resumes(tmp_path, monkeypatch):
     assert HubDataset(str(root)).tracks() == first
 
 
-def test_a_changed_data_set_is_read_again(tmp_path):
-    root = write_folder(tmp_path / "songs")
+@pytest.mark.parametrize("place", ["songs", ".cache/huggingface/songs"])
+def test_a_changed_data_set_is_read_again(tmp_path, place):
+    root = write_folder(tmp_path / place)
     assert len(HubDataset(str(root)).tracks()) == 16
     (root / "train" / "jazz" / "more.wav").write_bytes(audio("jazz", 99))
     assert len(HubDataset(str(root)).tracks()) == 17

@@ -57,6 +57,13 @@ def test_only_path_and_genre_are_needed(tmp_path, suffix):
     assert source.official_split("official") is None
 
 
+@pytest.mark.parametrize("name", ["می\u200cخواهم", "👨\u200d🎤", "co\u00adop", "\U0001fae9"])
+def test_names_with_joiners(name, tmp_path, suffix):
+    """As in Persian, in emoji, and with soft hyphens."""
+    source = Manifest(str(write(tmp_path / f"list{suffix}", [(f"{name}.mp3", name)], ("path", "genre"))))
+    assert source.tracks()[0] == Track(f"{name}.mp3", tmp_path / f"{name}.mp3", name)
+
+
 def test_tracks_are_a_sequence(tmp_path):
     tracks = Manifest(str(write(tmp_path / "list.parquet"))).tracks()
     listed = list(tracks)

@@ -6,7 +6,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
@@ -39,7 +38,7 @@ class PredictionWriter(Callback):
             checkpoint: checkpoint of the network.
         """
         self.results.resume(checkpoint, datamodule.files)
-        datamodule.finished_files = frozenset(self.results.done)
+        datamodule.finished_files = self.results.done
         if self.results.done:
             rank_zero_only(print)(resuming_line(self.results))
 
@@ -79,16 +78,12 @@ class PredictionWriter(Callback):
             self._bar.close()
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Collect the rows of all processes; write and print them on one."""
+        """Write and print the rows of all processes on one, once the others have written their journals."""
         self._bar.close()
         self.results.close()
-        gathered = [self.results.rows]
-        if trainer.world_size > 1:
-            gathered = [[] for _ in range(trainer.world_size)]
-            torch.distributed.all_gather_object(gathered, self.results.rows)
+        trainer.strategy.barrier()
         if trainer.is_global_zero:
-            rows = [row for part in gathered for row in part]
-            self.rows = self.results.finish(rows, _datamodule(trainer).genres)
+            self.rows = self.results.finish(_datamodule(trainer).genres)
 
 
 def _datamodule(trainer: Trainer) -> GenreDataModule:

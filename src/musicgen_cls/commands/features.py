@@ -23,7 +23,7 @@ from musicgen_cls.tables import write_csv
 
 Row = dict[str, Any]
 
-_FIELDS = [("filename", str), ("length", int), *((name, float | None) for name in COLUMNS[1:]), ("label", str)]
+_FIELDS = [("filename", str), ("length", int), *((name, float | None) for name in COLUMNS[1:])]
 _Row = defstruct("_Row", _FIELDS, forbid_unknown_fields=True)
 
 
@@ -88,7 +88,8 @@ def _features(source: Source, table: Path, seconds: float, mapped: Mapped) -> Pa
     journal.record(mapped(partial(_rows, seconds=seconds), left), "Features")
     good, refused = journal.usable(tracks)
     if good:
-        rows = (row for own in _with_unique_names(tracks, good, journal) for row in own)
+        named = zip(good, _with_unique_names(tracks, good, journal), strict=True)
+        rows = (row | {"label": track.genre} for track, own in named for row in own)
         write_csv(table, ["filename", *COLUMNS, "label"], rows)
     journal.remove()
     if not good:
@@ -114,12 +115,7 @@ def _rows(track: Track, seconds: float) -> tuple[str, list[Row] | str]:
 
 
 def _row(track: Track, part: str, waveform: Waveform) -> Row:
-    return {
-        "filename": _name(track, part),
-        **feature_row(waveform, RATE),
-        "length": len(waveform),
-        "label": track.genre,
-    }
+    return {"filename": _name(track, part), **feature_row(waveform, RATE), "length": len(waveform)}
 
 
 def _name(track: Track, part: str = "") -> str:

@@ -13,15 +13,18 @@ from msgspec.structs import asdict
 
 from musicgen_cls.collection.store import file_keys
 from musicgen_cls.errors import RecordError, UsageError, counted
-from musicgen_cls.files import as_path, check_writable, writing
+from musicgen_cls.files import NAME_BYTES, as_path, check_writable, shortened, writing
 from musicgen_cls.formats.records import Damage, check_seal, finite, lines, parse, seal
 from musicgen_cls.sources.base import Track
+
+_PARTIAL = ".partial"
 
 
 class TrackLine(Struct, frozen=True):
     """A line of a journal. A subclass has `found`: a list of the rows of the track, or the reason why there are none.
 
-    `version` has the size and the modification time of the file. Lines of older versions of this package have none.
+    `version` has the path, the size and the modification time of the file. Lines of older versions of this package have
+    another one, so that their tracks are computed again.
     """
 
     track: str
@@ -38,7 +41,8 @@ class _Place(NamedTuple):
 class Journal:
     """The finished tracks of a run: in a file beside its result, until the result is complete.
 
-    Lines that are damaged, of other tracks, or of files that have changed since, are removed at the start.
+    Lines that are damaged, of other tracks, or of files that have changed since, are removed at the start; so are those
+    of files that could not be used, which can be readable now.
 
     Args:
         result: the file that the run writes.
@@ -51,7 +55,7 @@ class Journal:
     """
 
     def __init__(self, result: Path, header: Struct, kind: type[TrackLine], versions: Mapping[str, str]) -> None:
-        self.path = result.with_name(result.name + ".partial")
+        self.path = result.with_name(shortened(result.name, NAME_BYTES - len(_PARTIAL)) + _PARTIAL)
         self.refused: dict[str, str] = {}
         """The reason why a track has no rows, by its id."""
         self._kind, self._versions = kind, versions
@@ -125,7 +129,9 @@ class Journal:
         with writing(self.path) as temporary, temporary.open("wb") as file:
             file.write(seal(asdict(header)))
             for line in lines(self.path, self._kind, sealed=True):
-                if line.value is not None and line.value.version == self._versions.get(line.value.track):
+                if line.value is None or line.value.version != self._versions.get(line.value.track):
+                    continue
+                if not isinstance(line.value.found, str):  # type: ignore[attr-defined]
                     self._note(line.value.track, line.value.found, file.tell())  # type: ignore[attr-defined]
                     file.write(line.raw)
 
@@ -137,9 +143,9 @@ class Journal:
 
 
 def versions_of(tracks: Sequence[Track]) -> dict[str, str]:
-    """The version of the file of each track, by the track's id: its size and modification time."""
+    """The version of the file of each track, by the track's id: its path, size and modification time."""
     keys = file_keys(track.path for track in tracks)
-    return {track.id: f"{size}|{mtime_ns}" for track, (_, size, mtime_ns) in zip(tracks, keys, strict=True)}
+    return {track.id: "|".join(map(str, key)) for track, key in zip(tracks, keys, strict=True)}
 
 
 def new_file(out: str, example: str) -> Path:
@@ -164,7 +170,7 @@ def alone(path: Path) -> Iterator[None]:
     """Lock a file that a command writes; raise `UsageError` if another process is writing it."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+    lock = FileLock(path.with_name(f".{shortened(path.name, NAME_BYTES - len('..lock'))}.lock"), timeout=0)
     try:
         lock.acquire()
     except Timeout:

@@ -19,6 +19,7 @@ from musicgen_cls.cli.chosen import checkpoint_of, made_checkpoint
 from musicgen_cls.cli.command_line import asks_for, check_text, split, take_files
 from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.cli.tags import check_options, use_predictions
+from musicgen_cls.commands.journal import alone
 from musicgen_cls.commands.workers import files_at_once, in_torch_threads
 from musicgen_cls.datamodules.inputs import AudioInput
 from musicgen_cls.datamodules.stream import batches, named_files
@@ -27,7 +28,7 @@ from musicgen_cls.errors import UsageError
 from musicgen_cls.files import check_writable
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.metrics.threshold import THRESHOLD
-from musicgen_cls.predictions import Predictions, Row, resuming_line, row_of
+from musicgen_cls.predictions import JOURNAL, Predictions, Row, resuming_line, row_of
 from musicgen_cls.pretrained.load import is_published
 from musicgen_cls.recogniser import light_parts
 from musicgen_cls.tasks.predicting import Predictor
@@ -70,10 +71,10 @@ def predict(args: Sequence[str]) -> bool:
     keep_memory()
     configure_logs()
     rest, files = take_files(args)
-    rest, alone = split(rest, [name.rpartition(".")[2] for name, (kind, _) in _OPTIONS.items() if kind is bool])
+    rest, named = split(rest, [name.rpartition(".")[2] for name, (kind, _) in _OPTIONS.items() if kind is bool])
     check_text(rest)
-    path = checkpoint_of("predict", rest, alone, ())
-    files += alone
+    path = checkpoint_of("predict", rest, named, ())
+    files += named
     if hub_generator.is_meant(path):
         return _left_to_lightning(args)
     options = dispatch.parsed("predict", _OPTIONS, rest)
@@ -88,13 +89,13 @@ def predict(args: Sequence[str]) -> bool:
     if not fetches:
         _check(options, results, files)
     print(facts.line(path))
-    results.resume(facts.path, files)
-    if results.done:
-        print(resuming_line(results))
-    row = partial(_keyed_row, *parts)
-    rows = cluster(row, results.left) if cluster else in_torch_threads(row, results.left, _threads(facts))
-    _predict_all(rows, results, options.trainer.enable_progress_bar)
-    written = results.finish(results.rows, facts.genres)
+    row, run = partial(_keyed_row, *parts), cluster or partial(in_torch_threads, most=_threads(facts))
+    with alone(results.out / JOURNAL):
+        results.resume(facts.path, files)
+        if results.done:
+            print(resuming_line(results))
+        _predict_all(run(row, results.left), results, options.trainer.enable_progress_bar)
+        written = results.finish(facts.genres)
     use_predictions(options, results.out, written, facts.genres)
     return True
 
@@ -113,8 +114,8 @@ def _left_to_lightning(args: Sequence[str]) -> bool:
 def _is_plain(args: Sequence[str]) -> bool:
     """Whether a command line has no other options, and the process is alone."""
     names = {arg.partition("=")[0].removeprefix("--") for arg in args if arg.startswith("-")}
-    alone = all(os.environ.get(name, "1") == "1" for name in ("WORLD_SIZE", "SLURM_NTASKS"))
-    return alone and names <= {*_OPTIONS, "data.files"} and torch.accelerator.device_count() <= 1
+    single = all(os.environ.get(name, "1") == "1" for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+    return single and names <= {*_OPTIONS, "data.files"} and torch.accelerator.device_count() <= 1
 
 
 def _check(options: Any, results: Predictions, files: Sequence[str]) -> None:

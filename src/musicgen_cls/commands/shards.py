@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from musicgen_cls.collection.collection import describe_problems
 from musicgen_cls.collection.journal import Entry
 from musicgen_cls.collection.store import Produced, decode_all, file_keys
 from musicgen_cls.engines.local import in_threads
@@ -15,7 +16,7 @@ from musicgen_cls.notes.midi import SUFFIXES
 from musicgen_cls.shards.layout import SAMPLE_BYTES, CatalogueTrack, LeftOut, Shard, ShardTrack, Side
 from musicgen_cls.shards.storage import Storage, storage_of
 from musicgen_cls.shards.written import Key, complete, read_written, relative, write_shard
-from musicgen_cls.sources.base import Source, Track
+from musicgen_cls.sources.base import Problem, Source, Track
 from musicgen_cls.sources.shards import Shards
 from musicgen_cls.sources.splits import PUBLISHED
 
@@ -136,15 +137,13 @@ def _complete(
     if len(left_out) == len(catalogue):
         first = f"; the first: {tracks[0].path}: {left_out[0].error}" if left_out else ""
         raise SourceError(f"{source.location}: none of {len(tracks)} tracks can be used{first}")
-    problems = [
-        LeftOut(shown(relative(problem.path, source.location)), problem.reason) for problem in source.problems()
-    ]
+    problems = source.problems()
     facts = {
         "sample_rate": sample_rate,
         "genres": list(source.genres),
         "parts_by_name": source.parts_by_name,
         "official_can_leak": source.OFFICIAL_CAN_LEAK,
-        "left_out": problems,
+        "left_out": [LeftOut(shown(relative(own.path, source.location)), own.reason) for own in problems],
     }
     note = complete(storage, catalogue, facts, used)
     hours = note.samples / sample_rate / 3600
@@ -153,9 +152,9 @@ def _complete(
         f"{counted(note.tracks - len(left_out), 'track')}, {hours:.2f} hours, at {sample_rate} Hz, "
         f"{counted(len(used), 'shard')}, {size:,.1f} MB: {storage.url}"
     )
-    if left_out:
-        lines = [f"  {source.location / track.path}: {track.error}" for track in left_out[:10]]
-        print("\n".join([f"{counted(len(left_out), 'file')} left out:", *lines]))
+    refused = [Problem(source.location / track.path, f"{track.error}") for track in left_out]
+    if refused or problems:
+        print(describe_problems([*refused, *problems]))
 
 
 def _catalogue(

@@ -120,7 +120,9 @@ class TrackSampler(WindowSampler):
 
     def __init__(self, dataset: WindowDataset, **options: Any) -> None:
         track = dataset.windows.track
-        self.rows = [np.flatnonzero(track == own).tolist() for own in np.unique(track)]
+        order = np.argsort(track, kind="stable")
+        starts = np.unique(track[order], return_index=True)[1]
+        self.rows = [rows.tolist() for rows in np.split(order, starts[1:])]
         first = [rows[0] for rows in self.rows]
         super().__init__(self.rows, shards=shard_order(dataset, np.array(first)), **options)
 

@@ -12,7 +12,7 @@ Every line has a checksum. Names are made of checksums only, so that no content 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta, Struct
@@ -188,19 +188,19 @@ def read_catalogue(storage: Storage, note: StoreNote) -> list[CatalogueTrack]:
         if digest_of(content) != note.catalogue:
             raise Damage("its checksum is wrong")
         tracks = list(values(content, CatalogueTrack))
-        _check(tracks, note)
+        check_catalogue(tracks, note)
     except Damage as damage:
         raise StoreError(f"{storage.address(name)}: {damage}; {_again(storage)}") from None
     return tracks
 
 
-def _check(tracks: Sequence[CatalogueTrack], note: StoreNote) -> None:
+def check_catalogue(tracks: Sequence[CatalogueTrack], note: StoreNote) -> None:
     """Raise `Damage` if tracks do not fit the shards, or each other."""
     if len(tracks) != note.tracks or len({track.id for track in tracks}) != len(tracks):
         raise Damage(f"not {note.tracks} tracks with different ids")
     for number, track in enumerate(tracks, 1):
-        path = PurePosixPath(track.path)
-        if path.is_absolute() or ".." in path.parts or "\\" in track.path or "\0" in track.path:
+        path = PurePath(track.path)  # a backslash separates on Windows; elsewhere it is a character of a name
+        if path.anchor or ".." in path.parts or "\0" in track.path:
             raise Damage(f"line {number}: path: not within the folder of the source")
         if track.shard >= len(note.shards):
             raise Damage(f"line {number}: shard: there is none with the number {track.shard}")

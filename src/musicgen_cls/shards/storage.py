@@ -8,6 +8,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +102,18 @@ class Folder(Storage):
 
     def sizes(self) -> dict[str, int]:
         """The size of each file, bytes."""
+        sizes: dict[str, int] = {}
         try:
             with os.scandir(self.folder) as found:
-                return {entry.name: entry.stat().st_size for entry in found if entry.is_file()}
+                for entry in found:
+                    with suppress(FileNotFoundError):  # a temporary file that another writer has just renamed
+                        if entry.is_file():
+                            sizes[entry.name] = entry.stat().st_size
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
             raise failed(self.url, "cannot be read", error) from error
+        return sizes
 
     def read(self, names: Sequence[str]) -> list[bytes]:
         """The contents of files."""

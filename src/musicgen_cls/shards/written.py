@@ -20,6 +20,7 @@ from musicgen_cls.shards.layout import (
     ShardTrack,
     StoreNote,
     catalogue_name,
+    check_catalogue,
     index_name,
     read_index,
     sealed_lines,
@@ -117,7 +118,7 @@ def complete(
         shards: the shards of the tracks, in order.
 
     Raises:
-        StoreError: a shard is missing or has another size.
+        StoreError: a shard is missing or has another size, or a track does not fit.
     """
     sizes = storage.sizes()
     for shard in shards:
@@ -128,9 +129,13 @@ def complete(
             )
     catalogue = sealed_lines([to_builtins(track) for track in tracks])
     digest = digest_of(catalogue)
-    storage.write(catalogue_name(digest), catalogue)
     samples = sum(track.samples for track in tracks)
     found = StoreNote(tracks=len(tracks), samples=samples, shards=list(shards), catalogue=digest, **note)  # type: ignore[arg-type]
+    try:
+        check_catalogue(tracks, found)
+    except Damage as damage:  # a store that is complete can be read
+        raise StoreError(f"{storage.url}: {damage}; rename the file, and run the same command again") from None
+    storage.write(catalogue_name(digest), catalogue)
     storage.write(STORE, (json.dumps(to_builtins(found), indent=1) + "\n").encode())
     return found
 

@@ -37,8 +37,11 @@ def find_files(
     for name in [names] if isinstance(names, str) else names:
         path = as_place(name, option)
         if not (matches := _matches(path, option, suffixes)):
-            closed = sorted({f.suffix[1:].lower() for f in files_within(path) if f.suffix.lower() in PROTECTED})
-            more = f"; {', '.join(closed)} is copy-protected and cannot be decoded" if closed else ""
+            files, closed = walk(path)
+            if closed:
+                raise UsageError(f"{option} {name}: no file in it can be used; {closed[0]}; change its permissions")
+            protected = sorted({f.suffix[1:].lower() for f in files if f.suffix.lower() in PROTECTED})
+            more = f"; {', '.join(protected)} is copy-protected and cannot be decoded" if protected else ""
             what = "audio" if suffixes == AUDIO_SUFFIXES else "such files"
             raise UsageError(
                 f"{option} {name}: no such file, no folder with {what} ({common}), and no pattern that "
@@ -70,10 +73,15 @@ def _matches(path: Path, option: str, suffixes: tuple[str, ...]) -> list[Path]:
 def skipped_files(
     names: Sequence[str] | str, option: str = "--data.files", suffixes: tuple[str, ...] = AUDIO_SUFFIXES
 ) -> list[Problem]:
-    """The files in folders that `find_files` skips, each with the reason. Images are not reported."""
+    """The files in folders that `find_files` skips, each with the reason, and the folders that cannot be read.
+
+    Images are not reported.
+    """
     found: dict[str, Problem] = {}
     for name in [names] if isinstance(names, str) else names:
-        for file in files_within(as_place(name, option)):
+        files, closed = walk(as_place(name, option))
+        found |= {normpath(problem.path.absolute()): problem for problem in closed}
+        for file in files:
             suffix = file.suffix.lower()
             if suffix not in suffixes and suffix not in IMAGES:
                 reason = protected_format(file) if suffix in PROTECTED else "not audio, by its suffix"
@@ -81,35 +89,49 @@ def skipped_files(
     return list(found.values())
 
 
-def files_within(folder: Path, linked: bool = False) -> list[Path]:
+def files_within(folder: Path) -> list[Path]:
+    """The files in a folder at any depth, as `walk`."""
+    return walk(folder)[0]
+
+
+def walk(folder: Path, linked: bool = False) -> tuple[list[Path], list[Problem]]:
     """The files in a folder at any depth, sorted, without hidden ones; none if the path is not a folder.
 
     Args:
         folder: the folder, or a `Url`.
         linked: also enter its own sub-folders that are symbolic links; links at greater depth are not entered.
+
+    Returns:
+        The files, and the folders that cannot be read.
     """
     if isinstance(folder, Url):
         depth = len(folder.parts)
         shown = (url for url in folder.below() if not any(part.startswith(".") for part in url.parts[depth:]))
-        return list(shown)
-    found, left = list[str](), [(os.fspath(folder), linked)]
+        return list(shown), []
+    found, closed, left = list[str](), list[Problem](), [(os.fspath(folder), linked)]
     while left:
         place, links = left.pop()
-        for entry in _visible(place):
+        try:
+            entries = _visible(place)
+        except OSError as error:
+            closed.append(Problem(Path(place), f"cannot be read ({error.strerror})"))
+            continue
+        for entry in entries:
             if _holds(partial(entry.is_dir, follow_symlinks=links)):
                 left.append((entry.path, False))
             elif _holds(entry.is_file):
                 found.append(entry.path)
     # The order of Path, which compares part by part: a separator comes before every character. This is faster.
-    return [Path(path) for path in sorted(found, key=lambda path: os.path.normcase(path).replace(os.sep, "\0"))]
+    ordered = sorted(found, key=lambda path: os.path.normcase(path).replace(os.sep, "\0"))
+    return [Path(path) for path in ordered], sorted(closed, key=lambda problem: problem.path)
 
 
 def _visible(folder: str) -> list[os.DirEntry[str]]:
-    """What is in a folder; nothing if it is forbidden, or no folder any more."""
+    """What is in a folder; nothing if it is no folder any more."""
     try:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not entry.name.startswith(".")]
-    except (PermissionError, FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

@@ -19,7 +19,7 @@ from musicgen_cls.sources.base import (
     Track,
     protected_format,
 )
-from musicgen_cls.sources.find import files_within
+from musicgen_cls.sources.find import walk
 from musicgen_cls.sources.names import AmbiguousName, Names, composed
 from musicgen_cls.tables import read_csv
 
@@ -54,7 +54,7 @@ class GenreFolders(Source):
         return list(self._tracks)
 
     def problems(self) -> list[Problem]:
-        """Files without an audio suffix, audio outside of the sub-folders, and missing files of `artists.csv`."""
+        """Files without an audio suffix or in no sub-folder, missing files of `artists.csv`, unreadable folders."""
         known = (*self.suffixes, *IMAGES)
         odd = [Problem(f, self._why_not(f)) for f in self._files if f.suffix.lower() not in known]
         music = (*self.suffixes, *PROTECTED)
@@ -63,6 +63,7 @@ class GenreFolders(Source):
         missing = [self.location / name for name in self._artists[1]]
         return [
             *odd,
+            *self._walked[1],
             *(Problem(file, "not in the sub-folder of a genre") for file in loose),
             *(Problem(file, "in artists.csv, but the file is missing") for file in missing),
         ]
@@ -90,10 +91,15 @@ class GenreFolders(Source):
     def _kind(self) -> str:
         """What the tracks are, in words."""
 
-    @cached_property
+    @property
     def _all_files(self) -> list[Path]:
-        found = files_within(self.location, linked=True)
-        if not found and not self.location.is_dir():
+        return self._walked[0]
+
+    @cached_property
+    def _walked(self) -> tuple[list[Path], list[Problem]]:
+        """The files, and the folders that cannot be read."""
+        found = walk(self.location, linked=True)
+        if not found[0] and not self.location.is_dir():
             raise SourceError(
                 f"{self.location}: no such folder; set --data.source.root to one with a sub-folder for each genre"
             )
@@ -109,6 +115,8 @@ class GenreFolders(Source):
     def _audio(self) -> dict[Path, str]:
         """The audio files, and their paths relative to the folder as text."""
         audio = [file for file in self._files if file.suffix.lower() in self.suffixes]
+        if not audio and self._walked[1]:
+            raise SourceError(f"{self.location}: no {self._kind}; {self._walked[1][0]}; change its permissions")
         if not audio:
             audio_wanted = self.suffixes == AUDIO_SUFFIXES
             wanted = COMMON_SUFFIXES if audio_wanted else f"{', '.join(suffix[1:] for suffix in self.suffixes)} files"

@@ -124,8 +124,9 @@ class HubDataset(Source):
 
     def _digest(self, folder: Path) -> str:
         """A hash of the files of the data set, and of the settings."""
-        files = sorted(path for path in folder.rglob("*") if path.is_file() and ".cache" not in path.parts)
-        stats = [(path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+        states = ((file, (folder / file).stat()) for file in files if ".cache" not in file.parts)
+        stats = [(file.as_posix(), state.st_size, state.st_mtime_ns) for file, state in states]
         settings = self.config, self.audio, self.label, self.artist, stats
         return hashlib.sha256(repr(settings).encode(errors="replace")).hexdigest()[:16]
 

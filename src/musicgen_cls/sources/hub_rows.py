@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -162,16 +163,20 @@ class RowReader:
         if content is None and not path:
             return None
         stem = safe_name(Path((path or "").partition("::")[0]).stem, 80)
-        folder = self.place / safe_name(split)
-        folder.mkdir(exist_ok=True)
-        if written := next(folder.glob(f"{number:05d}_*"), None):  # of a run that was stopped
+        if written := self._written(split).get(number):
             return written
         if content is None:
             content = self._opened(path)
-        target = folder / f"{number:05d}_{stem}{_suffix(path or '', content)}"
+        target = self.place / safe_name(split) / f"{number:05d}_{stem}{_suffix(path or '', content)}"
         with writing(target) as temporary:
             temporary.write_bytes(content)
         return target
+
+    @cache  # noqa: B019  a reader lives as long as it reads
+    def _written(self, split: str) -> dict[int, Path]:
+        """The files of a run that was stopped, by the number of the row."""
+        found = (self.place / safe_name(split)).glob("[0-9]*_*")
+        return {int(path.name.partition("_")[0]): path for path in found}
 
     def _opened(self, path: str) -> bytes:
         """The content of a file in an archive."""

@@ -25,7 +25,7 @@ _UNIQUE = ("id", "path")
 _NAMES = ("genre", "artist", "group", "split")  # stored once each, with a number for each row
 _OPTIONAL = ("id", "artist", "seconds", "group", "split")
 _BYTES = 4_000_000_000
-_UNPRINTABLE = r"[\pC\p{Zl}\p{Zp}]"
+_UNPRINTABLE = r"[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]"  # not the joiners in Persian names and in emoji
 _PATH = r"^[/\\~]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.?([/\\]|$)"
 
 
