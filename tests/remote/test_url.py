@@ -10,6 +10,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFile
 
 from musicgen_cls.errors import StoreError, UnreachableError, UsageError
 from musicgen_cls.files import as_path
@@ -165,3 +166,17 @@ def test_after_a_failure_for_good_the_next_operation_is_tried_once(monkeypatch: 
             place.patient("memory://x", "cannot be read", failing)
         assert len(calls) == attempts
     assert place.patient("memory://x", "cannot be read", failing) == "/x"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a backslash separates there")
+def test_names_that_paths_cannot_have(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Object storage allows any name. A backslash is a character; an empty folder cannot be part of a path."""
+    files = fsspec.filesystem("memory")
+    url = f"memory://odd-{tmp_path.name}"
+    for name in ("rock/back\\slash.wav", "rock//double.wav", "rock/./dot.wav", "rock/plain.wav"):
+        path = f"/odd-{tmp_path.name}/{name}"
+        files.store[path] = MemoryFile(files, path, name.encode())
+    found = files_within(Url(url))
+    assert [str(file) for file in found] == [f"{url}/rock/back\\slash.wav", f"{url}/rock/plain.wav"]
+    assert [file.read_bytes().decode() for file in found] == ["rock/back\\slash.wav", "rock/plain.wav"]
+    assert "2 files left out" in caplog.text

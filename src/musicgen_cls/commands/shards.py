@@ -75,7 +75,8 @@ def shards(
     refused = _write(storage, decoded, [keys[row] for row in left], sample_rate, 1e6 * shard_mb)
     if refused:
         raise StoreError(
-            f"{refused[0]} ({counted(len(refused), 'such file')}); make them readable, and run the command again"
+            f"{refused[0]} ({counted(len(refused), 'such file')}); make them readable, or take them out of the source, "
+            "and run the command again"
         )
     written = read_written(storage, sample_rate)
     stored = [written.find(key) for key in keys]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import posixpath
 import re
@@ -18,9 +19,11 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote
 from urllib.request import url2pathname
 
-from musicgen_cls.errors import UsageError
+from musicgen_cls.errors import UsageError, counted
 from musicgen_cls.files import as_path, is_url
 from musicgen_cls.remote.connection import PATIENCE_S, Connection
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 16
 """Requests at the same time, for small objects and for sizes."""
@@ -85,7 +88,7 @@ class Url(type(Path())):  # type: ignore[misc]  # Path has no subclasses of its 
     _stat: os.stat_result | None = None
 
     def __str__(self) -> str:
-        return _JOINED.sub(r"\1://", super().__str__().replace("\\", "/"), count=1)
+        return _JOINED.sub(r"\1://", super().__str__().replace(os.sep, "/"), count=1)
 
     def absolute(self) -> Self:
         """The URL itself: it is absolute."""
@@ -183,11 +186,17 @@ class Url(type(Path())):  # type: ignore[misc]  # Path has no subclasses of its 
 
     def _known(self, found: list[_Found]) -> list[Self]:
         """The URLs of files in the same bucket, sorted."""
-        urls = []
+        urls, odd = list[Self](), list[str]()
         for name, info in found:
             url = type(self)(f"{self._connection.url}/{name}")
             url._stat = _stat(info)
-            urls.append(url)
+            if "/".join(url.parts[2:]) == name:
+                urls.append(url)
+            else:
+                odd.append(name)
+        if odd:
+            what = f"{counted(len(odd), 'file')} left out, whose names have an empty folder or a dot as a folder"
+            log.warning("%s: %s; rename them, the first: %s", self, what, odd[0])
         return sorted(urls, key=lambda url: url.parts)
 
     def _asked(self, work: Callable[[Any, str, str], T]) -> T:
