@@ -5,11 +5,11 @@ Vectors are written as they come, so that a file can be larger than the memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from zipfile import ZipFile, ZipInfo
 
 import numpy as np
@@ -20,7 +20,7 @@ from musicgen_cls.tables import write_csv
 
 Vector = npt.NDArray[np.float32]
 
-_AT_ONCE = 4096  # rows of a group in Parquet
+_AT_ONCE = 4096  # rows that are written together
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,33 @@ def write_vectors(path: Path, rows: Vectors) -> None:
 
 
 def _write_npz(path: Path, rows: Vectors) -> None:
-    columns = {"paths": rows.paths, "genres": rows.genres, "start_s": rows.start_s, **rows.facts}
+    columns: tuple[tuple[str, np.dtype[Any], Sequence[Any]], ...] = (
+        ("paths", _kind_of_texts(rows.paths), rows.paths),
+        ("genres", _kind_of_texts(rows.genres), rows.genres),
+        ("start_s", np.dtype("<f8"), rows.start_s),
+    )
     with writing(path) as temporary, ZipFile(temporary, "w") as archive:
         with archive.open(ZipInfo("embeddings.npy"), "w", force_zip64=True) as file:  # a ZipInfo has a fixed date
-            shape = (len(rows.paths), rows.dim)
-            np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-            for vector in rows.vectors:
-                file.write(vector.astype("<f4").tobytes())
-        for name, values in columns.items():
+            _write_array(file, np.dtype("<f4"), (len(rows.paths), rows.dim), rows.vectors)
+        for name, kind, values in columns:
+            blocks = (values[start : start + _AT_ONCE] for start in range(0, len(values), _AT_ONCE))
             with archive.open(ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.asarray(values), allow_pickle=False)
+                _write_array(file, kind, (len(values),), blocks)
+        for name, fact in rows.facts.items():
+            with archive.open(ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asarray(fact), allow_pickle=False)
+
+
+def _kind_of_texts(texts: Sequence[str]) -> np.dtype[Any]:
+    """The type of an array of texts, which all take the space of the longest one."""
+    return np.asarray(max(texts, key=len)).dtype
+
+
+def _write_array(file: IO[bytes], kind: np.dtype[Any], shape: tuple[int, ...], parts: Iterable[npt.ArrayLike]) -> None:
+    """Write an array in NumPy's format, part by part."""
+    np.lib.format.write_array_header_1_0(file, {"descr": kind.str, "fortran_order": False, "shape": shape})
+    for part in parts:
+        file.write(np.asarray(part, kind).tobytes())
 
 
 def _write_parquet(path: Path, rows: Vectors) -> None:

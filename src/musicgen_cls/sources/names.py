@@ -8,8 +8,7 @@ it finds several, the name is ambiguous.
 from __future__ import annotations
 
 import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 _CONNECTING = ("Z", "Pd", "Pc", "Cf", "Cc")
 """Categories of characters that the last comparison ignores: spaces, hyphens, underscores, invisible characters."""
@@ -34,15 +33,12 @@ def folded(name: str) -> str:
     return kept or plain
 
 
-def _exact(name: str) -> str:
-    return name
-
-
 def _compatible(name: str) -> str:
     return unicodedata.normalize("NFKC", name)
 
 
-_STEPS: tuple[Callable[[str], str], ...] = (_exact, composed, _compatible, folded)
+_STEPS: tuple[Callable[[str], str], ...] = (composed, _compatible, folded)
+"""The comparisons after the exact one."""
 
 
 class Names:
@@ -53,10 +49,8 @@ class Names:
     """
 
     def __init__(self, known: Iterable[str]) -> None:
-        self._indices: list[dict[str, dict[str, None]]] = [defaultdict(dict) for _ in _STEPS]
-        for name in dict.fromkeys(known):
-            for step, index in zip(_STEPS, self._indices, strict=True):
-                index[step(name)][name] = None
+        self._known = known if isinstance(known, Mapping) else dict.fromkeys(known)
+        self._indices: dict[int, dict[str, tuple[str, ...]]] = {}
 
     def find(self, name: str) -> str | None:
         """The known name that matches a name; None if there is none.
@@ -64,13 +58,25 @@ class Names:
         Raises:
             AmbiguousName: several match.
         """
-        for step, index in zip(_STEPS, self._indices, strict=True):
-            found = list(index.get(step(name), ()))
+        if name in self._known:
+            return name
+        for number, step in enumerate(_STEPS):
+            found = self._index(number).get(step(name), ())
             if len(found) > 1:
                 raise AmbiguousName(f"'{name}' can be '{found[0]}' or '{found[1]}'")
             if found:
                 return found[0]
         return None
+
+    def _index(self, number: int) -> dict[str, tuple[str, ...]]:
+        """Up to two of the names that are equal in a comparison; made when a name needs it, since it takes memory."""
+        if number not in self._indices:
+            index = self._indices[number] = {}
+            for name in self._known:
+                found = index.get(key := _STEPS[number](name), ())
+                if len(found) < 2:
+                    index[key] = (*found, name)
+        return self._indices[number]
 
 
 def match(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
