@@ -20,6 +20,8 @@ from musicgen_cls.commands import features as extract
 from musicgen_cls.datamodules.feature_table import FeatureTable
 from musicgen_cls.errors import SourceError, UsageError
 from musicgen_cls.formats.records import seal
+from musicgen_cls.sources import Manifest
+from musicgen_cls.sources.base import Source
 from musicgen_cls.sources.folder import Folder
 from musicgen_cls.synth.render import render
 
@@ -78,7 +80,7 @@ def test_a_track_of_less_than_two_parts_is_one_whole(songs, tmp_path):
     assert table["length"].between(1.29 * RATE, 1.31 * RATE).all()
 
 
-def stopped_run(songs: Path, table: Path, monkeypatch: pytest.MonkeyPatch, at: int = 3) -> list[str]:
+def stopped_run(songs: Path | Source, table: Path, monkeypatch: pytest.MonkeyPatch, at: int = 3) -> list[str]:
     """Stop the command at its third track, or another; the tracks that it has begun, and later runs begin."""
     compute, asked = extract._rows, list[str]()
 
@@ -89,8 +91,9 @@ def stopped_run(songs: Path, table: Path, monkeypatch: pytest.MonkeyPatch, at: i
         return compute(track, seconds)
 
     monkeypatch.setattr(extract, "_rows", stopping)
+    source = songs if isinstance(songs, Source) else Folder(str(songs))
     with pytest.raises(KeyboardInterrupt):
-        extract.features(Folder(str(songs)), str(table), seconds=0.5, jobs=1)
+        extract.features(source, str(table), seconds=0.5, jobs=1)
     return asked
 
 
@@ -119,6 +122,20 @@ def test_a_file_that_changed_since_a_stopped_run_is_read_again(songs, whole, tmp
     want = [list(feature_row(part, RATE).values()) for part in parts]
     np.testing.assert_allclose(now.loc[own, list(COLUMNS)].astype(float), want, rtol=1e-6)
     assert not np.allclose(now.loc[own, list(COLUMNS)].astype(float), before.loc[own, list(COLUMNS)].astype(float))
+
+
+def test_a_genre_that_is_corrected_after_a_stopped_run(songs, tmp_path, monkeypatch):
+    files = sorted(songs.rglob("[0-9].wav"))
+    manifest = tmp_path / "list.csv"
+
+    def source(genre):
+        rows = "".join(f"{file},{genre if 'blues' in file.parts else 'metal'}\n" for file in files)
+        manifest.write_text(f"path,genre\n{rows}")
+        return Manifest(str(manifest))
+
+    stopped_run(source("bleus"), tmp_path / "table.csv", monkeypatch)
+    table = pd.read_csv(extract.features(source("blues"), str(tmp_path / "table.csv"), seconds=0.5, jobs=1))
+    assert table.groupby("label").size().to_dict() == {"blues": 4, "metal": 4}
 
 
 @pytest.fixture(scope="module")
