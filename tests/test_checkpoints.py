@@ -46,9 +46,9 @@ def test_the_key_of_older_checkpoints(tmp_path):
     assert read_checkpoint(save(tmp_path / "a.ckpt", older)).trained_on == {"x", "z"}
 
 
-@pytest.mark.parametrize("name", ["missing.ckpt", "."])
-def test_missing(tmp_path, name):
-    with pytest.raises(CheckpointError, match="no such file"):
+@pytest.mark.parametrize(("name", "what"), [("missing.ckpt", "no such file"), (".", "a folder without a best.ckpt")])
+def test_missing(tmp_path, name, what):
+    with pytest.raises(CheckpointError, match=what):
         read_checkpoint(tmp_path / name)
 
 

@@ -32,19 +32,20 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run a command line (the one of the process if None); return the exit status."""
     name, *rest = [*(sys.argv[1:] if args is None else args)] or [""]
     if name in ("", "-h", "--help"):
-        print(root_help(), end="")
-        return 0 if name else 2
+        return exit_status(lambda: print(root_help(), end="")) or (0 if name else 2)
     if name in ("-V", "--version"):
-        print(f"musiccli {__version__}")
-        return 0
+        return exit_status(lambda: print(f"musiccli {__version__}"))
     if name not in COMMANDS:
         near = nearest(name, COMMANDS) or f"; the commands are {', '.join(COMMANDS)}"
         print(f"musiccli: error: no command '{name}'{near}", file=sys.stderr)
         return 2
     if name in help.COMMANDS and not {"-h", "--help"}.isdisjoint(rest):
-        print(help.command_help(name), end="")
-        return 0
-    sys.path.append(str(Path.cwd()))  # for the user's classes in configs; Python leaves it out for console scripts
+        return exit_status(lambda: print(help.command_help(name), end=""))
+    try:
+        sys.path.append(str(Path.cwd()))  # for the user's classes in configs; Python leaves it out for console scripts
+    except OSError:
+        print("musiccli: error: the current folder is gone, or forbidden; change to another one", file=sys.stderr)
+        return 2
     restores = name == "predict" and asks_for("restore_tags", rest)
     command = RESTORE_TAGS if restores else COMMANDS[name]
     return exit_status(lambda: _run(name, command, rest), command.stopped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from io import BytesIO
@@ -124,9 +125,12 @@ def read_facts(path: str | PathLike[str], option: str = "--ckpt_path") -> Checkp
     if path.is_dir() and (inside := sorted(path.rglob("best.ckpt"))):
         raise CheckpointError(f"{path}: a folder; name the checkpoint in it, {inside[0]}")
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; name a .ckpt file that fit wrote")
+        what = "a folder without a best.ckpt" if path.is_dir() else "no such file"
+        raise CheckpointError(f"{path}: {what}; name a .ckpt file that fit wrote")
     content = load_content(path)
-    if not isinstance(content, dict) or (wrong := next((name for name in _TYPES if not _sound(content, name)), None)):
+    if not isinstance(content, dict) or (
+        wrong := next((name for name in (*_TYPES, *_OPTIONAL) if not _sound(content, name)), None)
+    ):
         what = "" if not isinstance(content, dict) else f" ('{wrong}' is missing, or has another type)"
         raise CheckpointError(
             f"{path}: a checkpoint that musicgen_cls did not write{what}; name a .ckpt file that fit wrote"
@@ -135,7 +139,9 @@ def read_facts(path: str | PathLike[str], option: str = "--ckpt_path") -> Checkp
     genres = data["init_args"].get("genres")
     if not isinstance(genres, list) or not genres or not all(isinstance(genre, str) for genre in genres):
         raise CheckpointError(f"{path}: a checkpoint without genres; name a .ckpt file that fit wrote")
-    state = content.get(state_name(data))
+    state = content.get(state_name(data), {})
+    if not isinstance(state, dict) or not _are_tensors(state.get("front_end", {})):
+        raise CheckpointError(f"{path}: damaged: no state of its datamodule's front end; use another checkpoint")
     keys = ("trained_on", "heard"), ("leaks",)  # `heard` is an older key; words: ignore
     trained_on, leaks = (_texts(path, state, *names) for names in keys)
     return Checkpoint(path, model, data, content["epoch"], content["global_step"], frozenset(trained_on), tuple(leaks))
@@ -146,9 +152,8 @@ def state_name(data: Described) -> str:
     return str(data["class_path"]).rpartition(".")[2]
 
 
-def _texts(path: Path, state: Any, *names: str) -> list[str]:
+def _texts(path: Path, state: dict[str, Any], *names: str) -> list[str]:
     """A list of strings in the state of a datamodule, under the present key or an older one."""
-    state = state if isinstance(state, dict) else {}
     found: Any = next((state[name] for name in names if name in state), [])
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
         raise CheckpointError(f"{path}: damaged: '{names[0]}' is not a list of strings; use another checkpoint")
@@ -188,12 +193,23 @@ _TYPES: dict[str, type] = {
 }
 """The keys that Lightning writes into every checkpoint, with their types."""
 
+_OPTIONAL: dict[str, type] = {"loops": dict, "callbacks": dict, "optimizer_states": list, "lr_schedulers": list}
+"""The keys of checkpoints of a training, which resumes with them."""
+
 
 def _sound(content: dict[str, Any], name: str) -> bool:
     value = content.get(name)
     if name == "state_dict":
-        return isinstance(value, dict) and all(isinstance(part, torch.Tensor) for part in value.values())
+        return _are_tensors(value)
+    if name in _OPTIONAL:
+        return name not in content or isinstance(value, _OPTIONAL[name])
+    if name == "pytorch-lightning_version":
+        return isinstance(value, str) and re.fullmatch(r"\d+(\.\w+)*(\+.*)?", value) is not None
     return isinstance(value, _TYPES[name]) and not (isinstance(value, int) and value < 0)
+
+
+def _are_tensors(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(part, torch.Tensor) for part in value.values())
 
 
 def _described(hyper_parameters: dict[str, Any]) -> Described:

@@ -3,7 +3,9 @@
 import math
 import re
 from collections.abc import Callable, Iterable
+from numbers import Real
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LINE = 600  # characters; the middle of a longer message is left out
 
 
@@ -47,9 +49,14 @@ class UsageError(MusicClsError):
     """A command line, a config or an argument is invalid."""
 
 
+def printable(text: str) -> str:
+    r"""A text whose control characters, which could move the cursor of a terminal, are escapes like `\x1b`."""
+    return _CONTROL.sub(lambda found: rf"\x{ord(found[0]):02x}", text)
+
+
 def one_line(text: object) -> str:
-    """A text as one line: line breaks become spaces, and the middle of a long text is left out."""
-    line = re.sub(r"\s+", " ", str(text)).strip()
+    """A text as one printable line: line breaks become spaces, and the middle of a long text is left out."""
+    line = printable(re.sub(r"\s+", " ", str(text)).strip())
     return line if len(line) <= _LINE else f"{line[: _LINE // 2]} [...] {line[-_LINE // 2 :]}"
 
 
@@ -109,16 +116,26 @@ def check_not_negative(part: str, **arguments: float) -> None:
 def _check(part: str, wanted: str, sound: Callable[[float], bool], arguments: dict[str, float]) -> None:
     for name, value in arguments.items():
         most = MOST.get(name, math.inf)
-        if not (sound(value) and value <= most and value < math.inf):
+        number = isinstance(value, Real)  # a config can have null, and a checkpoint anything
+        if not (number and sound(value) and value <= most and value < math.inf):
             limit = "finite" if most == math.inf else f"at most {most:,}"
-            raise UsageError(f"{part}{name} {value}: must be {wanted}, and {limit}")
+            shown = "null" if value is None else value if number else repr(value)
+            raise UsageError(f"{part}{name} {shown}: must be {wanted}, and {limit}")
 
 
 def check_rate(part: str, sample_rate: float) -> None:
     """Raise `UsageError` for a sample rate outside of `RATES_HZ`."""
     low, high = RATES_HZ
-    if not low <= sample_rate <= high:
-        raise UsageError(f"{part}sample_rate {sample_rate}: must be from {low} to {high} Hz")
+    if not (isinstance(sample_rate, Real) and low <= sample_rate <= high):
+        raise UsageError(
+            f"{part}sample_rate {'null' if sample_rate is None else sample_rate}: must be from {low} to {high} Hz"
+        )
+
+
+def check_seed(seed: int | None, option: str = "--seed") -> None:
+    """Raise `UsageError` for a seed that torch or NumPy refuses; None is no seed."""
+    if seed is not None and not 0 <= seed < 2**32:
+        raise UsageError(f"{option} {seed}: must be from 0 to {2**32 - 1}")
 
 
 def check_jobs(jobs: int) -> None:

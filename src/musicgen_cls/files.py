@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from errno import ELOOP, ENAMETOOLONG
 from functools import cache
@@ -15,7 +15,7 @@ from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 
-from musicgen_cls.errors import UsageError
+from musicgen_cls.errors import UsageError, printable
 
 CACHE_VARIABLE = "MUSICGEN_CLS_CACHE"
 
@@ -68,10 +68,11 @@ def as_path(typed: str | os.PathLike[str], option: str) -> Path:
 
 
 def shown(text: str | os.PathLike[str]) -> str:
-    r"""A path or file name as printable text: bytes that are not UTF-8 become escapes like `\xe9`."""
+    r"""A path or file name as printable text: control characters and bytes that are not UTF-8 become `\x0a`, `\xe9`."""
     text = os.fspath(text)
-    if text.isascii():
+    if text.isascii() and text.isprintable():
         return text
+    text = printable(text)
     characters = (rf"\x{ord(c) - 0xDC00:02x}" if "\udc80" <= c <= "\udcff" else c for c in text)
     return "".join(characters).encode("utf-8", "backslashreplace").decode()
 
@@ -111,6 +112,14 @@ def check_writable(folder: Path, option: str) -> None:
         raise UsageError(
             f"{folder}: cannot be written ({error.strerror}); give another folder with {option}"
         ) from error
+
+
+def check_not_read(folder: Path, names: Iterable[str], inputs: Iterable[Path], option: str) -> None:
+    """Raise `UsageError` if a file that a command writes into a folder would replace one that it reads."""
+    places = [folder / name for name in names]
+    for path in inputs:
+        if any(place.exists() and path.exists() and place.samefile(path) for place in places):
+            raise UsageError(f"{option} {folder}: would replace {path}, which this command reads; give another folder")
 
 
 @contextmanager

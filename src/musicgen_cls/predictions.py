@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from musicgen_cls.datamodules.stream import named_files, version_of
 from musicgen_cls.errors import AudioError, RecordError, UsageError, counted
-from musicgen_cls.files import as_path, check_writable, writing
+from musicgen_cls.files import as_path, check_writable, shown, writing
 from musicgen_cls.formats import records
 from musicgen_cls.metrics.threshold import THRESHOLD, check_threshold, is_sure
 from musicgen_cls.sources.find import skipped_files
@@ -133,7 +133,7 @@ class Predictions:
         self._remove_journals()
         print(format_predictions(good))
         for reason in left_out:
-            print(f"left out: {reason}")
+            print(f"left out: {shown(reason)}")
         print(f"Written:     {self.out / 'predictions.csv'}, and predictions.json with the timeline of each file")
         return good
 

@@ -11,7 +11,7 @@ from textwrap import indent
 from typing import Any
 
 from musicgen_cls.errors import SourceError
-from musicgen_cls.files import writing
+from musicgen_cls.files import shown, writing
 
 ENCODING = "utf-8-sig"
 """Excel reads a CSV file as UTF-8 only if it starts with this mark. Python and pandas read it with and without."""
@@ -74,6 +74,7 @@ def as_text(head: Sequence[str], rows: Sequence[Sequence[str]], left: Collection
     from tabulate import tabulate
 
     align = ["left", *("left" if name in left else "right" for name in head[1:])]
+    rows = [[shown(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
     table = tabulate(rows, head, tablefmt="plain", disable_numparse=True, colalign=align, preserve_whitespace=True)
     return indent(table, "  ")
 
@@ -95,6 +96,8 @@ def read_csv(path: Path, columns: Sequence[str], wanted: str) -> Iterator[tuple[
             found = reader.fieldnames or ()
             if missing := sorted(set(columns) - set(found)):
                 raise SourceError(f"{path}: no column {', '.join(missing)}; {wanted}{not_commas(found)}")
+            if twice := [name for name in columns if list(found).count(name) > 1]:
+                raise SourceError(f"{path}: the column {twice[0]} is there twice; remove one")
             for row in reader:  # surplus cells are a list under the key None
                 yield reader.line_num, {n: plain_cell(v) if isinstance(v, str) else v for n, v in row.items()}
     except FileNotFoundError:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import PIPE
 
 import numpy as np
 import pytest
@@ -16,7 +19,9 @@ import musicgen_cls
 from forks import Fork
 from musicgen_cls.__main__ import main
 from musicgen_cls.audio.features import COLUMNS
+from musicgen_cls.commands.shards import shards
 from musicgen_cls.files import _host
+from musicgen_cls.sources import Folder
 from musicgen_cls.synth.render import render
 
 CONFIG = str(Path(musicgen_cls.__file__).parent / "configs" / "vgg.yaml")
@@ -265,6 +270,14 @@ class TestWords:
             (["--model.weight_decay", ".nan"], "--model.weight_decay nan: must be 0 or more"),
             (["--seed_everything", "-1"], "--seed_everything -1: must be from 0 to 4294967295"),
             (["--data.genres", "[blues]"], "--data.genres: only one genre, ['blues']"),
+            (["--data.genres", "[blues, blues]"], "--data.genres ['blues', 'blues']: blues is there twice; name each"),
+            (["--model.lr", "null"], "--model.lr null: must be more than 0"),
+            (["--model.weight_decay", "null"], "--model.weight_decay null: must be 0 or more"),
+            (["--data.seconds", "null"], "--data.seconds null: must be more than 0"),
+            (["--data.sample_rate", "null"], "--data.sample_rate null: must be from 1000 to 768000 Hz"),
+            (["--data.num_workers", "null"], "--data.num_workers null: must be 0 or more"),
+            (["--data.split", "null"], "--data.split 'None': not one of track, artist"),
+            (["--data.fractions", "null"], "--data.fractions None: give three positive numbers"),
             (["--data.mask", "torch.nn.Flatten"], "--data.mask Flatten: changes 2 x 64 x 173 to 2 x 11072; use"),
             (["--data.augment", "torch.nn.AvgPool1d", "--data.augment.kernel_size", "2"], "--data.augment AvgPool1d"),
             ([*MASK, "--data.mask.p", "2"], "--data.mask SpecAugment: The value of p must be between 0.0 and 1.0"),
@@ -305,6 +318,12 @@ class TestWords:
         assert "genre 'metal' without" in fails(*from_folder(songs))
         assert not Path("lightning_logs").exists()
 
+    def test_a_setting_without_a_value_in_a_config(self, fails: Fails, songs: Path) -> None:
+        network = "network: {class_path: VGG, init_args: {width: }}"
+        for setting, said in (("lr: ", "--model.lr null"), (network, "network.width null: must be 1 or more")):
+            Path("empty.yaml").write_text(f"model: {{class_path: GenreClassifier, init_args: {{{setting}}}}}\n")
+            assert said in fails(*from_folder(songs, "--config", "empty.yaml"))
+
     def test_no_such_config(self, fails: Fails) -> None:
         assert "gone.yaml" in fails("fit", "--config", "gone.yaml")
 
@@ -318,6 +337,15 @@ class TestWords:
             (b"hello", "has no settings"),
             (b"- a\n- b\n", "has no settings"),
             (b"", "has no settings"),
+            (b"data: {}\nmodel: {}\ndata: {}\n", "not YAML, line 3: data is there twice"),
+            (b"model: {lr: 1, lr: 2}\n", "not YAML, line 1: lr is there twice"),
+            (b"1: 2\n", "the key 1 is not text"),
+            (b"null: 2\n", "the key None is not text"),
+            (b"data: {class_path: MelSlices, foo: 1}\n", "data has foo beside class_path; move it into init_args"),
+            (
+                b"model: {init_args: {network: {class_path: VGG, width: 2}}}\n",
+                "model.init_args.network has width",
+            ),
         ],
     )
     def test_config_that_is_none(self, fails: Fails, tmp_path: Path, command: str, content: bytes, said: str) -> None:
@@ -345,6 +373,33 @@ class TestCheckpoints:
         assert "other.ckpt: a checkpoint that musicgen_cls did not write" in fails(
             "test", "--ckpt_path", tmp_path / "other.ckpt"
         )
+
+    @pytest.mark.parametrize(
+        ("keys", "value", "said"),
+        [
+            (("MelSlices",), None, "damaged: no state of its datamodule's front end"),
+            (("MelSlices", "front_end"), "x", "damaged: no state of its datamodule's front end"),
+            (("MelSlices", "front_end", "mean"), 0.0, "damaged: no state of its datamodule's front end"),
+            (("callbacks",), "x", "did not write ('callbacks' is missing, or has another type)"),
+            (("loops",), None, "did not write ('loops' is missing, or has another type)"),
+            (("pytorch-lightning_version",), "x", "did not write ('pytorch-lightning_version' is missing, or has"),
+            (("hyper_parameters", "lr"), None, "--model.lr null: must be more than 0"),
+            (("datamodule_hyper_parameters", "seconds"), None, "--data.seconds null: must be more than 0"),
+        ],
+    )
+    def test_wrong_inside(
+        self, fails: Fails, checkpoint: Path, tmp_path: Path, keys: tuple[str, ...], value: object, said: str
+    ) -> None:
+        saved = torch.load(checkpoint, weights_only=True)
+        place = saved
+        for key in keys[:-1]:
+            place = place[key]
+        place[keys[-1]] = value
+        torch.save(saved, tmp_path / "wrong.ckpt")
+        assert said in fails("test", "--ckpt_path", tmp_path / "wrong.ckpt", *QUIET)
+
+    def test_a_folder_without_any(self, fails: Fails, tmp_path: Path) -> None:
+        assert f"{tmp_path}: a folder without a best.ckpt" in fails("test", "--ckpt_path", tmp_path)
 
     def test_of_another_network(self, fails: Fails, checkpoint: Path, music: Path) -> None:
         said = fails("test", "--ckpt_path", checkpoint, "--model.network", "CNN5")
@@ -474,3 +529,78 @@ def test_a_misspelt_setting_has_the_name_of_its_group(fails: Fails, text: str, n
     said = fails("fit", "--config", CONFIG, "--config", f"{{{text}}}")
     assert f"no option '{name}.m" in said
     assert "did you mean 'm" in said
+
+
+class TestFilesOfTheUser:
+    """Results do not replace what a command reads, or what the user wrote."""
+
+    def test_a_list_of_tracks(self, fails: Fails, checkpoint: Path, music: Path, tmp_path: Path) -> None:
+        lines = [f"{file},{file.parent.name}" for file in sorted(music.glob("*/*.wav"))]
+        manifest = tmp_path / "lists" / "tracks.csv"
+        manifest.parent.mkdir()
+        manifest.write_text("\n".join(["path,genre", *lines]) + "\n")
+        before = manifest.read_bytes()
+        said = f"--out {manifest.parent}: would replace {manifest}, which this command reads; give another folder"
+        source = ["--data.source", "Manifest", "--data.source.path", manifest, "--data.split", "external"]
+        assert said in fails("test", "--ckpt_path", checkpoint, *source, *QUIET, "--out", manifest.parent)
+        plot = ["plot", "--source", "Manifest", "--source.path", manifest, "--jobs", "1", "--out", manifest.parent]
+        assert said in fails(*plot)
+        assert manifest.read_bytes() == before
+
+    def test_playlists(self, fails: Fails, checkpoint: Path, music: Path, tmp_path: Path) -> None:
+        words = ["predict", *music.glob("jazz/0.wav"), "--ckpt_path", checkpoint, "--playlists", "--out", tmp_path]
+        (tmp_path / "metal.m3u8").write_text("#EXTM3U\nmine.mp3\n")
+        assert "metal.m3u8: a playlist of your own; move it" in fails(*words)
+        assert (tmp_path / "metal.m3u8").read_text() == "#EXTM3U\nmine.mp3\n"
+        (tmp_path / "metal.m3u8").unlink()
+        for _ in range(2):  # its own playlists are replaced
+            assert main([str(word) for word in words]) == 0
+
+
+@pytest.mark.parametrize("seed", ["-1", "99999999999999999999999999"])
+def test_seeds_of_judge(fails: Fails, songs: Path, seed: str) -> None:
+    assert f"--seed {seed}: must be from 0 to 4294967295" in fails("judge", songs, songs, "--seed", seed)
+
+
+def test_a_number_of_folds_that_no_collection_has(fails: Fails, songs: Path) -> None:
+    said = fails(*from_folder(songs, "--data.fold", "1 of 99999999999999999999"))
+    assert "with 3 to 1,000 folds" in said
+
+
+@pytest.mark.parametrize("command", ["features", "plot", "embed"])
+def test_sources_without_recordings(fails: Fails, songs: Path, command: str) -> None:
+    shards(Folder(str(songs)), "shards")
+    out = {"features": "f.csv", "plot": "plots", "embed": "e.npz"}[command]
+    said = fails(command, "--source", "Shards", "--source.root", "shards", "--out", out)
+    assert "--source Shards: has no files of recordings; name a source that has" in said
+
+
+def test_shards_into_a_file(fails: Fails, songs: Path) -> None:
+    Path("a.wav").touch()
+    said = fails("shards", "--source", "Folder", "--source.root", songs, "--out", "a.wav")
+    assert said == "--out a.wav: a file; name a folder"
+
+
+def test_control_characters_do_not_reach_the_terminal(fails: Fails, songs: Path) -> None:
+    said = fails(*from_folder(songs, "--trainer.max_epochs", "\x1b[31mx"))
+    assert "\x1b" not in said
+    assert r"\x1b[31mx" in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be removed there")
+def test_a_folder_that_is_gone(fails: Fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert fails("configs") == "the current folder is gone, or forbidden; change to another one"
+    os.chdir(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["fit", "--help"]], ids=" ".join)
+def test_help_on_a_full_disk(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run([sys.executable, "-m", "musicgen_cls", *words], stdout=full, stderr=PIPE, text=True)
+    assert run.returncode == 2
+    assert "Traceback" not in run.stderr
+    assert "No space left on device" in run.stderr

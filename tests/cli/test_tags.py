@@ -179,8 +179,12 @@ def test_playlists_of_odd_genres_and_names(tmp_path) -> None:
     first, second = (path.read_bytes() for path in written)
     folder = str(tmp_path).encode()
     assert first == (
-        b"#EXTM3U\n#EXTINF:61,caf\xe9\n" + folder + b"/caf\xe9.mp3\n#EXTINF:61,a b\nfile://" + folder + b"/a%0Ab.mp3\n"
+        b"#EXTM3U\n#musicgen_cls\n#EXTINF:61,caf\xe9\n"
+        + folder
+        + b"/caf\xe9.mp3\n#EXTINF:61,a b\nfile://"
+        + folder
+        + b"/a%0Ab.mp3\n"
     )
-    assert second.decode() == f"#EXTM3U\n#EXTINF:61,é\n{tmp_path}/é.m4a\n"
+    assert second.decode() == f"#EXTM3U\n#musicgen_cls\n#EXTINF:61,é\n{tmp_path}/é.m4a\n"
     assert write_playlists(tmp_path, rows[:2], ["R&B/soul", "jazz", "rock"]) == written[:1]
-    assert written[1].read_bytes() == b"#EXTM3U\n"
+    assert written[1].read_bytes() == b"#EXTM3U\n#musicgen_cls\n"

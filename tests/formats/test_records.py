@@ -357,10 +357,7 @@ def resumed(folder: Path) -> list[generations.Continuation]:
 
 def test_the_journal_of_features(tmp_path):
     what = extract.RunHeader("/songs", 3.0)
-    rows = {
-        f"{n}.wav": [{"filename": f"{n}.wav", **dict.fromkeys(COLUMNS, n + 0.5), "length": 900, "label": "jazz"}]
-        for n in range(4)
-    }
+    rows = {f"{n}.wav": [{"filename": f"{n}.wav", **dict.fromkeys(COLUMNS, n + 0.5), "length": 900}] for n in range(4)}
     found: dict[str, Any] = {**rows, "4.wav": "silent throughout"}
     versions = dict.fromkeys(found, "900|5")
     lines = [records.seal({"track": name, "version": "900|5", "found": value}) for name, value in found.items()]
@@ -387,7 +384,7 @@ def test_the_journal_of_features(tmp_path):
         file.write_bytes(records.seal({"location": "/songs", "seconds": 3.0}) + line)
         check(lambda: finished(versions))
     file.write_bytes(whole)
-    assert finished(versions) == found
+    assert finished(versions) == rows  # a file that could not be used is tried again
     file.write_bytes(whole)
     del found["2.wav"], found["4.wav"]
     assert finished({**versions, "2.wav": "901|5", "4.wav": "900|6"}) == found

@@ -148,7 +148,7 @@ def test_urls_where_only_files_of_this_machine_can_be_used() -> None:
 
 def test_playlists_have_urls(tmp_path: Path) -> None:
     write_playlists(tmp_path, [{"file": "s3://b/a.mp3", "genre": "jazz", "probability": 1.0, "seconds": 3}], ["jazz"])
-    assert (tmp_path / "jazz.m3u8").read_text() == "#EXTM3U\n#EXTINF:3,a\ns3://b/a.mp3\n"
+    assert (tmp_path / "jazz.m3u8").read_text() == "#EXTM3U\n#musicgen_cls\n#EXTINF:3,a\ns3://b/a.mp3\n"
 
 
 def test_after_a_failure_for_good_the_next_operation_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -284,9 +284,9 @@ def test_an_unknown_protocol_is_one_line(root: Path, capsys: pytest.CaptureFixtu
 
 def test_what_cannot_be_written(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(SourceError, match="MidiFolder: has no recordings"):
+    with pytest.raises(SourceError, match="MidiFolder: has no files of recordings"):
         shards(MidiFolder(str(root)), str(out))
-    with pytest.raises(SourceError, match="Shards: has no recordings"):
+    with pytest.raises(SourceError, match="Shards: has no files of recordings"):
         shards(Shards(str(root)), str(out))
     shards(Folder(str(root)), str(out), RATE, "1 of 2")
     with pytest.raises(StoreError, match="has shards of 4000 Hz, not 22050; set --sample_rate 4000, or another --out"):

@@ -137,7 +137,7 @@ GENRE = ("path", "genre")
         ([("a", "/x")], GENRE, "row 1: genre '/x' is a path"),
         ([("a", "C:\\x")], GENRE, "row 1: genre 'C:\\x' is a path"),
         ([("a", "x\ny")], GENRE, "row 1: genre 'x y' has unprintable characters; change it"),
-        ([("a\0b", "x")], GENRE, "row 1: path 'a\0b' has unprintable characters"),
+        ([("a\0b", "x")], GENRE, r"row 1: path 'a\x00b' has unprintable characters"),
         (
             [("a", "Hip-Hop"), ("b", "hip hop")],
             GENRE,

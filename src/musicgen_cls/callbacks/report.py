@@ -16,7 +16,7 @@ from musicgen_cls import __version__, plots
 from musicgen_cls.callbacks.report_text import format_report, percent, pretrained_lines, warnings_of
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.errors import UsageError, counted
-from musicgen_cls.files import check_writable, safe_name, shortened, shown, writing
+from musicgen_cls.files import check_not_read, check_writable, safe_name, shortened, shown, writing
 from musicgen_cls.formats.records import finite
 from musicgen_cls.metrics.intervals import confusion_matrix, student
 from musicgen_cls.metrics.named import metric_intervals
@@ -32,6 +32,8 @@ from musicgen_cls.untrained_parts import untrained_beside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_TABLES = ("tracks.csv", "per_genre.csv", "confusion.csv")
 
 
 class TestReport(Callback):
@@ -62,6 +64,8 @@ class TestReport(Callback):
         """Check, before the work, that the report can be written."""
         if trainer.is_global_zero and self.out:
             check_writable(Path(self.out), "--out DIR")
+            datamodule: GenreDataModule = trainer.datamodule  # type: ignore[attr-defined]
+            check_not_read(Path(self.out), _TABLES, datamodule.lists, "--out")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print and write, on one process."""
@@ -206,12 +210,12 @@ def write_report(
     genres = datamodule.genres
     names = {row: datamodule.collection.name(row) for row in range(len(datamodule.collection.tracks))}
     counts = zip(genres, report["confusion"], strict=True)
-    tables: dict[str, list[dict[str, Any]]] = {
-        "tracks.csv": predictions_table(scores, genres, names),
-        "per_genre.csv": _per_genre_table(report["per_genre"]),
-        "confusion.csv": [{"true": genre, **dict(zip(genres, row, strict=True))} for genre, row in counts],
-    }
-    for name, rows in tables.items():
+    tables: tuple[list[dict[str, Any]], ...] = (
+        predictions_table(scores, genres, names),
+        _per_genre_table(report["per_genre"]),
+        [{"true": genre, **dict(zip(genres, row, strict=True))} for genre, row in counts],
+    )
+    for name, rows in zip(_TABLES, tables, strict=True):
         write_csv(folder / name, list(rows[0]), rows)
     figures = _figures(report, scores, genres)
     paths = {name: folder / f"{name}.{figure_format}" for name in figures}

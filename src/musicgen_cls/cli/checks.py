@@ -96,7 +96,7 @@ def _short(value: Any) -> str:
     if isinstance(value, dict) and "class_path" in value:
         arguments = ", ".join(f"{name}={v}" for name, v in value.get("init_args", {}).items())
         return f"{value['class_path'].rpartition('.')[2]}({arguments})"
-    return str(value).rpartition(".")[2] if isinstance(value, str) else str(value)
+    return str(value).rpartition(".")[2] if str(value).startswith("musicgen_cls.") else str(value)
 
 
 def check_network(model: Any, datamodule: Any) -> None:
@@ -160,9 +160,3 @@ def check_changes(datamodule: Any) -> None:
         if changed.shape != silence.shape:
             shapes = " to ".join(" x ".join(map(str, x.shape)) for x in (silence, changed))
             raise UsageError(f"{argument}: changes {shapes}; use a module that keeps the shape")
-
-
-def check_seed(seed: int | bool | None) -> None:
-    """Raise `UsageError` for a seed that torch refuses."""
-    if seed is not None and not 0 <= seed < 2**32:
-        raise UsageError(f"--seed_everything {seed}: must be from 0 to {2**32 - 1}")

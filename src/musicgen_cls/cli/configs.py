@@ -26,6 +26,7 @@ SHIPPED = Path(__file__).parents[1] / "configs"
 _NAMES = ("--config", "-c")
 _OF_LIGHTNING = ("lightning.pytorch", "lightning.fabric", "pytorch_lightning", "torch.optim")
 """Modules that the config of every run names."""
+_OF_CLASS = ("class_path", "init_args", "dict_kwargs")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The loader in C where there is one: it takes a tenth of the time."""
 
@@ -183,7 +184,7 @@ def _settings(text: str, name: str) -> dict[str, Any]:
     """The settings in a text; raises `UsageError` if they are too large."""
     try:
         _check_growth(text, name)
-        settings = yaml.load(text, Loader=LOADER)
+        settings = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UsageError(f"--config {name}: not YAML{line}: {error.problem}; fix it, or name another") from None
@@ -192,7 +193,36 @@ def _settings(text: str, name: str) -> dict[str, Any]:
         raise UsageError(f"--config {name}: not YAML: {reason}; fix it, or name another") from None
     if not isinstance(settings, dict):
         raise UsageError(f"--config {name}: has no settings, such as model: and data:; fix it, or name another")
+    for key in (key for key in settings if not isinstance(key, str)):
+        raise UsageError(f"--config {name}: the key {key} is not text; name a setting, such as model or data")
+    _check_classes(settings, name)
     return settings
+
+
+class _Loader(LOADER):  # type: ignore[misc, valid-type]
+    """A loader that refuses a key that is there twice, whose first value would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
+            seen |= {key.value} if isinstance(key, yaml.ScalarNode) else set()
+        return dict(super().construct_mapping(node, deep))
+
+
+def _check_classes(value: Any, name: str, group: str = "") -> None:
+    """Raise `UsageError` for an argument beside `class_path` instead of in `init_args`."""
+    if isinstance(value, dict):
+        odd = next((key for key in value if "class_path" in value and key not in _OF_CLASS), None)
+        if odd is not None:
+            raise UsageError(f"--config {name}: {group} has {odd} beside class_path; move it into init_args")
+        for key, inner in value.items():
+            _check_classes(inner, name, f"{group}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for inner in value:
+            _check_classes(inner, name, group)
 
 
 def _check_growth(text: str, name: str) -> None:

@@ -34,7 +34,7 @@ from musicgen_cls.cli.tags import check_options, use_predictions
 from musicgen_cls.cli.trainer import MusicTrainer
 from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.stream import named_files
-from musicgen_cls.errors import UsageError, one_line
+from musicgen_cls.errors import UsageError, check_seed, one_line
 from musicgen_cls.files import as_path
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.metrics.threshold import check_threshold
@@ -136,7 +136,7 @@ class MusicCLI(LightningCLI):
         else:
             config = self._parser(command).parse_args(rest)
         self.config = Namespace({"subcommand": command, command: config})  # type: ignore[no-untyped-call]
-        checks.check_seed(config.seed_everything)
+        check_seed(config.seed_everything, "--seed_everything")
         check_threshold(config.threshold)
         if self.checkpoint is not None:  # a run's own config.yaml has null for these
             config.ckpt_path = str(self.checkpoint.path)

@@ -27,14 +27,13 @@ from musicgen_cls.files import as_path, shown
 from musicgen_cls.formats.vectors import SUFFIXES, Vector, Vectors, write_vectors
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.models.backbones import Backbone
-from musicgen_cls.notes import midi
 from musicgen_cls.pretrained.embedder import SHORTEST_S, Embedder, rows_of
 from musicgen_cls.pretrained.load import digest_of, is_published, load
 from musicgen_cls.remote.url import Url, as_place
 from musicgen_cls.sources.base import Source, Track
 from musicgen_cls.sources.find import find_files, skipped_files
 from musicgen_cls.sources.hub_files import needed
-from musicgen_cls.sources.shards import Shards
+from musicgen_cls.sources.recordings import check_recordings
 
 Pool = Literal["track", "windows"]
 
@@ -126,8 +125,7 @@ def _tracks(files: Sequence[str], source: Source | None) -> Sequence[Track]:
         folders = {place for place in places if isinstance(place, Url) or place.is_dir()}
         paths = find_files(files, "FILE")
         return [Track(str(path.absolute()), path, _genre(path, folders)) for path in paths]
-    if isinstance(source, Shards) or source.suffixes == midi.SUFFIXES:
-        raise SourceError(f"{source.location}: --source {type(source).__name__}: has no files of recordings; name them")
+    check_recordings(source)
     source.prepare()
     return source.tracks()
 

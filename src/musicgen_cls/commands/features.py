@@ -19,6 +19,7 @@ from musicgen_cls.engines.on_ray import Engine, cluster_of
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_jobs, check_positive, counted
 from musicgen_cls.sources.base import Source, Track
 from musicgen_cls.sources.parts import as_part
+from musicgen_cls.sources.recordings import check_recordings
 from musicgen_cls.tables import write_csv
 
 Row = dict[str, Any]
@@ -73,6 +74,7 @@ def features(
     if to_samples(seconds, RATE) < FRAME:
         raise UsageError(f"--seconds {seconds}: must be {FRAME / RATE:.3f} or more, the {FRAME} samples of a frame")
     check_jobs(jobs)
+    check_recordings(source)
     cluster = cluster_of(engine, address, ordered=False)
     table = new_file(out, "TABLE.csv")
     source.prepare()

@@ -12,12 +12,11 @@ from musicgen_cls.engines.local import in_threads
 from musicgen_cls.engines.on_ray import Engine, cluster_of
 from musicgen_cls.errors import SourceError, StoreError, UsageError, check_positive, check_rate, counted
 from musicgen_cls.files import shown
-from musicgen_cls.notes.midi import SUFFIXES
 from musicgen_cls.shards.layout import SAMPLE_BYTES, CatalogueTrack, LeftOut, Shard, ShardTrack, Side
 from musicgen_cls.shards.storage import Storage, storage_of
 from musicgen_cls.shards.written import Key, complete, read_written, relative, write_shard
 from musicgen_cls.sources.base import Problem, Source, Track
-from musicgen_cls.sources.shards import Shards
+from musicgen_cls.sources.recordings import check_recordings
 from musicgen_cls.sources.splits import PUBLISHED
 
 _MOST_MB = 2000.0
@@ -57,10 +56,7 @@ def shards(
         raise UsageError(f"--shard_mb {shard_mb:g}: must be at most {_MOST_MB:g}")
     number, parts = _parsed(part)
     mapped = cluster_of(engine, address) or in_threads
-    if isinstance(source, Shards) or source.suffixes == SUFFIXES:
-        raise SourceError(
-            f"{source.location}: --source {type(source).__name__}: has no recordings; name a source that has"
-        )
+    check_recordings(source)
     storage = storage_of(out, "--out")
     written = read_written(storage, sample_rate)  # a storage that cannot be reached is noticed before decoding
     source.prepare()

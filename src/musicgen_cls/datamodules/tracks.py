@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from musicgen_cls.datamodules import division
 from musicgen_cls.datamodules.dataset import Windows
 from musicgen_cls.datamodules.interface import DataModuleInterface
 from musicgen_cls.errors import SourceError, SplitError, UsageError, check_not_negative
+from musicgen_cls.files import as_path
 from musicgen_cls.sources import splits
 from musicgen_cls.sources.base import SIDES, Side, Source, Track
 from musicgen_cls.sources.lists import Listed, is_list
@@ -70,8 +72,11 @@ class TrackDataModule(DataModuleInterface, LightningDataModule, ABC):
         self.listed: Listed | None = None
         """The division by a user's list; None for other splits."""
         self.genres = list(genres) if genres else self.all_genres()
+        if twice := [genre for genre, number in Counter(self.genres).items() if number > 1]:
+            raise UsageError(f"--data.genres {self.genres}: {twice[0]} is there twice; name each genre once")
         if len(self.genres) < self.MIN_GENRES:
-            where = "--data.genres" if genres else self.location
+            lists = () if self.source is None else self.source.lists
+            where = "--data.genres" if genres else next(iter(lists), self.location)
             raise SourceError(f"{where}: only one genre, {self.genres}; a classifier needs at least two, add one")
         self.num_classes: int | None = len(self.genres)
 
@@ -92,6 +97,12 @@ class TrackDataModule(DataModuleInterface, LightningDataModule, ABC):
     def source_name(self) -> str:
         """Short name of the source, for folders and reports."""
         return self._source().name
+
+    @property
+    def lists(self) -> list[Path]:
+        """The tables that name or divide the tracks. Results do not replace them."""
+        divides = [as_path(self.split, "--data.split")] if is_list(self.split) else []
+        return [*divides, *(self.source.lists if self.source is not None else [self.location])]
 
     @property
     def location(self) -> Path:

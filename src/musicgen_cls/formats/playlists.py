@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from musicgen_cls.errors import UsageError
 from musicgen_cls.files import safe_name, writing
 from musicgen_cls.remote.url import absolute, path_of
 
 SUFFIX = ".m3u8"
+
+_HEAD = b"#EXTM3U\n#musicgen_cls\n"
+"""Lines with another word after `#` are comments of the format. This one marks the playlists that can be replaced."""
 
 
 def write_playlists(folder: Path, rows: Sequence[Mapping[str, Any]], genres: Sequence[str]) -> list[Path]:
@@ -25,15 +29,21 @@ def write_playlists(folder: Path, rows: Sequence[Mapping[str, Any]], genres: Seq
 
     Returns:
         The playlists that have files.
+
+    Raises:
+        UsageError: there is a playlist of that name, which this function did not write. None is written then.
     """
     written = []
-    for genre in genres:
-        place = folder / f"{safe_name(genre)}{SUFFIX}"
+    places = {genre: folder / f"{safe_name(genre)}{SUFFIX}" for genre in genres}
+    for place in places.values():
+        if place.is_file() and not place.read_bytes().startswith(_HEAD):
+            raise UsageError(f"{place}: a playlist of your own; move it, or give another folder with --out DIR")
+    for genre, place in places.items():
         own = sorted((row for row in rows if row["genre"] == genre), key=lambda row: -row["probability"])
         if not own and not place.exists():
             continue
         with writing(place) as temporary:
-            temporary.write_bytes(b"".join([b"#EXTM3U\n", *map(_entry, own)]))
+            temporary.write_bytes(b"".join([_HEAD, *map(_entry, own)]))
         written += [place] if own else []
     return written
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from musicgen_cls.errors import UsageError
 from musicgen_cls.files import writing
 from musicgen_cls.remote.connection import PATIENCE_S, Connection
 from musicgen_cls.remote.failures import failed
@@ -75,9 +76,11 @@ def storage_of(root: str, option: str) -> Storage:
         option: the argument that took it, for errors.
 
     Raises:
-        UsageError: a URL has nothing after its scheme.
+        UsageError: a URL has nothing after its scheme, or the folder is a file.
     """
     place = as_place(root, option)
+    if not isinstance(place, Url) and place.is_file():
+        raise UsageError(f"{option} {place}: a file; name a folder")
     return Bucket(root, option) if isinstance(place, Url) else Folder(place)
 
 

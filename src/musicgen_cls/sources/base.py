@@ -117,6 +117,11 @@ class Source(ABC):
     def tracks(self) -> Sequence[Track]:
         """Every track, in a fixed order. This decodes nothing."""
 
+    @property
+    def lists(self) -> tuple[Path, ...]:
+        """The tables that name the tracks. Results do not replace them."""
+        return ()
+
     def all_tracks(self) -> Sequence[Track]:
         """Every known track, including those whose files are missing."""
         return self.tracks()

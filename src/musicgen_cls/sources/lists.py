@@ -149,12 +149,12 @@ class _Index:
         Raises:
             AmbiguousName: several tracks match the name.
         """
-        path = name.replace("\\", "/") if os.sep == "\\" else name
-        path = path.removeprefix("./")
+        path = name.replace(os.sep, "/").removeprefix("./")
         part = as_part(path)
         spellings = (
             name,
             path,
+            path.replace("\\", "/").removeprefix("./"),  # of a list that was written on Windows
             _absolute(self._root / path),
             _number(path),
             _bare(path),

@@ -45,6 +45,11 @@ class Manifest(Source):
         return self._file.parent
 
     @property
+    def lists(self) -> tuple[Path, ...]:
+        """The file."""
+        return (self._file,)
+
+    @property
     def genres(self) -> tuple[str, ...]:
         """The genres in the file, sorted."""
         return tuple(sorted(self._tracks.distinct("genre")))

@@ -23,6 +23,9 @@ NAMES: tuple[SplitName, ...] = get_args(SplitName)
 PUBLISHED: tuple[SplitName, ...] = ("official", "fault_filtered")
 """The splits that a source can have a list of."""
 
+_FOLDS = 1000
+"""The most parts of a cross-validation."""
+
 LEAKY: frozenset[str] = frozenset({"segment"})
 LEAK_WARNING = (
     "split 'segment' puts windows of one track on both sides: its figures leak; use them only to reproduce papers "
@@ -32,10 +35,10 @@ LEAK_WARNING = (
 
 def check_name(split: str) -> None:
     """Raise `UsageError`, with the nearest name, unless `split` is the name of a split or of a list."""
-    if split not in NAMES and not is_list(split):
+    if split is None or (split not in NAMES and not is_list(split)):  # a config can have null
         raise UsageError(
             f"--data.split '{split}': not one of {', '.join(NAMES)}, and not a list of your own, a file that ends in "
-            f".csv; use one of these{nearest(split, NAMES)}"
+            f".csv; use one of these{nearest(str(split), NAMES)}"
         )
 
 
@@ -110,20 +113,25 @@ def _divided(
 
 def shares(fractions: Sequence[float]) -> list[float]:
     """The shares of training, validation (which may be 0) and test, checked: they must add up to 1."""
-    sound = len(fractions) == 3 and min(fractions) >= 0 and fractions[0] * fractions[2] > 0
+    sound = (
+        isinstance(fractions, Sequence)
+        and len(fractions) == 3
+        and min(fractions) >= 0
+        and fractions[0] * fractions[2] > 0
+    )
     if not sound or not abs(sum(fractions) - 1) < 1e-6:
         raise UsageError(
-            f"--data.fractions {list(fractions)}: give three positive numbers that add up to 1, as [0.8, 0.1, 0.1]"
+            f"--data.fractions {fractions}: give three positive numbers that add up to 1, as [0.8, 0.1, 0.1]"
         )
     return list(fractions)
 
 
 def parse_fold(fold: str) -> tuple[int, int]:
-    """'2 of 5' to (1, 5): the part, counted from 0, and the number of parts, at least 3."""
+    """'2 of 5' to (1, 5): the part, counted from 0, and the number of parts, from 3 to 1,000."""
     match = re.fullmatch(r"\s*(\d+)\s*(?:of|/)\s*(\d+)\s*", fold)
     i, n = map(int, match.groups()) if match else (0, 0)
-    if not (1 <= i <= n and n >= 3):
-        raise UsageError(f"--data.fold '{fold}': write it like '1 of 5', counted from 1, with at least 3 folds")
+    if not 1 <= i <= n or not 3 <= n <= _FOLDS:
+        raise UsageError(f"--data.fold '{fold}': write it like '1 of 5', counted from 1, with 3 to {_FOLDS:,} folds")
     return i - 1, n
 
 

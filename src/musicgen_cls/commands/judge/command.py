@@ -18,7 +18,7 @@ from musicgen_cls.commands.judge.pairs import choose_pairs
 from musicgen_cls.commands.judge.rendering import render_real
 from musicgen_cls.commands.judge.scores import score_files
 from musicgen_cls.commands.judge.verdict import format_measures, format_verdicts, measure_rows
-from musicgen_cls.errors import UsageError, check_not_negative
+from musicgen_cls.errors import UsageError, check_not_negative, check_seed
 from musicgen_cls.files import as_path, check_writable, writing
 from musicgen_cls.formats.generations import MIN_STEPS, MIN_STEPS_OF_NOTES, training_warning
 from musicgen_cls.pages.judgement import write_judgement
@@ -64,6 +64,7 @@ def judge(
         MusicClsError: a folder or a checkpoint cannot be used.
     """
     check_not_negative("--", context_seconds=context_seconds or 0, seconds=seconds or 0)
+    check_seed(seed)
     folder = as_path(out, "--out")
     check_writable(folder, "--out DIR")
     more = [others] if isinstance(others, str) else others or []

@@ -16,12 +16,15 @@ from musicgen_cls.audio.io import read
 from musicgen_cls.audio.spectra import HOP, Floats, mel_centres_hz, mel_of, power_spectrogram
 from musicgen_cls.commands.workers import in_processes
 from musicgen_cls.errors import AudioError, SourceError, counted
+from musicgen_cls.files import check_not_read
 from musicgen_cls.formats.records import finite
 from musicgen_cls.metrics.by_second import loudness
 from musicgen_cls.metrics.intervals import student
 from musicgen_cls.sources.base import Source, Track
+from musicgen_cls.sources.recordings import check_recordings
 from musicgen_cls.tables import write_csv
 
+_TABLES = ("genres.csv", "tracks.csv")
 _SHOWN_S, _TOGETHER = 30, 4  # in the average of a genre: seconds of each track, and frames in a column
 
 MEASURES = {"loudness_db": "loudness in dB, full scale 0", "centroid_hz": "spectral centroid in Hz"}
@@ -43,6 +46,8 @@ def draw_genres(
     """Draw the average mel spectrogram and the measures of each genre, and write tables."""
     from tqdm import tqdm
 
+    check_not_read(folder, _TABLES, source.lists, "--out")
+    check_recordings(source)
     source.prepare()
     tracks = source.tracks()
     with closing(in_processes(partial(_measure, sample_rate=sample_rate), [t.path for t in tracks], jobs)) as run:

@@ -46,6 +46,7 @@ class HuggingFace(Backbone):
             model = model.get_encoder()  # type: ignore[operator]
         if self.pooled:
             del model.text_model, model.text_projection, model.logit_scale_a, model.logit_scale_t
+        _keep_all_layers(model)
         self.model, self.processor, self.layer = model, processor, layer
         self.sample_rate = int(processor.sampling_rate)
         self.window = _window_samples(processor)
@@ -133,6 +134,17 @@ _AST_FRAME_S, _AST_HOP_S = 0.025, 0.010  # of the spectrograms of Kaldi
 def is_audio_processor(processor: Any) -> bool:
     """Whether a processor turns waveforms into the input of a model."""
     return hasattr(processor, "sampling_rate") and hasattr(processor, "feature_size")
+
+
+def _keep_all_layers(model: nn.Module) -> None:
+    """Turn off LayerDrop (Fan et al. 2020), which leaves out random layers in training.
+
+    Processes that train together need a gradient for each parameter.
+    """
+    for part in model.modules():
+        for holder in (part, getattr(part, "config", None)):
+            if hasattr(holder, "layerdrop"):
+                holder.layerdrop = 0.0  # type: ignore[union-attr]
 
 
 def _window_samples(processor: Any) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import torch
 from torch import Tensor, nn
 
@@ -9,10 +11,10 @@ from musicgen_cls.errors import UsageError
 
 
 def check_sizes(**sizes: int) -> None:
-    """Raise `UsageError` for the first size that is less than 1."""
+    """Raise `UsageError` for the first size that is less than 1, or no number, such as an empty one in a config."""
     for name, size in sizes.items():
-        if size < 1:
-            raise UsageError(f"network.{name} {size}: must be 1 or more")
+        if not (isinstance(size, Real) and size >= 1):
+            raise UsageError(f"network.{name} {'null' if size is None else size}: must be 1 or more")
 
 
 def apply_memory_format(network: nn.Module) -> nn.Module:
