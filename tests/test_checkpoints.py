@@ -15,7 +15,7 @@ OURS = {
     "pytorch-lightning_version": "2.6.6",
     "hyper_parameters": {"_class_path": "musicgen_cls.tasks.classification.GenreClassifier", "lr": 0.1},
     "datamodule_hyper_parameters": {"_class_path": "musicgen_cls.datamodules.mel.MelSlices", "genres": ["a", "b"]},
-    "MelSlices": {"trained_on": ["x", "y"]},
+    "MelSlices": {"front_end": {}, "trained_on": ["x", "y"]},
     "state_dict": {},
 }
 
@@ -42,7 +42,7 @@ def test_the_facts_of_a_checkpoint(tmp_path):
 
 
 def test_the_key_of_older_checkpoints(tmp_path):
-    older = OURS | {"MelSlices": {"heard": ["x", "z"]}}
+    older = OURS | {"MelSlices": {"front_end": {}, "heard": ["x", "z"]}}
     assert read_checkpoint(save(tmp_path / "a.ckpt", older)).trained_on == {"x", "z"}
 
 
@@ -107,9 +107,9 @@ def test_a_flipped_byte_is_noticed_or_changes_nothing(tmp_path):
         (changed("datamodule_hyper_parameters", genres=[]), "a checkpoint without genres"),
         (changed("datamodule_hyper_parameters", genres="ab"), "a checkpoint without genres"),
         (changed("hyper_parameters", widht=3), "GenreClassifier has no argument widht"),
-        (OURS | {"MelSlices": {"trained_on": 3}}, "'trained_on' is not a list of strings"),
-        (OURS | {"MelSlices": {"heard": 3}}, "'trained_on' is not a list of strings"),
-        (OURS | {"MelSlices": {"leaks": [3]}}, "'leaks' is not a list of strings"),
+        (OURS | {"MelSlices": {"front_end": {}, "trained_on": 3}}, "'trained_on' is not a list of strings"),
+        (OURS | {"MelSlices": {"front_end": {}, "heard": 3}}, "'trained_on' is not a list of strings"),
+        (OURS | {"MelSlices": {"front_end": {}, "leaks": [3]}}, "'leaks' is not a list of strings"),
         (torch.zeros(3), "a checkpoint that musicgen_cls did not write"),
         ([1, 2], "a checkpoint that musicgen_cls did not write"),
     ],

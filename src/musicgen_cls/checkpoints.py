@@ -40,6 +40,8 @@ class Checkpoint:
     """Digests of the tracks that trained and validated the network."""
     leaks: tuple[str, ...] = ()
     """Sentences on the leaks of its split."""
+    fitted: bool = True
+    """Whether it has the state of the front end, such as means and deviations."""
 
     @property
     def genres(self) -> list[str]:
@@ -112,6 +114,8 @@ def read_checkpoint(path: str | PathLike[str], option: str = "--ckpt_path", trus
         check_described(checkpoint.data, LightningDataModule, trust)
     except UsageError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from None
+    if not checkpoint.fitted:
+        raise CheckpointError(f"{checkpoint.path}: damaged: no state of its front end; use another checkpoint")
     return checkpoint
 
 
@@ -139,12 +143,12 @@ def read_facts(path: str | PathLike[str], option: str = "--ckpt_path") -> Checkp
     genres = data["init_args"].get("genres")
     if not isinstance(genres, list) or not genres or not all(isinstance(genre, str) for genre in genres):
         raise CheckpointError(f"{path}: a checkpoint without genres; name a .ckpt file that fit wrote")
-    state = content.get(state_name(data), {})
-    if not isinstance(state, dict) or not _are_tensors(state.get("front_end", {})):
-        raise CheckpointError(f"{path}: damaged: no state of its datamodule's front end; use another checkpoint")
+    state = content.get(state_name(data))
+    state = state if isinstance(state, dict) else {}
     keys = ("trained_on", "heard"), ("leaks",)  # `heard` is an older key; words: ignore
     trained_on, leaks = (_texts(path, state, *names) for names in keys)
-    return Checkpoint(path, model, data, content["epoch"], content["global_step"], frozenset(trained_on), tuple(leaks))
+    facts = path, model, data, content["epoch"], content["global_step"], frozenset(trained_on), tuple(leaks)
+    return Checkpoint(*facts, fitted=_are_tensors(state.get("front_end")))
 
 
 def state_name(data: Described) -> str:

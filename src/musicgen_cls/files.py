@@ -139,6 +139,33 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def alone(path: Path, out: Path | None = None) -> Iterator[None]:
+    """Lock what a command writes; raise `UsageError` if another process is writing it.
+
+    A disk that knows no locks, as some network disks, has none.
+
+    Args:
+        path: a file; `.NAME.lock` beside it is the lock.
+        out: what `--out` names, for the error; the file if None.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path.with_name(f".{shortened(path.name, NAME_BYTES - len('..lock'))}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(f"--out {out or path}: another process is writing it; wait for it, or name another") from None
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+@contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
     """The path of a temporary file beside `path`, with its suffix; the file is removed at the end.
 

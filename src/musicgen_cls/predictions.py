@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from msgspec import Struct
 
-from musicgen_cls.datamodules.stream import named_files, version_of
+from musicgen_cls.datamodules.stream import version_of, versioned_files
 from musicgen_cls.errors import AudioError, RecordError, UsageError, counted
 from musicgen_cls.files import as_path, check_writable, shown, writing
 from musicgen_cls.formats import records
@@ -66,7 +66,7 @@ class Predictions:
         """
         check_writable(self.out, "--out DIR")
         self._run, self._named = version_of(checkpoint), files
-        self._files = {version_of(path): path for path in named_files(files)}
+        self._files = dict(versioned_files(files))
         self.done = frozenset(key for key, place in self._places().items() if place.error is None)
 
     @property
@@ -102,25 +102,24 @@ class Predictions:
         if hasattr(self, "_journal"):
             self._journal.close()
 
-    def finish(self, genres: list[str]) -> list[Row]:
+    def finish(self, genres: list[str], processes: int = 1) -> list[Row]:
         """Write and print the rows of all processes, remove the journals, and return the rows without timelines.
 
         Files without a prediction have no row in what is returned.
 
         Args:
             genres: names of the classes.
+            processes: how many have written a journal.
 
         Raises:
             AudioError: no file has a prediction.
             UsageError: the folder cannot be written, or is not the same for all processes.
         """
+        if len(self._journals()) < processes:
+            raise UsageError(f"{self.out}: other processes wrote elsewhere; give an --out that all processes share")
         found = self._places()
-        if missing := [path for key, path in self._files.items() if key not in found]:
-            raise UsageError(
-                f"{self.out}: has no prediction for {counted(len(missing), 'file')}, the first: {missing[0]}; give an "
-                "--out that all processes share, and run the same command again"
-            )
-        left_out = [found[key].error or "" for key in self._files if found[key].error is not None]
+        errors = ((path, found[key].error if key in found else "not predicted") for key, path in self._files.items())
+        left_out = [error if str(path) in error else f"{path}: {error}" for path, error in errors if error is not None]
         left_out += [str(problem) for problem in skipped_files(self._named or [])]
         if all(place.error is not None for place in found.values()):
             self._remove_journals()
@@ -155,7 +154,7 @@ class Predictions:
         """The rows of all files, in their order, with their present names."""
         with ExitStack() as stack:
             journals = {path: stack.enter_context(path.open("rb")) for path in self._journals()}
-            for key, path in self._files.items():
+            for key, path in ((key, path) for key, path in self._files.items() if key in found):
                 journal, offset, _ = found[key]
                 journals[journal].seek(offset)
                 try:

@@ -276,8 +276,8 @@ class TestWords:
             (["--data.seconds", "null"], "--data.seconds null: must be more than 0"),
             (["--data.sample_rate", "null"], "--data.sample_rate null: must be from 1000 to 768000 Hz"),
             (["--data.num_workers", "null"], "--data.num_workers null: must be 0 or more"),
-            (["--data.split", "null"], "--data.split 'None': not one of track, artist"),
-            (["--data.fractions", "null"], "--data.fractions None: give three positive numbers"),
+            (["--data.split", "null"], "--data.split null: not one of track, artist"),
+            (["--data.fractions", "null"], "--data.fractions null: give three positive numbers"),
             (["--data.mask", "torch.nn.Flatten"], "--data.mask Flatten: changes 2 x 64 x 173 to 2 x 11072; use"),
             (["--data.augment", "torch.nn.AvgPool1d", "--data.augment.kernel_size", "2"], "--data.augment AvgPool1d"),
             ([*MASK, "--data.mask.p", "2"], "--data.mask SpecAugment: The value of p must be between 0.0 and 1.0"),
@@ -337,8 +337,8 @@ class TestWords:
             (b"hello", "has no settings"),
             (b"- a\n- b\n", "has no settings"),
             (b"", "has no settings"),
-            (b"data: {}\nmodel: {}\ndata: {}\n", "not YAML, line 3: data is there twice"),
-            (b"model: {lr: 1, lr: 2}\n", "not YAML, line 1: lr is there twice"),
+            (b"data: {}\nmodel: {}\ndata: {}\n", "line 3: data is there twice; remove one"),
+            (b"model: {lr: 1, lr: 2}\n", "line 1: lr is there twice; remove one"),
             (b"1: 2\n", "the key 1 is not text"),
             (b"null: 2\n", "the key None is not text"),
             (b"data: {class_path: MelSlices, foo: 1}\n", "data has foo beside class_path; move it into init_args"),
@@ -377,9 +377,12 @@ class TestCheckpoints:
     @pytest.mark.parametrize(
         ("keys", "value", "said"),
         [
-            (("MelSlices",), None, "damaged: no state of its datamodule's front end"),
-            (("MelSlices", "front_end"), "x", "damaged: no state of its datamodule's front end"),
-            (("MelSlices", "front_end", "mean"), 0.0, "damaged: no state of its datamodule's front end"),
+            (("MelSlices",), "missing", "damaged: no state of its front end"),
+            (("MelSlices", "front_end"), "missing", "damaged: no state of its front end"),
+            (("MelSlices", "front_end", "std"), "missing", "the checkpoint's front end is damaged"),
+            (("MelSlices",), None, "damaged: no state of its front end"),
+            (("MelSlices", "front_end"), "x", "damaged: no state of its front end"),
+            (("MelSlices", "front_end", "mean"), 0.0, "damaged: no state of its front end"),
             (("callbacks",), "x", "did not write ('callbacks' is missing, or has another type)"),
             (("loops",), None, "did not write ('loops' is missing, or has another type)"),
             (("pytorch-lightning_version",), "x", "did not write ('pytorch-lightning_version' is missing, or has"),
@@ -394,7 +397,9 @@ class TestCheckpoints:
         place = saved
         for key in keys[:-1]:
             place = place[key]
-        place[keys[-1]] = value
+        del place[keys[-1]]
+        if value != "missing":
+            place[keys[-1]] = value
         torch.save(saved, tmp_path / "wrong.ckpt")
         assert said in fails("test", "--ckpt_path", tmp_path / "wrong.ckpt", *QUIET)
 
@@ -550,7 +555,7 @@ class TestFilesOfTheUser:
     def test_playlists(self, fails: Fails, checkpoint: Path, music: Path, tmp_path: Path) -> None:
         words = ["predict", *music.glob("jazz/0.wav"), "--ckpt_path", checkpoint, "--playlists", "--out", tmp_path]
         (tmp_path / "metal.m3u8").write_text("#EXTM3U\nmine.mp3\n")
-        assert "metal.m3u8: a playlist of your own; move it" in fails(*words)
+        assert "metal.m3u8: a playlist of your own, or of an older version; move it" in fails(*words)
         assert (tmp_path / "metal.m3u8").read_text() == "#EXTM3U\nmine.mp3\n"
         (tmp_path / "metal.m3u8").unlink()
         for _ in range(2):  # its own playlists are replaced

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from musicgen_cls.commands.journal import Journal, TrackLine, alone, versions_of
+from musicgen_cls.commands.journal import Journal, TrackLine, versions_of
+from musicgen_cls.files import alone
 from musicgen_cls.sources.base import Track
 
 

@@ -25,10 +25,10 @@ from musicgen_cls.__main__ import main
 from musicgen_cls.checkpoints import read_facts
 from musicgen_cls.cli import lightning
 from musicgen_cls.commands import predict
-from musicgen_cls.commands.journal import alone
 from musicgen_cls.datamodules import Embeddings, MelSlices, WaveformSlices
 from musicgen_cls.datamodules.stream import version_of
 from musicgen_cls.errors import CheckpointError
+from musicgen_cls.files import alone
 from musicgen_cls.models import VGG, LinearProbe
 from musicgen_cls.predictions import JOURNAL, Predictions
 from musicgen_cls.pretrained import FineTuned
@@ -154,7 +154,7 @@ def test_a_stopped_run_resumes_with_the_files_as_they_are_now(checkpoint: Path, 
 def test_two_processes_do_not_write_one_folder(checkpoint: Path, music: Path, inside: Path, capsys: Any) -> None:
     with alone(Path("out", JOURNAL)):
         assert run(music / "jazz", "--ckpt_path", checkpoint, "--out", "out") == 2
-    assert "out/predictions.partial.jsonl: another process is writing it" in capsys.readouterr().err
+    assert "--out out: another process is writing it" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("no_trainer")

@@ -150,7 +150,7 @@ def test_processes_share_the_files(tmp_path, world):
     for rank in range(world):
         data = MelSlices(files=[str(path) for path in paths if path.exists()], genres=["a", "b"])
         data.trainer = SimpleNamespace(global_rank=rank, world_size=world)
-        data.finished_files = frozenset([version_of(paths[0])])
+        data.left_files = [(version_of(path), path) for path in paths[1:] if path.exists()]
         dataset = FileWindows([*data.predict_dataloader().dataset.files, ("", paths[2])], RATE, 1000, 8)
         files = [batch["file"] for batch in dataset]
         assert files == [batch["file"] for batch in dataset]

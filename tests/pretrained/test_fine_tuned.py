@@ -279,9 +279,8 @@ def test_each_trainable_parameter_gets_a_gradient(name, hubert, invented):
     assert all(parameter.grad is None for parameter in network.parameters())
     frozen = [name for name, parameter in network.named_parameters() if not parameter.requires_grad]
     assert frozen
-    for seed in range(
-        20 if name == "hub" else 1
-    ):  # models of the hub leave out random layers in training, if nothing prevents it
+    # Models of the hub leave out random layers in training, if nothing prevents it.
+    for seed in range(20 if name == "hub" else 1):
         torch.manual_seed(seed)
         network.zero_grad(set_to_none=True)
         network(torch.randn(1, network.sample_rate)).sum().backward()

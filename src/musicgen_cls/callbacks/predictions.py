@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from musicgen_cls.datamodules.base import GenreDataModule
-from musicgen_cls.datamodules.stream import own_files
+from musicgen_cls.files import alone
 from musicgen_cls.metrics.threshold import THRESHOLD
-from musicgen_cls.predictions import Predictions, Row, resuming_line, row_of
+from musicgen_cls.predictions import JOURNAL, Predictions, Row, resuming_line, row_of
 from musicgen_cls.tasks.timeline import Timeline
 
 
@@ -29,6 +30,7 @@ class PredictionWriter(Callback):
         self.results = Predictions(out, threshold)
         self.rows: list[Row] = []
         """The predictions, once all are written."""
+        self._lock = ExitStack()
 
     def resume(self, datamodule: GenreDataModule, checkpoint: Path) -> None:
         """Read the journal of a stopped run, so that the datamodule skips the finished files.
@@ -37,8 +39,10 @@ class PredictionWriter(Callback):
             datamodule: has the files.
             checkpoint: checkpoint of the network.
         """
+        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            self._lock.enter_context(alone(self.results.out / JOURNAL, self.results.out))
         self.results.resume(checkpoint, datamodule.files)
-        datamodule.finished_files = self.results.done
+        datamodule.left_files = self.results.left
         if self.results.done:
             rank_zero_only(print)(resuming_line(self.results))
 
@@ -49,7 +53,7 @@ class PredictionWriter(Callback):
         self._windows: dict[str, list[Timeline]] = defaultdict(list)
         self.results.open(trainer.global_rank)
         rank, world = trainer.global_rank, trainer.world_size
-        total = len(own_files(_datamodule(trainer).files, self.results.done, rank, world))
+        total = len(self.results.left[rank::world])
         off = not any("Progress" in type(callback).__name__ for callback in trainer.callbacks)  # type: ignore[attr-defined]
         self._bar = tqdm(total=total, desc="Predicting", unit="file", disable=off or not trainer.is_global_zero)
 
@@ -74,6 +78,7 @@ class PredictionWriter(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Close the progress bar and the journal."""
         self.results.close()
+        self._lock.close()
         if hasattr(self, "_bar"):
             self._bar.close()
 
@@ -83,7 +88,8 @@ class PredictionWriter(Callback):
         self.results.close()
         trainer.strategy.barrier()
         if trainer.is_global_zero:
-            self.rows = self.results.finish(_datamodule(trainer).genres)
+            with self._lock:
+                self.rows = self.results.finish(_datamodule(trainer).genres, trainer.world_size)
 
 
 def _datamodule(trainer: Trainer) -> GenreDataModule:

@@ -184,7 +184,8 @@ def _settings(text: str, name: str) -> dict[str, Any]:
     """The settings in a text; raises `UsageError` if they are too large."""
     try:
         _check_growth(text, name)
-        settings = yaml.load(text, Loader=_Loader)
+        _check_keys(yaml.compose(text, Loader=LOADER), name, set())
+        settings = yaml.load(text, Loader=LOADER)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UsageError(f"--config {name}: not YAML{line}: {error.problem}; fix it, or name another") from None
@@ -199,17 +200,23 @@ def _settings(text: str, name: str) -> dict[str, Any]:
     return settings
 
 
-class _Loader(LOADER):  # type: ignore[misc, valid-type]
-    """A loader that refuses a key that is there twice, whose first value would be lost."""
+def _check_keys(node: yaml.Node | None, name: str, seen: set[int]) -> None:
+    """Raise `UsageError` for a key that is twice in a mapping, whose first value would be lost.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of a node."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
-            seen |= {key.value} if isinstance(key, yaml.ScalarNode) else set()
-        return dict(super().construct_mapping(node, deep))
+    Keys that come with `<<` are not there yet. `seen` has the nodes that were checked before, since aliases share them.
+    """
+    if node is None or id(node) in seen or isinstance(node, yaml.ScalarNode):
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        keys = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for number, (tag, key) in enumerate(keys):
+            if (tag, key) in keys[:number] and key != "<<":
+                line = node.value[number][0].start_mark.line + 1
+                raise UsageError(f"--config {name}: line {line}: {key} is there twice; remove one")
+    for part in node.value:
+        for inner in part if isinstance(part, tuple) else (part,):
+            _check_keys(inner, name, seen)
 
 
 def _check_classes(value: Any, name: str, group: str = "") -> None:
@@ -217,7 +224,7 @@ def _check_classes(value: Any, name: str, group: str = "") -> None:
     if isinstance(value, dict):
         odd = next((key for key in value if "class_path" in value and key not in _OF_CLASS), None)
         if odd is not None:
-            raise UsageError(f"--config {name}: {group} has {odd} beside class_path; move it into init_args")
+            raise UsageError(f"--config {name}: {group or 'it'} has {odd} beside class_path; move it into init_args")
         for key, inner in value.items():
             _check_classes(inner, name, f"{group}.{key}".lstrip("."))
     elif isinstance(value, list):

@@ -184,7 +184,8 @@ class MusicCLI(LightningCLI):
     def _callbacks(self, config: Any, recipe: Any) -> list[Any]:
         if self.subcommand == "predict":
             writer = prediction_writer(config, self.checkpoint)
-            check_options(config, generates=not isinstance(writer, PredictionWriter))
+            genres = self.checkpoint.genres if self.checkpoint else ()
+            check_options(config, not isinstance(writer, PredictionWriter), genres)
             return [writer]
         if self.subcommand != "fit":
             return [test_report(config)]

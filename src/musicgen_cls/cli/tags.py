@@ -8,20 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from musicgen_cls.errors import UsageError, counted
-from musicgen_cls.files import shown
-from musicgen_cls.formats.playlists import write_playlists
+from musicgen_cls.files import as_path, shown
+from musicgen_cls.formats.playlists import check_playlists, write_playlists
 from musicgen_cls.tables import as_text
 from musicgen_cls.tagging import changes
 from musicgen_cls.tagging.genre import check_mutagen
 
 
-def check_options(config: Any, generates: bool) -> None:
+def check_options(config: Any, generates: bool, genres: Sequence[str] = ()) -> None:
     """Raise `UsageError` for options on the results of predict that cannot be met, before anything is predicted."""
     if config.restore_tags:
         raise UsageError("restore_tags: in a config it has no effect; write --restore_tags on the command line")
     for name in ("playlists", "write_tags"):
         if getattr(config, name) and generates:
             raise UsageError(f"--{name}: a generator predicts no genres; name the checkpoint of a classifier")
+    if config.playlists:
+        check_playlists(as_path(config.out, "--out"), genres)
     if not config.write_tags:
         return
     check_mutagen("--write_tags")

@@ -17,13 +17,13 @@ from msgspec import Struct
 
 from musicgen_cls.audio.io import Pcm, to_pcm
 from musicgen_cls.cli.logs import configure_logs
-from musicgen_cls.commands.journal import Journal, TrackLine, alone, new_file, print_left_out, versions_of
+from musicgen_cls.commands.journal import Journal, TrackLine, new_file, print_left_out, versions_of
 from musicgen_cls.commands.workers import files_at_once, in_torch_threads
 from musicgen_cls.datamodules.front_end import check_window
 from musicgen_cls.datamodules.stream import stream_windows
 from musicgen_cls.engines.on_ray import Cluster, Engine, cluster_of
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_positive, counted
-from musicgen_cls.files import as_path, shown
+from musicgen_cls.files import alone, as_path, shown
 from musicgen_cls.formats.vectors import SUFFIXES, Vector, Vectors, write_vectors
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.models.backbones import Backbone

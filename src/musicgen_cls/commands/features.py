@@ -12,11 +12,12 @@ from msgspec import Struct, defstruct, to_builtins
 from musicgen_cls.audio.features import COLUMNS, FRAME, RATE, feature_row
 from musicgen_cls.audio.io import Waveform, check_sound, read
 from musicgen_cls.audio.windows import to_samples
-from musicgen_cls.commands.journal import Journal, TrackLine, alone, new_file, print_left_out, versions_of
+from musicgen_cls.commands.journal import Journal, TrackLine, new_file, print_left_out, versions_of
 from musicgen_cls.commands.workers import in_processes
 from musicgen_cls.engines.local import Mapped
 from musicgen_cls.engines.on_ray import Engine, cluster_of
 from musicgen_cls.errors import AudioError, SourceError, UsageError, check_jobs, check_positive, counted
+from musicgen_cls.files import alone
 from musicgen_cls.sources.base import Source, Track
 from musicgen_cls.sources.parts import as_part
 from musicgen_cls.sources.recordings import check_recordings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 
 from musicgen_cls.collection.store import file_keys
 from musicgen_cls.errors import RecordError, UsageError, counted
-from musicgen_cls.files import NAME_BYTES, as_path, check_writable, shortened, writing
+from musicgen_cls.files import NAME_BYTES, as_path, check_writable, shortened, shown, writing
 from musicgen_cls.formats.records import Damage, check_seal, finite, lines, parse, seal
 from musicgen_cls.sources.base import Track
 
@@ -23,8 +23,8 @@ _PARTIAL = ".partial"
 class TrackLine(Struct, frozen=True):
     """A line of a journal. A subclass has `found`: a list of the rows of the track, or the reason why there are none.
 
-    `version` has the path, the size and the modification time of the file. Lines of older versions of this package have
-    another one, so that their tracks are computed again.
+    `version` has the path, the size and the modification time of the file. Lines that older versions of this package
+    wrote have no path in it, so that their tracks are computed again.
     """
 
     track: str
@@ -165,24 +165,7 @@ def new_file(out: str, example: str) -> Path:
     return path
 
 
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Lock a file that a command writes; raise `UsageError` if another process is writing it."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path.with_name(f".{shortened(path.name, NAME_BYTES - len('..lock'))}.lock"), timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UsageError(f"--out {path}: another process is writing it; wait for it, or name another file") from None
-    try:
-        yield
-    finally:
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
-
-
 def print_left_out(refused: Sequence[str]) -> None:
     """Print the files that have no rows, each with its reason: the first ten, and how many there are."""
     if refused:
-        print("\n  ".join([f"{counted(len(refused), 'file')} left out:", *refused[:10]]))
+        print("\n  ".join([f"{counted(len(refused), 'file')} left out:", *map(shown, refused[:10])]))

@@ -19,13 +19,12 @@ from musicgen_cls.cli.chosen import checkpoint_of, made_checkpoint
 from musicgen_cls.cli.command_line import asks_for, check_text, split, take_files
 from musicgen_cls.cli.logs import configure_logs
 from musicgen_cls.cli.tags import check_options, use_predictions
-from musicgen_cls.commands.journal import alone
 from musicgen_cls.commands.workers import files_at_once, in_torch_threads
 from musicgen_cls.datamodules.inputs import AudioInput
 from musicgen_cls.datamodules.stream import batches, named_files
 from musicgen_cls.engines.on_ray import Engine, cluster_of
 from musicgen_cls.errors import UsageError
-from musicgen_cls.files import check_writable
+from musicgen_cls.files import alone, check_writable
 from musicgen_cls.memory import keep_memory
 from musicgen_cls.metrics.threshold import THRESHOLD
 from musicgen_cls.predictions import JOURNAL, Predictions, Row, resuming_line, row_of
@@ -86,11 +85,10 @@ def predict(args: Sequence[str]) -> bool:
     facts = read_facts(made_checkpoint(path, rest))
     if (parts := light_parts(facts, torch.device("cpu") if cluster else _device())) is None:
         return _left_to_lightning(args)
-    if not fetches:
-        _check(options, results, files)
+    _check(options, results, files, facts.genres)
     print(facts.line(path))
     row, run = partial(_keyed_row, *parts), cluster or partial(in_torch_threads, most=_threads(facts))
-    with alone(results.out / JOURNAL):
+    with alone(results.out / JOURNAL, results.out):
         results.resume(facts.path, files)
         if results.done:
             print(resuming_line(results))
@@ -118,9 +116,9 @@ def _is_plain(args: Sequence[str]) -> bool:
     return single and names <= {*_OPTIONS, "data.files"} and torch.accelerator.device_count() <= 1
 
 
-def _check(options: Any, results: Predictions, files: Sequence[str]) -> None:
+def _check(options: Any, results: Predictions, files: Sequence[str], genres: Sequence[str] = ()) -> None:
     """Raise `UsageError` for wrong options, before anything is fetched, written or predicted."""
-    check_options(options, generates=False)
+    check_options(options, generates=False, genres=genres)
     named_files(files or None)
     check_writable(results.out, "--out DIR")
 

@@ -16,7 +16,7 @@ from musicgen_cls.datamodules.base import GenreDataModule
 from musicgen_cls.datamodules.dataset import rank_of
 from musicgen_cls.datamodules.export import ExportedInput
 from musicgen_cls.datamodules.front_end import check_window, full_scale
-from musicgen_cls.datamodules.stream import FileWindows, own_files
+from musicgen_cls.datamodules.stream import FileWindows, versioned_files
 from musicgen_cls.engines.local import Mapped, in_threads
 from musicgen_cls.errors import check_positive, check_rate
 from musicgen_cls.sources.base import Source
@@ -90,8 +90,11 @@ class AudioDataModule(GenreDataModule):
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Windows of the `files`, which do not need a source; they are read in constant memory."""
-        files = own_files(self.files, self.finished_files, *rank_of(self.trainer))
-        return DataLoader(FileWindows(files, self.sample_rate, self.window_samples, self.batch_size), batch_size=None)
+        rank, world = rank_of(self.trainer)
+        files = versioned_files(self.files) if self.left_files is None else self.left_files
+        return DataLoader(
+            FileWindows(files[rank::world], self.sample_rate, self.window_samples, self.batch_size), batch_size=None
+        )
 
     def read_tracks(self) -> Collection:
         """Decode the files of the source that are not in its store yet."""

@@ -25,7 +25,7 @@ from musicgen_cls.datamodules.dataset import (
 )
 from musicgen_cls.datamodules.front_end import FrontEnd
 from musicgen_cls.datamodules.tracks import TrackDataModule
-from musicgen_cls.errors import SplitError, UsageError, check_not_negative, check_positive
+from musicgen_cls.errors import CheckpointError, SplitError, UsageError, check_not_negative, check_positive, one_line
 from musicgen_cls.sources.base import Side
 from musicgen_cls.specs import class_path, init_arguments
 
@@ -175,6 +175,7 @@ class GenreDataModule(TrackDataModule):
         """Load the state that `state_dict` returned.
 
         Raises:
+            CheckpointError: the state of the front end does not fit.
             SplitError: training resumes, but the collection has changed and training tracks would be test tracks; or
                 the list that divides the tracks is not the list of the training.
         """
@@ -184,7 +185,10 @@ class GenreDataModule(TrackDataModule):
                 f"--data.split {self.split}: differs from the list that the checkpoint was trained with; give that "
                 "list, or train from the start, without --ckpt_path"
             )
-        self.front_end.standardise.load_state_dict(state_dict["front_end"])
+        try:
+            self.front_end.standardise.load_state_dict(state_dict["front_end"])
+        except RuntimeError as error:
+            raise CheckpointError(f"the checkpoint's front end is damaged: {one_line(error)}; use another") from None
         older = state_dict.get("heard", ())  # an older key; words: ignore
         self.trained_on = frozenset(state_dict.get("trained_on", older))
         resuming = self.trainer is not None and self.trainer.state.fn == "fit" and self.trainer.training

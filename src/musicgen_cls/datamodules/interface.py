@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -40,8 +42,8 @@ class DataModuleInterface:
     prompts: int = 0
     """Number of recordings that `predict` of a generator writes; it is set when the loader is created."""
 
-    finished_files: frozenset[str] = frozenset()
-    """Versions of the files that a stopped `predict` has finished."""
+    left_files: Sequence[tuple[str, Path]] | None = None
+    """Version and path of the files that `predict` has left; all that are named if None."""
 
     @property
     def pretrained(self) -> list[dict[str, str]]:

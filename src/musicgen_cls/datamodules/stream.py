@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,16 +119,6 @@ def named_files(files: Sequence[str] | str | None) -> list[Path]:
     return find_files(files)
 
 
-def own_files(
-    files: Sequence[str] | str | None, finished: Container[str], rank: int, world: int
-) -> list[tuple[str, Path]]:
-    """Version and path of the files that this process predicts.
-
-    Args:
-        files: names of files, folders and patterns.
-        finished: versions of the files that are already predicted.
-        rank: number of this process.
-        world: number of processes.
-    """
-    named = ((version_of(path), path) for path in named_files(files))
-    return [file for file in named if file[0] not in finished][rank::world]
+def versioned_files(files: Sequence[str] | str | None) -> list[tuple[str, Path]]:
+    """Version and path of the files to predict; raises as `named_files`."""
+    return [(version_of(path), path) for path in named_files(files)]

@@ -102,7 +102,8 @@ class TrackDataModule(DataModuleInterface, LightningDataModule, ABC):
     def lists(self) -> list[Path]:
         """The tables that name or divide the tracks. Results do not replace them."""
         divides = [as_path(self.split, "--data.split")] if is_list(self.split) else []
-        return [*divides, *(self.source.lists if self.source is not None else [self.location])]
+        tables = [self.location] if self.location.is_file() else []
+        return [*divides, *tables, *(self.source.lists if self.source is not None else ())]
 
     @property
     def location(self) -> Path:

@@ -31,14 +31,12 @@ def write_playlists(folder: Path, rows: Sequence[Mapping[str, Any]], genres: Seq
         The playlists that have files.
 
     Raises:
-        UsageError: there is a playlist of that name, which this function did not write. None is written then.
+        UsageError: as `check_playlists`; nothing is written then.
     """
+    check_playlists(folder, genres)
     written = []
-    places = {genre: folder / f"{safe_name(genre)}{SUFFIX}" for genre in genres}
-    for place in places.values():
-        if place.is_file() and not place.read_bytes().startswith(_HEAD):
-            raise UsageError(f"{place}: a playlist of your own; move it, or give another folder with --out DIR")
-    for genre, place in places.items():
+    for genre in genres:
+        place = _place(folder, genre)
         own = sorted((row for row in rows if row["genre"] == genre), key=lambda row: -row["probability"])
         if not own and not place.exists():
             continue
@@ -46,6 +44,20 @@ def write_playlists(folder: Path, rows: Sequence[Mapping[str, Any]], genres: Seq
             temporary.write_bytes(b"".join([_HEAD, *map(_entry, own)]))
         written += [place] if own else []
     return written
+
+
+def check_playlists(folder: Path, genres: Sequence[str]) -> None:
+    """Raise `UsageError` if a playlist would replace one that `write_playlists` did not write."""
+    for place in (_place(folder, genre) for genre in genres):
+        if place.is_file() and not place.read_bytes().startswith(_HEAD):
+            raise UsageError(
+                f"{place}: a playlist of your own, or of an older version; move it, or give another folder with "
+                "--out DIR"
+            )
+
+
+def _place(folder: Path, genre: str) -> Path:
+    return folder / f"{safe_name(genre)}{SUFFIX}"
 
 
 def _entry(row: Mapping[str, Any]) -> bytes:

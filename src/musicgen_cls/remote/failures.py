@@ -66,7 +66,7 @@ def _is_missing(error: Exception) -> bool:
 def _is_forbidden(error: Exception) -> bool:
     if isinstance(error, PermissionError) or type(error).__name__ in _CREDENTIALS:
         return True
-    return _status(error) in _FORBIDDEN or str(error).startswith("Forbidden: ")  # the latter of gcsfs, without a status
+    return _status(error) in _FORBIDDEN or str(error).startswith("Forbidden: ")  # gcsfs raises it so
 
 
 def _status(error: Exception) -> int | None:

@@ -134,7 +134,9 @@ def complete(
     try:
         check_catalogue(tracks, found)
     except Damage as damage:  # a store that is complete can be read
-        raise StoreError(f"{storage.url}: {damage}; rename the file, and run the same command again") from None
+        raise StoreError(
+            f"{storage.url}: {damage}; rename or remove that track, and run the same command again"
+        ) from None
     storage.write(catalogue_name(digest), catalogue)
     storage.write(STORE, (json.dumps(to_builtins(found), indent=1) + "\n").encode())
     return found

@@ -114,6 +114,8 @@ def walk(folder: Path, linked: bool = False) -> tuple[list[Path], list[Problem]]
         try:
             entries = _visible(place)
         except OSError as error:
+            if not os.path.isdir(place):  # noqa: PTH112  such as a pattern on Windows
+                continue
             closed.append(Problem(Path(place), f"cannot be read ({error.strerror})"))
             continue
         for entry in entries:

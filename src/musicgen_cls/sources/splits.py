@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
+from numbers import Real
 from typing import Literal, get_args
 
 import numpy as np
@@ -35,9 +36,10 @@ LEAK_WARNING = (
 
 def check_name(split: str) -> None:
     """Raise `UsageError`, with the nearest name, unless `split` is the name of a split or of a list."""
-    if split is None or (split not in NAMES and not is_list(split)):  # a config can have null
+    if not isinstance(split, str) or (split not in NAMES and not is_list(split)):  # a config can have null
+        shown = "null" if split is None else f"'{split}'"
         raise UsageError(
-            f"--data.split '{split}': not one of {', '.join(NAMES)}, and not a list of your own, a file that ends in "
+            f"--data.split {shown}: not one of {', '.join(NAMES)}, and not a list of your own, a file that ends in "
             f".csv; use one of these{nearest(str(split), NAMES)}"
         )
 
@@ -113,16 +115,11 @@ def _divided(
 
 def shares(fractions: Sequence[float]) -> list[float]:
     """The shares of training, validation (which may be 0) and test, checked: they must add up to 1."""
-    sound = (
-        isinstance(fractions, Sequence)
-        and len(fractions) == 3
-        and min(fractions) >= 0
-        and fractions[0] * fractions[2] > 0
-    )
-    if not sound or not abs(sum(fractions) - 1) < 1e-6:
-        raise UsageError(
-            f"--data.fractions {fractions}: give three positive numbers that add up to 1, as [0.8, 0.1, 0.1]"
-        )
+    numbers = [share for share in fractions if isinstance(share, Real)] if isinstance(fractions, Iterable) else []
+    sound = len(numbers) == 3 and min(numbers) >= 0 and numbers[0] * numbers[2] > 0
+    if not sound or len(numbers) != len(fractions) or not abs(sum(numbers) - 1) < 1e-6:
+        shown = "null" if fractions is None else fractions
+        raise UsageError(f"--data.fractions {shown}: give three positive numbers that add up to 1, as [0.8, 0.1, 0.1]")
     return list(fractions)
 
 

@@ -16,7 +16,7 @@ from musicgen_cls.audio.io import read
 from musicgen_cls.audio.spectra import HOP, Floats, mel_centres_hz, mel_of, power_spectrogram
 from musicgen_cls.commands.workers import in_processes
 from musicgen_cls.errors import AudioError, SourceError, counted
-from musicgen_cls.files import check_not_read
+from musicgen_cls.files import check_not_read, shown
 from musicgen_cls.formats.records import finite
 from musicgen_cls.metrics.by_second import loudness
 from musicgen_cls.metrics.intervals import student
@@ -62,7 +62,7 @@ def draw_genres(
     _draw_measures(by_genre, folder, figure_format)
     _write_tracks(measured, folder / "tracks.csv")
     if refused:
-        print("\n  ".join([f"{counted(len(refused), 'file')} left out:", *refused[:10]]))
+        print("\n  ".join([f"{counted(len(refused), 'file')} left out:", *map(shown, refused[:10])]))
     figures = ", ".join(f"{name}.{figure_format}" for name in ("mel", "spectrum", "sound"))
     print(f"Genres:      {folder}: {figures}, genres.csv, tracks.csv ({counted(len(measured), 'track')})")
 

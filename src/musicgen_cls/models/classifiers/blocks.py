@@ -11,7 +11,7 @@ from musicgen_cls.errors import UsageError
 
 
 def check_sizes(**sizes: int) -> None:
-    """Raise `UsageError` for the first size that is less than 1, or no number, such as an empty one in a config."""
+    """Raise `UsageError` for the first size that is less than 1 or not a number, as an empty value in a config."""
     for name, size in sizes.items():
         if not (isinstance(size, Real) and size >= 1):
             raise UsageError(f"network.{name} {'null' if size is None else size}: must be 1 or more")
