@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from musicgen_cls.callbacks.averaging import MovingAverage, corrected
 from musicgen_cls.errors import UsageError
@@ -34,9 +37,33 @@ def test_the_mean_of_the_steps_with_decaying_shares(decay: float) -> None:
     assert float(model.weight.detach()) == pytest.approx((shares * np.arange(1, steps + 1)).sum() / shares.sum())
 
 
-def test_whole_numbers_stay_near() -> None:
-    """Batch norm counts batches; its other statistics are real numbers."""
-    assert corrected(0.9)(torch.tensor(4), torch.tensor(5), 0) == 5
+@pytest.mark.parametrize("steps", [0, 100])
+def test_whole_numbers_are_those_of_the_last_step(steps: int) -> None:
+    """Batch norm counts batches, and `LinearProbe` has the number of the chosen classifier."""
+    assert corrected(0.9)(torch.tensor(4), torch.tensor(7), steps) == 7
+
+
+class Chooses(Counter):
+    """Its validation chooses a number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("chosen", torch.tensor(0))
+
+    def validation_step(self, batch: int, index: int) -> None:
+        """Something to validate."""
+
+    def on_validation_epoch_end(self) -> None:
+        self.chosen.fill_(self.current_epoch + 5)
+
+
+def test_what_the_validation_chose_is_saved_with_the_average(tmp_path: Path) -> None:
+    kept = ModelCheckpoint(tmp_path, save_top_k=-1, filename="{epoch}")
+    quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
+    trainer = Trainer(max_epochs=3, accelerator="cpu", callbacks=[MovingAverage(0.99), kept], **quiet)
+    trainer.fit(Chooses(), list(range(2)), [0])
+    chosen = [int(torch.load(tmp_path / f"epoch={n}.ckpt")["state_dict"]["chosen"]) for n in range(3)]
+    assert chosen == [5, 6, 7]
 
 
 @pytest.mark.parametrize("decay", [1.0, -0.1, float("nan")])

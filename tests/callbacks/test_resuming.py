@@ -1,8 +1,10 @@
 """Early stopping, and going on after it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -10,6 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from musicgen_cls.callbacks.resuming import LastingStop
+from musicgen_cls.datamodules.base import epochs_done
 
 
 class NeverBetter(LightningModule):
@@ -29,12 +32,12 @@ class NeverBetter(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def steps(folder: Path, patience: int, ckpt_path: Path | None = None) -> int:
+def steps(folder: Path, patience: int, ckpt_path: Path | None = None, threshold: float | None = None) -> int:
     data = DataLoader(torch.ones(4, 1), batch_size=2)
     kept = ModelCheckpoint(folder, save_last=True, save_on_train_epoch_end=True, enable_version_counter=False)
     trainer = Trainer(
         max_epochs=9, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-        callbacks=[LastingStop("val_loss", patience=patience), kept],
+        callbacks=[LastingStop("val_loss", patience=patience, stopping_threshold=threshold), kept],
     )  # fmt: skip
     trainer.fit(NeverBetter(), data, data, ckpt_path=ckpt_path)
     return trainer.global_step
@@ -44,3 +47,30 @@ def test_what_was_stopped_stays_stopped_unless_patience_grows(tmp_path: Path) ->
     assert steps(tmp_path, 2) == 3 * 2  # epochs of two steps: the first, and two that are no better
     assert steps(tmp_path, 2, tmp_path / "last.ckpt") == 3 * 2
     assert steps(tmp_path, 4, tmp_path / "last.ckpt") == 5 * 2
+
+
+def test_no_patience_is_one_epoch_that_is_no_better(tmp_path: Path) -> None:
+    assert steps(tmp_path, 0) == 2 * 2
+
+
+def test_a_threshold_that_was_reached_stops_again(tmp_path: Path) -> None:
+    assert steps(tmp_path, 5, threshold=1.5) == 2
+    assert steps(tmp_path, 5, tmp_path / "last.ckpt", threshold=1.5) == 2
+    assert steps(tmp_path, 5, tmp_path / "last.ckpt", threshold=0.5) > 2
+
+
+@pytest.mark.parametrize(
+    ("now", "loaded", "done"),
+    [
+        (0, None, 0),
+        (3, None, 3),
+        (0, {"loops": {"fit_loop": {"epoch_progress": {"current": {"processed": 2}}}}}, 2),  # not restored yet
+        (3, {"state_dict": {}}, 3),
+    ],
+)
+def test_the_epoch_of_the_first_loader(now: int, loaded: Any, done: int) -> None:
+    """Loader processes begin with it, before Lightning restores its loops if there is a schedule."""
+    progress = SimpleNamespace(current=SimpleNamespace(processed=now))
+    connector = SimpleNamespace(_loaded_checkpoint=loaded)
+    trainer = SimpleNamespace(fit_loop=SimpleNamespace(epoch_progress=progress), _checkpoint_connector=connector)
+    assert epochs_done(trainer) == done

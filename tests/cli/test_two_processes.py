@@ -18,6 +18,7 @@ import torch
 
 from forks import Fork
 from musicgen_cls.__main__ import main
+from musicgen_cls.models.processes import of_all_processes
 from small_checkpoints import classifier_checkpoint, waveform_checkpoint, write_songs
 
 QUIET = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false",
@@ -51,6 +52,37 @@ def test_an_error_of_the_first_ends_the_other(tmp_path: Path) -> None:
     (first, _, said), (second, _, heard) = as_two(lambda: main(["fit", "--config", "gru", *source, *TWO]), tmp_path)
     assert "none of 2 tracks can be used" in said
     assert (first, second) == (2, 2), heard[-2000:]
+
+
+def test_rows_of_both_processes(tmp_path: Path) -> None:
+    def gathered() -> int:
+        torch.distributed.init_process_group("gloo")
+        rank = torch.distributed.get_rank()
+        rows = of_all_processes(torch.arange(rank + 1) + 10 * rank)
+        torch.distributed.destroy_process_group()
+        return int(rows.tolist() != [0, 10, 11])
+
+    assert [status for status, _, _ in as_two(gathered, tmp_path)] == [0, 0]
+    assert of_all_processes(torch.arange(3)).tolist() == [0, 1, 2]
+
+
+def test_an_n_gram_counts_the_notes_of_both_processes(tmp_path: Path) -> None:
+    """Each process draws the places of its windows itself, so that only the numbers of notes are equal."""
+    scores = write_songs(tmp_path / "midi", 6, 12.0)
+    source = ["--data.source", "MidiFolder", "--data.source.root", scores, "--data.fractions", "[0.5, 0.25, 0.25]"]
+    command = ["fit", "--config", "score_markov", *source, "--data.notes", "16", "--data.windows_per_track", "2"]
+    command += ["--trainer.max_epochs", "1", "--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "logs"]
+    command += ["--test_after_fit", "false"]
+    run_as_two([[*command, "--data.batch_size", "2", "--trainer.logger.name", "two", *TWO]], tmp_path)
+    one = [*command, "--data.batch_size", "4", "--trainer.logger.name", "one", *QUIET]
+    assert Fork(lambda: main([str(word) for word in one]), tmp_path).wait()[0] == 0
+    states = [torch.load(file, weights_only=True)["state_dict"] for file in tmp_path.rglob("best.ckpt")]
+    counts = [{name: value for name, value in state.items() if "counts_" in name} for state in states]
+    assert len(counts) == 2
+    assert counts[0]
+    assert {name: float(value.sum()) for name, value in counts[0].items()} == {
+        name: float(value.sum()) for name, value in counts[1].items()
+    }
 
 
 def test_divided_parameters_end_where_whole_ones_do(songs: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from musicgen_cls.errors import UsageError
-from musicgen_cls.tasks.notes import NoteGenerator, joined
+from musicgen_cls.tasks.notes import NoteGenerator, costs_of
 
 
 def cost(bits: float, notes: int) -> torch.Tensor:
@@ -15,8 +15,9 @@ def cost(bits: float, notes: int) -> torch.Tensor:
 
 
 def test_costs_of_several_processes_are_those_of_one() -> None:
-    first, second = {0: {7: cost(30.0, 10)}}, {0: {7: cost(50.0, 10), 8: cost(5.0, 5)}, 1: {9: cost(8.0, 4)}}
-    total = joined([first, second])
+    first = {0: (0, 7, cost(30.0, 10)), 1: (0, 7, cost(50.0, 10))}
+    second = {1: (0, 7, cost(50.0, 10)), 2: (0, 8, cost(5.0, 5)), 3: (1, 9, cost(8.0, 4))}  # the sampler repeats one
+    total = costs_of(first | second)
     assert torch.equal(total[0][7], cost(80.0, 20))
     task = NoteGenerator(num_classes=2)
     task.costs = total

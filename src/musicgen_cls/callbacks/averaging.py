@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
@@ -30,6 +32,19 @@ class MovingAverage(WeightAveraging):
             raise UsageError(f"--trainer.callbacks MovingAverage, decay {decay}: must be at least 0, and below 1")
         super().__init__(avg_fn=corrected(decay), use_buffers=True)
 
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the present weights back; what is chosen from now on is not averaged."""
+        super().on_validation_epoch_end(trainer, pl_module)
+        self._whole = {name: own.clone() for name, own in pl_module.named_buffers() if not own.is_floating_point()}
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save what the validation has chosen at its end, such as the candidate of `LinearProbe`, with the average."""
+        if self._average_model is not None:
+            averaged, present = (dict(own.named_buffers()) for own in (self._average_model.module, pl_module))
+            for name, before in self._whole.items():
+                if not torch.equal(present[name], before):
+                    averaged[name].copy_(present[name])
+
 
 def corrected(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
     """The function that adds the weights of a step to an average.
@@ -39,6 +54,8 @@ def corrected(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
     """
 
     def average(averaged: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
+        if not current.is_floating_point():  # a count or a choice has no mean
+            return current
         share = (1 - decay) / (1 - decay ** (int(steps) + 1))
         return averaged + share * (current - averaged)
 

@@ -21,6 +21,7 @@ class LastingStop(EarlyStopping):
     """
 
     _validated = False
+    _last: Tensor | None = None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember that validation has logged its metrics."""
@@ -33,16 +34,32 @@ class LastingStop(EarlyStopping):
             raise UsageError(
                 f"--early_stopping.monitor {self.monitor}: no such metric; use one of {', '.join(sorted(logs))}"
             )
+        if self.monitor in logs:
+            self._last = logs[self.monitor].squeeze()
         return self.monitor in logs
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop at once if training was stopped before."""
-        if self.wait_count >= self.patience:
+        """Stop at once if training was stopped before, by the rules of this run."""
+        exhausted = self.wait_count > 0 and self.wait_count >= self.patience
+        if exhausted or (self._last is not None and self._is_past_limits(self._last)):
             trainer.should_stop = True
+
+    def _is_past_limits(self, value: Tensor) -> bool:
+        """Whether a value of the metric stops the training, as Lightning has it."""
+        if self.check_finite and not torch.isfinite(value):
+            return True
+        if self.stopping_threshold is not None and self.monitor_op(value, self.stopping_threshold):
+            return True
+        return self.divergence_threshold is not None and bool(self.monitor_op(-value, -self.divergence_threshold))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of Lightning, with the last value of the metric."""
+        return {**super().state_dict(), "last": self._last}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the count, but keep the patience of this run; Lightning would restore the earlier patience."""
         super().load_state_dict({**state_dict, "patience": self.patience})
+        self._last = state_dict.get("last")
 
 
 class SeedEachEpoch(Callback):

@@ -231,11 +231,20 @@ class GenreDataModule(TrackDataModule):
         (rank, world), seed = rank_of(self.trainer), int(os.environ.get("PL_GLOBAL_SEED", 0))
         sampler = self._sampler(dataset, shuffle=shuffle, num_replicas=world, rank=rank, seed=seed)
         if self.trainer is not None:
-            # After a resume, the first iterator is created before Lightning sets the epoch and before `current_epoch`
-            # is right.
-            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
+            sampler.set_epoch(epochs_done(self.trainer))
         return make_loader(dataset, sampler, self.batch_size, self.num_workers, seed, training=shuffle)
 
     def _sampler(self, dataset: WindowDataset, **options: Any) -> WindowSampler:
         """The order of the windows."""
         return window_sampler(dataset, **options)
+
+
+def epochs_done(trainer: Any) -> int:
+    """The number of training epochs that are done, also while a training is resumed.
+
+    The first iterator is created before Lightning sets the epoch and before `current_epoch` is right. With a schedule
+    of the learning rate it is created before the loops are restored; the checkpoint has the number then.
+    """
+    loaded = trainer._checkpoint_connector._loaded_checkpoint or {}
+    restored = loaded.get("loops", {}).get("fit_loop", {}).get("epoch_progress", {}).get("current", {})
+    return int(max(trainer.fit_loop.epoch_progress.current.processed, restored.get("processed", 0)))

@@ -64,7 +64,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
     def figure(self, name: str) -> Figure | Number | None:
         """One of the four figures, or of the metrics that the config named."""
-        found: Figure | Number | None = getattr(self, name, None) or self.metrics.get(name)
+        found: Figure | Number | None = self.metrics[name] if name in self.metrics else getattr(self, name, None)
         return found
 
 

@@ -97,18 +97,18 @@ class GenreGenerator(Task):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """The network's loss, with the same random numbers in every epoch."""
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(self._devices()):
             torch.manual_seed(batch_idx)
             self._log_loss("val", self._loss(batch), batch)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """The network's loss, for each track and for the batch."""
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(self._devices()):
             torch.manual_seed(batch_idx)
             for track in batch["track"].unique():
                 rows = batch["track"] == track
                 loss = self._loss({name: batch[name][rows] for name in ("context", "target", "genre")})
-                self._losses.append((int(track), float(loss), int(rows.sum())))
+                self._losses += [(int(track), float(loss), index) for index in batch["index"][rows].tolist()]
             self._log_loss("test", self._loss(batch), batch)
 
     def on_test_epoch_end(self) -> None:
@@ -117,10 +117,10 @@ class GenreGenerator(Task):
         if self.trainer.world_size > 1:
             gathered = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(gathered, self._losses)
-        of_track = defaultdict(list)
-        for track, loss, count in (row for part in gathered for row in part):
-            of_track[track].append((loss, count))
-        self.track_losses = [_mean(pairs) for pairs in of_track.values()]
+        of_track: dict[int, dict[int, float]] = defaultdict(dict)
+        for track, loss, window in (row for part in gathered for row in part):
+            of_track[track].setdefault(window, loss)  # a window that two processes have counts once
+        self.track_losses = [float(np.mean(list(own.values()))) for own in of_track.values()]
         self._losses = []
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Iterator[Tensor]:
@@ -166,6 +166,10 @@ class GenreGenerator(Task):
         if self.network.CAN_TRAIN:
             self._loss(batch)
 
+    def _devices(self) -> list[torch.device]:
+        """The devices beside the CPU whose random numbers the network draws."""
+        return [] if self.device.type == "cpu" else [self.device]
+
     def _loss(self, batch: dict[str, Any]) -> Tensor:
         return self.network.loss(batch["context"], batch["target"], batch["genre"])
 
@@ -173,9 +177,3 @@ class GenreGenerator(Task):
         step, bar = stage == "train", stage != "test"
         size = len(batch["genre"])
         self.log(f"{stage}_loss", loss, prog_bar=bar, on_step=step, on_epoch=True, batch_size=size, sync_dist=True)
-
-
-def _mean(pairs: list[tuple[float, int]]) -> float:
-    """Mean of values, weighted by counts."""
-    values, counts = zip(*pairs, strict=True)
-    return float(np.average(values, weights=counts))

@@ -23,6 +23,9 @@ LEFT_OUT = (0.1, 0.2, 0.2, 0.2, 0.3, 0.3)
 """How often genre, tempo, metre, mode, instruments and density are left out in training, so that they can be later."""
 
 
+Windows = dict[int, tuple[int, int, Tensor]]
+"""For each window by its index: its genre, its piece and its costs."""
+
 Costs = dict[int, dict[int, Tensor]]
 """For each genre and piece the sum of bits by field, and the number of notes, `[6]`."""
 
@@ -91,6 +94,7 @@ class NoteGenerator(Task):
         self.network: NoteNetwork = network(num_classes)
         self.costs: Costs = {}
         """Those of the last validation or test."""
+        self._windows: Windows = {}
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """The mean cost of a note of a batch, with some conditions left out, bits."""
@@ -108,7 +112,7 @@ class NoteGenerator(Task):
 
     def on_validation_epoch_start(self) -> None:
         """Forget the costs of the last validation."""
-        self.costs = {}
+        self.costs, self._windows = {}, {}
 
     on_test_epoch_start = on_validation_epoch_start
 
@@ -209,14 +213,16 @@ class NoteGenerator(Task):
         real = (batch["tokens"][..., 8] > 0).sum(1)
         totals = torch.cat([bits.sum(1), real[:, None]], dim=1).cpu()
         rows = zip(batch["genre"].tolist(), batch["track"].tolist(), totals, strict=True)
-        self.costs = joined([self.costs, *({label: {track: total}} for label, track, total in rows)])
+        self._windows |= dict(zip(batch["index"].tolist(), rows, strict=True))
 
     def _summarise(self, stage: str) -> None:
         """Gather the costs from all processes, and log the mean over genres."""
+        gathered: list[Any] = [self._windows]
         if self.trainer.world_size > 1:
-            gathered: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(gathered, self.costs)
-            self.costs = joined(gathered)
+            gathered = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(gathered, self._windows)
+        windows: Windows = {index: window for own in gathered for index, window in own.items()}
+        self.costs = costs_of(windows)
         of_genre = self.by_genre()
         if not of_genre:
             return
@@ -226,12 +232,10 @@ class NoteGenerator(Task):
             self.log(f"{stage}_bits/{field}", mean[number], sync_dist=True)
 
 
-def joined(parts: Sequence[Costs]) -> Costs:
-    """The costs of several processes together; a piece can be in more than one of them."""
+def costs_of(windows: Windows) -> Costs:
+    """The costs of pieces from those of their windows. A window that two processes have counts once."""
     total: Costs = {}
-    for part in parts:
-        for label, pieces in part.items():
-            own = total.setdefault(label, {})
-            for track, cost in pieces.items():
-                own[track] = own.get(track, torch.zeros(len(cost))) + cost
+    for _, (label, track, cost) in sorted(windows.items()):
+        own = total.setdefault(label, {})
+        own[track] = own.get(track, torch.zeros(len(cost))) + cost
     return total

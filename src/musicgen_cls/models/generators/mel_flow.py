@@ -16,6 +16,7 @@ from musicgen_cls.models.generators.ar_prior import AutoregressivePrior, State
 from musicgen_cls.models.generators.continuation import Continuation, Sampling
 from musicgen_cls.models.generators.denoiser import Denoiser
 from musicgen_cls.models.generators.genre_statistics import GenreStatistics
+from musicgen_cls.models.processes import of_all_processes
 from musicgen_cls.models.renamed_keys import load_old_names
 
 _MIN_POWER = 1e-7  # -70 dB, about the noise of 16-bit audio
@@ -192,6 +193,7 @@ class MelFlow(Continuation):
 
     def _update_statistics(self, raw: Tensor, genre: Tensor) -> None:
         """Add training cepstra `[batch, n_mels, frames]` to the statistics and to the prior."""
+        raw, genre = of_all_processes(raw), of_all_processes(genre)
         self.statistics.update(raw, genre)
         mean, std = self.statistics(genre)
         self.prior.update((raw - mean) / std, genre)

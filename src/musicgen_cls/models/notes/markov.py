@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from musicgen_cls.models.notes.base import Conditions, NoteNetwork, Reader, impossible, row_before
 from musicgen_cls.models.notes.fields import SIZES, Columns, before_first, columns_of
+from musicgen_cls.models.processes import of_all_processes
 
 REMEMBERED = 384
 """Notes of the past in which a reader looks for those of the same family."""
@@ -61,7 +62,7 @@ class NoteMarkov(NoteNetwork):
             right = found.gather(-1, chosen[field][..., None])[..., 0] / found.sum(-1)
             costs.append(-right.clamp(min=1e-9).log2())
             if self.training:
-                self._count(field, keys[own.real], chosen[field][own.real])
+                self._count(field, of_all_processes(keys[own.real]), of_all_processes(chosen[field][own.real]))
         return torch.where(own.real[..., None], torch.stack(costs, dim=-1), 0.0)
 
     def reader(self, conditions: Conditions, onset: Tensor, bar: Tensor) -> MarkovReader:
