@@ -1,10 +1,8 @@
 """Early stopping, and going on after it."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -12,7 +10,6 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from musicgen_cls.callbacks.resuming import LastingStop
-from musicgen_cls.datamodules.base import epochs_done
 
 
 class NeverBetter(LightningModule):
@@ -57,20 +54,3 @@ def test_a_threshold_that_was_reached_stops_again(tmp_path: Path) -> None:
     assert steps(tmp_path, 5, threshold=1.5) == 2
     assert steps(tmp_path, 5, tmp_path / "last.ckpt", threshold=1.5) == 2
     assert steps(tmp_path, 5, tmp_path / "last.ckpt", threshold=0.5) > 2
-
-
-@pytest.mark.parametrize(
-    ("now", "loaded", "done"),
-    [
-        (0, None, 0),
-        (3, None, 3),
-        (0, {"loops": {"fit_loop": {"epoch_progress": {"current": {"processed": 2}}}}}, 2),  # not restored yet
-        (3, {"state_dict": {}}, 3),
-    ],
-)
-def test_the_epoch_of_the_first_loader(now: int, loaded: Any, done: int) -> None:
-    """Loader processes begin with it, before Lightning restores its loops if there is a schedule."""
-    progress = SimpleNamespace(current=SimpleNamespace(processed=now))
-    connector = SimpleNamespace(_loaded_checkpoint=loaded)
-    trainer = SimpleNamespace(fit_loop=SimpleNamespace(epoch_progress=progress), _checkpoint_connector=connector)
-    assert epochs_done(trainer) == done

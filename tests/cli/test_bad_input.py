@@ -552,6 +552,23 @@ class TestFilesOfTheUser:
         assert said in fails(*plot)
         assert manifest.read_bytes() == before
 
+    def test_a_table_of_features(self, fails: Fails, songs: Path, tmp_path: Path) -> None:
+        table = tmp_path / "tables" / "tracks.csv"
+        table.parent.mkdir()
+        files = enumerate(sorted(songs.glob("*/*.wav")), 1)
+        rows = [
+            ",".join([str(file.relative_to(songs)), *[f"{n}"] * len(COLUMNS), file.parent.name]) for n, file in files
+        ]
+        table.write_text("\n".join([",".join(["filename", *COLUMNS, "label"]), *rows]) + "\n")
+        data = ["--data", "FeatureTable", "--data.table", table, "--data.source", "Folder", "--data.source.root", songs]
+        command = ["fit", "--model", "GenreClassifier", "--model.network", "FeatureMLP", *data, *QUIET, *SMALL[2:4]]
+        assert main([str(word) for word in [*command, "--test_after_fit", "false"]]) == 0
+        best = next(Path("lightning_logs").rglob("best.ckpt"))
+        before = table.read_bytes()
+        said = fails("test", "--ckpt_path", best, "--out", table.parent, *QUIET)
+        assert f"would replace {table}" in said
+        assert table.read_bytes() == before
+
     def test_playlists(self, fails: Fails, checkpoint: Path, music: Path, tmp_path: Path) -> None:
         words = ["predict", *music.glob("jazz/0.wav"), "--ckpt_path", checkpoint, "--playlists", "--out", tmp_path]
         (tmp_path / "metal.m3u8").write_text("#EXTM3U\nmine.mp3\n")
@@ -609,3 +626,20 @@ def test_help_on_a_full_disk(words: list[str]) -> None:
     assert run.returncode == 2
     assert "Traceback" not in run.stderr
     assert "No space left on device" in run.stderr
+
+
+def test_merged_keys_of_a_config(fails: Fails, tmp_path: Path) -> None:
+    """A key may replace one that comes with `<<`, also where the mapping is merged again."""
+    text = "one: &one {a: 1}\ntwo: &two\n  <<: *one\n  a: 2\nthree:\n  <<: *two\n  a: 3\n"
+    (tmp_path / "merged.yaml").write_text(text)
+    assert "no option 'one.a'" in fails("fit", "--config", CONFIG, "--config", tmp_path / "merged.yaml")
+
+
+def test_a_name_with_control_characters_in_a_list_of_files(
+    songs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (songs / "blues" / "bad\x1b[1m.wav").write_text("these are words")
+    assert main(["prepare", *[str(word) for word in from_folder(songs)[1:]]]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert r"bad\x1b[1m.wav: " in out

@@ -157,6 +157,26 @@ def test_two_processes_do_not_write_one_folder(checkpoint: Path, music: Path, in
     assert "--out out: another process is writing it" in capsys.readouterr().err
 
 
+def test_the_trainer_does_not_write_one_folder_twice_at_a_time(
+    checkpoint: Path, music: Path, inside: Path, capsys: Any
+) -> None:
+    with alone(Path("out", JOURNAL)):
+        assert run(music / "jazz", "--ckpt_path", checkpoint, "--out", "out", *WITH_TRAINER) == 2
+    assert "--out out: another process is writing it" in capsys.readouterr().err
+    assert run(music / "jazz", "--ckpt_path", checkpoint, "--out", "out", *WITH_TRAINER) == 0
+
+
+def test_some_batches_only(checkpoint: Path, music: Path, inside: Path, capsys: Any) -> None:
+    """What was predicted is written, and the others are listed."""
+    words = ["--ckpt_path", checkpoint, *WITH_TRAINER, "--trainer.limit_predict_batches", "2"]
+    assert run(music / "jazz", *words) == 0
+    rows = json.loads(Path("predictions/predictions.json").read_text())
+    files = sorted((music / "jazz").iterdir())
+    assert [row["file"] for row in rows] == [str(file) for file in files[: len(rows)]]
+    assert 0 < len(rows) < len(files)
+    assert f"left out: {files[-1]}: not predicted" in capsys.readouterr().out
+
+
 @pytest.mark.usefixtures("no_trainer")
 def test_both_tables_are_written_row_by_row(checkpoint: Path, music: Path, inside: Path) -> None:
     """The rows of a million files would not fit into memory with their timelines."""

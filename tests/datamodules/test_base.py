@@ -126,10 +126,21 @@ def at_epoch(epoch):
     return SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=epoch)))
 
 
-def test_a_resumed_run_continues_its_epoch(data, monkeypatch):
-    trainer = SimpleNamespace(global_rank=0, world_size=1, fit_loop=at_epoch(7))
+@pytest.mark.parametrize(
+    ("now", "loaded", "done"),
+    [
+        (0, None, 0),
+        (7, None, 7),
+        (0, {"loops": {"fit_loop": {"epoch_progress": {"current": {"processed": 2}}}}}, 2),
+        (7, {"state_dict": {}}, 7),
+    ],
+)
+def test_a_resumed_run_continues_its_epoch(data, monkeypatch, now, loaded, done):
+    """With a schedule of the learning rate the loader is made before Lightning restores its loops."""
+    connector = SimpleNamespace(_loaded_checkpoint=loaded)
+    trainer = SimpleNamespace(global_rank=0, world_size=1, fit_loop=at_epoch(now), _checkpoint_connector=connector)
     monkeypatch.setattr(data, "trainer", trainer)
-    assert data.train_dataloader().sampler.epoch == 7
+    assert data.train_dataloader().sampler.epoch == done
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 7, 26, 100])
@@ -284,8 +295,9 @@ def test_two_ranks_cover_everything(windows, shuffle):
 
 def test_ranks_take_their_share_from_the_trainer(data, monkeypatch):
     seen = []
+    new = {"fit_loop": at_epoch(0), "_checkpoint_connector": SimpleNamespace(_loaded_checkpoint=None)}
     for rank in range(3):
-        monkeypatch.setattr(data, "trainer", SimpleNamespace(global_rank=rank, world_size=3, fit_loop=at_epoch(0)))
+        monkeypatch.setattr(data, "trainer", SimpleNamespace(global_rank=rank, world_size=3, **new))
         seen += joined(data.test_dataloader())["index"].tolist()
     assert sorted(set(seen)) == list(range(len(data.windows["test"])))
 

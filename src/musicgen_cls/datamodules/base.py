@@ -231,7 +231,7 @@ class GenreDataModule(TrackDataModule):
         (rank, world), seed = rank_of(self.trainer), int(os.environ.get("PL_GLOBAL_SEED", 0))
         sampler = self._sampler(dataset, shuffle=shuffle, num_replicas=world, rank=rank, seed=seed)
         if self.trainer is not None:
-            sampler.set_epoch(epochs_done(self.trainer))
+            sampler.set_epoch(_epochs_done(self.trainer))
         return make_loader(dataset, sampler, self.batch_size, self.num_workers, seed, training=shuffle)
 
     def _sampler(self, dataset: WindowDataset, **options: Any) -> WindowSampler:
@@ -239,7 +239,7 @@ class GenreDataModule(TrackDataModule):
         return window_sampler(dataset, **options)
 
 
-def epochs_done(trainer: Any) -> int:
+def _epochs_done(trainer: Any) -> int:
     """The number of training epochs that are done, also while a training is resumed.
 
     The first iterator is created before Lightning sets the epoch and before `current_epoch` is right. With a schedule
