@@ -60,6 +60,11 @@ def one_line(text: object) -> str:
     return line if len(line) <= _LINE else f"{line[: _LINE // 2]} [...] {line[-_LINE // 2 :]}"
 
 
+def given(value: object) -> str:
+    """A value of a setting as a config has it: `null` for None, and text in quotes."""
+    return "null" if value is None else repr(value) if isinstance(value, str) else str(value)
+
+
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """A count with its noun: `1 track`, `2 tracks`, `1,000 tracks`; `plural` is for irregular nouns."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
@@ -119,17 +124,14 @@ def _check(part: str, wanted: str, sound: Callable[[float], bool], arguments: di
         number = isinstance(value, Real)  # a config can have null, and a checkpoint anything
         if not (number and sound(value) and value <= most and value < math.inf):
             limit = "finite" if most == math.inf else f"at most {most:,}"
-            shown = "null" if value is None else value if number else repr(value)
-            raise UsageError(f"{part}{name} {shown}: must be {wanted}, and {limit}")
+            raise UsageError(f"{part}{name} {given(value)}: must be {wanted}, and {limit}")
 
 
 def check_rate(part: str, sample_rate: float) -> None:
     """Raise `UsageError` for a sample rate outside of `RATES_HZ`."""
     low, high = RATES_HZ
     if not (isinstance(sample_rate, Real) and low <= sample_rate <= high):
-        raise UsageError(
-            f"{part}sample_rate {'null' if sample_rate is None else sample_rate}: must be from {low} to {high} Hz"
-        )
+        raise UsageError(f"{part}sample_rate {given(sample_rate)}: must be from {low} to {high} Hz")
 
 
 def check_seed(seed: int | None, option: str = "--seed") -> None:

@@ -142,7 +142,7 @@ def writing(path: Path) -> Iterator[Path]:
 def alone(path: Path, out: Path | None = None) -> Iterator[None]:
     """Lock what a command writes; raise `UsageError` if another process is writing it.
 
-    A disk that knows no locks, as some network disks, has none.
+    Some network disks have no locks. There the command runs without one.
 
     Args:
         path: a file; `.NAME.lock` beside it is the lock.
@@ -155,14 +155,14 @@ def alone(path: Path, out: Path | None = None) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise UsageError(f"--out {out or path}: another process is writing it; wait for it, or name another") from None
-    except OSError:
-        yield
-        return
+    except OSError:  # the disk has no locks, or the folder cannot be written, which the command reports itself
+        pass
     try:
         yield
     finally:
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
+        if lock.is_locked:
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -118,8 +118,8 @@ class Predictions:
         if len(self._journals()) < processes:
             raise UsageError(f"{self.out}: other processes wrote elsewhere; give an --out that all processes share")
         found = self._places()
-        errors = ((path, found[key].error if key in found else "not predicted") for key, path in self._files.items())
-        left_out = [error if str(path) in error else f"{path}: {error}" for path, error in errors if error is not None]
+        errors = [found[key].error if key in found else f"{path}: not predicted" for key, path in self._files.items()]
+        left_out = [error for error in errors if error is not None]
         left_out += [str(problem) for problem in skipped_files(self._named or [])]
         if all(place.error is not None for place in found.values()):
             self._remove_journals()

@@ -201,19 +201,23 @@ def _settings(text: str, name: str) -> dict[str, Any]:
 
 
 def _check_keys(node: yaml.Node | None, name: str, seen: set[int]) -> None:
-    """Raise `UsageError` for a key that is twice in a mapping, whose first value would be lost.
+    """Raise `UsageError` for a key that is twice in a mapping, since its first value would be lost.
 
-    Keys that come with `<<` are not there yet. `seen` has the nodes that were checked before, since aliases share them.
+    Args:
+        node: of YAML, before the keys of `<<` are added.
+        name: of the config, for the error.
+        seen: the ids of the nodes that were checked before; aliases share nodes.
     """
     if node is None or id(node) in seen or isinstance(node, yaml.ScalarNode):
         return
     seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
-        keys = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for number, (tag, key) in enumerate(keys):
-            if (tag, key) in keys[:number] and key != "<<":
-                line = node.value[number][0].start_mark.line + 1
-                raise UsageError(f"--config {name}: line {line}: {key} is there twice; remove one")
+        keys: set[tuple[str, str]] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"):
+            if (key.tag, key.value) in keys:
+                line = key.start_mark.line + 1
+                raise UsageError(f"--config {name}: line {line}: {key.value} is there twice; remove one")
+            keys.add((key.tag, key.value))
     for part in node.value:
         for inner in part if isinstance(part, tuple) else (part,):
             _check_keys(inner, name, seen)

@@ -267,9 +267,8 @@ def join(
 
 def describe_problems(problems: Sequence[Problem], limit: int = 10) -> str:
     """The integrity report as text: the number of files left out, and at most `limit` of them with their reasons."""
-    lines = [f"{counted(len(problems), 'file')} left out:"] + [
-        f"  {shown(str(problem))}" for problem in problems[:limit]
-    ]
+    first = (f"  {shown(str(problem))}" for problem in problems[:limit])
+    lines = [f"{counted(len(problems), 'file')} left out:", *first]
     if len(problems) > limit:
         lines.append(f"  ... and {len(problems) - limit} more")
     return "\n".join(lines)

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from musicgen_cls.errors import SplitError, UsageError, nearest
+from musicgen_cls.errors import SplitError, UsageError, given, nearest
 from musicgen_cls.sources.base import SIDES, Side, Source, Track, column, numbered
 from musicgen_cls.sources.lists import is_list
 from musicgen_cls.sources.names import composed, folded
@@ -37,10 +37,9 @@ LEAK_WARNING = (
 def check_name(split: str) -> None:
     """Raise `UsageError`, with the nearest name, unless `split` is the name of a split or of a list."""
     if not isinstance(split, str) or (split not in NAMES and not is_list(split)):  # a config can have null
-        shown = "null" if split is None else f"'{split}'"
         raise UsageError(
-            f"--data.split {shown}: not one of {', '.join(NAMES)}, and not a list of your own, a file that ends in "
-            f".csv; use one of these{nearest(str(split), NAMES)}"
+            f"--data.split {given(split)}: not one of {', '.join(NAMES)}, and not a list of your own, a file that ends "
+            f"in .csv; use one of these{nearest(str(split), NAMES)}"
         )
 
 
@@ -118,8 +117,9 @@ def shares(fractions: Sequence[float]) -> list[float]:
     numbers = [share for share in fractions if isinstance(share, Real)] if isinstance(fractions, Iterable) else []
     sound = len(numbers) == 3 and min(numbers) >= 0 and numbers[0] * numbers[2] > 0
     if not sound or len(numbers) != len(fractions) or not abs(sum(numbers) - 1) < 1e-6:
-        shown = "null" if fractions is None else fractions
-        raise UsageError(f"--data.fractions {shown}: give three positive numbers that add up to 1, as [0.8, 0.1, 0.1]")
+        raise UsageError(
+            f"--data.fractions {given(fractions)}: give three positive numbers that add up to 1, as [0.8, 0.1, 0.1]"
+        )
     return list(fractions)
 
 

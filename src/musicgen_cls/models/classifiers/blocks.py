@@ -7,14 +7,14 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
-from musicgen_cls.errors import UsageError
+from musicgen_cls.errors import UsageError, given
 
 
 def check_sizes(**sizes: int) -> None:
-    """Raise `UsageError` for the first size that is less than 1 or not a number, as an empty value in a config."""
+    """Raise `UsageError` for the first size that is less than 1, or is not a number."""
     for name, size in sizes.items():
         if not (isinstance(size, Real) and size >= 1):
-            raise UsageError(f"network.{name} {'null' if size is None else size}: must be 1 or more")
+            raise UsageError(f"network.{name} {given(size)}: must be 1 or more")
 
 
 def apply_memory_format(network: nn.Module) -> nn.Module:
