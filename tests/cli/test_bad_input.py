@@ -320,7 +320,12 @@ class TestWords:
 
     def test_a_setting_without_a_value_in_a_config(self, fails: Fails, songs: Path) -> None:
         network = "network: {class_path: VGG, init_args: {width: }}"
-        for setting, said in (("lr: ", "--model.lr null"), (network, "network.width null: must be 1 or more")):
+        wanted = (
+            ("lr: ", "--model.lr null"),
+            (network, "network.width null: must be 1 or more"),
+            (network.replace("width", "dropout"), "a setting of the model or the data has no value (null)"),
+        )
+        for setting, said in wanted:
             Path("empty.yaml").write_text(f"model: {{class_path: GenreClassifier, init_args: {{{setting}}}}}\n")
             assert said in fails(*from_folder(songs, "--config", "empty.yaml"))
 
@@ -575,6 +580,9 @@ class TestFilesOfTheUser:
         assert "metal.m3u8: a playlist of your own, or of an older version; move it" in fails(*words)
         assert (tmp_path / "metal.m3u8").read_text() == "#EXTM3U\nmine.mp3\n"
         (tmp_path / "metal.m3u8").unlink()
+        (tmp_path / "metal.m3u8").mkdir()
+        assert "metal.m3u8: a playlist of your own" in fails(*words)
+        (tmp_path / "metal.m3u8").rmdir()
         for _ in range(2):  # its own playlists are replaced
             assert main([str(word) for word in words]) == 0
 

@@ -175,6 +175,8 @@ def test_some_batches_only(checkpoint: Path, music: Path, inside: Path, capsys: 
     assert [row["file"] for row in rows] == [str(file) for file in files[: len(rows)]]
     assert 0 < len(rows) < len(files)
     assert f"left out: {files[-1]}: not predicted" in capsys.readouterr().out
+    assert run(music / "jazz", *words[:-1], "0", "--out", "none") == 0
+    assert not list(Path("none").glob(".*"))
 
 
 @pytest.mark.usefixtures("no_trainer")

@@ -88,8 +88,11 @@ class PredictionWriter(Callback):
         self.results.close()
         trainer.strategy.barrier()
         if trainer.is_global_zero:
-            with self._lock:
-                self.rows = self.results.finish(_datamodule(trainer).genres, trainer.world_size)
+            self.rows = self.results.finish(_datamodule(trainer).genres, trainer.world_size)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let other commands write the folder, also if nothing was predicted."""
+        self._lock.close()
 
 
 def _datamodule(trainer: Trainer) -> GenreDataModule:

@@ -141,6 +141,8 @@ def user_error(error: BaseException) -> MusicClsError | None:
     made = any("Union subtypes" in str(link) for link in chain)
     if made and isinstance(chain[-1], ValueError | RuntimeError | ImportError):
         return UsageError(one_line(chain[-1]))  # an argument that a class refused in its __init__
+    if made and isinstance(chain[-1], TypeError) and "NoneType" in str(chain[-1]):
+        return UsageError(f"a setting of the model or the data has no value (null): {one_line(chain[-1])}; give it one")
     return next((known for link in reversed(chain) if (known := _foreign(link))), None)
 
 

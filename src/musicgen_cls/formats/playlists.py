@@ -49,7 +49,7 @@ def write_playlists(folder: Path, rows: Sequence[Mapping[str, Any]], genres: Seq
 def check_playlists(folder: Path, genres: Sequence[str]) -> None:
     """Raise `UsageError` if a playlist would replace one that `write_playlists` did not write."""
     for place in (_place(folder, genre) for genre in genres):
-        if place.is_file() and not place.read_bytes().startswith(_HEAD):
+        if place.exists() and not (place.is_file() and place.read_bytes().startswith(_HEAD)):
             raise UsageError(
                 f"{place}: a playlist of your own, or of an older version; move it, or give another folder with "
                 "--out DIR"
