@@ -198,7 +198,7 @@ _TYPES: dict[str, type] = {
 """The keys that Lightning writes into every checkpoint, with their types."""
 
 _OPTIONAL: dict[str, type] = {"loops": dict, "callbacks": dict, "optimizer_states": list, "lr_schedulers": list}
-"""The keys of checkpoints of a training, which resumes with them."""
+"""The keys that only checkpoints of a training have; it resumes with them."""
 
 
 def _sound(content: dict[str, Any], name: str) -> bool:

@@ -135,7 +135,7 @@ def check_rate(part: str, sample_rate: float) -> None:
 
 
 def check_seed(seed: int | None, option: str = "--seed") -> None:
-    """Raise `UsageError` for a seed that torch or NumPy refuses; None is no seed."""
+    """Raise `UsageError` for a seed that torch or NumPy refuses; None means no seed."""
     if seed is not None and not 0 <= seed < 2**32:
         raise UsageError(f"{option} {seed}: must be from 0 to {2**32 - 1}")
 

@@ -33,7 +33,7 @@ class MovingAverage(WeightAveraging):
         super().__init__(avg_fn=corrected(decay), use_buffers=True)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the present weights back; what is chosen from now on is not averaged."""
+        """Put the weights of the last step back, and remember the whole numbers in the buffers."""
         super().on_validation_epoch_end(trainer, pl_module)
         self._whole = {name: own.clone() for name, own in pl_module.named_buffers() if not own.is_floating_point()}
 

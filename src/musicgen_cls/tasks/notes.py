@@ -233,7 +233,7 @@ class NoteGenerator(Task):
 
 
 def costs_of(windows: Windows) -> Costs:
-    """The costs of pieces from those of their windows. A window that two processes have counts once."""
+    """The costs of pieces from those of their windows. A window of two processes counts once."""
     total: Costs = {}
     for _, (label, track, cost) in sorted(windows.items()):
         own = total.setdefault(label, {})
